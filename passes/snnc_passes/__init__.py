@@ -1,0 +1,1 @@
+"""The passes and recipes that come with snnc, one file each."""

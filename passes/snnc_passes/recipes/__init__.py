@@ -1,0 +1,1 @@
+"""Recipes: named pipelines with options, one file each."""

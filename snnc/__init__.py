@@ -1,0 +1,1 @@
+"""A compiler from trained neural networks to spiking networks."""
