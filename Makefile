@@ -1,0 +1,62 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv themselves.
+# Without a GPU, `make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu` saves a large download.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+TORCH_INDEX ?=
+JOBS ?= 2
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+DIGITS := examples/digits
+DEMO_OUT := demo-out
+
+ifndef SNNC_DATA
+ifneq ($(wildcard ../shared/data),)
+export SNNC_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: help demo test test-long lint clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+.venv/bin/python:
+	@[[ -n "$(PYTHON)" ]] || { echo "snnc needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP_INSTALL) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP_INSTALL) -e '.[demo,dev]'
+	@touch $@ .venv/.demo
+
+demo: .venv/.demo ## compile the bundled digits network for the CPU, verify it and measure it
+	@mkdir -p $(DEMO_OUT)
+	$(BIN)/snnc compile $(DIGITS)/net.py:build --weights $(DIGITS)/weights.safetensors \
+		--target cpu --recipe 'convert{bits=8}' -T 16 --input-shape 1,8,8 \
+		--calibration 'digits#train' -o $(DEMO_OUT)/digits.snnc
+	$(BIN)/snnc verify $(DEMO_OUT)/digits.snnc
+	$(BIN)/snnc eval $(DEMO_OUT)/digits.snnc --data 'digits#test' --min-accuracy 0.95 \
+		--compare $(DIGITS)/net.py:build --weights $(DIGITS)/weights.safetensors
+
+lint: .venv/.dev ## ruff, pyright and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+test: lint ## all checks and tests but the long ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+test-long: .venv/.dev ## the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m long
+
+clean: ## remove the virtual environment and everything built
+	rm -rf .venv build dist $(DEMO_OUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

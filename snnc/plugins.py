@@ -1,0 +1,126 @@
+"""Plugins are found by entry points, the built-in ones exactly as a stranger's.
+
+A `Registry` reads the names of one group from the metadata of the installed distributions and
+imports a plugin only when its name is used. So a broken plugin breaks its own name and no other,
+and listing what is installed costs no import.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from snnc.errors import PluginError, UsageError
+
+PASSES = "snnc.passes"
+RECIPES = "snnc.recipes"
+BACKENDS = "snnc.backends"
+FRONTENDS = "snnc.frontends"
+
+_NOUNS = {PASSES: "pass", RECIPES: "recipe", BACKENDS: "target", FRONTENDS: "frontend"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """The distribution a plugin comes from."""
+
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+class Registry:
+    """The plugins of one entry-point group, by name; each imported when first asked for.
+
+    Args:
+        group: the entry-point group, e.g. `"snnc.passes"`.
+        entries: entry points to use instead of those installed (for tests).
+    """
+
+    def __init__(self, group: str, entries: Iterable[EntryPoint] | None = None) -> None:
+        self.group = group
+        self.noun = _NOUNS.get(group, "plugin")
+        found = entry_points(group=group) if entries is None else entries
+        self._entries: dict[str, list[EntryPoint]] = {}
+        for entry in sorted(found, key=_sort_key):
+            self._entries.setdefault(entry.name, []).append(entry)
+
+    def names(self) -> list[str]:
+        """Every installed name, sorted; also those that are ambiguous or turn out to be broken."""
+        return list(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def owner(self, name: str) -> Owner:
+        """Distribution and version that `name` comes from; imports nothing.
+
+        Raises:
+            UsageError: no such name.
+            PluginError: two distributions claim it.
+        """
+        return _owner(self._entry(name))
+
+    def get(self, name: str) -> Any:
+        """Import the plugin called `name` and return the object its entry point names.
+
+        Raises:
+            UsageError: no such name; the message lists the right ones.
+            PluginError: two distributions claim the name, or importing it fails.
+        """
+        entry = self._entry(name)
+        try:
+            plugin = entry.load()
+        except Exception as error:  # a stranger's module may fail in any way
+            raise PluginError(
+                f"{self.noun} {name!r} of {_owner(entry)} cannot be loaded: "
+                f"{entry.value}: {type(error).__name__}: {error}",
+                hint=f"repair, upgrade or uninstall {_owner(entry).distribution}",
+            ) from error
+        declared = getattr(plugin, "name", name)
+        if declared != name:
+            raise PluginError(
+                f"{self.noun} {name!r} of {_owner(entry)} calls itself {declared!r}: {entry.value}",
+                hint="its `name` and the name of its entry point must be the same",
+            )
+        return plugin
+
+    def problems(self) -> list[str]:
+        """One line for every name that more than one distribution claims; imports nothing."""
+        return [
+            self._clash(name, entries) for name, entries in self._entries.items() if entries[1:]
+        ]
+
+    def _entry(self, name: str) -> EntryPoint:
+        entries = self._entries.get(name)
+        if entries is None:
+            raise UsageError(f"unknown {self.noun} {name!r}", hint=self._suggestion(name))
+        if entries[1:]:
+            raise PluginError(self._clash(name, entries), hint="uninstall all but one of them")
+        return entries[0]
+
+    def _clash(self, name: str, entries: Sequence[EntryPoint]) -> str:
+        owners = " and ".join(f"{_owner(entry)} ({entry.value})" for entry in entries)
+        return f"{self.noun} {name!r} is claimed by {owners}"
+
+    def _suggestion(self, name: str) -> str:
+        if not self._entries:
+            return f"nothing is installed in the group {self.group!r}; reinstall snnc"
+        installed = "installed: " + ", ".join(self._entries)
+        close = difflib.get_close_matches(name, self._entries, n=1)
+        return f"did you mean {close[0]!r}? {installed}" if close else installed
+
+
+def _owner(entry: EntryPoint) -> Owner:
+    if entry.dist is None:
+        return Owner("unknown distribution", "?")
+    return Owner(entry.dist.name, entry.dist.version)
+
+
+def _sort_key(entry: EntryPoint) -> tuple[str, Owner, str]:
+    return entry.name, _owner(entry), entry.value

@@ -1,0 +1,1 @@
+"""What a plugin author imports to test a pass or a backend."""
