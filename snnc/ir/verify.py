@@ -1,0 +1,101 @@
+"""What a graph of each stage must obey: one table of rules per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from snnc.errors import GraphError
+from snnc.ir.graph import Graph, Node
+from snnc.ir.ops import Encode, Input, Readout
+from snnc.ir.types import Signal, Stage
+
+Rule = Callable[[Graph, Node], Iterator[str]]
+
+
+def _legal_at_stage(graph: Graph, node: Node) -> Iterator[str]:
+    if graph.stage not in node.op.stages:
+        yield f"{node.op.mnemonic} is not legal at stage {graph.stage}"
+
+
+def _arity(graph: Graph, node: Node) -> Iterator[str]:
+    count, arity = len(graph.inputs_of(node.name)), node.op.arity
+    if arity is None and count < 2:
+        yield f"{node.op.mnemonic} needs two or more inputs, has {count}"
+    if arity is not None and count != arity:
+        yield f"{node.op.mnemonic} needs {arity} inputs, has {count}"
+
+
+def _arrays_exist(graph: Graph, node: Node) -> Iterator[str]:
+    for field, ref in node.op.refs().items():
+        if ref.name not in graph.params:
+            yield f"{field} refers to {ref}, which the graph does not hold"
+        elif not np.all(np.isfinite(graph.params[ref.name])):
+            yield f"{field} {ref} holds NaN or infinity"
+
+
+def _used(graph: Graph, node: Node) -> Iterator[str]:
+    if not graph.users_of(node.name) and node.name not in graph.outputs:
+        yield "its result is never used"
+
+
+def _input_is_encoded(graph: Graph, node: Node) -> Iterator[str]:
+    if not isinstance(node.op, Input):
+        return
+    users = [graph.node(user).op for user, _ in graph.users_of(node.name)]
+    if node.name in graph.outputs or len(users) != 1:
+        yield "an input must be followed by exactly one encode"
+
+
+def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
+    types = graph.types()
+    analog = [s for s in graph.inputs_of(node.name) if types[s].signal is Signal.ANALOG]
+    if analog and types[node.name].signal is not Signal.ANALOG and not isinstance(node.op, Encode):
+        yield f"takes the analog {analog[0]}; put an encode between"
+
+
+def _output_is_readout(graph: Graph, node: Node) -> Iterator[str]:
+    if node.name in graph.outputs and not isinstance(node.op, Readout):
+        yield "an output of an snn graph must be a readout"
+
+
+STRUCTURE: tuple[Rule, ...] = (_legal_at_stage, _arity, _arrays_exist, _used)
+RULES: dict[Stage, tuple[Rule, ...]] = {
+    Stage.ANN: (),
+    Stage.SNN: (_input_is_encoded, _analog_ends_at_encode, _output_is_readout),
+}
+
+
+def problems(graph: Graph) -> list[str]:
+    """Every broken rule, in graph order, each with node, op and the user's line."""
+    if not graph.outputs:
+        return ["the graph has no outputs"]
+    missing = [name for name in graph.outputs if name not in graph]
+    if missing:
+        return [f"output {name!r} is not a node" for name in missing]
+    found = _apply(STRUCTURE, graph)
+    if found:
+        return found
+    try:
+        graph.types()
+    except GraphError as error:
+        return [error.message]
+    return _apply(RULES[graph.stage], graph)
+
+
+def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:
+    return [
+        f"{node.name} ({node.op.mnemonic}) at {node.loc}: {problem}"
+        for node in graph.nodes
+        for rule in rules
+        for problem in rule(graph, node)
+    ]
+
+
+def verify(graph: Graph) -> None:
+    """Raise `GraphError` listing every broken rule; return nothing when there is none."""
+    found = problems(graph)
+    if found:
+        raise GraphError("the graph breaks a rule of its stage:\n  " + "\n  ".join(found))
+

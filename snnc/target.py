@@ -1,0 +1,131 @@
+"""What a backend is, what it lowers to, and what a run gives back. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import Loc
+
+if TYPE_CHECKING:
+    from snnc.ir import Graph
+    from snnc.transform import PassContext
+
+Record = Literal["none", "counts", "spikes"]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One reason why a model cannot be compiled.
+
+    Attributes:
+        op: what is not supported.
+        node: the node's name.
+        loc: the user's line and module.
+        reason: why.
+        remedy: what to do.
+    """
+
+    op: str
+    node: str
+    loc: Loc
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.loc}: {self.node} ({self.op}): {self.reason}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run gave.
+
+    Attributes:
+        output: (N, …) float32, the first output of the graph.
+        readout: (N, …) int64 for a quantised graph, else None.
+        counts: per spiking or counting node of the stored snn graph, (N, …) uint32: the number of
+            spikes (of either sign) over the window; for a COUNT node the sum of |count|.
+        spikes: the same nodes, (T, N, …): bool, or int8 where spikes are signed; COUNT nodes int32.
+        stats: the backend's own figures, JSON-able.
+        timesteps: the window that was run.
+    """
+
+    output: NDArray[np.float32]
+    readout: NDArray[np.int64] | None = None
+    counts: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict[str, Any])
+    spikes: Mapping[str, NDArray[np.generic]] = field(default_factory=dict[str, Any])
+    stats: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    timesteps: int = 0
+
+
+class Program(Protocol):
+    """A loaded artifact, ready to run."""
+
+    timesteps: int
+
+    def run(
+        self,
+        x: NDArray[np.float32],
+        *,
+        timesteps: int | None = None,
+        record: Record = "none",
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        prefixes: tuple[int, ...] = (),
+    ) -> RunResult:
+        """Run a batch.
+
+        Args:
+            x: (N, *input shape) float32, as the model takes it (before any encoding).
+            timesteps: the window; None for the artifact's own.
+            record: "counts" adds `counts`, "spikes" adds both.
+            sample_ids: (N,) identities for spiking encoders; default 0..N-1.
+            seed: seed of spiking encoders.
+            prefixes: window lengths <= timesteps; `stats["prefixes"][t]` is then the float32
+                output after t steps, of the same run.
+
+        Raises:
+            DataError: the input does not fit.
+        """
+        ...
+
+
+class Artifact(Protocol):
+    """What `Backend.load` reads from: the members of a `.snnc` file."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+
+    def read(self, name: str) -> bytes:
+        """Content of a member. Raises `ArtifactError` if it is missing or damaged."""
+        ...
+
+    def graph(self) -> Graph:
+        """The stored `snn` graph (imports networkx)."""
+        ...
+
+
+class Backend(Protocol):
+    """A target; a frozen dataclass whose fields are its options."""
+
+    name: ClassVar[str]
+
+    def check(self, graph: Graph) -> list[Diagnostic]:
+        """Every problem of this graph with this target, at once."""
+        ...
+
+    def legalize(self) -> str:
+        """Pipeline text run on the stored graph before lowering; "" for none."""
+        ...
+
+    def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
+        """Files for the artifact, by member name (prefixed with the backend's own folder)."""
+        ...
+
+    def load(self, artifact: Artifact) -> Program:
+        """A program from an artifact this backend wrote."""
+        ...

@@ -1,0 +1,132 @@
+"""What a pass and a recipe are, and all a pass may know besides the graph."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Graph, Stage
+
+Batch = tuple[NDArray[np.float32], NDArray[np.generic] | None]
+Batches = Iterable[Batch]
+"""Re-iterable: batches of `(x: float32 (N, *shape), y: (N, …) or None)`."""
+
+
+class Advance(Protocol):
+    """Tells a progress bar that `steps` more units are done."""
+
+    def __call__(self, steps: int = 1, /) -> None: ...
+
+
+class Progress(Protocol):
+    """Opens a progress bar: `with ctx.progress("calibrate", total) as advance: advance(1)`."""
+
+    def __call__(self, title: str, total: int | None, /) -> AbstractContextManager[Advance]: ...
+
+
+def _ignore(steps: int = 1, /) -> None:
+    """A progress bar nobody sees."""
+
+
+def silent(title: str, total: int | None, /) -> AbstractContextManager[Advance]:
+    """A `Progress` that shows nothing."""
+    return nullcontext(_ignore)
+
+
+class TargetInfo(Protocol):
+    """What passes may ask the target: its limits by name, and noise on weights."""
+
+    limits: Mapping[str, Any]
+
+    def weight_noise(
+        self, weight: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class PassContext:
+    """All a pass knows besides the graph.
+
+    Attributes:
+        rng: the only source of randomness.
+        timesteps: the window T.
+        ann: the last graph of stage `ann`, or None.
+        calibration, train, validation: data, or None when the user gave none.
+        device: "cpu" or "cuda".
+        workdir: where a long pass keeps checkpoints; None for nowhere.
+        target: limits and noise of the target, or None.
+        log: the pass's logger.
+        progress: opens a progress bar.
+    """
+
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    timesteps: int = 8
+    ann: Graph | None = None
+    calibration: Batches | None = None
+    train: Batches | None = None
+    validation: Batches | None = None
+    device: str = "cpu"
+    workdir: Path | None = None
+    target: TargetInfo | None = None
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What a pass did.
+
+    Attributes:
+        graph: the result; the pass works on the clone it was given.
+        changed: whether `graph` differs from the input; the manager checks it.
+        metrics: JSON-able figures for the report.
+    """
+
+    graph: Graph
+    changed: bool = True
+    metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """A step of a pipeline, `Graph -> Graph`. Fields of a subclass are its options.
+
+    Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
+    before and after; `needs` the fields of `PassContext` that must not be None. Validate options in
+    `__post_init__` by raising `ValueError` with a reason; the caller adds the caret.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[Stage] = Stage.SNN
+    gives: ClassVar[Stage] = Stage.SNN
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def requirements(self) -> frozenset[str]:
+        """`needs`, or fewer where the options make it so."""
+        return self.needs
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Transform `graph`, which is this pass's own clone. Raises `PassError`."""
+        raise NotImplementedError(type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A named pipeline with options (its fields)."""
+
+    name: ClassVar[str]
+
+    def pipeline(self) -> str:
+        """The pipeline as text, e.g. `fold-batchnorm,quantize{bits=8}`."""
+        raise NotImplementedError(type(self).__name__)
+
+
+Observer = Callable[[int, str, Graph], None]
+"""Called after each pass of a pipeline with its number, name and result."""
