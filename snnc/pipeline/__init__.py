@@ -1,0 +1,15 @@
+"""Pipelines: the text form of passes, and running them."""
+
+from snnc.pipeline.manager import Pipeline, PipelineResult, Step
+from snnc.pipeline.spec import OptionInfo, format_spec, options_of, parse, parse_one
+
+__all__ = [
+    "OptionInfo",
+    "Pipeline",
+    "PipelineResult",
+    "Step",
+    "format_spec",
+    "options_of",
+    "parse",
+    "parse_one",
+]

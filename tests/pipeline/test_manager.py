@@ -1,0 +1,190 @@
+"""The manager: what it refuses before anything runs, and how it keeps passes to their word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from snnc.errors import DataError, GraphError, PassError, UsageError
+from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+from snnc.pipeline import Pipeline
+from snnc.transform import Pass, PassContext, PassResult
+
+
+def ann() -> Graph:
+    graph = Graph()
+    graph.add("x", Input(shape=(2,)))
+    weight = graph.set_param("w", np.eye(2, dtype=np.float32))
+    graph.outputs = (graph.add("fc", Linear(weight=weight), ["x"]),)
+    return graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spike(Pass):
+    """Put a neuron behind the linear layer."""
+
+    name = "spike"
+    takes = Stage.ANN
+    threshold: float = 1.0
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        graph.stage = Stage.SNN
+        graph.insert_after("x", "encode", Encode())
+        graph.insert_after("fc", "spike", Neuron(threshold=self.threshold))
+        graph.insert_after("spike", "out", Readout())
+        return PassResult(graph, metrics={"neurons": 2})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune(Pass):
+    """Set the threshold; wants data unless `blind`."""
+
+    name = "tune"
+    needs = frozenset({"calibration"})
+    threshold: float = 1.0
+    blind: bool = False
+
+    def requirements(self) -> frozenset[str]:
+        return frozenset() if self.blind else self.needs
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        op = graph.node("spike").op
+        assert isinstance(op, Neuron)
+        graph.replace_op("spike", replace(op, threshold=self.threshold))
+        return PassResult(graph, changed=op.threshold != self.threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseAnn(Pass):
+    """Needs the graph before spiking."""
+
+    name = "use-ann"
+    needs = frozenset({"ann"})
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        assert ctx.ann is not None and ctx.ann.stage is Stage.ANN
+        return PassResult(graph, changed=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misbehave(Pass):
+    """Does one thing wrong."""
+
+    name = "misbehave"
+    how: str = "lie"
+    done: ClassVar[list[str]] = []
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        self.done.append(self.how)
+        if self.how == "lie":
+            graph.meta["touched"] = True
+            return PassResult(graph, changed=False)
+        if self.how == "boast":
+            return PassResult(graph, changed=True)
+        if self.how == "break":
+            graph.replace_op("fc", Linear(weight=Ref("gone")))
+            return PassResult(graph)
+        if self.how == "stage":
+            graph.stage = Stage.ANN
+            return PassResult(graph)
+        if self.how == "data":
+            raise DataError("batch 3 is empty", hint="leave it out")
+        raise ZeroDivisionError("oh")
+
+
+DATA = [(np.zeros((1, 2), np.float32), None)]
+
+
+def test_a_pipeline_runs_and_leaves_its_input_alone() -> None:
+    graph = ann()
+    before = graph.fingerprint()
+    seen: list[tuple[int, str, Stage]] = []
+    result = Pipeline([Spike(), UseAnn(), Tune(threshold=0.5, blind=True)]).run(
+        graph, PassContext(), observer=lambda i, name, g: seen.append((i, name, g.stage))
+    )
+    assert graph.fingerprint() == before
+    assert result.ann is graph
+    assert [(s.name, s.changed) for s in result.steps] == [
+        ("spike", True),
+        ("use-ann", False),
+        ("tune", True),
+    ]
+    assert result.steps[0].metrics == {"neurons": 2}
+    assert result.steps[2].spec == "tune{threshold=0.5 blind=true}"
+    assert all(step.seconds >= 0 for step in result.steps)
+    assert seen == [(1, "spike", "snn"), (2, "use-ann", "snn"), (3, "tune", "snn")]
+    assert result.graph.node("spike").op == Neuron(threshold=0.5)
+
+
+def test_everything_wrong_is_said_before_anything_runs() -> None:
+    Misbehave.done.clear()
+    with pytest.raises(UsageError) as caught:
+        Pipeline([Misbehave(), Tune(), Spike()]).run(ann(), PassContext())
+    assert "misbehave takes a graph of stage snn; the graph gives ann" in caught.value.message
+    assert "tune needs calibration: add --calibration DATA" in caught.value.message
+    assert "spike takes a graph of stage ann; tune gives snn" in caught.value.message
+    assert not Misbehave.done
+
+
+def test_a_need_names_its_flag() -> None:
+    with pytest.raises(UsageError, match="tune needs calibration") as caught:
+        Pipeline([Spike(), Tune()]).run(ann(), PassContext())
+    assert caught.value.hint == "add --calibration DATA"
+    Pipeline([Spike(), Tune()]).check(Stage.ANN, PassContext(calibration=DATA))
+    Pipeline([Spike(), Tune(blind=True)]).check(Stage.ANN, PassContext())
+
+
+def test_a_saved_snn_graph_has_no_ann() -> None:
+    snn = Pipeline([Spike()]).run(ann(), PassContext()).graph
+    with pytest.raises(UsageError, match="use-ann needs ann"):
+        Pipeline([UseAnn()]).run(snn, PassContext())
+    Pipeline([UseAnn()]).run(snn, PassContext(ann=ann()))
+
+
+WORDS = [
+    ("lie", GraphError, "says it changed nothing"),
+    ("boast", GraphError, "says it changed the graph"),
+    ("break", GraphError, "refers to @gone"),
+    ("stage", GraphError, "gives a graph of stage ann, declared snn"),
+    ("data", DataError, "batch 3 is empty"),
+    ("crash", PassError, "ZeroDivisionError: oh"),
+]
+
+
+@pytest.mark.parametrize(("how", "kind", "reason"), WORDS)
+def test_a_failing_pass_is_named_with_the_rest(how: str, kind: type, reason: str) -> None:
+    pipeline = Pipeline([Spike(), Misbehave(how=how), Tune(blind=True)])
+    with pytest.raises(kind) as caught:
+        pipeline.run(ann(), PassContext())
+    error = caught.value
+    assert error.message.startswith("pass misbehave: ") and str(error) == error.message
+    assert reason in error.message
+    rest = "misbehave" + ("" if how == "lie" else f"{{how={how}}}")
+    assert f"--passes '{rest},tune{{blind=true}}'" in error.hint
+    assert how != "data" or error.hint.startswith("leave it out\n")
+
+
+def test_statistics_of_a_changed_node_are_dropped() -> None:
+    snn = Pipeline([Spike()]).run(ann(), PassContext()).graph
+    snn.stats = {"spike": {"rate": 0.5}, "fc": {"max": 1.0}}
+    after = Pipeline([Tune(threshold=0.5, blind=True)]).run(snn, PassContext()).graph
+    assert after.stats == {"fc": {"max": 1.0}}
+    assert snn.stats == {"spike": {"rate": 0.5}, "fc": {"max": 1.0}}
+
+
+def test_text_and_passes_are_one() -> None:
+    class Names:
+        noun = "pass"
+
+        def names(self) -> list[str]:
+            return ["spike", "tune"]
+
+        def get(self, name: str) -> type[Pass]:
+            return {"spike": Spike, "tune": Tune}[name]
+
+    text = "spike{threshold=2},tune{blind=true}"
+    assert str(Pipeline.from_text(text, Names())) == text
+    assert Pipeline.from_text(text, Names()) == Pipeline([Spike(threshold=2.0), Tune(blind=True)])
