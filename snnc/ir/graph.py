@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import networkx as nx
 import numpy as np
@@ -17,6 +19,9 @@ from snnc.ir.ops import Input, Op, OpError
 from snnc.ir.types import Ref, Stage, TensorType
 
 Array = NDArray[np.generic]
+DTYPES = frozenset(
+    "bool float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,16 @@ class Node:
     op: Op
     loc: Loc = field(default_factory=Loc)
     origins: tuple[str, ...] = ()
+
+
+def _unwritable(array: Array) -> bool:
+    """True when neither the array nor what it is a view of can be written to."""
+    if array.flags.writeable:
+        return False
+    base = cast(object, array.base)
+    if isinstance(base, np.ndarray):
+        return _unwritable(cast(Array, base))
+    return base is None or isinstance(base, bytes)
 
 
 class Graph:
@@ -85,11 +100,13 @@ class Graph:
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Names of the nodes whose results enter `name`, by port."""
+        self.node(name)
         edges = self._graph.in_edges(name, keys=True)
         return tuple(source for _, source in sorted((port, source) for source, _, port in edges))
 
     def users_of(self, name: str) -> tuple[tuple[str, int], ...]:
-        """(node, port) of every use of `name`, in graph order."""
+        """(node, port) of every use of `name`, sorted by name."""
+        self.node(name)
         edges = self._graph.out_edges(name, keys=True)
         return tuple(sorted((user, port) for _, user, port in edges))
 
@@ -101,9 +118,19 @@ class Graph:
                 order = nx.lexicographical_topological_sort(self._graph, key=rank.__getitem__)
                 self._order = list(order)
             except nx.NetworkXUnfeasible:
-                cycle = " -> ".join(edge[0] for edge in nx.find_cycle(self._graph))
-                raise GraphError(f"the graph has a cycle: {cycle}") from None
+                raise GraphError(f"the graph has a cycle: {self._cycle()}") from None
         return tuple(self._order)
+
+    def _cycle(self) -> str:
+        """Names along a cycle: from a node that lies on one, back along inputs until it repeats."""
+        left = {name: self.inputs_of(name) for name in self._graph.nodes}
+        while ready := [n for n, sources in left.items() if not set(sources) & left.keys()]:
+            for name in ready:
+                del left[name]
+        path = [next(iter(left))]
+        while path[-1] not in path[:-1]:
+            path.append(next(source for source in left[path[-1]] if source in left))
+        return " -> ".join(reversed(path[path.index(path[-1]) :]))
 
     def types(self) -> Mapping[str, TensorType]:
         """The type of every node's result. Raises `GraphError` for the first that has none."""
@@ -120,12 +147,17 @@ class Graph:
         return self.types()[name]
 
     def _infer(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        where = f"{node.name} ({node.op.mnemonic}) at {node.loc}"
+        missing = [ref.name for ref in node.op.refs().values() if ref.name not in self._params]
+        if missing:
+            raise GraphError(f"{where}: no array called {missing[0]!r}")
+        arity = node.op.arity
+        if len(inputs) != arity and (arity is not None or len(inputs) < 2):
+            raise GraphError(f"{where}: has {len(inputs)} inputs, needs {arity or 'two or more'}")
         try:
             return node.op.infer(inputs, self._params)
-        except (OpError, KeyError) as error:
-            reason = f"no array called {error}" if isinstance(error, KeyError) else str(error)
-            where = f"{node.name} ({node.op.mnemonic}) at {node.loc}"
-            raise GraphError(f"{where}: {reason}") from None
+        except OpError as error:
+            raise GraphError(f"{where}: {error}") from None
 
     def array(self, value: Ref | float) -> Array:
         """The array behind a parameter of an op; a number becomes a 0-d array."""
@@ -150,7 +182,7 @@ class Graph:
         loc: Loc | None = None,
         origins: Iterable[str] = (),
     ) -> str:
-        """Add a node fed by `inputs`; returns its name. Raises `GraphError` if the name is taken."""
+        """Add a node fed by `inputs`; returns its name. Raises `GraphError` if it is taken."""
         if name in self._graph:
             raise GraphError(f"two nodes called {name!r}")
         for source in inputs:
@@ -173,14 +205,17 @@ class Graph:
 
     def insert_before(self, name: str, port: int, new: str, op: Op) -> str:
         """Put a one-input node on the edge that enters `name` at `port`."""
-        node = self.node(name)
-        self.add(new, op, [self.inputs_of(name)[port]], loc=node.loc, origins=node.origins)
+        node, source = self.node(name), self._source(name, port)
+        self.add(new, op, [source], loc=node.loc, origins=node.origins)
         self.set_input(name, port, new)
         return new
 
     def bypass(self, name: str) -> None:
-        """Remove a one-input node; its users then use its input."""
-        (source,) = self.inputs_of(name)
+        """Remove a one-input node; its users then use its input. Raises `GraphError` for others."""
+        sources = self.inputs_of(name)
+        if len(sources) != 1:
+            raise GraphError(f"{name} has {len(sources)} inputs; only a one-input node is bypassed")
+        (source,) = sources
         for user, port in self.users_of(name):
             self.set_input(user, port, source)
         self.outputs = tuple(source if output == name else output for output in self.outputs)
@@ -197,9 +232,9 @@ class Graph:
         self._touch()
 
     def set_input(self, name: str, port: int, source: str) -> None:
-        """Let `source` feed `name` at `port`."""
+        """Let `source` feed `name` at `port`. Raises `GraphError` if there is no such port."""
         self.node(source)
-        old = self.inputs_of(name)[port]
+        old = self._source(name, port)
         self._graph.remove_edge(old, name, key=port)
         self._graph.add_edge(source, name, key=port)
         self._touch(name)
@@ -212,11 +247,19 @@ class Graph:
         self._touch(name)
 
     def set_param(self, name: str, array: Array) -> Ref:
-        """Store an array (a read-only copy unless it already is read-only); returns its `Ref`."""
+        """Store an array of numbers (a copy, unless nobody can write to it); returns its `Ref`.
+
+        Figures measured on the nodes that use the name are dropped.
+        """
+        if array.dtype.name not in DTYPES:
+            raise GraphError(f"array {name!r} holds {array.dtype}, not plain numbers")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         stored = np.ascontiguousarray(array).reshape(np.shape(array))
-        if stored.flags.writeable:
+        if not _unwritable(stored):
             stored = stored.copy()
             stored.flags.writeable = False
+        if name in self._params:
+            self._drop_stats_of_users(name)
         self._params[name] = stored
         self._types = None
         return Ref(name)
@@ -233,16 +276,16 @@ class Graph:
 
     def clone(self) -> Graph:
         """A copy to work on; arrays are shared, as they are read-only."""
-        copy = Graph(self.stage)
-        copy.outputs = self.outputs
-        copy.stats = {name: dict(values) for name, values in self.stats.items()}
-        copy.meta = dict(self.meta)
-        copy._graph = self._graph.copy()
-        copy._params = dict(self._params)
-        return copy
+        twin = Graph(self.stage)
+        twin.outputs = self.outputs
+        twin.stats = copy.deepcopy(self.stats)
+        twin.meta = copy.deepcopy(self.meta)
+        twin._graph = self._graph.copy()
+        twin._params = dict(self._params)
+        return twin
 
     def fingerprint(self) -> str:
-        """A hash of everything the graph means: nodes, edges, arrays, outputs, stage, stats, meta."""
+        """A hash of what the graph means: nodes, edges, arrays, outputs, stage, stats, meta."""
         digest = hashlib.sha256(f"{self.stage}{self.outputs}".encode())
         for node in self.nodes:
             digest.update(repr((node.name, node.op, self.inputs_of(node.name))).encode())
@@ -250,8 +293,20 @@ class Graph:
             array = self._params[name]
             digest.update(f"{name}{array.dtype}{array.shape}".encode())
             digest.update(array.tobytes())
-        digest.update(repr((sorted(self.stats.items()), sorted(self.meta.items()))).encode())
+        facts = json.dumps([self.stats, self.meta], sort_keys=True, default=repr)
+        digest.update(facts.encode())
         return digest.hexdigest()
+
+    def _source(self, name: str, port: int) -> str:
+        sources = self.inputs_of(name)
+        if not 0 <= port < len(sources):
+            raise GraphError(f"{name} has no input {port}; it has {len(sources)}")
+        return sources[port]
+
+    def _drop_stats_of_users(self, param: str) -> None:
+        for name in list(self.stats):
+            if name in self and Ref(param) in self.node(name).op.refs().values():
+                self.stats.pop(name)
 
     def _touch(self, name: str | None = None) -> None:
         self._types = None

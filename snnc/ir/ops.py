@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ class Op:
     stages: ClassVar[frozenset[Stage]] = BOTH
     arity: ClassVar[int | None] = 1
 
+    def __post_init__(self) -> None:
+        """Fields are plain data: numpy numbers become Python's, lists become tuples."""
+        for f in fields(self):
+            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
+
     def refs(self) -> dict[str, Ref]:
         """The fields of this op that name an array, by field name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -46,6 +51,14 @@ class Op:
     def infer(self, inputs: Types, params: Params) -> TensorType:
         """Type of the result. Raises `OpError` with the reason when there is none."""
         raise NotImplementedError(type(self).__name__)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return cast(object, value.item())
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(item) for item in cast(Sequence[object], value))
+    return value
 
 
 def require(condition: bool, reason: str) -> None:
@@ -60,7 +73,7 @@ def array_of(value: Ref | float, params: Params) -> NDArray[np.generic]:
 
 
 def broadcast_to_sample(array: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Shape a parameter for a sample of `shape`: scalar, (C,) along the channels, or the full shape.
+    """Shape a parameter for a sample of `shape`: scalar, (C,) per channel, or the full shape.
 
     Returns an array that broadcasts against `shape`. Raises `OpError` for any other shape.
     """
@@ -106,13 +119,15 @@ class Input(Op):
     shape: tuple[int, ...]
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
+        require(all(n > 0 for n in self.shape), f"an input of shape {self.shape}")
         return TensorType(self.shape, Signal.ANALOG)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Op):
-    """y[o] = bias[o] + sum_{c,k} weight[o,c,k] * x[c + group offset, stride*pos + dilation*k - pad].
+    """y[o,i] = bias[o] + sum over c, k of weight[o,c,k] * x[first[o]+c, stride*i + dilation*k-pad].
 
+    first[o] is the first input channel of the group of o.
     weight: (C_out, C_in/groups, *kernel). bias: (C_out,) or the full output shape (a bias map).
     padding: (before, after) per spatial axis; padded positions are zero (silence).
     """
@@ -131,13 +146,21 @@ class Conv(Op):
         rank = len(self.stride)
         require(len(x.shape) == rank + 1, f"a {rank}-d convolution of a sample of shape {x.shape}")
         require(weight.ndim == rank + 2, f"weight of shape {weight.shape} for rank {rank}")
+        self._check_geometry(rank)
         c_in, c_out = weight.shape[1] * self.groups, weight.shape[0]
         require(x.shape[0] == c_in, f"weights for {c_in} channels on an input of {x.shape[0]}")
-        require(c_out % self.groups == 0, f"{c_out} outputs do not divide into {self.groups} groups")
+        require(c_out % self.groups == 0, f"{c_out} outputs in {self.groups} groups")
         shape = (c_out, *self._spatial(x.shape[1:], weight.shape[2:]))
         require(min(shape) > 0, f"no output left: input {x.shape}, kernel {weight.shape[2:]}")
         _check_sample_param("bias", self.bias, shape, params)
         return _linear_result(x, shape, weight)
+
+    def _check_geometry(self, rank: int) -> None:
+        counts = (len(self.padding), len(self.dilation))
+        require(counts == (rank, rank), f"padding, dilation of {counts} axes for rank {rank}")
+        positive = (*self.stride, *self.dilation, self.groups)
+        require(min(positive) > 0, "a stride, dilation or number of groups that is not positive")
+        require(all(min(p) >= 0 for p in self.padding), "negative padding; use a slice")
 
     def _spatial(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
         axes = zip(size, kernel, self.stride, self.padding, self.dilation, strict=True)
@@ -167,7 +190,7 @@ class Linear(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Op):
-    """y[c] = (x[c] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], all of shape (C,)."""
+    """y[c] = (x[c] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]; all (C,)."""
 
     mnemonic = "batchnorm"
     stages = frozenset({Stage.ANN})
@@ -180,7 +203,10 @@ class BatchNorm(Op):
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
         for name, ref in self.refs().items():
-            require(params[ref.name].shape == x.shape[:1], f"{name}: not one value per channel")
+            one_each = bool(x.shape) and params[ref.name].shape == x.shape[:1]
+            require(one_each, f"{name}: not one value per channel")
+        variance = np.asarray(params[self.variance.name], np.float64)
+        require(bool(np.all(variance + self.eps > 0)), "a variance that is not positive")
         return x
 
 
@@ -240,6 +266,13 @@ def _pooled_shape(x: TensorType, windows: Windows) -> tuple[int, ...]:
     return (x.shape[0], *(len(axis) for axis in windows))
 
 
+def _check_per_position(
+    what: str, values: tuple[tuple[int, ...], ...], shape: tuple[int, ...]
+) -> None:
+    require(tuple(map(len, values)) == shape, f"{what} do not match the windows")
+    require(all(v > 0 for axis in values for v in axis), f"{what} that are not positive")
+
+
 @dataclass(frozen=True, kw_only=True)
 class AvgPool(Op):
     """y[c,i,j] = sum of x[c] over window (i,j) / (divisors[0][i] * divisors[1][j]).
@@ -256,7 +289,7 @@ class AvgPool(Op):
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
         shape = _pooled_shape(x, self.windows)
-        require(tuple(map(len, self.divisors)) == shape[1:], "divisors do not match the windows")
+        _check_per_position("divisors", self.divisors, shape[1:])
         return replace(x, shape=shape)
 
 
@@ -275,7 +308,7 @@ class SumPool(Op):
         (x,) = inputs
         shape = _pooled_shape(x, self.windows)
         if self.multiplicity is not None:
-            require(tuple(map(len, self.multiplicity)) == shape[1:], "multiplicity does not match")
+            _check_per_position("multiplicity", self.multiplicity, shape[1:])
         if x.signal not in EVENTS:
             return replace(x, shape=shape)
         return replace(x, shape=shape, signal=Signal.COUNT, levels=x.levels * self.largest_weight())
@@ -317,6 +350,7 @@ class Reshape(Op):
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
+        require(all(n > 0 for n in self.shape), f"a shape of {self.shape}")
         require(prod(self.shape) == x.size, f"{x.shape} does not reshape to {self.shape}")
         return replace(x, shape=self.shape)
 
@@ -345,7 +379,9 @@ class Slice(Op):
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
-        require(len(self.starts) == len(x.shape), f"{len(self.starts)} axes of {x.shape}")
+        counts = {len(self.starts), len(self.stops), len(self.steps)}
+        require(counts == {len(x.shape)}, f"{len(self.starts)} axes of {x.shape}")
+        require(all(step > 0 for step in self.steps), "a step that is not positive")
         ranges = [range(*b) for b in zip(self.starts, self.stops, self.steps, strict=True)]
         inside = all(r and 0 <= r[0] and r[-1] < n for r, n in zip(ranges, x.shape, strict=True))
         require(inside, f"slice {self.slices()} outside {x.shape}")
@@ -385,7 +421,8 @@ class Concat(Op):
         rest = {x.shape[: self.axis] + x.shape[self.axis + 1 :] for x in inputs}
         require(len(rest) == 1, f"shapes {[x.shape for x in inputs]} differ beside the axis")
         kinds = {x.signal for x in inputs}
-        require(len(kinds) == 1 or kinds == EVENTS, "concatenates signals of different kinds")
+        events = kinds <= EVENTS
+        require(len(kinds) == 1 or events, "concatenates signals of different kinds")
         mixed = first.signal is Signal.CURRENT and len({x.dtype for x in inputs}) > 1
         require(not mixed, "concatenates integer and real currents")
         shape = list(first.shape)
@@ -393,7 +430,7 @@ class Concat(Op):
         return replace(
             first,
             shape=tuple(shape),
-            signal=Signal.COUNT if kinds == EVENTS else first.signal,
+            signal=first.signal if len(kinds) == 1 else Signal.COUNT,
             levels=max(x.levels for x in inputs),
             constant_in_time=all(x.constant_in_time for x in inputs),
             signed=any(x.signed for x in inputs),
@@ -459,10 +496,16 @@ class Neuron(Op):
         require(x.signal is Signal.CURRENT, f"integrates a current, not {x}")
         for name in ("threshold", "leak", "v_init"):
             _check_sample_param(name, getattr(self, name), x.shape, params)
-        threshold, leak = array_of(self.threshold, params), array_of(self.leak, params)
+        threshold, leak, v_init = (
+            np.asarray(array_of(value, params), np.float64)
+            for value in (self.threshold, self.leak, self.v_init)
+        )
         require(bool(np.all(threshold > 0)), "a threshold that is not positive")
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
         require(self.wait >= 0, f"wait {self.wait}")
+        if x.quantized:
+            whole = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
+            require(whole, "a threshold or v_init that is not whole on an integer current")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
         return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, self.signed)
 

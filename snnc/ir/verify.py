@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 import numpy as np
 
@@ -35,16 +37,22 @@ def _arrays_exist(graph: Graph, node: Node) -> Iterator[str]:
             yield f"{field} {ref} holds NaN or infinity"
 
 
+def _numbers_finite(graph: Graph, node: Node) -> Iterator[str]:
+    for field in fields(node.op):
+        value = getattr(node.op, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{field.name} is {value}"
+
+
 def _used(graph: Graph, node: Node) -> Iterator[str]:
     if not graph.users_of(node.name) and node.name not in graph.outputs:
         yield "its result is never used"
 
 
-def _input_is_encoded(graph: Graph, node: Node) -> Iterator[str]:
-    if not isinstance(node.op, Input):
+def _analog_is_encoded_once(graph: Graph, node: Node) -> Iterator[str]:
+    if graph.type_of(node.name).signal is not Signal.ANALOG:
         return
-    users = [graph.node(user).op for user, _ in graph.users_of(node.name)]
-    if node.name in graph.outputs or len(users) != 1:
+    if node.name in graph.outputs or len(graph.users_of(node.name)) != 1:
         yield "an input must be followed by exactly one encode"
 
 
@@ -55,15 +63,17 @@ def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
         yield f"takes the analog {analog[0]}; put an encode between"
 
 
-def _output_is_readout(graph: Graph, node: Node) -> Iterator[str]:
+def _readouts_are_outputs(graph: Graph, node: Node) -> Iterator[str]:
     if node.name in graph.outputs and not isinstance(node.op, Readout):
         yield "an output of an snn graph must be a readout"
+    if isinstance(node.op, Readout) and graph.users_of(node.name):
+        yield "a readout is the end of the network; nothing may use it"
 
 
-STRUCTURE: tuple[Rule, ...] = (_legal_at_stage, _arity, _arrays_exist, _used)
+STRUCTURE: tuple[Rule, ...] = (_legal_at_stage, _arity, _arrays_exist, _numbers_finite, _used)
 RULES: dict[Stage, tuple[Rule, ...]] = {
     Stage.ANN: (),
-    Stage.SNN: (_input_is_encoded, _analog_ends_at_encode, _output_is_readout),
+    Stage.SNN: (_analog_is_encoded_once, _analog_ends_at_encode, _readouts_are_outputs),
 }
 
 
@@ -74,14 +84,16 @@ def problems(graph: Graph) -> list[str]:
     missing = [name for name in graph.outputs if name not in graph]
     if missing:
         return [f"output {name!r} is not a node" for name in missing]
-    found = _apply(STRUCTURE, graph)
-    if found:
-        return found
     try:
-        graph.types()
+        inputs = [node.name for node in graph.nodes if isinstance(node.op, Input)]
+        if len(inputs) != 1:
+            return [f"the graph has {len(inputs)} inputs instead of one: {inputs}"]
+        found = _apply(STRUCTURE, graph)
+        if not found:
+            graph.types()
     except GraphError as error:
         return [error.message]
-    return _apply(RULES[graph.stage], graph)
+    return found or _apply(RULES[graph.stage], graph)
 
 
 def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:
@@ -98,4 +110,3 @@ def verify(graph: Graph) -> None:
     found = problems(graph)
     if found:
         raise GraphError("the graph breaks a rule of its stage:\n  " + "\n  ".join(found))
-

@@ -1,0 +1,237 @@
+"""Reading a `.snnc` file that nobody vouches for: every fault is one `ArtifactError`.
+
+Imports neither torch nor networkx until `ArtifactFile.graph` is called.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.artifact.jsontext import parse_json
+from snnc.artifact.layout import (
+    GRAPH,
+    MANIFEST,
+    MAX_HEADER,
+    MAX_MEMBERS,
+    RESERVED,
+    TENSORS,
+    check_manifest,
+    check_members,
+)
+from snnc.errors import ArtifactError, GraphError
+
+if TYPE_CHECKING:
+    from snnc.ir import Graph
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_END = struct.Struct("<4s4H2LH")
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where the bytes of a member lie in the file, and their CRC."""
+
+    offset: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """An opened artifact: its structure is sound; contents are checked as they are read.
+
+    Attributes:
+        path: the file.
+        manifest: what `manifest.json` says; read-only.
+        members: the place of every member.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    members: Mapping[str, Member]
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all members, the manifest first."""
+        return tuple(self.members)
+
+    def read(self, name: str) -> bytes:
+        """Content of a member; CRC always checked, for JSON members the checksum as well.
+
+        Raises `ArtifactError` if it is missing or damaged.
+        """
+        data = _read_member(self.path, self._member(name), name)
+        if name.endswith(".json") and name != MANIFEST:
+            self._check_sum(name, data)
+        return data
+
+    def map(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as a read-only memory map of its bytes; begins 64-byte aligned.
+
+        Nothing is checked: `check` does. Raises `ArtifactError` if there is no such member.
+        """
+        member = self._member(name)
+        if member.size == 0:
+            return np.empty(0, np.uint8)
+        try:
+            return np.memmap(self.path, np.uint8, "r", member.offset, (member.size,))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{self.path}: {name} cannot be mapped: {error}") from None
+
+    def graph(self) -> Graph:
+        """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
+        from snnc.ir import verify
+        from snnc.ir.json import from_json
+
+        try:
+            structure = parse_json(self.read(GRAPH), GRAPH)
+            graph = from_json(structure, _tensors(self.read(TENSORS)))
+            verify(graph)
+        except GraphError as error:
+            raise ArtifactError(f"{self.path}: {error.message}") from None
+        except ArtifactError as error:
+            raise _at(self.path, error) from None
+        return graph
+
+    def check(self) -> None:
+        """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
+        for name, member in self.members.items():
+            if name != MANIFEST:
+                self._check_sum(name, _read_member(self.path, member, name))
+
+    def _member(self, name: str) -> Member:
+        if name not in self.members:
+            raise ArtifactError(f"{self.path} has no member {name!r}")
+        return self.members[name]
+
+    def _check_sum(self, name: str, data: bytes) -> None:
+        if sha256(data).hexdigest() != self.manifest["checksums"][name]:
+            raise ArtifactError(f"{self.path}: {name} does not match its checksum: damaged")
+
+
+def is_artifact(path: str | os.PathLike[str]) -> bool:
+    """Whether the file looks like a `.snnc` file: a zip that begins with its manifest."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(_LOCAL.size + len(MANIFEST))
+    except OSError:
+        return False
+    return start.startswith(b"PK\x03\x04") and start.endswith(MANIFEST.encode())
+
+
+def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
+    """Open a `.snnc` file and check its structure.
+
+    Raises:
+        ArtifactError: there is no such file, or it is truncated, damaged, hostile, not an artifact,
+            or of a newer major version.
+    """
+    path = Path(path)
+    try:
+        members = _members(path)
+        missing = [name for name in RESERVED if name not in members]
+        if missing:
+            raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
+        manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
+        check_manifest(manifest, members.keys())
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    except ArtifactError as error:
+        raise _at(path, error) from None
+    ordered = {MANIFEST: members.pop(MANIFEST), **members}
+    return ArtifactFile(path, MappingProxyType(manifest), MappingProxyType(ordered))
+
+
+def _at(path: Path, error: ArtifactError) -> ArtifactError:
+    """The same error, saying which file it is about."""
+    prefix = "" if error.message.startswith(str(path)) else f"{path}: "
+    return ArtifactError(prefix + error.message, hint=error.hint)
+
+
+def _members(path: Path) -> dict[str, Member]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        _check_directory(file.read(4), _tail(path, size))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except _ZIP_FAULTS as error:
+            raise ArtifactError(f"damaged or truncated: {error}") from None
+        check_members(entries, size)
+        return {entry.filename: _locate(file, entry, size) for entry in entries}
+
+
+def _tail(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, size - _END.size))
+        return file.read()
+
+
+def _check_directory(start: bytes, tail: bytes) -> None:
+    """Refuse what is no zip, is cut off, or has a directory too large to read."""
+    if start != b"PK\x03\x04":
+        raise ArtifactError("not a .snnc file")
+    if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):
+        raise ArtifactError("truncated: the end of the file is missing")
+    _, _, _, _, count, size, _, _ = _END.unpack(tail)
+    if count > MAX_MEMBERS:
+        raise ArtifactError(f"{count} members; at most {MAX_MEMBERS} are read")
+    if size > MAX_HEADER:
+        raise ArtifactError(f"a directory of {size} bytes; at most {MAX_HEADER} are read")
+
+
+def _locate(file: Any, entry: zipfile.ZipInfo, file_size: int) -> Member:
+    file.seek(entry.header_offset)
+    header = file.read(_LOCAL.size)
+    if len(header) < _LOCAL.size:
+        raise ArtifactError(f"{entry.filename} begins beyond the end of the file: truncated")
+    signature, *_, name_size, extra_size = _LOCAL.unpack(header)
+    name = file.read(name_size)
+    if signature != b"PK\x03\x04" or name != entry.orig_filename.encode():
+        raise ArtifactError(f"the header of {entry.filename} is damaged")
+    offset = entry.header_offset + _LOCAL.size + name_size + extra_size
+    if offset + entry.file_size > file_size:
+        raise ArtifactError(f"{entry.filename} reaches beyond the end of the file: truncated")
+    return Member(offset, entry.file_size, entry.CRC)
+
+
+def _read_member(path: Path, member: Member, name: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(member.offset)
+            data = file.read(member.size)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise ArtifactError(f"{path}: {name} is damaged (CRC)")
+    return data
+
+
+def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{TENSORS} is damaged: {error}") from None

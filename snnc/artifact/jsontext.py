@@ -1,0 +1,47 @@
+"""JSON as it stands in an artifact: canonical when written, strict when read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from snnc.errors import ArtifactError
+
+
+def dump_json(value: object, what: str) -> bytes:
+    """Sorted keys, no spaces, ASCII, floats as they are.
+
+    Raises `ArtifactError` for what JSON cannot hold (NaN, arrays, numpy numbers).
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{what} cannot be written as JSON: {error}",
+            hint="stats, meta and info hold finite numbers, text, lists and dicts only",
+        ) from None
+    return text.encode("ascii")
+
+
+def parse_json(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object without NaN and without a key twice. Raises `ArtifactError` naming `what`."""
+    try:
+        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{what} is not readable JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{what} is not a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"key {name!r} twice")
+        found[name] = value
+    return found
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
