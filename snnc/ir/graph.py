@@ -19,9 +19,9 @@ from snnc.ir.ops import Input, Op, OpError
 from snnc.ir.types import Ref, Stage, TensorType
 
 Array = NDArray[np.generic]
-DTYPES = frozenset(
-    "bool float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
-)
+DTYPES = frozenset({"bool", "float16", "float32", "float64"}) | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,143 @@
+"""Arrays as data: what a source is, and the files `x.npy` and `x.npz`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import DataError
+
+Array = NDArray[Any]
+DIVIDED = "uint8 divided by 255"
+
+
+class Source(Protocol):
+    """Samples by index."""
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def labelled(self) -> bool: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def masks(self) -> Mapping[str, Array]: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
+        """Samples and labels of these rows, as stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Samples that lie in an array (in memory or mapped), with or without labels.
+
+    Attributes:
+        x: (N, *sample shape), floating or uint8.
+        y: (N, …) or None.
+        masks: selections that come with the data, by the name of their file.
+    """
+
+    x: Array
+    y: Array | None = None
+    masks: Mapping[str, Array] = field(default_factory=dict[str, Array])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.x.shape[1:]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a y."""
+        return self.y is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What will be done to the values."""
+        return (DIVIDED,) if self.x.dtype == np.uint8 else ()
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
+        """Samples and labels of these rows."""
+        return self.x[rows], None if self.y is None else self.y[rows]
+
+
+def to_float32(x: Array, what: str) -> NDArray[np.float32]:
+    """Floating kinds as they are, uint8 divided by 255. Raises `DataError` for other kinds."""
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(
+            f"{what}: x is {x.dtype}", hint="float32, or uint8 to be divided by 255, is taken"
+        )
+    with np.errstate(over="ignore"):  # becomes infinity, which is then reported
+        return np.ascontiguousarray(x, np.float32)
+
+
+def array_source(x: Array, y: Array | None, what: str) -> ArraySource:
+    """A source of these arrays. Raises `DataError` if they do not fit together."""
+    if x.ndim < 2:
+        raise DataError(f"{what}: x has shape {x.shape}", hint="(N, *sample shape) is taken")
+    if not len(x):
+        raise DataError(f"{what}: x is empty")
+    to_float32(x[:0], what)
+    if y is not None and (y.ndim == 0 or len(y) != len(x)):
+        raise DataError(f"{what}: {len(x)} samples but y has shape {y.shape}")
+    if y is not None and y.dtype.kind not in "fiub":
+        raise DataError(f"{what}: y is {y.dtype}", hint="class numbers or real values are taken")
+    return ArraySource(x, y)
+
+
+def open_file(path: Path) -> ArraySource:
+    """`x.npy` (mapped, not loaded), or `x.npz` with `x` and perhaps `y`. Raises `DataError`."""
+    if path.suffix == ".npy":
+        return array_source(load_array(path), None, str(path))
+    arrays = _load(path, mapped=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise DataError(f"{path} is not an .npz file")
+    with arrays:
+        if "x" not in arrays.files:
+            raise DataError(
+                f"{path} has no array 'x'; it has {', '.join(arrays.files) or 'none'}",
+                hint="np.savez(path, x=…, y=…)",
+            )
+        found = {key: _member(arrays, key, path) for key in ("x", "y") if key in arrays.files}
+    return array_source(found["x"], found.get("y"), str(path))
+
+
+def load_array(path: Path) -> Array:
+    """One array of an `.npy` file, mapped. Raises `DataError`."""
+    array = _load(path, mapped=True)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path} is not an .npy file")
+    return array
+
+
+def _load(path: Path, *, mapped: bool) -> Any:
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _member(arrays: Any, key: str, path: Path) -> Array:
+    try:
+        return arrays[key]
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: array {key!r} cannot be read: {error}") from None

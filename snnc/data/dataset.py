@@ -1,0 +1,161 @@
+"""A dataset to go through as often as wanted: batches, shape, length, digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.data.arrays import Source, load_array, to_float32
+from snnc.data.spec import DataSpec, parse
+from snnc.errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of a source, in order; each iteration starts again.
+
+    Attributes:
+        spec: the DATA text it was opened by.
+        source: where the samples come from.
+        indices: which of them, (N,) int64.
+        batch_size: number of samples of a batch; the last may be smaller.
+    """
+
+    spec: DataSpec
+    source: Source = field(repr=False)
+    indices: Indices = field(repr=False)
+    batch_size: int = 100
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.generic] | None]]:
+        """Batches of (x float32 (N, *input_shape), y (N, …) or None).
+
+        Raises `DataError` for a sample with NaN or infinity, or that cannot be read.
+        """
+        for start in range(0, len(self), self.batch_size):
+            rows = self.indices[start : start + self.batch_size]
+            x, y = self.source.take(rows)
+            x = to_float32(x, str(self.spec))
+            finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+            if not finite.all():
+                bad = rows[np.flatnonzero(~finite)[0]]
+                raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
+            yield x, y
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.source.sample_shape
+
+    @property
+    def labelled(self) -> bool:
+        """Whether batches have a y."""
+        return self.source.labelled
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the values, e.g. "uint8 divided by 255"."""
+        return self.source.notes
+
+    def limit(self, n: int | None) -> Dataset:
+        """The first `n` samples, all of them if there are fewer or `n` is None."""
+        if n is not None and n < 1:
+            raise DataError(f"a limit of {n} samples", hint="one or more")
+        return self if n is None else replace(self, indices=self.indices[:n])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all samples as float32 and of their labels; does not depend on batches."""
+        xs, ys = sha256(str(self.input_shape).encode()), sha256()
+        for x, y in self:
+            xs.update(x.tobytes())
+            if y is not None:
+                ys.update(y.tobytes())
+        return sha256(xs.digest() + ys.digest()).hexdigest()
+
+
+def open_data(
+    text: str, *, batch_size: int = 100, expect_shape: tuple[int, ...] | None = None
+) -> Dataset:
+    """Open the data a DATA text names.
+
+    Args:
+        text: e.g. `digits#train`, `x.npz[:100]`.
+        batch_size: samples per batch.
+        expect_shape: shape of one sample the model takes, or None.
+
+    Raises:
+        DataError: wrong text, missing or damaged files, another shape, nothing selected.
+    """
+    if batch_size < 1:
+        raise DataError(f"a batch size of {batch_size}", hint="one or more")
+    spec = parse(text)
+    source = _open_source(spec, expect_shape)
+    if expect_shape is not None and source.sample_shape != tuple(expect_shape):
+        raise _wrong_shape(spec, source, tuple(expect_shape))
+    return Dataset(spec, source, _select(spec, source), batch_size)
+
+
+def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source:
+    from snnc.data import arrays, factory, images
+
+    match spec.kind:
+        case "npy" | "npz":
+            return arrays.open_file(Path(spec.path))
+        case "file" | "module":
+            return factory.open_factory(spec, expect_shape)
+        case "images":
+            return images.open_folder(Path(spec.path))
+        case _:
+            return images.open_known(spec.kind, Path(spec.path), spec.split or "train")
+
+
+def _wrong_shape(spec: DataSpec, source: Source, expected: tuple[int, ...]) -> DataError:
+    found = source.sample_shape
+    hint = "use data of that shape, or compile the model for this one (--input-shape)"
+    if (len(source), *found) == expected:
+        hint = "this looks like one sample: add a batch axis, x[None]"
+    elif len(found) == 3 and (found[2], *found[:2]) == expected:
+        hint = "put channels first: x.transpose(0, 3, 1, 2)"
+    return DataError(f"{spec}: samples have shape {found}, the model takes {expected}", hint=hint)
+
+
+def _select(spec: DataSpec, source: Source) -> Indices:
+    count = len(source)
+    if spec.mask is not None:
+        return _masked(spec, source)
+    wanted = max(spec.start + 1, spec.stop or 0)
+    if wanted > count:
+        raise DataError(f"{spec}: the selection needs {wanted} samples, there are {count}")
+    return np.arange(spec.start, count if spec.stop is None else spec.stop)
+
+
+def _masked(spec: DataSpec, source: Source) -> Indices:
+    name, count = str(spec.mask), len(source)
+    mask = source.masks.get(name)
+    if mask is None:
+        beside = Path(spec.path) / name
+        mask = load_array(beside if not Path(name).exists() and beside.exists() else Path(name))
+    if mask.ndim == 1 and mask.dtype == bool:
+        if len(mask) != count:
+            raise DataError(f"{spec}: a mask of {len(mask)} entries for {count} samples")
+        rows = np.flatnonzero(mask)
+    elif mask.ndim == 1 and np.issubdtype(mask.dtype, np.integer):
+        rows = mask.astype(np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < count:
+            raise DataError(f"{spec}: an index of {name} lies outside 0..{count - 1}")
+    else:
+        raise DataError(f"{spec}: {name} is {mask.dtype}{mask.shape}", hint="1-d, boolean or index")
+    if not len(rows):
+        raise DataError(f"{spec}: {name} selects nothing")
+    return rows
