@@ -1,0 +1,300 @@
+"""Write a topology once, get it as an ANN, as a spiking network, or as a quantised one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from math import lcm, prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Encode,
+    Graph,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Op,
+    Pad,
+    Permute,
+    Readout,
+    Ref,
+    Relu,
+    Reshape,
+    Scale,
+    Signal,
+    Slice,
+    Stage,
+    SumPool,
+    Windows,
+)
+
+LEAK_UNIT = 2.0**-15
+WEIGHT_LIMIT = 127
+Weighted = Conv | Linear | Scale
+EncodeMode = Literal["direct", "poisson", "latency"]
+
+
+class Style(StrEnum):
+    """Which graph a topology becomes."""
+
+    ANN = "ann"
+    SNN = "snn"
+    QUANTIZED = "quantized"
+
+
+def windows(size: Sequence[int], kernel: int, stride: int, padding: int = 0) -> Windows:
+    """Pooling windows of a square kernel over the spatial axes `size`, clipped to the input."""
+    return tuple(
+        tuple(
+            (max(start, 0), min(start + kernel, n))
+            for start in range(-padding, n + padding - kernel + 1, stride)
+        )
+        for n in size
+    )
+
+
+class NetBuilder:
+    """Adds layers with random parameters to a graph; every method returns the new node's name.
+
+    Thresholds follow the size of the currents that reach them, so that neurons neither stay silent
+    nor fire at every step.
+
+    Args:
+        style: what the layers become.
+        shape: shape of one input sample, channels first.
+        rng: source of all parameters.
+        neuron: options of every `Neuron`: `leak`, `reset`, `order`, `wait`, `signed`.
+        encode: mode of the `Encode` behind the input.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        shape: tuple[int, ...],
+        rng: np.random.Generator,
+        *,
+        neuron: Mapping[str, Any] | None = None,
+        encode: EncodeMode = "direct",
+    ) -> None:
+        self.style, self.rng = style, rng
+        self.neuron_options = dict(neuron or {})
+        self.graph = Graph(Stage.ANN if style is Style.ANN else Stage.SNN)
+        self._size: dict[str, float] = {}
+        self.input = self._put("input", Input(shape=shape), (), 0.5)
+        if style is not Style.ANN:
+            self.input = self._encode(encode)
+
+    # -- layers ----------------------------------------------------------------------------
+
+    def conv(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: str = "channel",
+    ) -> str:
+        """A convolution over all spatial axes; `bias` is "none", "channel" or "map"."""
+        shape = self.shape(x)
+        rank = len(shape) - 1
+        weight = self._weight(name, (channels, shape[0] // groups, *(kernel,) * rank))
+        op = Conv(
+            weight=weight,
+            stride=(stride,) * rank,
+            padding=((padding, padding),) * rank,
+            dilation=(dilation,) * rank,
+            groups=groups,
+        )
+        size = self._weighted_size(x, weight)
+        out = op.infer([self.graph.type_of(x)], self.graph.params).shape
+        return self._put(name, self._with_bias(op, name, size, out, bias), (x,), size)
+
+    def linear(self, name: str, x: str, features: int, *, bias: str = "channel") -> str:
+        """A fully connected layer; flattens `x` if need be."""
+        x = self.flatten(x)
+        weight = self._weight(name, (features, *self.shape(x)))
+        size = self._weighted_size(x, weight)
+        op = self._with_bias(Linear(weight=weight), name, size, (features,), bias)
+        return self._put(name, op, (x,), size)
+
+    def norm(self, name: str, x: str) -> str:
+        """Batch norm in an ANN; nothing in a spiking network, where it has been folded."""
+        if self.style is not Style.ANN:
+            return x
+        channels = self.shape(x)[0]
+        op = BatchNorm(
+            mean=self._param(f"{name}.mean", self.rng.normal(0, 0.1, channels)),
+            variance=self._param(f"{name}.variance", self.rng.uniform(0.5, 2.0, channels)),
+            weight=self._param(f"{name}.weight", self.rng.uniform(0.5, 1.5, channels)),
+            bias=self._param(f"{name}.bias", self.rng.normal(0, 0.1, channels)),
+        )
+        return self._put(name, op, (x,), self._size[x])
+
+    def act(self, name: str, x: str, *, per_channel: bool = False) -> str:
+        """A ReLU in an ANN, a population of neurons in a spiking network."""
+        if self.style is Style.ANN:
+            return self._put(name, Relu(), (x,), self._size[x])
+        threshold = np.full(self.shape(x)[:1] if per_channel else (), self._size[x])
+        threshold = threshold * self.rng.uniform(0.7, 1.3, threshold.shape)
+        options = dict(self.neuron_options)
+        if self.style is Style.QUANTIZED:
+            threshold = np.maximum(1, np.rint(threshold)).astype(np.int32)
+            start = np.rint(threshold / 2).astype(np.int32)
+            options["leak"] = round(options.get("leak", 1.0) / LEAK_UNIT) * LEAK_UNIT
+        else:
+            start = threshold / 2
+        threshold_ref = self._param(f"{name}.threshold", threshold)
+        options["v_init"] = self._param(f"{name}.v_init", start)
+        return self._put(name, Neuron(threshold=threshold_ref, **options), (x,), 0.5)
+
+    def avgpool(self, name: str, x: str, wins: Windows) -> str:
+        """Average pooling; in a spiking network a sum pool, and a scale where values are real."""
+        counts = tuple(tuple(stop - start for start, stop in axis) for axis in wins)
+        if self.style is Style.ANN:
+            return self._put(name, AvgPool(windows=wins, divisors=counts), (x,), self._size[x])
+        least = tuple(lcm(*axis) for axis in counts)
+        multiplicity = tuple(
+            tuple(common // n for n in axis) for common, axis in zip(least, counts, strict=True)
+        )
+        pooled = self.sumpool(name, x, wins, multiplicity)
+        if self.style is Style.QUANTIZED:
+            return pooled
+        return self.scale(f"{name}_scale", pooled, 1.0 / prod(least))
+
+    def sumpool(
+        self,
+        name: str,
+        x: str,
+        wins: Windows,
+        multiplicity: tuple[tuple[int, ...], ...] | None = None,
+    ) -> str:
+        """Sum pooling."""
+        op = SumPool(windows=wins, multiplicity=multiplicity)
+        return self._put(name, op, (x,), self._size[x] * op.largest_weight())
+
+    def maxpool(self, name: str, x: str, wins: Windows) -> str:
+        """Max pooling (in a spiking network: of the spikes of each step)."""
+        return self._put(name, MaxPool(windows=wins), (x,), self._size[x])
+
+    def scale(
+        self, name: str, x: str, factor: float | NDArray[np.generic], *, bias: bool = False
+    ) -> str:
+        """Multiply by a number, (C,) or a map; quantised factors are rounded, at least 1."""
+        array = np.asarray(factor, np.float64)
+        if self.style is Style.QUANTIZED:
+            array = np.maximum(1, np.rint(np.abs(array))).astype(np.int32)
+        size = self._size[x] * float(np.mean(np.abs(array)))
+        op = Scale(factor=self._param(f"{name}.factor", array))
+        return self._put(
+            name,
+            self._with_bias(op, name, size, self.shape(x), "map" if bias else "none"),
+            (x,),
+            size,
+        )
+
+    def current(self, x: str, like: str) -> str:
+        """`x` as something that may be added to `like`: events get a `Scale` to its size."""
+        if self.graph.type_of(x).signal not in (Signal.SPIKE, Signal.COUNT):
+            return x
+        return self.scale(self.graph.fresh(f"{x}_current"), x, self._size[like] / self._size[x])
+
+    def add(self, name: str, *xs: str) -> str:
+        """Sum; the first term says how large shortcuts become."""
+        terms = [self.current(x, xs[0]) for x in xs]
+        return self._put(name, Add(), terms, sum(self._size[x] for x in terms))
+
+    def concat(self, name: str, *xs: str, axis: int = 0) -> str:
+        """Concatenation."""
+        return self._put(name, Concat(axis=axis), xs, max(self._size[x] for x in xs))
+
+    def every_second(self, name: str, x: str) -> str:
+        """`x[:, ::2, ::2]`."""
+        shape = self.shape(x)
+        steps = (1,) + (2,) * (len(shape) - 1)
+        op = Slice(starts=(0,) * len(shape), stops=shape, steps=steps)
+        return self._put(name, op, (x,), self._size[x])
+
+    def pad_channels(self, name: str, x: str, before: int, after: int) -> str:
+        """Zeros before and after the channels."""
+        rest = ((0, 0),) * (len(self.shape(x)) - 1)
+        return self._put(name, Pad(padding=((before, after), *rest)), (x,), self._size[x])
+
+    def permute(self, name: str, x: str, axes: tuple[int, ...]) -> str:
+        """Axes in another order."""
+        return self._put(name, Permute(axes=axes), (x,), self._size[x])
+
+    def flatten(self, x: str) -> str:
+        """`x` as a vector."""
+        shape = self.shape(x)
+        if len(shape) == 1:
+            return x
+        return self._put(
+            self.graph.fresh(f"{x}_flat"), Reshape(shape=(prod(shape),)), (x,), self._size[x]
+        )
+
+    def finish(self, x: str) -> Graph:
+        """Make `x` the output, behind a `Readout` in a spiking network."""
+        if self.style is not Style.ANN:
+            scale: Ref | float = 1.0
+            if self.style is Style.QUANTIZED:
+                values = self.rng.uniform(0.5, 1.5, self.shape(x)[0]) / self._size[x]
+                scale = self.graph.set_param("readout.scale", values)
+            x = self._put("readout", Readout(scale=scale), (x,), self._size[x])
+        self.graph.outputs = (x,)
+        return self.graph
+
+    def shape(self, x: str) -> tuple[int, ...]:
+        """Shape of one sample of `x`."""
+        return self.graph.type_of(x).shape
+
+    # -- parameters ------------------------------------------------------------------------
+
+    def _put(self, name: str, op: Op, inputs: Sequence[str], size: float) -> str:
+        self._size[name] = size
+        return self.graph.add(name, op, inputs)
+
+    def _encode(self, mode: EncodeMode) -> str:
+        integer = self.style is Style.QUANTIZED or mode != "direct"
+        op = Encode(mode=mode, scale=1 / 255 if integer else None)
+        size = 128.0 if integer and mode == "direct" else 0.5
+        return self._put("encode", op, ("input",), size)
+
+    def _param(self, name: str, array: NDArray[np.generic]) -> Ref:
+        if not np.issubdtype(array.dtype, np.integer):
+            array = array.astype(np.float32)
+        return self.graph.set_param(name, array)
+
+    def _weight(self, name: str, shape: tuple[int, ...]) -> Ref:
+        if self.style is Style.QUANTIZED:
+            values = self.rng.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, shape)
+            return self._param(f"{name}.weight", values.astype(np.int8))
+        return self._param(f"{name}.weight", self.rng.normal(0, prod(shape[1:]) ** -0.5, shape))
+
+    def _weighted_size(self, x: str, weight: Ref) -> float:
+        values = self.graph.params[weight.name].astype(np.float64)
+        return self._size[x] * float(values.std()) * prod(values.shape[1:]) ** 0.5
+
+    def _with_bias(
+        self, op: Weighted, name: str, size: float, shape: tuple[int, ...], kind: str
+    ) -> Weighted:
+        if kind == "none":
+            return op
+        bias = self.rng.normal(0.1, 0.3, shape if kind == "map" else shape[:1]) * size
+        if self.style is Style.QUANTIZED:
+            bias = np.rint(bias).astype(np.int32)
+        return replace(op, bias=self._param(f"{name}.bias", bias))

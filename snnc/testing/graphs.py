@@ -1,0 +1,138 @@
+"""Small graphs of all ops, for the contracts and for anybody's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Graph
+from snnc.testing.builder import EncodeMode, NetBuilder, Style, windows
+
+Topology = Callable[[NetBuilder], str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A named graph; `ann` is the ANN of the same topology, with the same node names."""
+
+    name: str
+    graph: Graph
+    ann: Graph | None = None
+
+
+def plain(net: NetBuilder) -> str:
+    """Two padded convolutions with batch norm, average pooling, two linear layers."""
+    x = net.conv("conv1", net.input, 4, bias="none")
+    x = net.act("act1", net.norm("bn1", x))
+    x = net.avgpool("pool1", x, windows(net.shape(x)[1:], 2, 2))
+    x = net.act("act2", net.norm("bn2", net.conv("conv2", x, 6)), per_channel=True)
+    x = net.act("act3", net.linear("fc1", x, 8))
+    return net.linear("fc2", x, 5)
+
+
+def residual(net: NetBuilder) -> str:
+    """Two residual blocks: an identity shortcut, and a strided slice padded with channels."""
+    first = net.act("act0", net.norm("bn0", net.conv("conv0", net.input, 4, bias="none")))
+    x = net.act("act1", net.conv("conv1", first, 4))
+    x = net.act("act2", net.add("add1", net.conv("conv2", x, 4), first))
+    shortcut = net.pad_channels("pad", net.every_second("slice", x), 2, 2)
+    x = net.act("act3", net.conv("conv3", x, 8, stride=2), per_channel=True)
+    x = net.act("act4", net.add("add2", net.conv("conv4", x, 8), shortcut))
+    size = net.shape(x)[1:]
+    x = net.avgpool("pool", x, windows(size, size[0], size[0]))
+    return net.linear("fc", x, 5)
+
+
+def grouped(net: NetBuilder) -> str:
+    """Grouped, dilated and depthwise convolutions, a bias map, max pooling, a permutation."""
+    x = net.act("act1", net.conv("conv1", net.input, 4, groups=2, bias="map"), per_channel=True)
+    x = net.maxpool("pool1", x, windows(net.shape(x)[1:], 3, 2, 1))
+    x = net.act("act2", net.conv("conv2", x, 8, groups=4, dilation=2, padding=2))
+    x = net.permute("permute", x, (2, 0, 1))
+    return net.linear("fc", x, 5, bias="none")
+
+
+def branches(net: NetBuilder) -> str:
+    """A one-dimensional network: overlapping uneven pooling, concatenation, a three-way sum."""
+    x = net.scale("normalize", net.input, np.linspace(0.5, 1.5, net.shape(net.input)[0]), bias=True)
+    x = net.act("act0", net.conv("conv0", x, 4))
+    left = net.act("act1", net.conv("conv1", x, 4, kernel=1, padding=0))
+    right = net.act("act2", net.conv("conv2", x, 4, kernel=5, padding=2, bias="map"))
+    both = net.concat("concat", left, right)
+    pooled = net.avgpool("pool", both, windows(net.shape(both)[1:], 3, 2, 1))
+    y = net.conv("conv3", pooled, 4, stride=2)
+    z = net.conv("conv4", x, 4, stride=4, bias="none")
+    w = net.every_second("slice2", net.every_second("slice1", right))
+    return net.linear("fc", net.act("act3", net.add("add", y, z, w)), 5)
+
+
+TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
+    "plain": (plain, (2, 6, 6)),
+    "residual": (residual, (2, 8, 8)),
+    "grouped": (grouped, (2, 7, 7)),
+    "branches": (branches, (3, 16)),
+}
+"""The topologies and the shape of one input sample of each."""
+
+NEURONS: Mapping[str, Mapping[str, Any]] = {
+    "leak": {"leak": 0.9},
+    "reset-zero": {"reset": "zero"},
+    "fire-integrate": {"order": "fire-integrate", "leak": 0.9},
+    "fire-integrate-zero": {"order": "fire-integrate", "leak": 0.9, "reset": "zero"},
+    "wait": {"wait": 3},
+    "signed": {"signed": True},
+}
+"""Neuron options beside the default ones."""
+
+
+def build(
+    topology: str,
+    style: Style,
+    *,
+    seed: int = 0,
+    neuron: Mapping[str, Any] | None = None,
+    encode: EncodeMode = "direct",
+) -> Graph:
+    """The graph of a topology in a style; the same seed gives the same graph."""
+    write, shape = TOPOLOGIES[topology]
+    net = NetBuilder(style, shape, np.random.default_rng(seed), neuron=neuron, encode=encode)
+    return net.finish(write(net))
+
+
+def ann_cases(seed: int = 0) -> tuple[Case, ...]:
+    """Every topology as an ANN."""
+    return tuple(Case(name, build(name, Style.ANN, seed=seed)) for name in TOPOLOGIES)
+
+
+def snn_cases(seed: int = 0) -> tuple[Case, ...]:
+    """Every topology as a spiking network with real parameters, and every kind of neuron."""
+    return tuple(_spiking(Style.SNN, seed))
+
+
+def quantized_cases(seed: int = 0) -> tuple[Case, ...]:
+    """Every topology with integer parameters, every kind of neuron, every encoder."""
+    encoders: tuple[EncodeMode, ...] = ("poisson", "latency")
+    encoded = (
+        Case(f"plain-{mode}", build("plain", Style.QUANTIZED, seed=seed, encode=mode))
+        for mode in encoders
+    )
+    return (*_spiking(Style.QUANTIZED, seed), *encoded)
+
+
+def _spiking(style: Style, seed: int) -> Iterator[Case]:
+    for name in TOPOLOGIES:
+        yield Case(name, build(name, style, seed=seed), build(name, Style.ANN, seed=seed))
+    for kind, options in NEURONS.items():
+        name = "plain" if options.get("signed") else "residual"
+        graph = build(name, style, seed=seed, neuron=options)
+        yield Case(f"{name}-{kind}", graph, build(name, Style.ANN, seed=seed))
+
+
+def sample_inputs(graph: Graph, count: int, seed: int = 0) -> NDArray[np.float32]:
+    """`count` random inputs of `graph`, (N, *shape) float32 in [0, 1)."""
+    shape = graph.type_of(graph.input).shape
+    return np.random.default_rng(seed).random((count, *shape), dtype=np.float32)

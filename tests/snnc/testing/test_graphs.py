@@ -1,0 +1,42 @@
+"""The graphs of the testing kit are legal, repeatable, and hold every op between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from snnc.ir import Stage, verify
+from snnc.ir.ops import OPS
+from snnc.testing import Case, ann_cases, quantized_cases, sample_inputs, snn_cases
+
+CASES = (*ann_cases(), *snn_cases(), *quantized_cases())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.graph.stage}-{case.name}")
+def test_every_case_is_legal(case: Case) -> None:
+    verify(case.graph)
+    assert len(sample_inputs(case.graph, 3)) == 3
+
+
+def test_every_op_is_in_some_case() -> None:
+    assert {type(node.op) for case in CASES for node in case.graph} == set(OPS)
+
+
+def test_the_same_seed_gives_the_same_graphs() -> None:
+    for make in (ann_cases, snn_cases, quantized_cases):
+        first, second, other = make(1), make(1), make(2)
+        prints = [case.graph.fingerprint() for case in first]
+        assert prints == [case.graph.fingerprint() for case in second]
+        assert prints != [case.graph.fingerprint() for case in other]
+
+
+def test_parameters_of_quantised_graphs_are_integers() -> None:
+    for case in quantized_cases():
+        types = case.graph.types()
+        assert all(types[node.name].quantized for node in case.graph if node.op.mnemonic != "input")
+
+
+def test_a_spiking_case_brings_the_ann_of_the_same_names() -> None:
+    for case in snn_cases():
+        assert case.ann is not None and case.ann.stage is Stage.ANN
+        neurons = {node.name for node in case.graph if node.op.mnemonic == "neuron"}
+        assert neurons <= {node.name for node in case.ann if node.op.mnemonic == "relu"}

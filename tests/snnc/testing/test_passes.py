@@ -1,0 +1,70 @@
+"""The pass contract accepts an honest pass and catches each way to break it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from snnc.errors import GraphError, PassError
+from snnc.ir import Conv, Graph, Ref, Stage
+from snnc.testing import assert_pass_contract
+from snnc.transform import Pass, PassContext, PassResult
+
+Fault = Literal["none", "lies", "random", "in-place", "crash", "invalid", "refuses"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halve(Pass):
+    """Halve the weights of every convolution, with a fault on request."""
+
+    name = "halve"
+    takes = Stage.ANN
+    gives = Stage.ANN
+    fault: Fault = "none"
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        if self.fault == "refuses":
+            raise PassError("not this one")
+        if self.fault == "crash":
+            raise ZeroDivisionError("oops")
+        for node in graph:
+            if isinstance(node.op, Conv):
+                self.halve(graph, node.name, node.op)
+        return PassResult(graph, changed=self.fault != "lies")
+
+    def halve(self, graph: Graph, name: str, op: Conv) -> None:
+        weight = graph.params[op.weight.name]
+        if self.fault == "in-place":
+            weight.setflags(write=True)
+            weight *= 0.5
+            return
+        factor = np.random.default_rng().random() if self.fault == "random" else 0.5
+        if self.fault == "invalid":
+            graph.replace_op(name, replace(op, weight=Ref("nowhere")))
+            return
+        graph.set_param(op.weight.name, weight * np.float32(factor))
+
+
+def test_an_honest_pass_passes() -> None:
+    assert_pass_contract(Halve())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("lies", GraphError, "says it changed nothing"),
+        ("random", AssertionError, "different graphs for one seed"),
+        ("in-place", (AssertionError, ValueError), "changes the graph|cannot set WRITEABLE|cannot"),
+        ("crash", ZeroDivisionError, "oops"),
+        ("invalid", GraphError, "nowhere"),
+        ("refuses", AssertionError, "refuses every graph"),
+    ],
+)
+def test_every_breach_is_caught(
+    fault: Fault, error: type[Exception] | tuple[type[Exception], ...], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        assert_pass_contract(Halve(fault=fault))
