@@ -1,5 +1,6 @@
 """What a plugin author imports to test a pass or a backend."""
 
+from snnc.testing.backends import assert_backend_contract, assert_equal_runs, load_program
 from snnc.testing.builder import NetBuilder, Style, windows
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
 from snnc.testing.passes import assert_pass_contract, default_context
@@ -9,9 +10,12 @@ __all__ = [
     "NetBuilder",
     "Style",
     "ann_cases",
+    "assert_backend_contract",
+    "assert_equal_runs",
     "assert_pass_contract",
     "build",
     "default_context",
+    "load_program",
     "quantized_cases",
     "sample_inputs",
     "snn_cases",

@@ -1,0 +1,104 @@
+"""What every backend must keep to: equality with the reference, integer for integer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnc.artifact import open_artifact, write
+from snnc.ir import Graph
+from snnc.pipeline import Pipeline, format_spec
+from snnc.plugins import BACKENDS, Registry
+from snnc.target import Backend, Program, RunResult
+from snnc.testing.graphs import Case, quantized_cases, sample_inputs
+from snnc.transform import PassContext
+
+SAMPLES = 5
+REFERENCE = "reference"
+
+
+def assert_backend_contract(
+    backend: Backend, *, cases: Sequence[Case] | None = None, timesteps: int = 6
+) -> None:
+    """Assert that a backend gives what the reference gives on small quantised graphs.
+
+    Every spike of every population, every pooled count and every readout integer must be equal;
+    a batch, a part of it, and a shorter window must agree. Graphs that `check` refuses are left
+    out, but one at least must be accepted.
+
+    Args:
+        backend: the backend, with its options.
+        cases: graphs to use instead of the quantised ones of `snnc.testing`.
+        timesteps: the window.
+    """
+    reference = Registry(BACKENDS).get(REFERENCE)()
+    refused: list[str] = []
+    chosen = quantized_cases() if cases is None else cases
+    for case in chosen:
+        diagnostics = backend.check(case.graph)
+        if diagnostics:
+            refused.append(f"{case.name}: {diagnostics[0]}")
+            continue
+        _assert_equal_programs(backend, reference, case, timesteps)
+    assert len(refused) < len(chosen), f"{backend.name} refuses every graph: {'; '.join(refused)}"
+
+
+def load_program(backend: Backend, graph: Graph, timesteps: int) -> Program:
+    """Legalise, lower, store, open and load `graph` for a backend, as `compile` and `run` do."""
+    stored = graph.clone()
+    stored.meta["timesteps"] = timesteps
+    ctx = PassContext(timesteps=timesteps)
+    legal = Pipeline.from_text(backend.legalize()).run(stored, ctx).graph
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "contract.snnc"
+        target = format_spec(backend)
+        write(path, stored, target=target, files=backend.lower(legal, ctx))
+        return backend.load(open_artifact(path))
+
+
+def assert_equal_runs(found: RunResult, expected: RunResult, what: str) -> None:
+    """Assert that two runs agree in output, readout, every count and every spike."""
+    _assert_same_array(found.readout, expected.readout, f"{what}: readout")
+    for kind in ("counts", "spikes"):
+        ours, theirs = getattr(found, kind), getattr(expected, kind)
+        assert sorted(ours) == sorted(theirs), f"{what}: {kind} of {sorted(ours)}"
+        for node in theirs:
+            _assert_same_array(ours[node], theirs[node], f"{what}: {kind} of {node}")
+    _assert_same_array(found.output, expected.output, f"{what}: output")
+
+
+def _assert_equal_programs(
+    backend: Backend, reference: Backend, case: Case, timesteps: int
+) -> None:
+    ours = load_program(backend, case.graph, timesteps)
+    theirs = load_program(reference, case.graph, timesteps)
+    assert ours.timesteps == timesteps, f"{case.name}: the artifact forgets its window"
+    x = sample_inputs(case.graph, SAMPLES)
+    expected = theirs.run(x, record="spikes", seed=3)
+    assert_equal_runs(ours.run(x, record="spikes", seed=3), expected, case.name)
+
+    ids = np.arange(SAMPLES)
+    part = ours.run(x[2:], record="none", sample_ids=ids[2:], seed=3)
+    _assert_same_array(part.output, expected.output[2:], f"{case.name}: a part of the batch")
+
+    short = ours.run(x, timesteps=timesteps - 1, record="counts", seed=3)
+    expected = theirs.run(x, timesteps=timesteps - 1, record="counts", seed=3)
+    assert_equal_runs(short, expected, f"{case.name}, a shorter window")
+
+
+def _assert_same_array(found: Any, expected: Any, what: str) -> None:
+    assert (found is None) == (expected is None), f"{what}: {found} instead of {expected}"
+    if expected is None:
+        return
+    assert found.dtype == expected.dtype, f"{what}: {found.dtype}, expected {expected.dtype}"
+    assert found.shape == expected.shape, f"{what}: {found.shape}, expected {expected.shape}"
+    wrong = np.argwhere(found != expected)
+    where = tuple(int(i) for i in wrong[0]) if len(wrong) else ()
+    assert not len(wrong), (
+        f"{what}: {len(wrong)} of {found.size} differ, first at {where}: "
+        f"{found[where]} instead of {expected[where]}"
+    )
