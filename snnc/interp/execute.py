@@ -1,0 +1,302 @@
+"""Runs graphs node by node: every op once, all time steps of a layer before the next layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.encoding import encode
+from snnc.errors import DataError, GraphError
+from snnc.interp.neuron import Population
+from snnc.interp.ops import evaluate, for_sample
+from snnc.interp.surrogate import Surrogate
+from snnc.ir import Encode, Graph, Input, Neuron, Node, Readout, Ref, Stage
+
+Keep = Collection[str] | Literal["all"]
+Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
+"""Called with a node, its inputs and its result as soon as they are known."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of an `snn` graph needs besides its input.
+
+    Attributes:
+        timesteps: the window T.
+        sample_ids: (N,) identities for random encoders; None for 0..N-1.
+        seed: seed of random encoders.
+        surrogate: gradient of a spike; None for spikes without gradient.
+    """
+
+    timesteps: int
+    sample_ids: NDArray[np.int64] | None = None
+    seed: int = 0
+    surrogate: Surrogate | None = None
+
+    def __post_init__(self) -> None:
+        if self.timesteps < 1:
+            raise DataError(f"a window of {self.timesteps} steps; it needs at least one")
+
+
+@dataclass(frozen=True)
+class SnnValues:
+    """What a run of an `snn` graph gave.
+
+    Attributes:
+        outputs: per readout (N, …): scale * sum / T; float32 for integer graphs.
+        sums: per readout (N, …), the sum over the window.
+        values: per kept node (T, N, *shape), or (1, N, *shape) when the same at every step.
+        prefixes: per requested t, the outputs after the first t steps of the same run.
+        saturated: per encoder, how many elements of the input were clipped.
+    """
+
+    outputs: Mapping[str, Tensor]
+    sums: Mapping[str, Tensor]
+    values: Mapping[str, Tensor]
+    prefixes: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict[int, Any])
+    saturated: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+class Interpreter:
+    """A graph with its parameters as tensors; parameters are converted once.
+
+    Args:
+        graph: any stage; later edits of its structure are not seen.
+        dtype: float64 is exact for integer graphs and required for them.
+        device: where to compute.
+        params: tensors to use in place of the graph's arrays, by name (for training).
+
+    `params` may be changed between nodes of a sweep: it is read when a node is computed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device = "cpu",
+        params: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.params: dict[str, Tensor] = dict(params or {})
+        self.types = graph.types()
+        self._inputs = {node.name: graph.inputs_of(node.name) for node in graph.nodes}
+        integer = [n.name for n in graph.nodes if self._has_integers(n)]
+        if integer and dtype != torch.float64:
+            raise GraphError(f"{integer[0]} is integer; run the graph in float64, not {dtype}")
+
+    def _has_integers(self, node: Node) -> bool:
+        arrays = [self.graph.params[ref.name] for ref in node.op.refs().values()]
+        return any(np.issubdtype(array.dtype, np.integer) for array in arrays)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, inputs before users."""
+        return self.graph.nodes
+
+    def constant(self, value: Ref | float) -> Tensor:
+        """The tensor behind a parameter of an op."""
+        if not isinstance(value, Ref):
+            return torch.tensor(value, dtype=self.dtype, device=self.device)
+        if value.name not in self.params:
+            array = np.array(self.graph.params[value.name])
+            self.params[value.name] = torch.from_numpy(array).to(self.device, self.dtype)
+        return self.params[value.name]
+
+    def as_input(self, x: NDArray[Any] | Tensor) -> Tensor:
+        """`x` (N, *shape) as a tensor. Raises `DataError` if it does not fit the graph."""
+        tensor = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+        expected = self.types[self.graph.input].shape
+        if tuple(tensor.shape[1:]) != expected or tensor.ndim == 0:
+            takes = ", ".join(["N", *map(str, expected)])
+            raise DataError(f"input has shape {tuple(tensor.shape)}, the network takes ({takes})")
+        return tensor.to(self.device, self.dtype)
+
+    def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
+        """Result of one node.
+
+        Args:
+            node: a node of the graph; its op may have been replaced by another of the same inputs.
+            inputs: (*lead, *shape) each: lead is (N,) at stage `ann`, else (T, N), or (1, N) for
+                what is the same at every step.
+            run: needed for Encode, Neuron and Readout.
+        """
+        if isinstance(node.op, Encode | Neuron | Readout):
+            if run is None:
+                raise GraphError(f"{node.name} ({node.op.mnemonic}) needs a number of time steps")
+            return self._in_time(node, node.op, inputs[0], run)
+        rank = len(self.types[self._inputs[node.name][0]].shape)
+        return evaluate(node.op, inputs, rank, self.constant)
+
+    def _in_time(self, node: Node, op: Encode | Neuron | Readout, x: Tensor, run: Run) -> Tensor:
+        if isinstance(op, Encode):
+            return self._encode(op, x, run)[0]
+        if isinstance(op, Neuron):
+            return self.population(node, run.surrogate).run(x, run.timesteps)
+        return self._read_out(node, op, x, run.timesteps)[1]
+
+    def population(self, node: Node, surrogate: Surrogate | None = None) -> Population:
+        """The population of a `Neuron` node, its parameters ready to broadcast."""
+        op = node.op
+        if not isinstance(op, Neuron):
+            raise GraphError(f"{node.name} ({op.mnemonic}) is not a neuron")
+        kind = self.types[node.name]
+        leak = for_sample(self.constant(op.leak), kind.shape)
+        idle = not leak.requires_grad and bool((leak == 1).all())
+        return Population(
+            op=op,
+            threshold=for_sample(self.constant(op.threshold), kind.shape),
+            leak=None if idle else leak,
+            v_init=for_sample(self.constant(op.v_init), kind.shape),
+            integer=kind.quantized,
+            surrogate=surrogate,
+        )
+
+    def _encode(self, op: Encode, x: Tensor, run: Run) -> tuple[Tensor, int]:
+        """Events of (1, N, *shape); the gradient passes straight through direct and poisson."""
+        if op.scale is None:
+            return x, 0
+        events, saturated = encode(
+            x[0].detach().to("cpu", torch.float32).numpy(),
+            mode=op.mode,
+            scale=op.scale,
+            lo=op.lo,
+            hi=op.hi,
+            timesteps=run.timesteps,
+            sample_ids=run.sample_ids,
+            seed=run.seed,
+        )
+        value = torch.from_numpy(events).to(self.device, self.dtype)
+        if not x.requires_grad:
+            return value, saturated
+        if op.mode == "latency":
+            raise GraphError("latency encoding has no gradient; use direct or poisson")
+        expected = x / (op.scale if op.mode == "direct" else op.scale * op.hi)
+        return value + (expected - expected.detach()), saturated
+
+    def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Sum over the first `steps` of x, and the output scale * sum / steps."""
+        total = x[0] * steps if self._constant_in_time(node) else x[:steps].sum(0)
+        kind = self.types[node.name]
+        output = total * for_sample(self.constant(op.scale), kind.shape) / steps
+        return total, output.to(torch.float32) if kind.quantized else output
+
+    def _constant_in_time(self, node: Node) -> bool:
+        return self.types[self._inputs[node.name][0]].constant_in_time
+
+    def ann(
+        self, x: NDArray[Any] | Tensor, keep: Keep = (), *, observe: Observe | None = None
+    ) -> dict[str, Tensor]:
+        """Results (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
+        if self.graph.stage is not Stage.ANN:
+            raise GraphError(f"the graph is at stage {self.graph.stage}, not ann")
+        return self._sweep(self.as_input(x), None, keep, observe)[0]
+
+    def snn(
+        self,
+        x: NDArray[Any] | Tensor,
+        timesteps: int,
+        *,
+        keep: Keep = (),
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        surrogate: Surrogate | None = None,
+        prefixes: Sequence[int] = (),
+        observe: Observe | None = None,
+    ) -> SnnValues:
+        """Run an `snn` graph for a window of `timesteps`; see `Run` and `SnnValues`."""
+        if self.graph.stage is not Stage.SNN:
+            raise GraphError(f"the graph is at stage {self.graph.stage}, not snn")
+        wrong = [t for t in prefixes if not 1 <= t <= timesteps]
+        if wrong:
+            raise DataError(f"prefix of {wrong[0]} steps outside a window of {timesteps}")
+        run = Run(timesteps, sample_ids, seed, surrogate)
+        sums: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
+        early: dict[int, dict[str, Tensor]] = {t: {} for t in prefixes}
+
+        def collect(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+            if isinstance(node.op, Readout):
+                sums[node.name], outputs[node.name] = self._read_out(
+                    node, node.op, inputs[0], timesteps
+                )
+                for t, outputs_at in early.items():
+                    outputs_at[node.name] = self._read_out(node, node.op, inputs[0], t)[1]
+            if observe is not None:
+                observe(node, inputs, value)
+
+        values, saturated = self._sweep(self.as_input(x)[None], run, keep, collect)
+        kept = {n: v for n, v in values.items() if n not in outputs}
+        return SnnValues(outputs, sums, kept, early, saturated)
+
+    def _sweep(
+        self, x: Tensor, run: Run | None, keep: Keep, observe: Observe | None
+    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Visit all nodes; a value is forgotten after its last use unless it is kept."""
+        nodes = self.nodes()
+        names = {node.name for node in nodes}
+        kept = names if keep == "all" else set(keep) | set(self.graph.outputs)
+        if unknown := kept - names:
+            raise GraphError(f"no node called {min(unknown)!r} to keep")
+        uses = Counter(source for node in nodes for source in self._inputs[node.name])
+        values: dict[str, Tensor] = {}
+        saturated: dict[str, int] = {}
+        for node in nodes:
+            sources = self._inputs[node.name]
+            inputs = [values[source] for source in sources]
+            if isinstance(node.op, Input):
+                value = x
+            elif isinstance(node.op, Encode) and run is not None:
+                value, saturated[node.name] = self._encode(node.op, inputs[0], run)
+            else:
+                value = self.apply(node, inputs, run)
+            values[node.name] = value
+            if observe is not None:
+                observe(node, inputs, value)
+            uses.subtract(sources)
+            for source in set(sources):
+                if not uses[source] and source not in kept:
+                    del values[source]
+        return values, saturated
+
+
+def run_ann(
+    graph: Graph,
+    x: NDArray[Any] | Tensor,
+    *,
+    keep: Keep = (),
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Results (N, *shape) of the outputs, and of the nodes in `keep`, of an `ann` graph."""
+    return Interpreter(graph, dtype).ann(x, keep)
+
+
+def run_snn(
+    graph: Graph,
+    x: NDArray[Any] | Tensor,
+    *,
+    timesteps: int,
+    keep: Keep = (),
+    sample_ids: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    surrogate: Surrogate | None = None,
+    prefixes: Sequence[int] = (),
+) -> SnnValues:
+    """Run an `snn` graph on a batch (N, *shape) for a window of `timesteps` steps."""
+    return Interpreter(graph, dtype).snn(
+        x,
+        timesteps,
+        keep=keep,
+        sample_ids=sample_ids,
+        seed=seed,
+        surrogate=surrogate,
+        prefixes=prefixes,
+    )
