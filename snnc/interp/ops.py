@@ -140,7 +140,7 @@ def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
         matrix = x.new_zeros(len(axis), x.shape[2])
         for i, ((start, stop), factor) in enumerate(zip(axis, factors, strict=True)):
             matrix[i, start:stop] = factor
-        x = torch.tensordot(x, matrix, ([2], [1]))  # the new axis goes last: the order comes round
+        x = x.movedim(2, -1) @ matrix.T  # the new axis is last: after all, the order is the old one
     return x
 
 
