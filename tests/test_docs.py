@@ -1,0 +1,45 @@
+"""What the pages promise: the code of CONTRIBUTING.md runs, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"<!-- test: (?P<file>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]+)")
+
+
+def test_the_ten_minute_pass_keeps_the_contract(repository: Path, tmp_path: Path) -> None:
+    blocks = BLOCK.findall((repository / "CONTRIBUTING.md").read_text())
+    assert [name for name, _ in blocks] == ["clip_weights.py", "test_clip_weights.py"]
+    for name, code in blocks:
+        (tmp_path / name).write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    done = subprocess.run(
+        [*command, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"])
+def test_every_link_leads_somewhere(repository: Path, page: str) -> None:
+    files = sorted((repository / page).glob("*.md")) if page == "docs" else [repository / page]
+    assert files
+    for file in files:
+        for path in LINK.findall(file.read_text()):
+            assert (file.parent / path).exists(), f"{file.name}: {path}"
+
+
+def test_the_readme_has_a_place_for_the_results(repository: Path) -> None:
+    text = (repository / "README.md").read_text()
+    assert text.index("<!-- accuracy-table -->") < text.index("<!-- /accuracy-table -->")
