@@ -10,10 +10,12 @@ import numpy as np
 
 from snnc.errors import GraphError
 from snnc.ir.graph import Graph, Node
-from snnc.ir.ops import Encode, Input, Readout
-from snnc.ir.types import Signal, Stage
+from snnc.ir.ops import Encode, Input, MaxPool, Pad, Permute, Readout, Reshape, Slice
+from snnc.ir.types import Stage
 
 Rule = Callable[[Graph, Node], Iterator[str]]
+BEFORE_ENCODE = (MaxPool, Pad, Permute, Reshape, Slice)
+"""What may stand between the input of an snn graph and its encode."""
 
 
 def _legal_at_stage(graph: Graph, node: Node) -> Iterator[str]:
@@ -49,18 +51,26 @@ def _used(graph: Graph, node: Node) -> Iterator[str]:
         yield "its result is never used"
 
 
+def _is_analog(graph: Graph, name: str) -> bool:
+    """Whether a node of an snn graph is the input, perhaps rearranged or max-pooled."""
+    while isinstance(graph.node(name).op, BEFORE_ENCODE):
+        name = graph.inputs_of(name)[0]
+    return isinstance(graph.node(name).op, Input)
+
+
 def _analog_is_encoded_once(graph: Graph, node: Node) -> Iterator[str]:
-    if graph.type_of(node.name).signal is not Signal.ANALOG:
+    if not _is_analog(graph, node.name):
         return
     if node.name in graph.outputs or len(graph.users_of(node.name)) != 1:
         yield "an input must be followed by exactly one encode"
 
 
 def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
-    types = graph.types()
-    analog = [s for s in graph.inputs_of(node.name) if types[s].signal is Signal.ANALOG]
-    if analog and types[node.name].signal is not Signal.ANALOG and not isinstance(node.op, Encode):
-        yield f"takes the analog {analog[0]}; put an encode between"
+    if isinstance(node.op, (Encode, *BEFORE_ENCODE)):
+        return
+    for source in graph.inputs_of(node.name):
+        if _is_analog(graph, source):
+            yield f"takes the analog {source}; put an encode between"
 
 
 def _readouts_are_outputs(graph: Graph, node: Node) -> Iterator[str]:
@@ -88,12 +98,12 @@ def problems(graph: Graph) -> list[str]:
         inputs = [node.name for node in graph.nodes if isinstance(node.op, Input)]
         if len(inputs) != 1:
             return [f"the graph has {len(inputs)} inputs instead of one: {inputs}"]
-        found = _apply(STRUCTURE, graph)
+        found = _apply(STRUCTURE, graph) or _apply(RULES[graph.stage], graph)
         if not found:
             graph.types()
     except GraphError as error:
         return [error.message]
-    return found or _apply(RULES[graph.stage], graph)
+    return found
 
 
 def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:
