@@ -110,7 +110,7 @@ def _names(data: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
 
 
 def _stage(value: object) -> Stage:
-    if value not in set(Stage):
+    if value not in list(Stage):
         raise ArtifactError(f"unknown stage {value!r}")
     return Stage(value)
 

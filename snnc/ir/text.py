@@ -77,7 +77,7 @@ def _uniform(axis: tuple[tuple[int, int], ...], size: int) -> tuple[int, int, in
     if len(axis) == 1:
         start, stop = axis[0]
         return (stop, stop, 0) if start == 0 else None
-    for padding in range(axis[0][1]):
+    for padding in range(axis[0][1] + 1):
         kernel, stride = axis[0][1] + padding, axis[1][0] + padding
         starts = [i * stride - padding for i in range(len(axis))]
         if axis == tuple((max(0, start), min(size, start + kernel)) for start in starts):
