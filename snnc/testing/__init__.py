@@ -4,6 +4,7 @@ from snnc.testing.backends import assert_backend_contract, assert_equal_runs, lo
 from snnc.testing.builder import NetBuilder, Style, windows
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
 from snnc.testing.passes import assert_pass_contract, default_context
+from snnc.testing.random_graphs import random_graph
 
 __all__ = [
     "Case",
@@ -17,6 +18,7 @@ __all__ = [
     "default_context",
     "load_program",
     "quantized_cases",
+    "random_graph",
     "sample_inputs",
     "snn_cases",
     "windows",

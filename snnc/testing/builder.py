@@ -287,7 +287,8 @@ class NetBuilder:
 
     def _weighted_size(self, x: str, weight: Ref) -> float:
         values = self.graph.params[weight.name].astype(np.float64)
-        return self._size[x] * float(values.std()) * prod(values.shape[1:]) ** 0.5
+        root_mean_square = max(float(np.sqrt(np.mean(values**2))), 0.01)
+        return self._size[x] * root_mean_square * prod(values.shape[1:]) ** 0.5
 
     def _with_bias(
         self, op: Weighted, name: str, size: float, shape: tuple[int, ...], kind: str

@@ -6,7 +6,15 @@ import pytest
 
 from snnc.ir import Stage, verify
 from snnc.ir.ops import OPS
-from snnc.testing import Case, ann_cases, quantized_cases, sample_inputs, snn_cases
+from snnc.plugins import BACKENDS, Registry
+from snnc.testing import (
+    Case,
+    ann_cases,
+    load_program,
+    quantized_cases,
+    sample_inputs,
+    snn_cases,
+)
 
 CASES = (*ann_cases(), *snn_cases(), *quantized_cases())
 
@@ -40,3 +48,14 @@ def test_a_spiking_case_brings_the_ann_of_the_same_names() -> None:
         assert case.ann is not None and case.ann.stage is Stage.ANN
         neurons = {node.name for node in case.graph if node.op.mnemonic == "neuron"}
         assert neurons <= {node.name for node in case.ann if node.op.mnemonic == "relu"}
+
+
+def test_every_population_fires_sometimes_and_never_always() -> None:
+    reference = Registry(BACKENDS).get("reference")()
+    for case in (*snn_cases(), *quantized_cases()):
+        program = load_program(reference, case.graph, 8)
+        run = program.run(sample_inputs(case.graph, 8), record="spikes")
+        for node in case.graph:
+            if node.op.mnemonic == "neuron":
+                rate = float((run.spikes[node.name] != 0).mean())
+                assert 0.02 < rate < 0.9, f"{case.name}: {node.name} fires at {rate}"
