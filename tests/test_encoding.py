@@ -107,7 +107,7 @@ def test_poisson_seeds_and_samples_differ() -> None:
 
 
 def test_latency_by_hand() -> None:
-    # T = 5: step = floor((1 - q/8) * 4 + 1/2): 8 -> 0, 7 -> 1.0, 6 -> 1.5, 4 -> 2.5, 1 -> 4, 0 never
+    # T = 5, (1 - q/8) * 4 + 1/2: 8 -> 0.5, 7 -> 1.0, 6 -> 1.5, 4 -> 2.5, 1 -> 4.0; 0 never
     spikes = latency(np.array([[8, 7, 6, 4, 1, 0, -8, 20]]), 8, 5)
     assert spikes[:, 0].T.tolist() == [
         [1, 0, 0, 0, 0],

@@ -50,7 +50,7 @@ class ReferenceBackend:
         """A program over the stored graph. Raises `ArtifactError` if it has no window."""
         graph = artifact.graph()
         timesteps = graph.meta.get("timesteps")
-        if not isinstance(timesteps, int) or timesteps < 1:
+        if type(timesteps) is not int or timesteps < 1:
             raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
         return ReferenceProgram(graph, timesteps)
 

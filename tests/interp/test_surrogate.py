@@ -1,0 +1,172 @@
+"""Surrogate gradients against finite differences of the frozen-spike network.
+
+With the spikes h0, surrogate slopes s0 and normalised potentials z0 of a baseline run held fixed, a
+spike is replaced by the linear map h0 + s0*(z - z0) and the indicator of the reset by h0. Finite
+differences of that smooth network equal the surrogate gradient, in which the reset's indicator is a
+constant and its threshold is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from snnc.interp import Interpreter, PiecewiseLinear
+from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+
+T = 5
+SIZES = (4, 6, 5)
+Params = Mapping[str, np.ndarray]
+
+
+def parameters() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    found: dict[str, np.ndarray] = {}
+    for i in range(2):
+        found[f"w{i}"] = rng.normal(0.4, 0.8, (SIZES[i + 1], SIZES[i]))
+        found[f"threshold{i}"] = rng.uniform(0.6, 1.2, SIZES[i + 1])
+        found[f"leak{i}"] = np.array(0.9 - 0.1 * i)
+        found[f"v_init{i}"] = np.array(0.2)
+    found["w2"] = rng.normal(0, 1, (3, SIZES[2]))
+    return found
+
+
+def network(neuron: Mapping[str, object]) -> Graph:
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(SIZES[0],)))
+    last = graph.add("enc", Encode(), ["x"])
+    for name, array in parameters().items():
+        graph.set_param(name, array)
+    for i in range(2):
+        last = graph.add(f"fc{i}", Linear(weight=Ref(f"w{i}")), [last])
+        values = {name: Ref(f"{name}{i}") for name in ("threshold", "leak", "v_init")}
+        last = graph.add(f"act{i}", Neuron(**values, **neuron), [last])  # type: ignore[arg-type]
+    graph.add("fc2", Linear(weight=Ref("w2")), [last])
+    graph.add("out", Readout(), ["fc2"])
+    graph.outputs = ("out",)
+    return graph
+
+
+@dataclass
+class Frozen:
+    """Per layer and step: (slope, z, value) of each spike, and the indicator of the reset."""
+
+    steps: dict[tuple[int, int], tuple[list[np.ndarray], list[np.ndarray], np.ndarray]] = field(
+        default_factory=dict
+    )
+
+
+def slope(z: np.ndarray) -> np.ndarray:
+    return 0.3 * np.maximum(0, 1 - np.abs(z))
+
+
+def emit(key: tuple[int, int], p: np.ndarray, v: np.ndarray, total: np.ndarray, signed: bool,
+         frozen: Frozen) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The spike as a smooth function, and the frozen indicator; the first call freezes."""
+    zs = [p / v - 1, -p / v] if signed else [p / v - 1]
+    if key not in frozen.steps:
+        h = (p > v).astype(float)
+        slopes = [slope(zs[0])]
+        if signed:
+            h = h - (total > 0) * (p < 0)
+            slopes.append(-slope(zs[1]) * (total > 0))
+        frozen.steps[key] = (slopes, zs, h)
+    slopes, zs0, h = frozen.steps[key]
+    return h + sum(s * (z - z0) for s, z, z0 in zip(slopes, zs, zs0, strict=True)), h
+
+
+def smooth(p: Params, x: np.ndarray, neuron: Mapping[str, object], frozen: Frozen) -> float:
+    """The loss of the frozen network; the first call with an empty `frozen` is the baseline."""
+    series = [x] * T
+    wait = int(neuron.get("wait", 0))  # type: ignore[call-overload]
+    first, zero = neuron.get("order") != "fire-integrate", neuron.get("reset") == "zero"
+    for i in range(2):
+        v, leak = p[f"threshold{i}"], p[f"leak{i}"]
+        u = np.zeros((len(x), SIZES[i + 1])) + p[f"v_init{i}"]
+        total, out = np.zeros_like(u), []
+        for t in range(T + wait):
+            drive = series[t] @ p[f"w{i}"].T if t < T else 0
+            potential = leak * u + drive if first else u
+            s, h = np.zeros_like(u), np.zeros_like(u)
+            if t >= wait:
+                s, h = emit((i, t), potential, v, total, bool(neuron.get("signed")), frozen)
+                out.append(s)
+                total = total + h
+            kept = potential * (1 - h) if zero else potential - v * h
+            if first:
+                u = kept
+            else:
+                u = (leak * kept if zero else leak * u - v * h) + drive
+        series = out
+    logits = sum(s @ p["w2"].T for s in series) / T  # type: ignore[union-attr]
+    labels = np.arange(len(x)) % 3
+    shifted = logits - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return float(-log_p[np.arange(len(x)), labels].mean())
+
+
+VARIANTS = {
+    "default": {},
+    "zero": {"reset": "zero"},
+    "second": {"order": "fire-integrate"},
+    "second zero": {"order": "fire-integrate", "reset": "zero"},
+    "wait": {"wait": 2},
+    "signed": {"signed": True},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_equal_frozen_finite_differences(variant: str) -> None:
+    neuron = VARIANTS[variant]
+    x = np.random.default_rng(5).normal(0.4, 1, (4, SIZES[0]))
+    values = parameters()
+    tensors = {n: torch.tensor(a, requires_grad=True) for n, a in values.items()}
+    run = Interpreter(network(neuron), params=tensors).snn(
+        torch.tensor(x), T, surrogate=PiecewiseLinear(), keep=["act0", "act1"]
+    )
+    loss = torch.nn.functional.cross_entropy(run.outputs["out"], torch.arange(4) % 3)
+    loss.backward()
+
+    frozen = Frozen()
+    assert smooth(values, x, neuron, frozen) == pytest.approx(loss.item(), abs=1e-12)
+    assert all(0.05 < float(spikes.detach().abs().mean()) < 0.95 for spikes in run.values.values())
+    step = 1e-6
+    for name, array in values.items():
+        gradient = tensors[name].grad
+        assert gradient is not None and gradient.abs().sum() > 0, name
+        for at in np.ndindex(array.shape):
+            sides = []
+            for sign in (1, -1):
+                moved = array.copy()
+                moved[at] += sign * step
+                sides.append(smooth({**values, name: moved}, x, neuron, frozen))
+            difference = (sides[0] - sides[1]) / (2 * step)
+            assert float(gradient[at]) == pytest.approx(difference, abs=2e-8), (name, at)
+
+
+def test_without_surrogate_no_gradient_passes_a_spike() -> None:
+    tensors = {n: torch.tensor(a, requires_grad=True) for n, a in parameters().items()}
+    x = torch.ones(2, SIZES[0], dtype=torch.float64)
+    run = Interpreter(network({}), params=tensors).snn(x, T)
+    run.outputs["out"].sum().backward()
+    assert tensors["w2"].grad is not None
+    assert tensors["w0"].grad is None and tensors["threshold1"].grad is None
+
+
+def test_a_surrogate_changes_no_spike() -> None:
+    x = np.random.default_rng(0).normal(0.4, 1, (8, SIZES[0]))
+    for neuron in VARIANTS.values():
+        interpreter = Interpreter(network(neuron))
+        plain = interpreter.snn(x, T, keep=["act1"]).values["act1"]
+        with_gradient = interpreter.snn(x, T, keep=["act1"], surrogate=PiecewiseLinear())
+        assert torch.equal(plain, with_gradient.values["act1"])
+
+
+def test_piecewise_linear_by_hand() -> None:
+    z = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0])
+    expected = torch.tensor([0, 0, 0.15, 0.3, 0.15, 0, 0])
+    torch.testing.assert_close(PiecewiseLinear().gradient(z), expected)
+    wide = PiecewiseLinear(gamma=1.0, width=2.0).gradient(z)
+    torch.testing.assert_close(wide, torch.tensor([0, 0.5, 0.75, 1, 0.75, 0.5, 0]))
