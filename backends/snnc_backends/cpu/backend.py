@@ -1,0 +1,59 @@
+"""The backend `cpu`: kernels generated for the processor at hand, one compiled module a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from snnc.errors import UsageError
+from snnc.target import Artifact, Diagnostic
+
+if TYPE_CHECKING:
+    from snnc.ir import Graph
+    from snnc.transform import PassContext
+    from snnc_backends.cpu.program import CpuProgram
+
+PLAN = "cpu/plan.json"
+WEIGHTS = "cpu/weights.bin"
+
+
+@dataclass(frozen=True)
+class CpuBackend:
+    """Runs a network on this machine's processor, event by event where it spikes.
+
+    Attributes:
+        threads: how many samples are computed at a time; 0 for one per processor core.
+    """
+
+    name: ClassVar[str] = "cpu"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UsageError(f"threads={self.threads} is negative; 0 means one per core")
+
+    def check(self, graph: Graph) -> list[Diagnostic]:
+        """What of this graph cannot be run, each with its reason and remedy."""
+        from snnc_backends.cpu.check import check
+
+        return check(graph)
+
+    def legalize(self) -> str:
+        """Nothing: every op of stage `snn` has a kernel."""
+        return ""
+
+    def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
+        """`cpu/plan.json` and `cpu/weights.bin`."""
+        from snnc_backends.cpu.lower import lower
+
+        stored = graph.meta.get("timesteps")
+        plan, weights = lower(graph, stored if isinstance(stored, int) else ctx.timesteps)
+        return {PLAN: plan.to_json(), WEIGHTS: weights}
+
+    def load(self, artifact: Artifact) -> CpuProgram:
+        """Check the plan, generate and compile its kernels or take them from the user's cache."""
+        from snnc_backends.cpu.cache import open_cache
+        from snnc_backends.cpu.program import load
+
+        plan, weights = artifact.read(PLAN), artifact.read(WEIGHTS)
+        return load(plan, weights, self.threads, open_cache())

@@ -1,0 +1,62 @@
+"""How large the integers of a quantised graph can become, proved from its weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.ir import Add, Conv, Encode, Graph, Input, Linear, Neuron, Node, Scale, SumPool
+from snnc_backends.cpu.kernels.base import LARGEST
+
+SHORTEST = 1024
+"""A potential for which a window this long could overflow 32 bits is kept in 64."""
+
+
+def magnitudes(graph: Graph) -> dict[str, int]:
+    """A bound on |x| of every integer tensor (events and integer currents) of an `snn` graph."""
+    types = graph.types()
+    found: dict[str, int] = {}
+    for node in graph.nodes:
+        kind = types[node.name]
+        if isinstance(node.op, Encode | Neuron):
+            if kind.levels:
+                found[node.name] = kind.levels
+        elif kind.quantized or kind.levels:
+            found[node.name] = _magnitude(
+                graph, node, [found[s] for s in graph.inputs_of(node.name)]
+            )
+    return found
+
+
+def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:
+    op = node.op
+    if isinstance(op, Input):
+        return 0
+    if isinstance(op, Add):
+        return sum(inputs)
+    if isinstance(op, SumPool):
+        return inputs[0] * op.largest_weight()
+    if isinstance(op, Conv | Linear):
+        weight = np.abs(graph.array(op.weight).astype(np.float64))
+        rows = weight.reshape(len(weight), -1).sum(1)
+        return int(rows.max()) * inputs[0] + _peak(graph, op.bias)
+    if isinstance(op, Scale):
+        return int(_peak(graph, op.factor) * inputs[0]) + _peak(graph, op.bias)
+    return max(inputs)
+
+
+def _peak(graph: Graph, value: object) -> int:
+    if value is None:
+        return 0
+    return int(np.abs(np.asarray(graph.array(value), np.float64)).max())  # pyright: ignore[reportArgumentType]
+
+
+def longest_window(graph: Graph, node: Node, current: int) -> int:
+    """The longest window in which a potential of this integer population stays within 32 bits.
+
+    `current` bounds its input. The potential starts at v_init and gains at most `current` a step.
+    """
+    op = node.op
+    if not isinstance(op, Neuron):
+        return LARGEST
+    rest = LARGEST - _peak(graph, op.v_init) - _peak(graph, op.threshold)
+    return max(0, min(LARGEST, rest // max(1, current)))

@@ -1,0 +1,95 @@
+"""Compiled objects in the user's cache folder: private, checked, never needed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def default_folder() -> Path:
+    """Where objects are kept: `~/.cache/snnc/objects`. Raises `RuntimeError` without a home."""
+    return Path.home() / ".cache" / "snnc" / "objects"
+
+
+@dataclass(frozen=True)
+class ObjectCache:
+    """A folder of objects, each with its SHA-256 in front. Open one with `open_cache`."""
+
+    folder: Path
+
+    def get(self, key: str) -> bytes | None:
+        """The object, or None when there is none, or it is damaged or not the user's own."""
+        try:
+            handle = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb") as file:
+                if os.fstat(file.fileno()).st_uid != os.getuid():
+                    return None
+                content = file.read()
+        except OSError:
+            return None
+        digest, image = content[:_DIGEST], content[_DIGEST:]
+        return image if hashlib.sha256(image).digest() == digest else None
+
+    def put(self, key: str, image: bytes) -> None:
+        """Keep an object; a full or read-only disk is said in the log and changes nothing else."""
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(image).digest() + image)
+                os.replace(temporary, self._path(key))
+            except OSError:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            _warn(self.folder, error.strerror or str(error))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.o"
+
+
+def open_cache(folder: Path | None = None) -> ObjectCache | None:
+    """The cache in `folder` (default: the user's), made if need be with mode 0700.
+
+    None, with one warning in the log, when the folder cannot be made or written, belongs to
+    another user, or lets others in.
+    """
+    try:
+        place = default_folder() if folder is None else folder
+    except RuntimeError:
+        _warn("~", "there is no home folder")
+        return None
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = os.lstat(place)
+    except OSError as error:
+        _warn(place, error.strerror or str(error))
+        return None
+    reason = _unsafe(status) or (None if os.access(place, os.W_OK | os.X_OK) else "read-only")
+    if reason:
+        _warn(place, reason)
+        return None
+    return ObjectCache(place)
+
+
+def _unsafe(status: os.stat_result) -> str | None:
+    if not stat.S_ISDIR(status.st_mode):
+        return "not a folder"
+    if status.st_uid != os.getuid():
+        return "it belongs to another user"
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        return f"others may enter it (mode {stat.S_IMODE(status.st_mode):04o}); chmod 700 it"
+    return None
+
+
+def _warn(place: Path | str, reason: str) -> None:
+    logging.getLogger("snnc").warning(
+        "no cache of compiled kernels in %s (%s); every load compiles anew", place, reason
+    )

@@ -1,0 +1,87 @@
+"""IR text to object code, object code to functions: the only file that uses LLVM's JIT."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from snnc_backends.cpu.cache import ObjectCache
+from snnc_backends.cpu.kernels.code import Machine
+
+
+@dataclass(frozen=True)
+class Host:
+    """The processor code is generated for: LLVM's name of it and its features."""
+
+    cpu: str
+    features: str
+
+    @property
+    def machine(self) -> Machine:
+        """What code generation wants to know of it."""
+        wide, medium = (f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2"))
+        return Machine(block=64 if wide else 32 if medium else 16, compress=wide)
+
+
+def host() -> Host:
+    """The processor of this machine."""
+    return Host(llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+
+
+class Library:
+    """Compiled functions; they live as long as this object.
+
+    Attributes:
+        compiled: False when the object came from the cache.
+    """
+
+    def __init__(self, text: str, target: Host, cache: ObjectCache | None) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        key = _key(text, target)
+        image = cache.get(key) if cache else None
+        self.compiled = image is None
+        if image is None:
+            image = _compile(text, target)
+            if cache:
+                cache.put(key, image)
+        self._jit = llvm.create_lljit_compiler(_machine(target, jit=True))
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+        for name in ("analog", "run"):
+            builder.export_symbol(name)
+        self._tracker = builder.link(self._jit, "plan")
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """`void name(buffers, weights, scratch, i64 timesteps)`; releases the interpreter lock."""
+        pointer = ctypes.c_void_p
+        kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
+        return kind(self._tracker[name])
+
+
+def _key(text: str, target: Host) -> str:
+    version = ".".join(map(str, llvm.llvm_version_info))
+    parts = ("snnc-cpu-1", version, target.cpu, target.features, text)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _machine(target: Host, jit: bool = False) -> Any:
+    triple = llvm.Target.from_triple(llvm.get_process_triple())
+    return triple.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=3, reloc="pic", jit=jit
+    )
+
+
+def _compile(text: str, target: Host) -> bytes:
+    module = llvm.parse_assembly(text)
+    module.verify()
+    machine = _machine(target)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)

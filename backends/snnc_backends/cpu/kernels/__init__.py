@@ -1,0 +1,38 @@
+"""The kernels, one file each: a description, what it needs, and the IR it becomes."""
+
+from __future__ import annotations
+
+from snnc_backends.cpu.kernels.add import Add
+from snnc_backends.cpu.kernels.base import DTYPES, Arrays, Kernel, Port, Table
+from snnc_backends.cpu.kernels.code import Code, Machine
+from snnc_backends.cpu.kernels.concat import Concat
+from snnc_backends.cpu.kernels.conv import Conv
+from snnc_backends.cpu.kernels.depthwise import Depthwise
+from snnc_backends.cpu.kernels.gather import Gather
+from snnc_backends.cpu.kernels.neuron import Neuron
+from snnc_backends.cpu.kernels.pool import Pool
+from snnc_backends.cpu.kernels.scale import Scale
+
+KERNELS: dict[str, type[Kernel]] = {
+    kind.name: kind for kind in (Add, Concat, Conv, Depthwise, Gather, Neuron, Pool, Scale)
+}
+"""Every kernel a plan may name."""
+
+__all__ = [
+    "Add",
+    "Arrays",
+    "Code",
+    "Concat",
+    "Conv",
+    "DTYPES",
+    "Depthwise",
+    "Gather",
+    "KERNELS",
+    "Kernel",
+    "Machine",
+    "Neuron",
+    "Pool",
+    "Port",
+    "Scale",
+    "Table",
+]

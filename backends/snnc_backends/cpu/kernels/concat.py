@@ -1,0 +1,52 @@
+"""Several tensors one after the other along an axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc_backends.cpu.kernels.base import Kernel, Port, one_of, positive, require
+from snnc_backends.cpu.kernels.code import Code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Kernel):
+    """y[o] = x_0[o], x_1[o], … for each of `outer` rows; x_k has rows of `lengths[k]` elements."""
+
+    name: ClassVar[str] = "concat"
+    sources: tuple[str, ...]
+    dtype: str
+    outer: int
+    lengths: tuple[int, ...]
+    constant: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        one_of("dtype", self.dtype, ("i8", "i32", "f32", "f64"))
+        for source in self.sources:
+            one_of("source", source, ("i8", "i32", "f32", "f64"))
+        positive(outer=self.outer, **{f"length {i}": n for i, n in enumerate(self.lengths)})
+        same = len(self.sources) == len(self.lengths) == len(self.constant) >= 2
+        require(same, "lists of different length")
+
+    def inputs(self) -> tuple[Port, ...]:
+        parts = zip(self.sources, self.lengths, self.constant, strict=True)
+        return tuple(Port(source, self.outer * n, constant) for source, n, constant in parts)
+
+    def output(self) -> Port:
+        return Port(self.dtype, self.outer * sum(self.lengths), all(self.constant))
+
+    def emit(self, code: Code) -> None:
+        width = sum(self.lengths)
+        with (
+            code.loop(0, code.steps(self.output().constant)) as t,
+            code.loop(0, self.outer) as o,
+        ):
+            start = 0
+            for pointer, port, length in zip(code.inputs, self.inputs(), self.lengths, strict=True):
+                row = code.step_of(t, port.constant)
+                with code.loop(0, length) as i:
+                    x = code.load(pointer, port.dtype, code.index((row, port.size), (o, length), i))
+                    target = code.index((t, self.outer * width), (o, width), start, i)
+                    value = code.convert(x, port.dtype, self.dtype)
+                    code.store(value, code.output, self.dtype, target)
+                start += length

@@ -1,0 +1,181 @@
+"""Convolution and linear layers, driven by events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc_backends.cpu.kernels import events
+from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.code import Code, Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Kernel):
+    """y[o] = bias[o] + the sum of a row of weights, C_out long, for every nonzero input in reach.
+
+    Weights are laid out (groups, kernel_h, kernel_w, C_in/groups, C_out/groups). For each step the
+    nonzero inputs are listed once; each output position then adds the weight rows of the events in
+    its window, with the sums held in registers. In a row of inputs the positions under a kernel row
+    are consecutive elements of one list, so that a kernel row is one loop (unless grouped or
+    dilated: then one loop per tap). A linear layer is the case of a 1x1 image.
+
+    `pulses`: every nonzero input is 1, so that rows are added without a product.
+    """
+
+    name: ClassVar[str] = "conv"
+    source: str
+    weight: str
+    dtype: str
+    height: int
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    out_channels: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    pad_top: int
+    pad_left: int
+    groups: int
+    pulses: bool
+    bias: str
+    constant: bool
+
+    def __post_init__(self) -> None:
+        one_of("source", self.source, ("i8", "i32", "f32", "f64"))
+        one_of("weight", self.weight, ("i8", "i32", "f32", "f64"))
+        one_of("dtype", self.dtype, ("i32", "f32", "f64"))
+        one_of("bias", self.bias, ("none", "channel", "map"))
+        positive(height=self.height, width=self.width, channels=self.channels)
+        positive(out_height=self.out_height, out_width=self.out_width)
+        positive(out_channels=self.out_channels, kernel_h=self.kernel_h, kernel_w=self.kernel_w)
+        positive(stride_h=self.stride_h, stride_w=self.stride_w, groups=self.groups)
+        positive(dilation_h=self.dilation_h, dilation_w=self.dilation_w)
+        require(self.pad_top >= 0 and self.pad_left >= 0, "negative padding")
+        divides = self.channels % self.groups == 0 and self.out_channels % self.groups == 0
+        require(divides, "channels do not divide into groups")
+
+    @property
+    def fused(self) -> bool:
+        """Whether a kernel row is one run of consecutive inputs."""
+        return self.groups == 1 and self.dilation_w == 1
+
+    def inputs(self) -> tuple[Port, ...]:
+        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
+
+    def output(self) -> Port:
+        size = self.out_height * self.out_width * self.out_channels
+        return Port(self.dtype, size, self.constant)
+
+    def arrays(self) -> dict[str, Table]:
+        count = self.kernel_h * self.kernel_w * self.channels * self.out_channels // self.groups
+        weight = {"weight": Table(self.weight, count)}
+        if self.bias == "none":
+            return weight
+        size = self.out_channels if self.bias == "channel" else self.output().size
+        return {**weight, "bias": Table(self.dtype, size)}
+
+    def scratch(self) -> int:
+        segments = self.height * self.width * self.groups
+        return events.scratch(segments, self.inputs()[0].size)
+
+    def emit(self, code: Code) -> None:
+        segments = self.height * self.width * self.groups
+        found = events.Events(code, segments, self.channels // self.groups)
+        outputs = self.out_channels // self.groups
+        with code.loop(0, code.steps(self.constant)) as t:
+            first = code.index((t, self.inputs()[0].size))
+            found.collect(code.inputs[0], self.source, first)
+            with (
+                code.loop(0, self.out_height) as y,
+                code.loop(0, self.out_width) as x,
+                code.loop(0, self.groups) as g,
+            ):
+                place = _Place(self, code, found, first, t, y, x, g)
+                code.blocks(outputs, code.machine.block, place.block)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One output position (t, y, x) of a group g while its code is written."""
+
+    spec: Conv
+    code: Code
+    found: events.Events
+    first: Value
+    t: Value
+    y: Value
+    x: Value
+    g: Value
+
+    def block(self, offset: Value, lanes: int) -> None:
+        """Sum up `lanes` output channels from `offset` on."""
+        spec, code = self.spec, self.code
+        per_group = spec.out_channels // spec.groups
+        channel = code.index((self.g, per_group), offset)
+        place = code.index((self.y, spec.out_width * spec.out_channels))
+        place = code.index(place, (self.x, spec.out_channels), channel)
+        total = code.local(spec.dtype, lanes)
+        start = code.zero(spec.dtype, lanes)
+        if spec.bias != "none":
+            where = channel if spec.bias == "channel" else place
+            start = code.load(code.arrays["bias"], spec.dtype, where, lanes)
+        code.set(total, start)
+        with code.loop(0, spec.kernel_h) as kh:
+            row = code.index((self.y, spec.stride_h), (kh, spec.dilation_h), -spec.pad_top)
+            with code.builder.if_then(self._inside(row, spec.height)):
+                (self._row if spec.fused else self._taps)(total, offset, lanes, kh, row)
+        out = code.index((self.t, spec.output().size), place)
+        code.store(code.get(total, spec.dtype, lanes), code.output, spec.dtype, out)
+
+    def _inside(self, i: Value, size: int) -> Value:
+        return self.code.builder.icmp_unsigned("<", i, self.code.int(size))
+
+    def _row(self, total: Value, offset: Value, lanes: int, kh: Value, row: Value) -> None:
+        """A kernel row as one run of the list."""
+        spec, code = self.spec, self.code
+        left = code.index((self.x, spec.stride_w), -spec.pad_left)
+        start = code.index((row, spec.width), code.clamp(left, 0, spec.width))
+        stop = code.clamp(code.index(left, spec.kernel_w), 0, spec.width)
+        stop = code.index((row, spec.width), stop)
+        base = code.index((code.index((row, spec.width), left), spec.channels))
+        rows = code.index((kh, spec.kernel_w * spec.channels))
+        self._add_rows(total, offset, lanes, (start, stop), code.builder.sub(rows, base))
+
+    def _taps(self, total: Value, offset: Value, lanes: int, kh: Value, row: Value) -> None:
+        """A kernel row tap by tap."""
+        spec, code = self.spec, self.code
+        per_group = spec.channels // spec.groups
+        with code.loop(0, spec.kernel_w) as kw:
+            column = code.index((self.x, spec.stride_w), (kw, spec.dilation_w), -spec.pad_left)
+            with code.builder.if_then(self._inside(column, spec.width)):
+                pixel = code.index((row, spec.width), column)
+                segment = code.index((pixel, spec.groups), self.g)
+                base = code.index((segment, per_group))
+                tap = code.index((self.g, spec.kernel_h), kh)
+                rows = code.index((code.index((tap, spec.kernel_w), kw), per_group))
+                span = (segment, code.index(segment, 1))
+                self._add_rows(total, offset, lanes, span, code.builder.sub(rows, base))
+
+    def _add_rows(
+        self, total: Value, offset: Value, lanes: int, span: tuple[Value, Value], shift: Value
+    ) -> None:
+        """Add, for each event of a span of segments, the weight row `position + shift`."""
+        spec, code = self.spec, self.code
+        begin, end = self.found.range(*span)
+        with code.loop(begin, end) as k:
+            position = self.found.position(k)
+            row = code.index(position, shift)
+            where = code.index((row, spec.out_channels // spec.groups), offset)
+            w = code.load(code.arrays["weight"], spec.weight, where, lanes)
+            w = code.convert(w, spec.weight, spec.dtype, lanes)
+            if not spec.pulses:
+                x = code.load(code.inputs[0], spec.source, code.index(self.first, position))
+                x = code.convert(x, spec.source, spec.dtype)
+                w = code.mul(spec.dtype, w, code.splat(x, spec.dtype, lanes))
+            code.set(total, code.add(spec.dtype, code.get(total, spec.dtype, lanes), w))

@@ -1,0 +1,102 @@
+"""Depthwise convolution: every channel on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.code import Code, Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depthwise(Kernel):
+    """y[c] = bias[c] + sum over taps of weight[tap, c] * x[c]; a vector of channels at a time."""
+
+    name: ClassVar[str] = "depthwise"
+    source: str
+    weight: str
+    dtype: str
+    height: int
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    pad_top: int
+    pad_left: int
+    bias: str
+    constant: bool
+
+    def __post_init__(self) -> None:
+        one_of("source", self.source, ("i8", "i32", "f32", "f64"))
+        one_of("weight", self.weight, ("i8", "i32", "f32", "f64"))
+        one_of("dtype", self.dtype, ("i32", "f32", "f64"))
+        one_of("bias", self.bias, ("none", "channel", "map"))
+        positive(height=self.height, width=self.width, channels=self.channels)
+        positive(out_height=self.out_height, out_width=self.out_width)
+        positive(kernel_h=self.kernel_h, kernel_w=self.kernel_w)
+        positive(stride_h=self.stride_h, stride_w=self.stride_w)
+        positive(dilation_h=self.dilation_h, dilation_w=self.dilation_w)
+        require(self.pad_top >= 0 and self.pad_left >= 0, "negative padding")
+
+    def inputs(self) -> tuple[Port, ...]:
+        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
+
+    def output(self) -> Port:
+        return Port(self.dtype, self.out_height * self.out_width * self.channels, self.constant)
+
+    def arrays(self) -> dict[str, Table]:
+        weight = {"weight": Table(self.weight, self.kernel_h * self.kernel_w * self.channels)}
+        if self.bias == "none":
+            return weight
+        size = self.channels if self.bias == "channel" else self.output().size
+        return {**weight, "bias": Table(self.dtype, size)}
+
+    def emit(self, code: Code) -> None:
+        with (
+            code.loop(0, code.steps(self.constant)) as t,
+            code.loop(0, self.out_height) as y,
+            code.loop(0, self.out_width) as x,
+        ):
+            code.blocks(
+                self.channels,
+                code.machine.block,
+                lambda c, lanes: self._block(code, t, y, x, c, lanes),
+            )
+
+    def _block(self, code: Code, t: Value, y: Value, x: Value, c: Value, lanes: int) -> None:
+        pixel = code.index((y, self.out_width), x)
+        place = code.index((pixel, self.channels), c)
+        total = code.local(self.dtype, lanes)
+        start = code.zero(self.dtype, lanes)
+        if self.bias != "none":
+            where = c if self.bias == "channel" else place
+            start = code.load(code.arrays["bias"], self.dtype, where, lanes)
+        code.set(total, start)
+        with code.loop(0, self.kernel_h) as kh, code.loop(0, self.kernel_w) as kw:
+            row = code.index((y, self.stride_h), (kh, self.dilation_h), -self.pad_top)
+            column = code.index((x, self.stride_w), (kw, self.dilation_w), -self.pad_left)
+            b = code.builder
+            inside = b.and_(
+                b.icmp_unsigned("<", row, code.int(self.height)),
+                b.icmp_unsigned("<", column, code.int(self.width)),
+            )
+            with b.if_then(inside):
+                tap = code.index((code.index((kh, self.kernel_w), kw), self.channels), c)
+                source = code.index((code.index((t, self.height), row), self.width), column)
+                source = code.index((source, self.channels), c)
+                value = code.load(code.inputs[0], self.source, source, lanes)
+                value = code.convert(value, self.source, self.dtype, lanes)
+                w = code.load(code.arrays["weight"], self.weight, tap, lanes)
+                w = code.convert(w, self.weight, self.dtype, lanes)
+                product = code.mul(self.dtype, w, value)
+                old = code.get(total, self.dtype, lanes)
+                code.set(total, code.add(self.dtype, old, product))
+        out = code.index((t, self.output().size), place)
+        code.store(code.get(total, self.dtype, lanes), code.output, self.dtype, out)

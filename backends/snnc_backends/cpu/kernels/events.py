@@ -1,0 +1,92 @@
+"""The list of the nonzero elements of one step of a tensor: what event-driven kernels loop over."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from snnc_backends.cpu.kernels.code import I32, I64, Code, Value
+
+LANES = 16
+
+
+def scratch(segments: int, size: int) -> int:
+    """Bytes of working memory for a list over `size` elements in `segments` segments."""
+    return 4 * (segments + 1 + size + LANES)
+
+
+class Events:
+    """Positions (i32, ascending) of the nonzero elements, and where each segment of them starts.
+
+    A segment is `length` consecutive elements; the list lives in the function's scratch memory:
+    segments + 1 starts, then the positions and room for one vector more.
+    """
+
+    def __init__(self, code: Code, segments: int, length: int) -> None:
+        self.code = code
+        self.segments, self.length = segments, length
+        self.starts = code.scratch
+        self.list = code.at(code.scratch, "i32", segments + 1)
+
+    def collect(self, source: Value, dtype: str, first: Value) -> None:
+        """Fill the list from the elements `first`, `first + 1`, … of a tensor."""
+        code = self.code
+        count = code.local("i64")
+        code.set(count, code.int(0))
+        vectors = self.length // LANES if code.machine.compress else 0
+        with code.loop(0, self.segments) as segment:
+            self._mark(segment, code.get(count, "i64"))
+            begin = code.index((segment, self.length))
+            if vectors:
+                with code.loop(0, vectors * LANES, LANES) as k:
+                    self._append_vector(source, dtype, first, code.index(begin, k), count)
+            if vectors * LANES < self.length:
+                with code.loop(vectors * LANES, self.length) as k:
+                    self._append(source, dtype, first, code.index(begin, k), count)
+        self._mark(code.int(self.segments), code.get(count, "i64"))
+
+    def range(self, start: Value, stop: Value) -> tuple[Value, Value]:
+        """Where in the list the segments start..stop-1 lie."""
+        code = self.code
+        bounds = (code.load(self.starts, "i32", segment) for segment in (start, stop))
+        begin, end = (code.convert(bound, "i32", "i64") for bound in bounds)
+        return begin, end
+
+    def position(self, k: Value) -> Value:
+        """The position of entry k, an i64."""
+        return self.code.convert(self.code.load(self.list, "i32", k), "i32", "i64")
+
+    def _mark(self, segment: Value, count: Value) -> None:
+        code = self.code
+        code.store(code.convert(count, "i64", "i32"), self.starts, "i32", segment)
+
+    def _append(self, source: Value, dtype: str, first: Value, i: Value, count: Value) -> None:
+        code = self.code
+        n = code.get(count, "i64")
+        code.store(code.convert(i, "i64", "i32"), self.list, "i32", n)
+        x = code.load(source, dtype, code.index(first, i))
+        fired = code.builder.zext(code.nonzero(dtype, x), I64)
+        code.set(count, code.index(n, fired))
+
+    def _append_vector(
+        self, source: Value, dtype: str, first: Value, i: Value, count: Value
+    ) -> None:
+        code, b = self.code, self.code.builder
+        n = code.get(count, "i64")
+        fired = code.nonzero(dtype, code.load(source, dtype, code.index(first, i), LANES), LANES)
+        kind = ir.VectorType(I32, LANES)
+        lanes = ir.Constant(kind, list(range(LANES)))
+        positions = b.add(code.splat(code.convert(i, "i64", "i32"), "i32", LANES), lanes)
+        undefined = ir.Constant(kind, ir.Undefined)
+        packed = b.call(_compress(b.module, kind), [positions, fired, undefined])
+        code.store(packed, self.list, "i32", n)
+        mask = b.bitcast(fired, ir.IntType(LANES))
+        code.set(count, code.index(n, b.zext(b.ctpop(mask), I64)))
+
+
+def _compress(module: ir.Module, kind: ir.VectorType) -> ir.Function:
+    """The intrinsic that moves the chosen lanes to the front."""
+    name = f"llvm.experimental.vector.compress.v{LANES}i32"
+    if name in module.globals:
+        return module.globals[name]
+    mask = ir.VectorType(ir.IntType(1), LANES)
+    return ir.Function(module, ir.FunctionType(kind, [kind, mask, kind]), name)

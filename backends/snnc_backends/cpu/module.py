@@ -1,0 +1,60 @@
+"""From a plan to one LLVM module: a function per different kernel, and one that calls them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llvmlite import ir
+
+from snnc_backends.cpu.kernels import Code, Kernel, Machine
+from snnc_backends.cpu.kernels.code import I8, I64, POINTER
+from snnc_backends.cpu.plan import Plan, Step
+
+
+def build(plan: Plan, machine: Machine) -> str:
+    """IR text with two functions, `analog` (before the encoding) and `run` (after it).
+
+    Both are `void (ptr buffers, ptr weights, ptr scratch, i64 T)`, where `buffers` is an array of
+    pointers, one per tensor of the plan.
+    """
+    module = ir.Module("plan")
+    functions: dict[Kernel, ir.Function] = {}
+    for step in plan.steps:
+        if step.kernel not in functions:
+            functions[step.kernel] = _kernel(module, step.kernel, len(functions), machine)
+    _driver(module, "analog", plan.steps[: plan.analog], functions)
+    _driver(module, "run", plan.steps[plan.analog :], functions)
+    return str(module)
+
+
+def _kernel(module: ir.Module, kernel: Kernel, number: int, machine: Machine) -> ir.Function:
+    code = Code(
+        module,
+        f"{kernel.name}_{number}",
+        len(kernel.inputs()),
+        tuple(kernel.arrays()),
+        machine,
+    )
+    kernel.emit(code)
+    code.builder.ret_void()
+    return code.function
+
+
+def _driver(
+    module: ir.Module, name: str, steps: Sequence[Step], functions: dict[Kernel, ir.Function]
+) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, I64])
+    function = ir.Function(module, kind, name)
+    buffers, weights, scratch, timesteps = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    for step in steps:
+        tensors = [
+            b.load(b.gep(buffers, [ir.Constant(I64, i)], source_etype=POINTER), typ=POINTER)
+            for i in (*step.inputs, step.output)
+        ]
+        arrays = [
+            b.gep(weights, [ir.Constant(I64, step.arrays[key])], source_etype=I8)
+            for key in step.kernel.arrays()
+        ]
+        b.call(functions[step.kernel], [*tensors, *arrays, scratch, timesteps])
+    b.ret_void()

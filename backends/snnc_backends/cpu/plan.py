@@ -1,0 +1,242 @@
+"""The buffers, kernels and constants of a network as plain data; knows neither graph nor LLVM.
+
+`plan.json` may come from anywhere, so `Plan.from_json` trusts nothing: every kernel states what it
+reads and writes, and the plan is refused unless every buffer and every constant is exactly that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import ArtifactError
+from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
+from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
+
+VERSION = 1
+ALIGNMENT = 64
+_RECORDS = ("none", "spike", "signed", "count")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A buffer: (T or 1, *spatial, C) of one sample.
+
+    Attributes:
+        name: the node of the graph that makes it.
+        shape: shape of one sample in the graph, channels first.
+        dtype: i8, i32, f32 or f64.
+        constant: one step only.
+        record: how a run may report it: not, as spikes, as signed spikes, as counts.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    constant: bool
+    record: str = "none"
+
+    @property
+    def port(self) -> Port:
+        """The buffer as kernels see it."""
+        return Port(self.dtype, math.prod(self.shape), self.constant)
+
+    @property
+    def layout(self) -> tuple[int, ...]:
+        """Shape of one step of the buffer, channels last."""
+        return (*self.shape[1:], *self.shape[:1])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call: tensors by number, arrays by offset in `weights.bin`."""
+
+    kernel: Kernel
+    inputs: tuple[int, ...]
+    output: int
+    arrays: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Fields of the graph's `Encode`, the tensor it reads and the one it makes."""
+
+    mode: Literal["direct", "poisson", "latency"]
+    scale: float | None
+    lo: int
+    hi: int
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """A readout: its source, and where its `count` float64 scales stand (1, C, or one each)."""
+
+    name: str
+    source: int
+    scale: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network to be run.
+
+    Tensor 0 is the input; the first `analog` steps precede the encoding.
+    `longest` is the longest window for which no integer of it can overflow.
+    """
+
+    timesteps: int
+    longest: int
+    analog: int
+    tensors: tuple[Tensor, ...]
+    steps: tuple[Step, ...]
+    encoding: Encoding
+    outputs: tuple[Output, ...]
+
+    def to_json(self) -> bytes:
+        """The content of `plan.json`; the same plan gives the same bytes."""
+        data: dict[str, Any] = asdict(self) | {"version": VERSION}
+        for step, text in zip(self.steps, data["steps"], strict=True):
+            text["kernel"] = {"name": step.kernel.name, **asdict(step.kernel)}
+        return json.dumps(data, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, weights: NDArray[np.uint8]) -> Plan:
+        """Read and check a plan. Raises `ArtifactError` for what could not be run safely."""
+        try:
+            data = json.loads(text)
+            version = data.get("version")
+            if version != VERSION:
+                raise ArtifactError(f"cpu/plan.json is of version {version!r:.20}, not {VERSION}")
+            plan = _read(data)
+            _check(plan, weights)
+        except ArtifactError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ArtifactError(
+                f"cpu/plan.json is damaged: {reason}", hint="compile the model again"
+            ) from None
+        return plan
+
+
+def array_at(weights: NDArray[np.uint8], offset: int, table: Table) -> NDArray[Any]:
+    """A view of an array of constants. Raises `ValueError` when it is not inside `weights`."""
+    inside = 0 <= offset <= len(weights) - table.nbytes and offset % ALIGNMENT == 0
+    require(inside, f"an array at {offset} outside the {len(weights)} bytes of cpu/weights.bin")
+    return weights[offset : offset + table.nbytes].view(DTYPES[table.dtype])
+
+
+def _read(data: dict[str, Any]) -> Plan:
+    return Plan(
+        timesteps=_int(data["timesteps"], 1),
+        longest=_int(data["longest"], 1),
+        analog=_int(data["analog"], 0),
+        tensors=tuple(_tensor(item) for item in data["tensors"]),
+        steps=tuple(_step(item) for item in data["steps"]),
+        encoding=_encoding(data["encoding"]),
+        outputs=tuple(_output(item) for item in data["outputs"]),
+    )
+
+
+def _int(value: Any, low: int, high: int = LARGEST) -> int:
+    require(type(value) is int and low <= value <= high, f"{value!r:.40} is not in {low}..{high}")
+    return cast(int, value)
+
+
+def _text(value: Any) -> str:
+    require(isinstance(value, str), f"{value!r:.40} is not a name")
+    return cast(str, value)
+
+
+def _tensor(item: dict[str, Any]) -> Tensor:
+    shape = tuple(_int(n, 1) for n in item["shape"])
+    require(len(shape) <= 32 and math.prod(shape) <= LARGEST, f"a tensor of shape {shape}")
+    one_of("dtype", item["dtype"], ("i8", "i32", "f32", "f64"))
+    one_of("record", item["record"], _RECORDS)
+    require(type(item["constant"]) is bool, "constant is neither true nor false")
+    integer = item["dtype"].startswith("i")
+    require(item["record"] == "none" or integer, "records a tensor that is not of integers")
+    return Tensor(_text(item["name"]), shape, item["dtype"], item["constant"], item["record"])
+
+
+def _step(item: dict[str, Any]) -> Step:
+    description = dict(item["kernel"])
+    name = description.pop("name")
+    one_of("kernel", name, tuple(KERNELS))
+    kernel = KERNELS[name].from_json(description)
+    inputs = tuple(_int(i, 0) for i in item["inputs"])
+    arrays = {_text(key): _int(offset, 0, 2**62) for key, offset in item["arrays"].items()}
+    return Step(kernel, inputs, _int(item["output"], 0), arrays)
+
+
+def _encoding(item: dict[str, Any]) -> Encoding:
+    mode, scale = item["mode"], item["scale"]
+    one_of("mode", mode, ("direct", "poisson", "latency"))
+    lo, hi = _int(item["lo"], -(2**24), 0), _int(item["hi"], 1, 2**24)
+    require(
+        (scale is None and mode == "direct")
+        or (isinstance(scale, float | int) and math.isfinite(scale) and scale > 0),
+        f"an encoding with the scale {scale!r:.40}",
+    )
+    return Encoding(mode, scale, lo, hi, _int(item["source"], 0), _int(item["target"], 0))
+
+
+def _output(item: dict[str, Any]) -> Output:
+    count = _int(item["count"], 1)
+    return Output(
+        _text(item["name"]), _int(item["source"], 0), _int(item["scale"], 0, 2**62), count
+    )
+
+
+def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
+    """Every tensor is written once before it is read, and is what its kernels take it for."""
+    tensors, encoding = plan.tensors, plan.encoding
+    require(bool(plan.outputs), "no outputs")
+    require(plan.analog <= len(plan.steps), "more analog steps than steps")
+    require(len({t.name for t in tensors}) == len(tensors), "two tensors of one name")
+    written = {0}
+    for number, step in enumerate(plan.steps):
+        if number == plan.analog:
+            _check_encoding(plan, written)
+        where = f"step {number} ({step.kernel.name})"
+        require(set(step.inputs) <= written, f"{where} reads what is not there yet")
+        require(step.output not in written, f"{where} writes a tensor twice")
+        ports = tuple(tensors[i].port for i in step.inputs)
+        require(ports == step.kernel.inputs(), f"{where}: inputs do not fit")
+        require(tensors[step.output].port == step.kernel.output(), f"{where}: output does not fit")
+        tables = step.kernel.arrays()
+        require(set(tables) == set(step.arrays), f"{where}: wrong set of arrays")
+        views = {k: array_at(weights, step.arrays[k], table) for k, table in tables.items()}
+        step.kernel.check(views)
+        written.add(step.output)
+    if plan.analog == len(plan.steps):
+        _check_encoding(plan, written)
+    for output in plan.outputs:
+        require(output.source in written and output.source != 0, f"{output.name} reads nothing")
+        shape = tensors[output.source].shape
+        fits = output.count in (1, *shape[:1], math.prod(shape))
+        require(fits, f"{output.name}: {output.count} scales for the shape {shape}")
+        array_at(weights, output.scale, Table("f64", output.count))
+    require(len(written) == len(tensors) and encoding.target in written, "a tensor is never made")
+
+
+def _check_encoding(plan: Plan, written: set[int]) -> None:
+    encoding, tensors = plan.encoding, plan.tensors
+    require(encoding.source in written, "the encoding reads what is not there yet")
+    require(encoding.target not in written, "the encoding writes a tensor twice")
+    target = tensors[encoding.target]
+    fits = target.shape == tensors[encoding.source].shape
+    constant = encoding.mode == "direct"
+    require(fits and target.constant is constant, "the encoding does not fit its tensors")
+    require((target.dtype == "f32") == (encoding.scale is None), "encoding: wrong type")
+    require(tensors[encoding.source].constant, "the encoding reads a tensor that varies in time")
+    written.add(encoding.target)

@@ -1,0 +1,204 @@
+"""A loaded plan, ready to run. Imports neither torch nor networkx nor the graph."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.encoding import encode
+from snnc.errors import DataError, UsageError
+from snnc.target import Record, RunResult
+from snnc_backends.cpu.cache import ObjectCache
+from snnc_backends.cpu.jit import Library, host
+from snnc_backends.cpu.kernels import DTYPES, Table
+from snnc_backends.cpu.module import build
+from snnc_backends.cpu.plan import Plan, array_at
+from snnc_backends.cpu.results import Collector
+from snnc_backends.cpu.workspace import Workspace, aligned
+
+RECORDS = ("none", "counts", "spikes")
+ENCODED_BYTES = 1 << 24
+"""Size of the encoded input held at a time by one thread."""
+CHUNK = 16
+
+Array = NDArray[Any]
+
+
+def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | None) -> CpuProgram:
+    """A program from the two files of an artifact. Raises `ArtifactError`."""
+    blob = aligned(len(weights))
+    blob[:] = np.frombuffer(weights, np.uint8)
+    plan = Plan.from_json(plan_text, blob)
+    target = host()
+    library = Library(build(plan, target.machine), target, cache)
+    return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)))
+
+
+class CpuProgram:
+    """A network on the CPU.
+
+    Attributes:
+        timesteps: the artifact's window.
+        plan: what is run.
+        compiled: False when the kernels came from the cache.
+    """
+
+    def __init__(self, plan: Plan, weights: Array, library: Library, threads: int) -> None:
+        self.timesteps = plan.timesteps
+        self.plan = plan
+        self.compiled = library.compiled
+        self.threads = threads
+        self._weights = weights
+        self._library = library
+        self._analog = library.function("analog")
+        self._run = library.function("run")
+        self._free: list[Workspace] = []
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        x: NDArray[np.float32],
+        *,
+        timesteps: int | None = None,
+        record: Record = "none",
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        prefixes: tuple[int, ...] = (),
+    ) -> RunResult:
+        """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
+        steps = self.timesteps if timesteps is None else timesteps
+        self._check_window(steps, record, prefixes)
+        batch, ids = checked_input(x, self.plan.tensors[0].shape, sample_ids)
+        collector = Collector(self.plan, self._scale(), len(batch), steps, record, prefixes)
+
+        def part(rows: range) -> int:
+            with self._workspace(steps, record != "none") as space:
+                return self._part(space, batch, ids, seed, rows, collector)
+
+        clipped = sum(self._spread(part, self._parts(len(batch), steps)))
+        encoder = self.plan.tensors[self.plan.encoding.target].name
+        return collector.result({"saturated": {encoder: clipped}})
+
+    def _check_window(self, steps: int, record: str, prefixes: tuple[int, ...]) -> None:
+        if record not in RECORDS:
+            raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
+        if steps < 1:
+            raise DataError(f"a window of {steps} steps; it needs at least one")
+        if steps > self.plan.longest:
+            raise DataError(
+                f"a window of {steps} steps; the integers of this network are "
+                f"proved not to overflow for at most {self.plan.longest}"
+            )
+        wrong = [t for t in prefixes if not 1 <= t <= steps]
+        if wrong:
+            raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")
+
+    def _scale(self) -> Array:
+        output = self.plan.outputs[0]
+        return array_at(self._weights, output.scale, Table("f64", output.count))
+
+    def _parts(self, samples: int, steps: int) -> list[range]:
+        """The batch in chunks, bounded in memory and enough of them for all threads."""
+        port = self.plan.tensors[self.plan.encoding.target].port
+        one = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
+        fair = -(-samples // (2 * self.threads))
+        size = max(1, min(CHUNK, fair, ENCODED_BYTES // one))
+        return [range(i, min(i + size, samples)) for i in range(0, samples, size)]
+
+    def _spread(self, part: Callable[[range], int], parts: list[range]) -> Iterator[int]:
+        workers = min(self.threads, len(parts))
+        if workers == 1:
+            yield from map(part, parts)
+            return
+        with ThreadPoolExecutor(workers, "snnc-cpu") as pool:
+            yield from pool.map(part, parts)
+
+    @contextmanager
+    def _workspace(self, steps: int, everything: bool) -> Iterator[Workspace]:
+        """Working memory for one thread, kept for the next part of the same kind."""
+        with self._lock:
+            fitting = [w for w in self._free if w.kind == (steps, everything)]
+            self._free = fitting
+            space = fitting.pop() if fitting else None
+        space = space or Workspace(self.plan, steps, everything)
+        try:
+            yield space
+        finally:
+            with self._lock:
+                self._free.append(space)
+
+    def _part(
+        self,
+        space: Workspace,
+        batch: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        seed: int,
+        rows: range,
+        collector: Collector,
+    ) -> int:
+        """Run some samples; the number of clipped input values."""
+        encoding = self.plan.encoding
+        chosen = slice(rows.start, rows.stop)
+        values, clipped = encode(
+            self._before_encoding(space, batch[chosen]),
+            mode=encoding.mode,
+            scale=encoding.scale,
+            lo=encoding.lo,
+            hi=encoding.hi,
+            timesteps=space.steps,
+            sample_ids=ids[chosen],
+            seed=seed,
+        )
+        tensor = self.plan.tensors[encoding.target]
+        laid = np.moveaxis(values, 2, -1) if tensor.shape else values
+        laid = np.ascontiguousarray(np.moveaxis(laid, 1, 0), DTYPES[tensor.dtype])
+        weights = self._weights.ctypes.data
+        for number, row in enumerate(rows):
+            space.feed(encoding.target, laid[number])
+            self._run(space.pointers, weights, space.scratch, space.steps)
+            collector.take(row, space)
+        return clipped
+
+    def _before_encoding(self, space: Workspace, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The samples as they reach the encoding, channels first."""
+        if not self.plan.analog:
+            return batch
+        encoding, tensors = self.plan.encoding, self.plan.tensors
+        first, last = tensors[0], tensors[encoding.source]
+        out = np.empty((len(batch), *last.layout), np.float32)
+        laid = np.moveaxis(batch, 1, -1) if first.shape else batch
+        for sample, result in zip(laid.astype(np.float64), out, strict=True):
+            space.feed(0, np.ascontiguousarray(sample))
+            self._analog(space.pointers, self._weights.ctypes.data, space.scratch, 1)
+            result[...] = space.view(encoding.source)[0]
+        return np.ascontiguousarray(np.moveaxis(out, -1, 1)) if last.shape else out
+
+
+def checked_input(
+    x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The batch as float32 and the identities of its samples.
+
+    Raises:
+        DataError: a wrong shape, no sample, NaN, or another number of identities.
+    """
+    batch = np.asarray(x, np.float32)
+    if batch.ndim == 0 or batch.shape[1:] != shape:
+        takes = ", ".join(["N", *map(str, shape)])
+        raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
+    if not len(batch):
+        raise DataError("the input has no samples")
+    bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
+    if len(bad):
+        raise DataError(f"sample {bad[0]} of the input holds NaN")
+    ids = np.arange(len(batch)) if sample_ids is None else np.asarray(sample_ids, np.int64)
+    if ids.shape != (len(batch),):
+        raise DataError(f"sample_ids has shape {ids.shape} for {len(batch)} samples")
+    return batch, ids

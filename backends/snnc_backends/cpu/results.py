@@ -1,0 +1,99 @@
+"""What a run gives back, gathered sample by sample; threads write different rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.target import Record, RunResult
+from snnc_backends.cpu.plan import Plan
+from snnc_backends.cpu.workspace import Workspace
+
+Array = NDArray[Any]
+SPIKES = {"spike": np.bool_, "signed": np.int8, "count": np.int32}
+
+
+class Collector:
+    """Sums of the first readout (for several windows), spikes and counts of a batch.
+
+    Args:
+        scale: float64 scales of the first output: one, one per channel, or one per element.
+        samples, steps, record, prefixes: of the run.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        scale: Array,
+        samples: int,
+        steps: int,
+        record: Record,
+        prefixes: tuple[int, ...],
+    ) -> None:
+        self._plan, self._scale, self._steps = plan, scale, steps
+        self._source = plan.outputs[0].source
+        tensor = plan.tensors[self._source]
+        self._integer = tensor.dtype.startswith("i")
+        kind = np.int64 if self._integer else np.float64
+        windows = dict.fromkeys((steps, *prefixes))
+        self._sums = {t: np.zeros((samples, *tensor.layout), kind) for t in windows}
+        self._prefixes = prefixes
+        recorded = [i for i, t in enumerate(plan.tensors) if t.record != "none"]
+        recorded = [] if record == "none" else recorded
+        self._counts = {i: self._empty(i, (samples,), np.uint32) for i in recorded}
+        kept = recorded if record == "spikes" else []
+        self._spikes = {
+            i: self._empty(i, (steps, samples), SPIKES[plan.tensors[i].record]) for i in kept
+        }
+
+    def _empty(self, number: int, lead: tuple[int, ...], dtype: Any) -> Array:
+        return np.empty((*lead, *self._plan.tensors[number].layout), dtype)
+
+    def take(self, row: int, space: Workspace) -> None:
+        """Keep the results of sample `row`, which has just been run in `space`."""
+        x = space.view(self._source)
+        constant = self._plan.tensors[self._source].constant
+        for t, sums in self._sums.items():
+            if constant:
+                np.multiply(x[0], t, out=sums[row], dtype=sums.dtype)
+            else:
+                np.sum(x[:t], axis=0, dtype=sums.dtype, out=sums[row, ...])
+        for number, counts in self._counts.items():
+            times = self._steps if self._plan.tensors[number].constant else 1
+            counts[row] = np.abs(space.view(number)).sum(0, dtype=np.int64) * times
+        for number, spikes in self._spikes.items():
+            spikes[:, row] = space.view(number)
+
+    def result(self, stats: Mapping[str, Any]) -> RunResult:
+        """Everything as the user sees it: channels first."""
+        facts = dict(stats)
+        if self._prefixes:
+            facts["prefixes"] = {t: self._output(t) for t in self._prefixes}
+        names = self._plan.tensors
+        sums = self._sums[self._steps]
+        return RunResult(
+            output=self._output(self._steps),
+            readout=_channels_first(sums, 1) if self._integer else None,
+            counts={names[i].name: _channels_first(c, 1) for i, c in self._counts.items()},
+            spikes={names[i].name: _channels_first(s, 2) for i, s in self._spikes.items()},
+            stats=facts,
+            timesteps=self._steps,
+        )
+
+    def _output(self, steps: int) -> NDArray[np.float32]:
+        """float32(float64(sum) * scale / T)"""
+        sums = self._sums[steps].astype(np.float64)
+        scale = self._scale
+        if scale.size == sums[0].size:
+            scale = scale.reshape(sums.shape[1:])
+        output = sums * scale / steps
+        return _channels_first(output, 1).astype(np.float32)
+
+
+def _channels_first(array: Array, lead: int) -> Array:
+    if array.ndim == lead:
+        return array
+    return np.ascontiguousarray(np.moveaxis(array, -1, lead))

@@ -1,0 +1,97 @@
+"""The buffers one thread works in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc_backends.cpu.kernels import DTYPES
+from snnc_backends.cpu.plan import ALIGNMENT, Plan
+
+Array = NDArray[Any]
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Bytes that start at a multiple of 64."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+class Workspace:
+    """Memory for all tensors of a plan, one sample at a time.
+
+    Buffers whose lives do not overlap share memory, unless all of them are to be read afterwards.
+
+    Attributes:
+        kind: (steps, everything) it was made for.
+        pointers, scratch: addresses the compiled code takes.
+    """
+
+    def __init__(self, plan: Plan, steps: int, everything: bool) -> None:
+        self.kind = (steps, everything)
+        self.steps = steps
+        self._plan = plan
+        offsets, size = _place(plan, [self._bytes(i) for i in range(len(plan.tensors))], everything)
+        self._arena = aligned(size)
+        self._offsets = offsets
+        self._scratch = aligned(max([s.kernel.scratch() for s in plan.steps], default=0))
+        base = self._arena.ctypes.data
+        self._table = np.array([base + offset for offset in offsets], np.uintp)
+        self._fed: dict[int, Array] = {}
+        self.pointers = self._table.ctypes.data
+        self.scratch = self._scratch.ctypes.data
+
+    def feed(self, number: int, value: Array) -> None:
+        """Let this array, contiguous and in the buffer's layout, be the tensor."""
+        self._fed[number] = value
+        self._table[number] = value.ctypes.data
+
+    def view(self, number: int) -> Array:
+        """The tensor of the last run, (T or 1, *spatial, C)."""
+        tensor = self._plan.tensors[number]
+        shape = (1 if tensor.constant else self.steps, *tensor.layout)
+        if number in self._fed:
+            return self._fed[number].reshape(shape)
+        start = self._offsets[number]
+        memory = self._arena[start : start + self._bytes(number)]
+        return memory.view(DTYPES[tensor.dtype]).reshape(shape)
+
+    def _bytes(self, number: int) -> int:
+        port = self._plan.tensors[number].port
+        return port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else self.steps)
+
+
+def _place(plan: Plan, sizes: list[int], everything: bool) -> tuple[list[int], int]:
+    """Offsets of all tensors and the size of the whole: first fit by order of birth."""
+    born, dies = _lives(plan, everything)
+    offsets = [0] * len(sizes)
+    live: list[int] = []
+    total = 0
+    for number in sorted(range(len(sizes)), key=born.__getitem__):
+        live = [i for i in live if dies[i] >= born[number]]
+        taken = sorted((offsets[i], offsets[i] + sizes[i]) for i in live)
+        place = 0
+        for start, stop in taken:
+            if place + sizes[number] <= start:
+                break
+            place = max(place, -(-stop // ALIGNMENT) * ALIGNMENT)
+        offsets[number] = place
+        live.append(number)
+        total = max(total, place + sizes[number])
+    return offsets, total
+
+
+def _lives(plan: Plan, everything: bool) -> tuple[list[int], list[int]]:
+    """The step in which each tensor is written, and the last one that needs it."""
+    end = len(plan.steps)
+    born, dies = [0] * len(plan.tensors), [0] * len(plan.tensors)
+    for number, step in enumerate(plan.steps):
+        born[step.output] = dies[step.output] = number
+        for source in step.inputs:
+            dies[source] = number
+    for kept in (plan.encoding.source, *(output.source for output in plan.outputs)):
+        dies[kept] = end
+    return born, [end] * len(dies) if everything else dies
