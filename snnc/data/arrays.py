@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,38 +108,31 @@ def open_file(path: Path) -> ArraySource:
     """`x.npy` (mapped, not loaded), or `x.npz` with `x` and perhaps `y`. Raises `DataError`."""
     if path.suffix == ".npy":
         return array_source(load_array(path), None, str(path))
-    arrays = _load(path, mapped=False)
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise DataError(f"{path} is not an .npz file")
-    with arrays:
+    with _reading(path), path.open("rb") as file:
+        arrays: Any = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("it is not an .npz file")
         if "x" not in arrays.files:
             raise DataError(
                 f"{path} has no array 'x'; it has {', '.join(arrays.files) or 'none'}",
                 hint="np.savez(path, x=…, y=…)",
             )
-        found = {key: _member(arrays, key, path) for key in ("x", "y") if key in arrays.files}
+        found = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
     return array_source(found["x"], found.get("y"), str(path))
 
 
 def load_array(path: Path) -> Array:
     """One array of an `.npy` file, mapped. Raises `DataError`."""
-    array = _load(path, mapped=True)
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path} is not an .npy file")
-    return array
+    with _reading(path):
+        return np.lib.format.open_memmap(path, mode="r")
 
 
-def _load(path: Path, *, mapped: bool) -> Any:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a file of arrays becomes a `DataError`."""
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        yield
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-
-
-def _member(arrays: Any, key: str, path: Path) -> Array:
-    try:
-        return arrays[key]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: array {key!r} cannot be read: {error}") from None
