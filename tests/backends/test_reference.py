@@ -138,9 +138,7 @@ def test_refused_inputs() -> None:
     run, x = program(graph).run, sample_inputs(graph, 2)
     message = r"input has shape .*, the network takes \(N, 2, 6, 6\)"
     for wrong in (x[0], x[:, :1], np.float32(1)):
-        with pytest.raises(
-            DataError, match=message
-        ):
+        with pytest.raises(DataError, match=message):
             run(wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="the input has no samples"):
         run(x[:0])

@@ -116,6 +116,17 @@ def test_constant_current_equals_the_repeated_one() -> None:
     assert constant.shape == (6, 3, 4)
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_batch_stepped_in_parts_equals_the_whole(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.rand(steps, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole = population(Neuron(leak=0.875)).run(x, 5)
+    monkeypatch.setattr("snnc.interp.neuron.CHUNK", 9)
+    assert torch.equal(population(Neuron(leak=0.875)).run(x, 5), whole)
+    assert whole.shape == (5, 7, 4) and whole.any()
+
+
 def test_parameters_per_channel_and_per_neuron() -> None:
     x = torch.ones(1, 1, 2, 2, dtype=torch.float64)
     one = torch.tensor(1.0, dtype=torch.float64)
