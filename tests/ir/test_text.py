@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 
-from snnc.ir import Graph, Input, MaxPool, Reshape, Stage, SumPool, Windows
+from snnc.ir import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Encode,
+    Graph,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Readout,
+    Ref,
+    Relu,
+    Reshape,
+    Stage,
+    SumPool,
+    Windows,
+)
 from snnc.ir.text import to_text
 from snnc.testing.builder import windows
 from snnc.testing.golden import Golden
@@ -18,11 +38,46 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", ["ann-plain", "ann-grouped", "snn-residual-leak", "int-branches"])
-def test_text(name: str, golden: Golden) -> None:
-    graph = CASES[name].clone()
-    graph.meta["timesteps"] = 8
-    graph.stats = {graph.outputs[0]: {"max": 2.5, "mean": [0.1, 0.2]}}
+def ramp(graph: Graph, name: str, *shape: int, dtype: str = "float32") -> Ref:
+    return graph.set_param(name, np.arange(1, 1 + prod(shape)).reshape(shape).astype(dtype))
+
+
+def test_text_of_an_ann(golden: Golden) -> None:
+    graph = Graph(Stage.ANN)
+    channels = {name: ramp(graph, f"bn.{name}", 4) for name in ("mean", "variance", "bias")}
+    graph.add("x", Input(shape=(2, 6, 6)))
+    conv = Conv(weight=ramp(graph, "conv.weight", 4, 1, 3, 3), padding=((1, 1), (0, 2)), groups=2)
+    graph.add("conv", conv, ["x"])
+    graph.add("bn", BatchNorm(**channels, eps=1e-3), ["conv"])
+    graph.add("act", Relu(), ["bn"])
+    halves, uneven = ((0, 2), (2, 4), (4, 6)), ((0, 2), (1, 3), (3, 6))
+    pool = AvgPool(windows=(halves, uneven), divisors=((2, 2, 2), (2, 2, 3)))
+    graph.add("pool", pool, ["act"])
+    graph.add("sum", Add(), ["pool", "pool"])
+    graph.add("flat", Reshape(shape=(36,)), ["sum"])
+    graph.add("fc", Linear(weight=ramp(graph, "fc.weight", 3, 36)), ["flat"])
+    graph.outputs = ("fc",)
+    assert to_text(graph) == golden
+
+
+def test_text_of_a_quantised_snn(golden: Golden) -> None:
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(2, 8)))
+    graph.add("encode", Encode(scale=1 / 255), ["x"])
+    weight = ramp(graph, "conv.weight", 4, 2, 3, dtype="int8")
+    bias = ramp(graph, "conv.bias", 4, 8, dtype="int32")
+    conv = Conv(weight=weight, bias=bias, stride=(1,), padding=((1, 1),), dilation=(1,))
+    graph.add("conv", conv, ["encode"])
+    threshold = ramp(graph, "act.threshold", 4, dtype="int32")
+    graph.add("act", Neuron(threshold=threshold, leak=0.875, v_init=3, wait=2), ["conv"])
+    ordinary = (((0, 2), (1, 4), (3, 6), (5, 8)),)
+    graph.add("pool", SumPool(windows=ordinary, multiplicity=((3, 2, 2, 2),)), ["act"])
+    graph.add("flat", Reshape(shape=(16,)), ["pool"])
+    graph.add("fc", Linear(weight=ramp(graph, "fc.weight", 3, 16, dtype="int8")), ["flat"])
+    graph.add("readout", Readout(scale=0.25), ["fc"])
+    graph.outputs = ("readout",)
+    graph.meta = {"timesteps": 8, "bounds": {"act": 1000}}
+    graph.stats = {"act": {"rate": 0.125, "max": [1.5, 2.0]}}
     assert to_text(graph) == golden
 
 
