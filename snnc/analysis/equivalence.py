@@ -1,0 +1,192 @@
+"""Whether a program gives what the reference gives: every spike, count and readout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import CheckFailed
+from snnc.ir import Graph
+from snnc.target import Program, RunResult
+from snnc.transform import Batches, Progress, silent
+
+FLOAT_TOLERANCE = 0.01
+"""Largest fraction of differing spikes that passes where real values are added in any order."""
+CHUNK_EVENTS = 1 << 26
+"""Spikes of one chunk, all nodes and steps together; bounds the memory of a comparison."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared with the reference, and how much of it differs.
+
+    Attributes:
+        quantized: the graph is integer, so that equality is promised.
+        samples: number of inputs.
+        spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
+            readouts: integers, or real outputs of a graph that is not quantised).
+        differing: per kind, how many differ.
+        nodes: per node, how many of its spikes differ; only those with any.
+        classes_differing: samples whose largest output is another.
+        output_max_abs_diff: largest difference of an output.
+    """
+
+    quantized: bool
+    samples: int
+    spikes: int
+    counts: int
+    readouts: int
+    differing: dict[str, int]
+    nodes: dict[str, int]
+    classes_differing: int
+    output_max_abs_diff: float
+
+    @property
+    def rate(self) -> float:
+        """Fraction of the spikes that differ."""
+        return self.differing["spikes"] / max(1, self.spikes)
+
+    @property
+    def equal(self) -> bool:
+        """Nothing differs."""
+        return not any(self.differing.values())
+
+    @property
+    def passed(self) -> bool:
+        """Integer graphs: nothing differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes."""
+        return self.equal if self.quantized else self.rate <= FLOAT_TOLERANCE
+
+    def require(self) -> None:
+        """Raise `CheckFailed` unless `passed`."""
+        if self.passed:
+            return
+        first = next(iter(self.nodes), "the readout")
+        total = sum(self.differing.values())
+        raise CheckFailed(
+            f"{total} values differ from the reference, the first in {first}",
+            hint=None if self.quantized else f"{self.rate:.2%} of the spikes; 1 % is tolerated",
+        )
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able, keys as in docs/report.md."""
+        return {
+            "quantized": self.quantized,
+            "samples": self.samples,
+            "compared": {
+                "spikes": self.spikes,
+                "counts": self.counts,
+                "readouts": self.readouts,
+            },
+            "differing": self.differing,
+            "differing_nodes": self.nodes,
+            "differing_spike_rate": self.rate,
+            "classes_differing": self.classes_differing,
+            "output_max_abs_diff": self.output_max_abs_diff,
+            "equal": self.equal,
+            "passed": self.passed,
+        }
+
+
+@dataclass
+class _Sums:
+    samples: int
+    compared: dict[str, int]
+    differing: dict[str, int]
+    nodes: dict[str, int]
+    classes: int
+    diff: float
+
+
+def compare(
+    program: Program,
+    reference: Program,
+    graph: Graph,
+    data: Batches,
+    *,
+    timesteps: int,
+    seed: int = 0,
+    progress: Progress = silent,
+    total: int | None = None,
+) -> Comparison:
+    """Run both on all of `data` and compare them value by value.
+
+    Args:
+        graph: the stored `snn` graph, which the reference runs.
+        total: number of samples, for the progress bar.
+
+    Raises:
+        CheckFailed: the program does not record a node that the reference records.
+    """
+    kinds = ("spikes", "counts", "readouts")
+    sums = _Sums(0, dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0), {}, 0, 0.0)
+    chunk = _chunk(graph, timesteps)
+    with progress("verify", total) as advance:
+        for x in _chunks(data, chunk):
+            ids = np.arange(sums.samples, sums.samples + len(x))
+            runs = [
+                each.run(x, timesteps=timesteps, record="spikes", sample_ids=ids, seed=seed)
+                for each in (program, reference)
+            ]
+            _add(sums, *runs)
+            advance(len(x))
+    quantized = graph.type_of(graph.outputs[0]).quantized
+    return Comparison(
+        quantized=quantized,
+        samples=sums.samples,
+        **sums.compared,
+        differing=sums.differing,
+        nodes=sums.nodes,
+        classes_differing=sums.classes,
+        output_max_abs_diff=sums.diff,
+    )
+
+
+def _chunk(graph: Graph, timesteps: int) -> int:
+    """How many samples' spikes are held at once."""
+    elements = sum(kind.size for kind in graph.types().values())
+    return max(1, CHUNK_EVENTS // (elements * timesteps))
+
+
+def _chunks(data: Batches, size: int) -> Iterator[NDArray[np.float32]]:
+    for x, _ in data:
+        for start in range(0, len(x), size):
+            yield x[start : start + size]
+
+
+def _add(sums: _Sums, found: RunResult, expected: RunResult) -> None:
+    missing = sorted(set(expected.spikes) - set(found.spikes))
+    if missing:
+        raise CheckFailed(f"the target does not record the spikes of {', '.join(missing)}")
+    for name, spikes in expected.spikes.items():
+        wrong = _differing(found.spikes[name], spikes)
+        sums.compared["spikes"] += spikes.size
+        sums.differing["spikes"] += wrong
+        if wrong:
+            sums.nodes[name] = sums.nodes.get(name, 0) + wrong
+    for name, counts in expected.counts.items():
+        sums.compared["counts"] += counts.size
+        sums.differing["counts"] += _differing(found.counts[name], counts)
+    _add_outputs(sums, found, expected)
+    sums.samples += len(expected.output)
+
+
+def _add_outputs(sums: _Sums, found: RunResult, expected: RunResult) -> None:
+    if expected.readout is not None:
+        sums.compared["readouts"] += expected.readout.size
+        same_kind = found.readout is not None
+        wrong = _differing(found.readout, expected.readout) if same_kind else expected.readout.size
+        sums.differing["readouts"] += wrong
+    rows = (found.output.reshape(len(found.output), -1), expected.output)
+    ours, theirs = rows[0], rows[1].reshape(rows[0].shape)
+    sums.classes += int((ours.argmax(1) != theirs.argmax(1)).sum())
+    sums.diff = max(sums.diff, float(np.abs(ours - theirs).max()))
+
+
+def _differing(found: Any, expected: NDArray[np.generic]) -> int:
+    if found.shape != expected.shape:
+        return expected.size
+    return int(np.count_nonzero(found != expected))

@@ -1,0 +1,31 @@
+"""The work behind the command line: compile a model, run, measure and verify an artifact."""
+
+from snnc.driver.artifacts import (
+    Measured,
+    evaluate,
+    load,
+    open_program,
+    random_inputs,
+    verify_artifact,
+)
+from snnc.driver.job import DEFAULT_RECIPE, Compiled, Job, compile, optimize
+from snnc.driver.models import ModelSource, load_model, save
+from snnc.driver.trial import dry_run
+
+__all__ = [
+    "DEFAULT_RECIPE",
+    "Compiled",
+    "Job",
+    "Measured",
+    "ModelSource",
+    "compile",
+    "dry_run",
+    "evaluate",
+    "load",
+    "load_model",
+    "open_program",
+    "optimize",
+    "random_inputs",
+    "save",
+    "verify_artifact",
+]

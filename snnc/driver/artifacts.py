@@ -1,0 +1,223 @@
+"""Open an artifact and run, measure or verify it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.analysis import Ann, Comparison, Evaluation
+from snnc.analysis import compare as compare_programs
+from snnc.analysis import evaluate as evaluate_program
+from snnc.artifact import ArtifactFile, open_artifact
+from snnc.data import Dataset
+from snnc.driver.inputs import Data, open_batches, size_of
+from snnc.driver.models import ModelSource, eager, load_model
+from snnc.errors import ArtifactError, UsageError
+from snnc.ir import Encode, Graph, Stage
+from snnc.pipeline import Pipeline, parse_one
+from snnc.plugins import BACKENDS, PASSES, Registry
+from snnc.report import latency_timesteps
+from snnc.target import Program
+from snnc.transform import Batches, PassContext, Progress, silent
+
+REFERENCE = "reference"
+RANDOM_INPUTS = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation with the latency of its window; `report()` is JSON-able."""
+
+    evaluation: Evaluation
+    latency_timesteps: int
+    target: str
+
+    def report(self) -> dict[str, Any]:
+        """Keys as in docs/report.md."""
+        figures = self.evaluation.report()
+        latency = {"latency_timesteps": self.latency_timesteps}
+        return {"kind": "eval", "target": self.target, **figures, **latency}
+
+
+def load(path: str | Path) -> Program:
+    """The program of an artifact. Raises `ArtifactError`."""
+    return open_program(open_artifact(path))
+
+
+def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
+    """The program of an opened artifact; `target` runs it as another one.
+
+    Raises `ArtifactError` for a saved graph that was never compiled.
+    """
+    spec = target or artifact.manifest["target"]
+    if spec is None:
+        raise ArtifactError(
+            f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
+            hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
+        )
+    return parse_one(spec, Registry(BACKENDS)).load(artifact)
+
+
+def evaluate(
+    path: str | Path,
+    data: Data,
+    *,
+    timesteps: int | None = None,
+    sweep: Sequence[int] = (),
+    compare: ModelSource | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 100,
+    progress: Progress = silent,
+) -> Measured:
+    """Run an artifact on data and measure it.
+
+    Args:
+        timesteps: the window; None for the artifact's own. `sweep` lists windows instead: the
+            largest is run, the others are its prefixes.
+        compare: the model it was made from, to compare with; its shape, mean and std default to
+            the artifact's.
+        limit: number of samples, None for all.
+
+    Raises:
+        UsageError, DataError, ArtifactError, ModelError.
+    """
+    artifact = open_artifact(path)
+    graph = artifact.graph()
+    program = open_program(artifact)
+    if sweep and timesteps is not None:
+        raise UsageError("-T and --sweep exclude each other", hint="give one of them")
+    window = _window(max(sweep) if sweep else timesteps, program, graph)
+    if any(t < 1 for t in sweep):
+        raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
+    shape = graph.type_of(graph.input).shape
+    batches = _limited(open_batches(data, "data", shape, batch_size=batch_size), limit)
+    evaluation = evaluate_program(
+        program,
+        graph,
+        batches,
+        timesteps=window,
+        sweep=sweep,
+        ann=None if compare is None else _ann(compare, artifact, shape),
+        seed=seed,
+        progress=progress,
+        total=size_of(batches),
+    )
+    latency = latency_timesteps(graph, window)
+    return Measured(evaluation, latency, artifact.manifest["target"])
+
+
+def verify_artifact(
+    path: str | Path,
+    *,
+    data: Data | None = None,
+    timesteps: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare the artifact's target with the reference, on its stored graph.
+
+    Args:
+        data: inputs; None for seeded random ones in the range of the encoder.
+        limit: number of samples; None for all.
+
+    Raises:
+        ArtifactError: damaged (checksums are compared), or no program.
+    """
+    artifact = open_artifact(path)
+    artifact.check()
+    graph = artifact.graph()
+    program = open_program(artifact)
+    window = _window(timesteps, program, graph)
+    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
+    shape = graph.type_of(graph.input).shape
+    batches = _limited(open_batches(inputs, "data", shape), limit)
+    return compare_programs(
+        program,
+        open_program(artifact, REFERENCE),
+        graph,
+        batches,
+        timesteps=window,
+        seed=seed,
+        progress=progress,
+        total=size_of(batches),
+    )
+
+
+def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
+    """`count` samples, uniform over what the encoder tells apart; [0, 1) if it does not say."""
+    low, high = 0.0, 1.0
+    for node in graph:
+        if isinstance(node.op, Encode) and node.op.scale is not None:
+            low, high = node.op.lo * node.op.scale, node.op.hi * node.op.scale
+    shape = (count, *graph.type_of(graph.input).shape)
+    uniform = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    return (low + (high - low) * uniform).astype(np.float32)
+
+
+def _window(timesteps: int | None, program: Program, graph: Graph) -> int:
+    """The window to run. Integer networks are proved not to overflow for their own only."""
+    own = program.timesteps
+    if timesteps is None:
+        return own
+    if timesteps < 1:
+        raise UsageError(f"-T {timesteps}: a window has at least one time step")
+    if timesteps > own and graph.type_of(graph.outputs[0]).quantized:
+        raise UsageError(
+            f"-T {timesteps}: the integers of this network are proved to fit for T <= {own}",
+            hint=f"compile it again with -T {timesteps}",
+        )
+    return timesteps
+
+
+def _limited(batches: Batches | None, limit: int | None) -> Batches:
+    assert batches is not None
+    if limit is None:
+        return batches
+    if isinstance(batches, Dataset):
+        return batches.limit(limit)
+    raise UsageError("a limit needs data that tells its length", hint="give the text of the data")
+
+
+def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> Ann:
+    """The model as the user has it, and as the graph was after the passes of stage `ann`."""
+    info = artifact.manifest.get("info", {})
+    source = replace(
+        source,
+        input_shape=source.input_shape or shape,
+        mean=source.mean or tuple(info.get("mean") or ()),
+        std=source.std or tuple(info.get("std") or ()),
+    )
+    if tuple(source.input_shape or ()) != tuple(shape):
+        raise UsageError(
+            f"--input-shape {source.input_shape}: the artifact takes {tuple(shape)}",
+            hint="leave it out: the artifact knows",
+        )
+    folded = _folded(load_model(source), artifact.manifest.get("pipeline") or "")
+    return Ann(eager(source), _interpreted(folded))
+
+
+def _folded(graph: Graph, pipeline: str) -> Graph:
+    """The graph after the leading passes of the pipeline that keep it an ANN and need no data."""
+    leading: list[Any] = []
+    for each in Pipeline.from_text(pipeline, Registry(PASSES)).passes:
+        if {each.takes, each.gives} != {Stage.ANN} or each.requirements() - {"ann"}:
+            break
+        leading.append(each)
+    return Pipeline(leading).run(graph, PassContext()).graph
+
+
+def _interpreted(graph: Graph) -> Any:
+    import torch
+
+    from snnc.interp import Interpreter
+
+    interpreter = Interpreter(graph, torch.float32)
+    output = graph.outputs[0]
+    return lambda x: interpreter.ann(x)[output].numpy()

@@ -1,0 +1,157 @@
+"""From whatever names a model to a graph of stage `ann`, and to the user's own module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.artifact import is_artifact, open_artifact, write
+from snnc.errors import ModelError, UsageError
+from snnc.ir import Graph, Scale, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NORMALIZE = "normalize"
+"""Name of the node that `mean` and `std` become."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """What names a model.
+
+    Attributes:
+        model: `net.py:factory`, a file, a graph or a torch module.
+        weights: file of the parameters, or None.
+        input_shape: shape of one sample, channels first, or None where the model tells.
+        allow: classes of the user's that a pickled module may hold.
+        mean, std: what the model's author subtracted from and divided the input by, one value or
+            one per channel, in units of the input; empty for nothing.
+    """
+
+    model: str | Path | Graph | nn.Module
+    weights: str | Path | None = None
+    input_shape: tuple[int, ...] | None = None
+    allow: Sequence[str] = ()
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+
+    def __str__(self) -> str:
+        return str(self.model) if isinstance(self.model, str | Path) else type(self.model).__name__
+
+
+def load_model(source: ModelSource) -> Graph:
+    """The graph of a model, with its input normalised. Raises `ModelError`, `UnsupportedError`."""
+    graph = _graph(source)
+    if not source.mean and not source.std:
+        return graph
+    if graph.stage is not Stage.ANN:
+        raise UsageError("--mean and --std are for a model, not for a spiking graph")
+    return normalize(graph, source.mean, source.std)
+
+
+def _graph(source: ModelSource) -> Graph:
+    model, shape = source.model, source.input_shape
+    if isinstance(model, Graph):
+        return model.clone()
+    if isinstance(model, str | Path):
+        if is_artifact(model):
+            return open_artifact(model).graph()
+        from snnc.frontends import load as load_frontend
+
+        return load_frontend(
+            str(model), weights=source.weights, input_shape=shape, allow=tuple(source.allow)
+        )
+    if shape is None:
+        raise UsageError("a module does not tell its input", hint="give input_shape=(3, 32, 32)")
+    from snnc.frontends import trace
+
+    return trace(model, shape)
+
+
+def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Graph:
+    """Put `(x - mean) / std` behind the input; `mean` 0 or `std` 1 where one is not given.
+
+    Raises `UsageError` unless both fit the channels and `std` is positive.
+    """
+    channels = graph.type_of(graph.input).shape[:1]
+    for flag, values in (("--mean", mean), ("--std", std)):
+        if len(values) > 1 and (len(values),) != channels:
+            count = channels[0] if channels else 0
+            raise UsageError(
+                f"{flag} has {len(values)} values for an input of {count} channels",
+                hint="give one value, or one per channel",
+            )
+        if not np.all(np.isfinite(values)):
+            raise UsageError(f"{flag} holds a value that is not finite")
+    if any(value <= 0 for value in std):
+        raise UsageError("--std holds a value that is not positive")
+    shift, factor = np.broadcast_arrays(
+        np.asarray(mean or [0.0], np.float64), 1 / np.asarray(std or [1.0], np.float64)
+    )
+    squeezed = [factor, -shift * factor] if len(factor) > 1 else [factor[0], -shift[0] * factor[0]]
+    result = graph.clone()
+    name = result.fresh(NORMALIZE)
+    refs = [
+        result.set_param(f"{name}.{field}", np.asarray(values, np.float32))
+        for field, values in zip(("factor", "bias"), squeezed, strict=True)
+    ]
+    result.insert_after(result.input, name, Scale(factor=refs[0], bias=refs[1]))
+    return result
+
+
+def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    """The user's own module as a function of a batch (N, *shape), normalised as told.
+
+    Raises `ModelError` if the model is no torch module.
+    """
+    import torch
+
+    module = _module(source).eval()
+    values = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
+    mean, std = (torch.from_numpy(value) for value in values)
+
+    def run(x: NDArray[np.float32]) -> NDArray[Any]:
+        batch = torch.from_numpy(np.ascontiguousarray(x))
+        shape = (-1,) + (1,) * (batch.ndim - 2)
+        with torch.no_grad():
+            output = module((batch - mean.reshape(shape)) / std.reshape(shape))
+        return output.numpy()
+
+    return run
+
+
+def _module(source: ModelSource) -> nn.Module:
+    if isinstance(source.model, Graph) or (
+        isinstance(source.model, str | Path) and is_artifact(source.model)
+    ):
+        raise ModelError(
+            f"{source} holds a graph, not the user's own network",
+            hint="give --compare net.py:factory --weights FILE",
+        )
+    if not isinstance(source.model, str | Path):
+        return source.model
+    from snnc.frontends import load_module
+
+    return load_module(str(source.model), weights=source.weights, allow=tuple(source.allow))
+
+
+def save(
+    model: str | Path | Graph | nn.Module,
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+) -> None:
+    """Trace a model and save its graph as a `.snnc` file that `compile` takes anywhere.
+
+    Args:
+        model: a torch module, a graph, or what names a model.
+        path: the file to write.
+        input_shape: shape of one sample; not needed for a graph.
+    """
+    write(path, load_model(ModelSource(model=model, input_shape=input_shape)))

@@ -1,0 +1,75 @@
+"""Whether a job can be compiled: every problem at once, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from snnc.data import Dataset
+from snnc.driver.job import Job, lower
+from snnc.errors import SnncError, UsageError
+from snnc.ir import Graph, Stage
+from snnc.pipeline import Pipeline
+from snnc.target import Backend
+from snnc.transform import PassContext
+
+T = TypeVar("T")
+SAMPLES = 8
+"""Calibration samples of a trial; enough to run every pass, too few to be right."""
+
+
+def dry_run(job: Job) -> list[SnncError]:
+    """Every reason why `job` cannot be compiled; nothing when it can.
+
+    The passes are run, on few samples: only then is it known what the target gets to see.
+    """
+    found: list[SnncError] = []
+    _try(found, job.check)
+    pipeline = _try(found, job.pipeline)
+    backend = _try(found, job.backend)
+    graph = _try(found, job.graph)
+    ctx = PassContext()
+    if graph is not None:
+        ctx = _context(found, job, graph, backend)
+    if pipeline is not None:
+        stage = Stage.ANN if graph is None else graph.stage
+        given = {name for name in ("calibration", "train", "validation") if getattr(job, name)}
+        present = replace(ctx, **{name: getattr(ctx, name) or [] for name in given})
+        found += [UsageError(problem) for problem in pipeline.problems(stage, present)]
+    if not found and graph is not None and pipeline is not None and backend is not None:
+        _try(found, lambda: _run(graph, pipeline, backend, ctx))
+    return found
+
+
+def _run(graph: Graph, pipeline: Pipeline, backend: Backend, ctx: PassContext) -> None:
+    result = pipeline.run(graph, ctx)
+    lower(result.graph, backend, replace(ctx, ann=result.ann))
+
+
+def _context(
+    found: list[SnncError], job: Job, graph: Graph, backend: Backend | None
+) -> PassContext:
+    """The context with the data that can be opened; a problem for each that cannot."""
+    none = replace(job, calibration=None, train=None, validation=None)
+    ctx = none.context(graph, backend)
+    for name in ("calibration", "train", "validation"):
+        if getattr(job, name) is None:
+            continue
+        only = replace(none, **{name: getattr(job, name)})
+        opened = _try(found, lambda only=only: only.context(graph, backend))
+        if opened is not None:
+            ctx = replace(ctx, **{name: _few(getattr(opened, name))})
+    return ctx
+
+
+def _few(data: object) -> object:
+    return data.limit(SAMPLES) if isinstance(data, Dataset) else data
+
+
+def _try(found: list[SnncError], attempt: Callable[[], T]) -> T | None:
+    try:
+        return attempt()
+    except SnncError as error:
+        found.append(error)
+        return None

@@ -1,0 +1,54 @@
+"""Figures of a graph itself: its layers, their sizes, its latency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snnc.ir import Graph, Input, Neuron, Node
+
+
+def latency_timesteps(graph: Graph, timesteps: int) -> int:
+    """Steps from the first input to the answer: T and every `wait` on the longest path."""
+    waited: dict[str, int] = {}
+    for node in graph:
+        before = max((waited[source] for source in graph.inputs_of(node.name)), default=0)
+        waited[node.name] = before + (node.op.wait if isinstance(node.op, Neuron) else 0)
+    return timesteps + max((waited[name] for name in graph.outputs), default=0)
+
+
+def layers(graph: Graph) -> list[dict[str, Any]]:
+    """One JSON-able row for every node but the input, in order."""
+    return [_layer(graph, node) for node in graph if not isinstance(node.op, Input)]
+
+
+def totals(graph: Graph) -> dict[str, int]:
+    """Number of nodes, of neurons, and of parameters (shared ones once)."""
+    populations = [node.name for node in graph if isinstance(node.op, Neuron)]
+    return {
+        "nodes": len(graph),
+        "neurons": sum(graph.type_of(name).size for name in populations),
+        "parameters": sum(array.size for array in graph.params.values()),
+    }
+
+
+def _layer(graph: Graph, node: Node) -> dict[str, Any]:
+    kind = graph.type_of(node.name)
+    refs = {ref.name for ref in node.op.refs().values()}
+    arrays = [graph.params[name] for name in sorted(refs)]
+    row: dict[str, Any] = {
+        "name": node.name,
+        "op": node.op.mnemonic,
+        "type": str(kind),
+        "shape": list(kind.shape),
+        "parameters": sum(array.size for array in arrays),
+        "parameter_bytes": sum(array.nbytes for array in arrays),
+        "location": None if node.loc.file is None else str(node.loc),
+        "merged": list(node.origins),
+    }
+    if isinstance(node.op, Neuron):
+        threshold = graph.array(node.op.threshold)
+        row["neurons"] = kind.size
+        row["threshold"] = [threshold.min().item(), threshold.max().item()]
+    if node.name in graph.stats:
+        row["stats"] = dict(graph.stats[node.name])
+    return row
