@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import Loc
+from snnc.errors import DataError, Loc
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.transform import PassContext
 
 Record = Literal["none", "counts", "spikes"]
+RECORDS = ("none", "counts", "spikes")
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,26 @@ class Backend(Protocol):
     def load(self, artifact: Artifact) -> Program:
         """A program from an artifact this backend wrote."""
         ...
+
+
+def checked_input(
+    x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The batch as float32 and the identities of its samples.
+
+    Raises:
+        DataError: a wrong shape, no sample, NaN, or another number of identities.
+    """
+    batch = np.asarray(x, np.float32)
+    if batch.ndim == 0 or batch.shape[1:] != shape:
+        takes = ", ".join(["N", *map(str, shape)])
+        raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
+    if not len(batch):
+        raise DataError("the input has no samples")
+    bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
+    if len(bad):
+        raise DataError(f"sample {bad[0]} of the input holds NaN")
+    ids = np.arange(len(batch)) if sample_ids is None else np.asarray(sample_ids, np.int64)
+    if ids.shape != (len(batch),):
+        raise DataError(f"sample_ids has shape {ids.shape} for {len(batch)} samples")
+    return batch, ids

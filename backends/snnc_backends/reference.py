@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from snnc.errors import ArtifactError, DataError, Loc, UsageError
 from snnc.interp import Interpreter, SnnValues
 from snnc.ir import Encode, Graph, MaxPool, Neuron, Readout, Signal, SumPool, TensorType, problems
-from snnc.target import Artifact, Diagnostic, Record, RunResult
+from snnc.target import RECORDS, Artifact, Diagnostic, Record, RunResult, checked_input
 from snnc.transform import PassContext
 
-RECORDS = ("none", "counts", "spikes")
 TENSOR_BYTES = 1 << 27
 """Size of the largest tensor of a run; bigger batches are run in parts."""
 
@@ -68,29 +67,6 @@ def recorded_nodes(graph: Graph) -> tuple[str, ...]:
         for node in graph.nodes
         if isinstance(node.op, makers) and types[node.name].signal in events
     )
-
-
-def checked_input(
-    x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The batch as float32 and the identities of its samples.
-
-    Raises:
-        DataError: a wrong shape, no sample, NaN, or another number of identities.
-    """
-    batch = np.asarray(x, np.float32)
-    if batch.ndim == 0 or batch.shape[1:] != shape:
-        takes = ", ".join(["N", *map(str, shape)])
-        raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
-    if not len(batch):
-        raise DataError("the input has no samples")
-    bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
-    if len(bad):
-        raise DataError(f"sample {bad[0]} of the input holds NaN")
-    ids = np.arange(len(batch)) if sample_ids is None else np.asarray(sample_ids, np.int64)
-    if ids.shape != (len(batch),):
-        raise DataError(f"sample_ids has shape {ids.shape} for {len(batch)} samples")
-    return batch, ids
 
 
 class ReferenceProgram:

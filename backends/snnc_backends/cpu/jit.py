@@ -82,6 +82,7 @@ def _compile(text: str, target: Host) -> bytes:
     machine = _machine(target)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_unrolling = False  # the kernels hold their sums in registers already
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return machine.emit_object(module)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from snnc.encoding import encode
 from snnc.errors import DataError, UsageError
-from snnc.target import Record, RunResult
+from snnc.target import RECORDS, Record, RunResult, checked_input
 from snnc_backends.cpu.cache import ObjectCache
 from snnc_backends.cpu.jit import Library, host
 from snnc_backends.cpu.kernels import DTYPES, Table
@@ -23,7 +23,6 @@ from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
 
-RECORDS = ("none", "counts", "spikes")
 ENCODED_BYTES = 1 << 24
 """Size of the encoded input held at a time by one thread."""
 CHUNK = 16
@@ -179,26 +178,3 @@ class CpuProgram:
             self._analog(space.pointers, self._weights.ctypes.data, space.scratch, 1)
             result[...] = space.view(encoding.source)[0]
         return np.ascontiguousarray(np.moveaxis(out, -1, 1)) if last.shape else out
-
-
-def checked_input(
-    x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The batch as float32 and the identities of its samples.
-
-    Raises:
-        DataError: a wrong shape, no sample, NaN, or another number of identities.
-    """
-    batch = np.asarray(x, np.float32)
-    if batch.ndim == 0 or batch.shape[1:] != shape:
-        takes = ", ".join(["N", *map(str, shape)])
-        raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
-    if not len(batch):
-        raise DataError("the input has no samples")
-    bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
-    if len(bad):
-        raise DataError(f"sample {bad[0]} of the input holds NaN")
-    ids = np.arange(len(batch)) if sample_ids is None else np.asarray(sample_ids, np.int64)
-    if ids.shape != (len(batch),):
-        raise DataError(f"sample_ids has shape {ids.shape} for {len(batch)} samples")
-    return batch, ids

@@ -56,25 +56,19 @@ class Neuron(Kernel):
 
     def emit(self, code: Code) -> None:
         block = _Block(self, code)
-        whole = self.channels // BLOCK * BLOCK
         if self.channels <= BLOCK:
             group = min(self.positions, BLOCK // self.channels)
             block.repeat_parameters(group)
-            done = self.positions // group * group
-            with code.loop(0, done, group) as p:
-                block.run(code.index((p, self.channels)), group * self.channels)
-            if done < self.positions:
-                rest = (self.positions - done) * self.channels
-                block.run(code.int(done * self.channels), rest)
+            size = self.positions * self.channels
+            with code.loop(0, size, group * self.channels) as first:
+                rest = code.builder.sub(code.int(size), first)
+                block.run(first, code.minimum(code.int(group * self.channels), rest))
             return
-        with code.loop(0, self.positions) as p:
-            start = code.index((p, self.channels))
-            with code.loop(0, whole, BLOCK) as c:
-                block.read_parameters(c)
-                block.run(code.index(start, c), BLOCK)
-            if whole < self.channels:
-                block.read_parameters(code.int(whole))
-                block.run(code.index(start, whole), self.channels - whole)
+        with code.loop(0, self.positions) as p, code.loop(0, self.channels, BLOCK) as c:
+            rest = code.builder.sub(code.int(self.channels), c)
+            count = code.minimum(code.int(BLOCK), rest)
+            block.read_parameters(c, count)
+            block.run(code.index((p, self.channels), c), count)
 
 
 class _Block:
@@ -92,19 +86,17 @@ class _Block:
         with code.loop(0, group) as p, code.loop(0, spec.channels) as c:
             self._copy(c, code.index((p, spec.channels), c))
 
-    def read_parameters(self, first: Value) -> None:
-        """Copy the parameters from channel `first` on."""
-        code = self.code
-        count = code.minimum(code.int(BLOCK), code.builder.sub(code.int(self.spec.channels), first))
-        with code.loop(0, count) as i:
-            self._copy(code.index(first, i), i)
+    def read_parameters(self, first: Value, count: Value) -> None:
+        """Copy the parameters of `count` channels from `first` on."""
+        with self.code.loop(0, count) as i:
+            self._copy(self.code.index(first, i), i)
 
     def _copy(self, source: Value, target: Value) -> None:
         code, dtype = self.code, self.spec.source
         for name, local in self.params.items():
             code.store(code.load(code.arrays[name], dtype, source), local, dtype, target)
 
-    def run(self, first: Value, count: int) -> None:
+    def run(self, first: Value, count: Value) -> None:
         """All steps of the neurons `first`, …, `first + count - 1`."""
         code, spec = self.code, self.spec
         with code.loop(0, count) as i:
