@@ -264,6 +264,13 @@ class Graph:
         self._types = None
         return Ref(name)
 
+    def own_param(self, name: str, field: str, array: Array) -> Ref:
+        """Store an array for one field of one node: `<name>.<field>`, or a name others do not use."""
+        stem = f"{name}.{field}"
+        taken = {ref.name for n in self.nodes if n.name != name for ref in n.op.refs().values()}
+        names = (stem if i == 0 else f"{stem}_{i}" for i in range(len(taken) + 1))
+        return self.set_param(next(each for each in names if each not in taken), array)
+
     def prune_params(self) -> None:
         """Forget arrays that no op refers to."""
         used = {ref.name for node in self.nodes for ref in node.op.refs().values()}

@@ -1,0 +1,112 @@
+"""Populations and what reaches them: the unit of quantisation (docs/semantics.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from snnc.errors import PassError
+from snnc.ir import (
+    Add,
+    Concat,
+    Conv,
+    Encode,
+    Graph,
+    Linear,
+    Neuron,
+    Pad,
+    Permute,
+    Readout,
+    Reshape,
+    Scale,
+    Signal,
+    Slice,
+    SumPool,
+)
+
+MOVES = (Reshape, Permute, Slice, Pad, Concat)
+"""Ops that move elements; behind them a channel of the weights is no channel of the population."""
+
+
+@dataclass(frozen=True)
+class Contributor:
+    """A layer whose coefficients reach a population.
+
+    Attributes:
+        name: a Conv, Linear or Scale node that takes events.
+        gain: how many times the population counts one unit of its result (sum pools between).
+        moved: elements are moved between it and the population.
+    """
+
+    name: str
+    gain: int
+    moved: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Populations that share a scale because they share a contributor; mostly there is one."""
+
+    populations: tuple[str, ...]
+    contributors: tuple[Contributor, ...]
+
+
+def groups(graph: Graph) -> tuple[Group, ...]:
+    """All populations of an snn graph, in graph order.
+
+    Raises:
+        PassError: a weighted layer takes a current; names the node and its line.
+    """
+    found: list[Group] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Neuron | Readout):
+            source = graph.inputs_of(node.name)[0]
+            group = Group((node.name,), tuple(_reaching(graph, source, 1, False)))
+            found = _united(found, group)
+    return tuple(found)
+
+
+def _united(found: Sequence[Group], new: Group) -> list[Group]:
+    """Add a group; it absorbs those it shares a contributor with."""
+    names = {c.name for c in new.contributors}
+    alike = [g for g in found if names & {c.name for c in g.contributors}]
+    others = [g for g in found if g not in alike]
+    joined = [*alike, new]
+    contributors = dict.fromkeys(c for g in joined for c in g.contributors)
+    populations = tuple(p for g in joined for p in g.populations)
+    return [*others, Group(populations, tuple(contributors))]
+
+
+def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Contributor]:
+    node = graph.node(name)
+    sources = graph.inputs_of(name)
+    if graph.type_of(name).signal is not Signal.CURRENT:
+        raise PassError(f"{name} at {node.loc} reaches a population without a weight")
+    if isinstance(node.op, Conv | Linear | Scale):
+        if graph.type_of(sources[0]).signal is Signal.CURRENT:
+            raise PassError(
+                f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
+                "not spikes; its integers would have no bound",
+                hint="put a ReLU between two weighted layers, or merge them",
+            )
+        yield Contributor(name, gain, moved)
+        return
+    if isinstance(node.op, SumPool):
+        gain *= node.op.largest_weight()
+    elif not isinstance(node.op, (Add, *MOVES)):
+        raise PassError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
+    for source in sources:
+        yield from _reaching(graph, source, gain, moved or isinstance(node.op, MOVES))
+
+
+def unit(graph: Graph, name: str) -> float:
+    """The value of one event of `name`: the scale of the direct `Encode` it comes from, else 1."""
+    node = graph.node(name)
+    if isinstance(node.op, Neuron):
+        return 1.0
+    if isinstance(node.op, Encode):
+        return float(node.op.scale or 1.0) if node.op.mode == "direct" else 1.0
+    units = {unit(graph, source) for source in graph.inputs_of(name)}
+    if len(units) > 1:
+        raise PassError(f"{name} at {node.loc} joins the encoded input with spikes")
+    return units.pop()

@@ -1,0 +1,75 @@
+"""`profile`: how much every population fires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from snnc.errors import PassError
+from snnc.interp import Interpreter
+from snnc.ir import Encode, Graph, Neuron, Node, SumPool
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes.calibration import chunks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(Pass):
+    """Write `graph.stats[node]` for every population, count and encoded input.
+
+    Over the calibration data and the window T: `rate`, mean events per element and step (of either
+    sign, counts as they are); `max`, the largest magnitude of one step; `silent`, the fraction of
+    elements that never fired; `samples` and `timesteps`. Cost models and placement read it.
+    """
+
+    name: ClassVar[str] = "profile"
+    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        if ctx.calibration is None:
+            raise PassError("needs calibration data")
+        tallies: dict[str, _Tally] = {}
+
+        def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
+            if isinstance(node.op, Neuron | SumPool | Encode):
+                tallies.setdefault(node.name, _Tally()).add(value, ctx.timesteps)
+
+        interpreter = Interpreter(graph, torch.float64, ctx.device)
+        samples = 0
+        with ctx.progress("profile", None) as advance, torch.no_grad():
+            for x in chunks(ctx.calibration):
+                interpreter.snn(x, ctx.timesteps, observe=observe)
+                samples += len(x)
+                advance(len(x))
+        facts = {"samples": samples, "timesteps": ctx.timesteps}
+        before = graph.stats
+        graph.stats = {**before, **{name: t.stats(facts) for name, t in tallies.items()}}
+        rates = {name: values["rate"] for name, values in graph.stats.items()}
+        return PassResult(graph, changed=graph.stats != before, metrics={"rates": rates})
+
+
+@dataclass
+class _Tally:
+    """Sums over samples, steps and elements of one node."""
+
+    events: float = 0.0
+    elements: int = 0
+    largest: float = 0.0
+    fired: torch.Tensor | None = None
+
+    def add(self, value: torch.Tensor, timesteps: int) -> None:
+        """Count (T or 1, n, *shape) values."""
+        size = value.abs()
+        repeats = timesteps // len(value)
+        self.events += float(size.sum()) * repeats
+        self.elements += value.numel() * repeats
+        self.largest = max(self.largest, float(size.max()))
+        fired = (size.sum(dim=(0, 1)) > 0).cpu()
+        self.fired = fired if self.fired is None else self.fired | fired
+
+    def stats(self, facts: dict[str, int]) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        silent = 1.0 if self.fired is None else 1 - float(self.fired.double().mean())
+        return {"rate": self.events / self.elements, "max": self.largest, "silent": silent, **facts}

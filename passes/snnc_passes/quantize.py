@@ -1,0 +1,89 @@
+"""`quantize`: from real values to integers (docs/semantics.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from snnc.errors import PassError
+from snnc.ir import Conv, Encode, Graph, Linear, Scale, Signal
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes.calibration import Granularity, Range, chunks
+from snnc_passes.populations import groups
+from snnc_passes.rounding import Rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantize(Pass):
+    """Make every coefficient that reaches a population an integer in units of one scale s.
+
+    s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
+    threshold/2^20. Weights are signed and symmetric, `bits` wide; factors of a `Scale`, biases,
+    thresholds (at least 1) and initial potentials are int32; all round half to even. A leak becomes
+    m/2^15. The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie
+    in [0, 1], else as signed integers over their range. It is proved from the weights that no
+    potential and no partial sum leaves 32 bits; the bounds are in `graph.meta["quantize"]`.
+
+    Attributes:
+        bits: width of a weight, 2..8.
+        granularity: one s per output channel or per population.
+        input_bits: width of the encoded input where it is signed, 8..16.
+    """
+
+    name: ClassVar[str] = "quantize"
+    bits: int = 8
+    granularity: Granularity = "channel"
+    input_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 8:
+            raise ValueError(f"bits must be 2 to 8, not {self.bits}")
+        if not 8 <= self.input_bits <= 16:
+            raise ValueError(f"input_bits must be 8 to 16, not {self.input_bits}")
+
+    def requirements(self) -> frozenset[str]:
+        return frozenset({"calibration"})
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        if "quantize" in graph.meta:
+            raise PassError("the graph is quantised already", hint="run quantize only once")
+        _weigh_encoded_input(graph)
+        for node in graph.nodes:
+            if isinstance(node.op, Encode) and node.op.scale is None:
+                graph.replace_op(node.name, self._encode(node.op, graph, ctx))
+        rounding = Rounding(graph, dict(graph.types()), self.bits)
+        bounds: dict[str, dict[str, int]] = {}
+        for group in groups(graph):
+            bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))
+        graph.prune_params()
+        graph.meta["quantize"] = {
+            "bits": self.bits,
+            "granularity": self.granularity,
+            "timesteps": ctx.timesteps,
+            "bounds": bounds,
+        }
+        largest = max((b["rest"] + ctx.timesteps * b["step"] for b in bounds.values()), default=0)
+        return PassResult(graph, metrics={"populations": len(bounds), "largest_bound": largest})
+
+    def _encode(self, op: Encode, graph: Graph, ctx: PassContext) -> Encode:
+        """The encoder with a scale and a range that hold the calibration data."""
+        extent = Range()
+        for x in chunks(ctx.calibration or ()):
+            extent.add(x.reshape(1, -1))
+        low, high = extent.limits()
+        if low >= 0 and high <= 1:
+            return replace(op, scale=1 / 255, lo=0, hi=255)
+        hi = 2 ** (self.input_bits - 1) - 1
+        return replace(op, scale=max(-low, high) / hi, lo=-hi, hi=hi)
+
+
+def _weigh_encoded_input(graph: Graph) -> None:
+    """Where the encoded input is itself a current, put a `Scale` of 1: integers need a weight."""
+    for node in graph.nodes:
+        if not isinstance(node.op, Encode) or node.op.mode != "direct":
+            continue
+        for user, port in graph.users_of(node.name):
+            if isinstance(graph.node(user).op, Conv | Linear | Scale):
+                continue
+            if graph.type_of(user).signal in (Signal.CURRENT, Signal.SPIKE):
+                graph.insert_before(user, port, graph.fresh(f"{user}.scale"), Scale(factor=1.0))
