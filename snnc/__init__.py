@@ -1,1 +1,54 @@
-"""A compiler from trained neural networks to spiking networks."""
+"""A compiler from trained neural networks to spiking networks.
+
+Importing it is cheap: each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnc.driver import compile, evaluate, load, save, verify_artifact
+    from snnc.errors import SnncError
+    from snnc.frontends import trace
+    from snnc.ir import Graph
+    from snnc.pipeline import Pipeline
+    from snnc.transform import Pass, PassContext, PassResult, Recipe
+
+__all__ = [
+    "Graph",
+    "Pass",
+    "PassContext",
+    "PassResult",
+    "Pipeline",
+    "Recipe",
+    "SnncError",
+    "compile",
+    "evaluate",
+    "load",
+    "save",
+    "trace",
+    "verify_artifact",
+]
+
+_HOMES = {
+    "snnc.driver": ("compile", "evaluate", "load", "save", "verify_artifact"),
+    "snnc.errors": ("SnncError",),
+    "snnc.frontends": ("trace",),
+    "snnc.ir": ("Graph",),
+    "snnc.pipeline": ("Pipeline",),
+    "snnc.transform": ("Pass", "PassContext", "PassResult", "Recipe"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it lives."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'snnc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

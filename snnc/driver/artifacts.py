@@ -22,7 +22,7 @@ from snnc.ir import Encode, Graph, Stage
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import latency_timesteps
-from snnc.target import Program
+from snnc.target import Program, Record, RunResult
 from snnc.transform import Batches, PassContext, Progress, silent
 
 REFERENCE = "reference"
@@ -147,6 +147,42 @@ def verify_artifact(
         seed=seed,
         progress=progress,
         total=size_of(batches),
+    )
+
+
+def run_on_data(
+    path: str | Path,
+    data: Data,
+    *,
+    timesteps: int | None = None,
+    record: Record = "none",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> RunResult:
+    """Run an artifact on all of `data`, batch by batch, and put the results together."""
+    artifact = open_artifact(path)
+    graph = artifact.graph()
+    program = open_program(artifact)
+    window = _window(timesteps, program, graph)
+    batches = open_batches(data, "input", graph.type_of(graph.input).shape)
+    assert batches is not None
+    results: list[RunResult] = []
+    done = 0
+    with progress("run", size_of(batches)) as advance:
+        for x, _ in batches:
+            ids = np.arange(done, done + len(x))
+            run = program.run(x, timesteps=window, record=record, sample_ids=ids, seed=seed)
+            results.append(run)
+            done += len(x)
+            advance(len(x))
+    readouts = [each.readout for each in results if each.readout is not None]
+    first = results[0]
+    return RunResult(
+        output=np.concatenate([each.output for each in results]),
+        readout=np.concatenate(readouts) if readouts else None,
+        counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
+        spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
+        timesteps=window,
     )
 
 

@@ -1,0 +1,185 @@
+"""`snnc compile`: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output, figure
+from snnc.errors import SnncError
+
+if TYPE_CHECKING:
+    from snnc.driver import Job
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "compile", compile_model)
+
+
+def compile_model(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="net.py:factory, or a model or .snnc file.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
+    ] = None,
+    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="See targets.")] = "cpu",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="RECIPE", help="See recipes; default convert.")
+    ] = None,
+    passes: Annotated[
+        str | None, typer.Option("--passes", metavar="SPEC", help="A pipeline of your own.")
+    ] = None,
+    timesteps: options.Timesteps = None,
+    calibration: options.Calibration = None,
+    train: options.Train = None,
+    validation: options.Validation = None,
+    weights: options.Weights = None,
+    allow: options.Allow = None,
+    input_shape: options.InputShape = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    workdir: Annotated[
+        Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints of long passes.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="cpu|cuda", help="Where passes compute.")
+    ] = "cpu",
+    report: options.Report = None,
+    dump_ir: Annotated[
+        Path | None, typer.Option("--dump-ir", metavar="DIR", help="The graph after each pass.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say whether it can be compiled; write nothing.")
+    ] = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compile a model to a spiking network.
+
+    Example: snnc compile net.py:build --weights w.safetensors --input-shape 1,28,28 \\
+          --recipe 'convert{bits=8}' -T 16 --calibration 'mnist:DIR#train[:1000]' -o net.snnc
+    """
+    from snnc.driver import Job, ModelSource
+    from snnc.driver.job import run
+
+    out = Output(json, quiet, verbose)
+    source = ModelSource(
+        model=model,
+        weights=weights,
+        input_shape=options.shape(input_shape),
+        allow=tuple(allow or ()),
+        mean=options.numbers("--mean", mean),
+        std=options.numbers("--std", std),
+    )
+    job = Job(
+        source=source,
+        target=target,
+        recipe=recipe,
+        passes=passes,
+        timesteps=8 if timesteps is None else timesteps,
+        calibration=calibration,
+        train=train,
+        validation=validation,
+        workdir=workdir,
+        device=device,
+        seed=seed,
+        dump_ir=None if dry_run else dump_ir,
+        progress=out.progress,
+        log=out.log,
+    )
+    if dry_run:
+        _dry_run(out, job)
+        return
+    compiled = run(job, output or default_output(model))
+    _show(out, compiled.report)
+    out.report(report, compiled.report)
+    out.document(compiled.report)
+
+
+def default_output(model: str) -> Path:
+    """`net.snnc` for `dir/net.pt`, `build.snnc` for `net.py:build`; never the model itself."""
+    name = model.rpartition(":")[2]
+    stem = Path(name).stem
+    path = Path(f"{stem}.snnc")
+    return Path(f"{stem}.compiled.snnc") if path.exists() and path.samefile(model) else path
+
+
+def _dry_run(out: Output, job: Job) -> None:
+    from snnc.driver import dry_run
+
+    problems = dry_run(job)
+    listed = [{"problem": error.message, "hint": error.hint} for error in problems]
+    out.document({"kind": "dry-run", "can_compile": not problems, "problems": listed})
+    if not problems:
+        out.line("can be compiled")
+        return
+    raise _Problems(problems)
+
+
+class _Problems(SnncError):
+    """Several errors as one, its exit code that of the worst."""
+
+    def __init__(self, problems: list[SnncError]) -> None:
+        shown = [
+            p.message if p.hint is None else f"{p.message}; {'; '.join(p.hint.splitlines())}"
+            for p in problems
+        ]
+        super().__init__("cannot be compiled:\n  " + "\n  ".join(shown))
+        self.exit_code = max(problem.exit_code for problem in problems)
+
+
+def _show(out: Output, report: Mapping[str, Any]) -> None:
+    """Steps with times, a table of layers, what was lost, and where the artifact is."""
+    steps = report["steps"]
+    for number, step in enumerate(steps, 1):
+        figures = ", ".join(
+            f"{key} {figure(value)}"
+            for key, value in step["metrics"].items()
+            if isinstance(value, int | float | str)
+        )
+        shown = figures if step["changed"] else "nothing to do"
+        out.line(f"{number:3}. {step['spec']:<42} {step['seconds']:7.2f} s  {shown}".rstrip())
+    out.line()
+    show_layers(out, report["layers"])
+    out.line()
+    out.line(
+        f"{report['neurons']} neurons, {report['parameters']} parameters, "
+        f"T {report['timesteps']}, latency {report['latency_timesteps']} steps, "
+        f"target {report['target']}"
+    )
+    out.line(f"artifact: {report['artifact']}")
+
+
+def show_layers(out: Output, layers: list[dict[str, Any]]) -> None:
+    """The table of layers."""
+    out.table(
+        ("layer", "op", "result", "parameters", "threshold", "from"),
+        [
+            (
+                row["name"],
+                row["op"],
+                row["type"],
+                str(row["parameters"]) if row["parameters"] else "",
+                _range(row.get("threshold")),
+                row["location"] or "",
+            )
+            for row in layers
+        ],
+    )
+
+
+def _range(values: list[float] | None) -> str:
+    if values is None:
+        return ""
+    low, high = map(figure, values)
+    return low if low == high else f"{low}..{high}"

@@ -1,0 +1,120 @@
+"""`snnc eval`: accuracy and activity on data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output, percent
+from snnc.errors import CheckFailed, UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "eval", evaluate_artifact)
+
+
+def evaluate_artifact(
+    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    data: Annotated[str, typer.Option("--data", metavar="DATA", help="What to run it on.")],
+    limit: options.Limit = None,
+    timesteps: options.Timesteps = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option("--sweep", metavar="1,2,4", help="Windows, as prefixes of one run."),
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", metavar="MODEL", help="The model it was made from.")
+    ] = None,
+    weights: options.Weights = None,
+    allow: options.Allow = None,
+    input_shape: options.InputShape = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option("--min-accuracy", metavar="0.9", help="Exit 1 if the accuracy is lower."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N")] = 100,
+    seed: options.Seed = 0,
+    report: options.Report = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure a compiled network on data.
+
+    Example: snnc eval net.snnc --data 'mnist:DIR#test' --sweep 1,2,4,8 \\
+          --compare net.py:build --weights w.safetensors
+    """
+    from snnc.driver import ModelSource, evaluate
+
+    if min_accuracy is not None and not 0 <= min_accuracy <= 1:
+        raise UsageError(f"--min-accuracy {min_accuracy}: a fraction from 0 to 1")
+    out = Output(json, quiet, verbose)
+    model = None
+    if compare is not None:
+        model = ModelSource(
+            model=compare,
+            weights=weights,
+            input_shape=options.shape(input_shape),
+            allow=tuple(allow or ()),
+            mean=options.numbers("--mean", mean),
+            std=options.numbers("--std", std),
+        )
+    measured = evaluate(
+        artifact,
+        data,
+        timesteps=timesteps,
+        sweep=options.integers("--sweep", sweep),
+        compare=model,
+        limit=limit,
+        seed=seed,
+        batch_size=batch_size,
+        progress=out.progress,
+    )
+    figures = {**measured.report(), "artifact": str(artifact.resolve()), "data": data}
+    _show(out, figures)
+    out.report(report, figures)
+    out.document(figures)
+    _require(figures, min_accuracy)
+
+
+def _show(out: Output, figures: dict[str, Any]) -> None:
+    names = ("timesteps", "accuracy", "mean_absolute_error", "agreement")
+    windows = figures.get("sweep", [figures])
+    present = [name for name in names if name in windows[0]]
+    out.table(
+        [{"timesteps": "T"}.get(name, name.replace("_", " ")) for name in present],
+        [[_cell(name, window[name]) for name in present] for window in windows],
+    )
+    out.line(f"samples            {figures['samples']}")
+    for name in ("ann_accuracy", "ann_mean_absolute_error"):
+        if name in figures:
+            out.line(f"{name.replace('_', ' '):<18} {_cell(name, figures[name])}")
+    if "ann_max_abs_diff" in figures:
+        relative = figures.get("ann_max_rel_diff", 0.0)
+        out.line(f"ann max abs diff   {figures['ann_max_abs_diff']:.3g} (relative {relative:.3g})")
+    out.line(f"spikes per neuron  {figures['spikes_per_neuron']:.4g}")
+    out.line(f"spikes per run     {figures['spikes_per_inference']:.6g}")
+    out.line(f"latency            {figures['latency_timesteps']} steps")
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "timesteps":
+        return str(value)
+    return f"{value:.5g}" if "error" in name else percent(value)
+
+
+def _require(figures: dict[str, Any], min_accuracy: float | None) -> None:
+    if min_accuracy is None:
+        return
+    accuracy = figures.get("accuracy")
+    if accuracy is None:
+        raise UsageError("--min-accuracy: the data has no classes to judge by")
+    if accuracy < min_accuracy:
+        raise CheckFailed(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy}")

@@ -1,0 +1,113 @@
+"""`snnc inspect`: what is in a model or an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.compile_command import show_layers
+from snnc.cli.console import Output, figure
+from snnc.errors import UsageError
+
+if TYPE_CHECKING:
+    from snnc.artifact import ArtifactFile
+    from snnc.ir import Graph
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "inspect", inspect)
+
+
+def inspect(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .snnc file, or any MODEL.")],
+    ir: Annotated[bool, typer.Option("--ir", help="The graph as text.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="The target's own JSON files.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare all checksums.")] = False,
+    weights: options.Weights = None,
+    allow: options.Allow = None,
+    input_shape: options.InputShape = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show what is in a model or an artifact.
+
+    Example: snnc inspect net.snnc --ir
+    """
+    from snnc.artifact import is_artifact, open_artifact
+    from snnc.driver import ModelSource, load_model
+
+    out = Output(json, quiet, verbose)
+    if Path(file).suffix == ".snnc" or is_artifact(file):
+        artifact = open_artifact(file)
+        if check:
+            artifact.check()
+        graph = artifact.graph()
+    else:
+        artifact = None
+        if plan or check:
+            raise UsageError(f"--plan and --check are for artifacts; {file} is a model")
+        source = ModelSource(
+            model=file,
+            weights=weights,
+            input_shape=options.shape(input_shape),
+            allow=tuple(allow or ()),
+        )
+        graph = load_model(source)
+    _show(out, artifact, graph, ir=ir, plan=plan, check=check)
+
+
+def _show(
+    out: Output, artifact: ArtifactFile | None, graph: Graph, *, ir: bool, plan: bool, check: bool
+) -> None:
+    from snnc.ir.text import to_text
+    from snnc.report import layers, totals
+
+    rows = layers(graph)
+    facts: dict[str, Any] = {"stage": str(graph.stage), **totals(graph)}
+    if artifact is not None:
+        manifest = artifact.manifest
+        keys = ("target", "pipeline", "timesteps", "input_shape", "snnc", "distributions")
+        facts = {**{key: manifest.get(key) for key in keys}, **facts, **manifest.get("info", {})}
+    plans = _plans(artifact) if artifact is not None and plan else {}
+    text = to_text(graph) if ir else None
+    extra = {"ir": text, "plan": plans or None, "checked": check or None}
+    document = {"kind": "inspect", **facts, "layers": rows}
+    document |= {key: value for key, value in extra.items() if value is not None}
+    out.document(document)
+    if text is not None:
+        out.line(text.rstrip())
+    if plans:
+        from snnc.report.files import to_json
+
+        out.line(to_json(plans))
+    if ir or plan:
+        return
+    for key, value in facts.items():
+        if value not in (None, "", [], {}):
+            out.line(f"{key.replace('_', ' '):<14} {_fact(value)}")
+    out.line()
+    show_layers(out, rows)
+    if check:
+        out.line("\nchecksums match")
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {figure(item)}" for key, item in value.items())
+    return figure(value)
+
+
+def _plans(artifact: ArtifactFile) -> dict[str, Any]:
+    """The target's JSON members, read."""
+    import json
+
+    own = [n for n in artifact.names() if n.endswith(".json") and "/" in n]
+    if not own:
+        raise UsageError("this artifact has no plan: its target runs the graph itself")
+    return {name: json.loads(artifact.read(name)) for name in own}

@@ -1,0 +1,134 @@
+"""The application, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from snnc.cli import (
+    compile_command,
+    eval_command,
+    inspect_command,
+    opt_command,
+    plugins_commands,
+    run_command,
+    verify_command,
+)
+from snnc.errors import SnncError
+
+INTERRUPTED = 130
+DEFECT = 70
+"""Exit code of a defect of snnc or of a plugin: none of those a user's mistake gives."""
+
+HELP = """\
+Compile a trained neural network into a spiking network.
+
+    snnc compile net.py:build --weights w.safetensors --input-shape 1,28,28 \
+--calibration 'mnist:DIR#train[:1000]' -o net.snnc
+"""
+
+
+def application() -> typer.Typer:
+    """The typer application with every verb."""
+    app = typer.Typer(
+        name="snnc",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for module in (
+        compile_command,
+        run_command,
+        eval_command,
+        verify_command,
+        inspect_command,
+        opt_command,
+        plugins_commands,
+    ):
+        module.register(app)
+    app.callback()(_version)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"snnc {version('snnc')}")
+        raise typer.Exit
+
+
+def _version(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Options of `snnc` itself."""
+
+
+_version.__doc__ = HELP
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; its exit code. Errors are written to stderr, one line and a hint."""
+    debug = "--debug" in arguments
+    try:
+        result = application()(list(arguments), prog_name="snnc", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.Abort:
+        return _interrupted()
+    except typer.TyperException as error:
+        message = error.format_message()
+        shown = message.splitlines()
+        if not message or "Usage:" in shown[0]:  # no arguments: the help itself
+            print(message)
+            return 2
+        return _say(" ".join(shown), "see snnc --help, or snnc VERB --help", error.exit_code or 2)
+    except SnncError as error:
+        return _fail(error, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}", None, 2)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except Exception:
+        traceback.print_exc()
+        return _say("a defect of snnc or of a plugin", "please report the lines above", DEFECT)
+    if result == INTERRUPTED:
+        return _interrupted()
+    return int(result or 0)
+
+
+def main() -> NoReturn:
+    """Entry point of the command `snnc`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _fail(error: SnncError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    return _say(error.message, error.hint, error.exit_code)
+
+
+def _say(message: str, hint: str | None, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    for line in (hint or "").splitlines():
+        print(f"  hint: {line}", file=sys.stderr)
+    return code
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED

@@ -1,0 +1,76 @@
+"""`snnc opt`: passes on a saved graph, the pass author's tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "opt", optimize)
+
+
+def optimize(
+    net: Annotated[Path, typer.Argument(metavar="NET.snnc", help="A saved graph of any stage.")],
+    passes: Annotated[str, typer.Option("--passes", metavar="SPEC", help="See snnc passes.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Save the graph; else print it."),
+    ] = None,
+    timesteps: options.Timesteps = None,
+    calibration: options.Calibration = None,
+    train: options.Train = None,
+    validation: options.Validation = None,
+    dump_ir: Annotated[
+        Path | None, typer.Option("--dump-ir", metavar="DIR", help="The graph after each pass.")
+    ] = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Run passes on a saved graph and print the result.
+
+    Example: snnc opt net.snnc --passes 'fold-scale,quantize{bits=4}' -o small.snnc
+    """
+    from snnc.artifact import open_artifact, write
+    from snnc.driver import Job, ModelSource
+    from snnc.driver.job import optimize as run_passes
+    from snnc.ir.text import to_text
+
+    out = Output(json, quiet, verbose)
+    graph = open_artifact(net).graph()
+    window = timesteps if timesteps is not None else graph.meta.get("timesteps") or 8
+    graph.meta["timesteps"] = window
+    job = Job(
+        source=ModelSource(model=graph),
+        passes=passes,
+        timesteps=window,
+        calibration=calibration,
+        train=train,
+        validation=validation,
+        seed=seed,
+        dump_ir=dump_ir,
+        progress=out.progress,
+        log=out.log,
+    )
+    result = run_passes(job)
+    text = to_text(result.graph)
+    if output is None:
+        out.line(text.rstrip())
+    else:
+        write(output, result.graph, pipeline=passes)
+        out.line(f"wrote {output}")
+    steps = [
+        {"name": s.name, "spec": s.spec, "changed": s.changed, "metrics": dict(s.metrics)}
+        for s in result.steps
+    ]
+    where = None if output is None else str(output.resolve())
+    out.document({"kind": "opt", "steps": steps, "ir": text, "artifact": where})

@@ -1,0 +1,131 @@
+"""`snnc passes · recipes · targets · frontends`: what is installed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output
+from snnc.errors import PluginError
+from snnc.plugins import BACKENDS, FRONTENDS, PASSES, RECIPES, Registry
+
+GROUPS = {"passes": PASSES, "recipes": RECIPES, "targets": BACKENDS, "frontends": FRONTENDS}
+
+
+def register(app: typer.Typer) -> None:
+    """Add one verb for each group."""
+    for verb, group in GROUPS.items():
+        command = _command(verb, group)
+        command.__doc__ = _help(verb)
+        options.add(app, verb, command)
+
+
+def _help(verb: str) -> str:
+    examples = {"passes": "quantize", "recipes": "convert", "targets": "cpu", "frontends": "fx"}
+    return (
+        f"Show the installed {verb}, or one of them with its options.\n\n"
+        f"Example: snnc {verb} {examples[verb]}"
+    )
+
+
+def _command(verb: str, group: str) -> Callable[..., None]:
+    def show(
+        name: Annotated[
+            str | None, typer.Argument(metavar="[NAME]", help="One of them, with options.")
+        ] = None,
+        json: options.Json = False,
+        quiet: options.Quiet = False,
+        verbose: options.Verbose = False,
+        debug: options.Debug = False,
+    ) -> None:
+        out = Output(json, quiet, verbose)
+        registry = Registry(group)
+        if name is None:
+            _list(out, verb, registry)
+        else:
+            _detail(out, registry, name)
+
+    return show
+
+
+def _list(out: Output, verb: str, registry: Registry) -> None:
+    """Name, summary and distribution of each; nothing is imported, so nothing can break it."""
+    entries = {entry.name: entry for entry in entry_points(group=registry.group)}
+    rows: list[dict[str, str]] = []
+    for name in registry.names():
+        try:
+            owner = str(registry.owner(name))
+        except PluginError as error:
+            rows.append({"name": name, "from": "", "summary": f"unusable: {error.message}"})
+            continue
+        rows.append({"name": name, "from": owner, "summary": summary(entries[name])})
+    out.document({"kind": verb, verb: rows})
+    columns = ("name", "summary", "from")
+    out.table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def summary(entry: EntryPoint) -> str:
+    """First line of the documentation of a plugin, read from its source without running it."""
+    try:
+        spec = find_spec(entry.module)  # runs the packages above the module, not the module
+        source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
+        tree = ast.parse(source)
+    except (ImportError, OSError, SyntaxError, ValueError, UnicodeDecodeError) as error:
+        return f"cannot be read: {type(error).__name__}: {error}"
+    nodes = (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef | ast.FunctionDef))
+    found = next((node for node in nodes if node.name == entry.attr), None)
+    text = None if found is None else ast.get_docstring(found)
+    return (text or "").strip().split("\n")[0]
+
+
+def _detail(out: Output, registry: Registry, name: str) -> None:
+    """Documentation, options and contract of one plugin, imported."""
+    from dataclasses import is_dataclass
+    from inspect import getdoc
+
+    from snnc.pipeline import options_of
+
+    plugin = registry.get(name)
+    described = options_of(plugin) if isinstance(plugin, type) and is_dataclass(plugin) else ()
+    facts: dict[str, Any] = {
+        "kind": registry.noun,
+        "name": name,
+        "from": str(registry.owner(name)),
+        "documentation": getdoc(plugin) or "",
+        "options": [{"name": o.name, "type": o.type, "default": o.default} for o in described],
+        **_contract(plugin),
+    }
+    out.document(facts)
+    out.line(f"{name}, from {facts['from']}")
+    for key in ("takes", "gives", "needs", "pipeline"):
+        if facts.get(key):
+            value = facts[key]
+            out.line(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+    out.line()
+    out.line(facts["documentation"])
+    if described:
+        out.line()
+        rows = [(o.name, o.type, "required" if o.default is None else o.default) for o in described]
+        out.table(("option", "type", "default"), rows)
+
+
+def _contract(plugin: Any) -> dict[str, Any]:
+    """Stages and needs of a pass, the pipeline of a recipe with its defaults."""
+    found: dict[str, Any] = {
+        key: str(getattr(plugin, key)) for key in ("takes", "gives") if hasattr(plugin, key)
+    }
+    if hasattr(plugin, "needs"):
+        found["needs"] = sorted(plugin.needs)
+    if hasattr(plugin, "pipeline"):
+        try:
+            found["pipeline"] = plugin().pipeline()
+        except TypeError:  # an option without default
+            found["pipeline"] = ""
+    return found

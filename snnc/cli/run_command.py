@@ -1,0 +1,105 @@
+"""`snnc run`: an artifact on an array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output
+from snnc.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from snnc.target import RunResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "run", run_artifact)
+
+
+def run_artifact(
+    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    data: Annotated[
+        str, typer.Option("--input", metavar="X.npy", help="Samples (N, …), or any DATA.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="Y.npy", help="Outputs, float32.")
+    ] = None,
+    timesteps: options.Timesteps = None,
+    spikes: Annotated[
+        Path | None,
+        typer.Option("--spikes", metavar="S.npz", help="Spikes (T, N, …) of every node."),
+    ] = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Run a compiled network.
+
+    Example: snnc run net.snnc --input x.npy -o y.npy --spikes s.npz
+    """
+    from snnc.driver.artifacts import run_on_data
+
+    out = Output(json, quiet, verbose)
+    record = "none" if spikes is None else "spikes"
+    result = run_on_data(
+        artifact, data, timesteps=timesteps, record=record, seed=seed, progress=out.progress
+    )
+    if output is not None:
+        _save(output, result.output)
+    if spikes is not None:
+        _save_spikes(spikes, result)
+    out.document(_report(artifact, result, output, spikes))
+    _show(out, result, output, spikes)
+
+
+def _report(
+    artifact: Path, result: RunResult, output: Path | None, spikes: Path | None
+) -> dict[str, Any]:
+    return {
+        "kind": "run",
+        "artifact": str(artifact.resolve()),
+        "samples": len(result.output),
+        "timesteps": result.timesteps,
+        "output": result.output.tolist() if output is None else None,
+        "output_file": None if output is None else str(output.resolve()),
+        "spikes_file": None if spikes is None else str(spikes.resolve()),
+    }
+
+
+def _show(out: Output, result: RunResult, output: Path | None, spikes: Path | None) -> None:
+    if output is None:
+        rows = result.output.reshape(len(result.output), -1)
+        for number, row in enumerate(rows):
+            out.line(f"{number}: class {row.argmax()}  {' '.join(f'{v:.5g}' for v in row[:20])}")
+    for path in (output, spikes):
+        if path is not None:
+            out.line(f"wrote {path}")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    import numpy as np
+
+    try:
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _save_spikes(path: Path, result: RunResult) -> None:
+    import numpy as np
+
+    arrays: dict[str, Any] = dict(result.spikes)
+    try:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,0 +1,65 @@
+"""`snnc verify`: spike for spike against the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output
+
+SAMPLES = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "verify", verify)
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DATA", help="Inputs; default 16 seeded random ones."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", help="Only the first N samples.")
+    ] = SAMPLES,
+    timesteps: options.Timesteps = None,
+    seed: options.Seed = 0,
+    report: options.Report = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compare every spike, count and readout with the reference.
+
+    Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
+    printed.
+
+    Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
+    """
+    from snnc.driver import verify_artifact
+
+    out = Output(json, quiet, verbose)
+    found = verify_artifact(
+        artifact, data=data, timesteps=timesteps, limit=limit, seed=seed, progress=out.progress
+    )
+    figures = {"kind": "verify", "artifact": str(artifact.resolve()), **found.report()}
+    compared = {"spikes": found.spikes, "counts": found.counts, "readouts": found.readouts}
+    out.line(f"{found.samples} samples")
+    for kind, number in compared.items():
+        if number:
+            out.line(f"{kind:<9} {number:>14} compared {found.differing[kind]:>10} differ")
+    if not found.quantized:
+        out.line(
+            f"real values: equality is not promised; {found.rate:.3%} of the spikes and "
+            f"{found.classes_differing} of {found.samples} classes differ"
+        )
+    out.report(report, figures)
+    out.document(figures)
+    found.require()
+    out.line("equal" if found.equal else "within tolerance")
