@@ -265,7 +265,7 @@ class Graph:
         return Ref(name)
 
     def own_param(self, name: str, field: str, array: Array) -> Ref:
-        """Store an array for one field of one node: `<name>.<field>`, or a name others do not use."""
+        """Store an array for one field of one node: under a name no other uses."""
         stem = f"{name}.{field}"
         taken = {ref.name for n in self.nodes if n.name != name for ref in n.op.refs().values()}
         names = (stem if i == 0 else f"{stem}_{i}" for i in range(len(taken) + 1))
