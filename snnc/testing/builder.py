@@ -7,6 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 from math import lcm, prod
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,21 +73,25 @@ class NetBuilder:
     Args:
         style: what the layers become.
         shape: shape of one input sample, channels first.
-        rng: source of all parameters.
+        seed: parameters depend on it and on their names, not on the style: an ANN and the spiking
+            network of the same topology share their weights.
         neuron: options of every `Neuron`: `leak`, `reset`, `order`, `wait`, `signed`.
         encode: mode of the `Encode` behind the input.
+        lowered: only ops that both stages know (no batch norm, no average pooling), and neurons
+            that have no threshold of their own yet: before and after activations became neurons.
     """
 
     def __init__(
         self,
         style: Style,
         shape: tuple[int, ...],
-        rng: np.random.Generator,
+        seed: int,
         *,
         neuron: Mapping[str, Any] | None = None,
         encode: EncodeMode = "direct",
+        lowered: bool = False,
     ) -> None:
-        self.style, self.rng = style, rng
+        self.style, self.seed, self.lowered = style, seed, lowered
         self.neuron_options = dict(neuron or {})
         self.graph = Graph(Stage.ANN if style is Style.ANN else Stage.SNN)
         self._size: dict[str, float] = {}
@@ -134,14 +139,14 @@ class NetBuilder:
 
     def norm(self, name: str, x: str) -> str:
         """Batch norm in an ANN; nothing in a spiking network, where it has been folded."""
-        if self.style is not Style.ANN:
+        if self.style is not Style.ANN or self.lowered:
             return x
-        channels = self.shape(x)[0]
+        channels, rng = self.shape(x)[0], self._rng(name)
         op = BatchNorm(
-            mean=self._param(f"{name}.mean", self.rng.normal(0, 0.1, channels)),
-            variance=self._param(f"{name}.variance", self.rng.uniform(0.5, 2.0, channels)),
-            weight=self._param(f"{name}.weight", self.rng.uniform(0.5, 1.5, channels)),
-            bias=self._param(f"{name}.bias", self.rng.normal(0, 0.1, channels)),
+            mean=self._param(f"{name}.mean", rng.normal(0, 0.1, channels)),
+            variance=self._param(f"{name}.variance", rng.uniform(0.5, 2.0, channels)),
+            weight=self._param(f"{name}.weight", rng.uniform(0.5, 1.5, channels)),
+            bias=self._param(f"{name}.bias", rng.normal(0, 0.1, channels)),
         )
         return self._put(name, op, (x,), self._size[x])
 
@@ -149,8 +154,10 @@ class NetBuilder:
         """A ReLU in an ANN, a population of neurons in a spiking network."""
         if self.style is Style.ANN:
             return self._put(name, Relu(), (x,), self._size[x])
+        if self.lowered:
+            return self._put(name, Neuron(**self.neuron_options), (x,), self._size[x])
         threshold = np.full(self.shape(x)[:1] if per_channel else (), self._size[x])
-        threshold = threshold * self.rng.uniform(0.7, 1.3, threshold.shape)
+        threshold = threshold * self._rng(name).uniform(0.7, 1.3, threshold.shape)
         options = dict(self.neuron_options)
         if self.style is Style.QUANTIZED:
             threshold = np.maximum(1, np.rint(threshold)).astype(np.int32)
@@ -165,7 +172,7 @@ class NetBuilder:
     def avgpool(self, name: str, x: str, wins: Windows) -> str:
         """Average pooling; in a spiking network a sum pool, and a scale where values are real."""
         counts = tuple(tuple(stop - start for start, stop in axis) for axis in wins)
-        if self.style is Style.ANN:
+        if self.style is Style.ANN and not self.lowered:
             return self._put(name, AvgPool(windows=wins, divisors=counts), (x,), self._size[x])
         least = tuple(lcm(*axis) for axis in counts)
         multiplicity = tuple(
@@ -211,7 +218,8 @@ class NetBuilder:
         """`x` as something that may be added to `like`: events get a `Scale` to its size."""
         if self.graph.type_of(x).signal not in (Signal.SPIKE, Signal.COUNT):
             return x
-        return self.scale(self.graph.fresh(f"{x}_current"), x, self._size[like] / self._size[x])
+        factor = 1.0 if self.lowered else self._size[like] / self._size[x]
+        return self.scale(self.graph.fresh(f"{x}_current"), x, factor)
 
     def add(self, name: str, *xs: str) -> str:
         """Sum; the first term says how large shortcuts become."""
@@ -252,7 +260,7 @@ class NetBuilder:
         if self.style is not Style.ANN:
             scale: Ref | float = 1.0
             if self.style is Style.QUANTIZED:
-                values = self.rng.uniform(0.5, 1.5, self.shape(x)[0]) / self._size[x]
+                values = self._rng("readout").uniform(0.5, 1.5, self.shape(x)[0]) / self._size[x]
                 scale = self.graph.set_param("readout.scale", values)
             x = self._put("readout", Readout(scale=scale), (x,), self._size[x])
         self.graph.outputs = (x,)
@@ -274,6 +282,9 @@ class NetBuilder:
         size = 128.0 if integer and mode == "direct" else 0.5
         return self._put("encode", op, ("input",), size)
 
+    def _rng(self, name: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, crc32(name.encode())])
+
     def _param(self, name: str, array: NDArray[np.generic]) -> Ref:
         if not np.issubdtype(array.dtype, np.integer):
             array = array.astype(np.float32)
@@ -281,9 +292,10 @@ class NetBuilder:
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> Ref:
         if self.style is Style.QUANTIZED:
-            values = self.rng.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, shape)
+            values = self._rng(name).integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, shape)
             return self._param(f"{name}.weight", values.astype(np.int8))
-        return self._param(f"{name}.weight", self.rng.normal(0, prod(shape[1:]) ** -0.5, shape))
+        values = self._rng(name).normal(0, prod(shape[1:]) ** -0.5, shape)
+        return self._param(f"{name}.weight", values)
 
     def _weighted_size(self, x: str, weight: Ref) -> float:
         values = self.graph.params[weight.name].astype(np.float64)
@@ -295,7 +307,9 @@ class NetBuilder:
     ) -> Weighted:
         if kind == "none":
             return op
-        bias = self.rng.normal(0.1, 0.3, shape if kind == "map" else shape[:1]) * size
+        bias = (
+            self._rng(f"{name}.bias").normal(0.1, 0.3, shape if kind == "map" else shape[:1]) * size
+        )
         if self.style is Style.QUANTIZED:
             bias = np.rint(bias).astype(np.int32)
         return replace(op, bias=self._param(f"{name}.bias", bias))

@@ -17,7 +17,7 @@ Topology = Callable[[NetBuilder], str]
 
 @dataclass(frozen=True)
 class Case:
-    """A named graph; `ann` is the ANN of the same topology, with the same node names."""
+    """A named graph; `ann` is the ANN of the same topology, with the same names and weights."""
 
     name: str
     graph: Graph
@@ -96,21 +96,38 @@ def build(
     seed: int = 0,
     neuron: Mapping[str, Any] | None = None,
     encode: EncodeMode = "direct",
+    lowered: bool = False,
 ) -> Graph:
-    """The graph of a topology in a style; the same seed gives the same graph."""
+    """The graph of a topology; the options are those of `NetBuilder`."""
     write, shape = TOPOLOGIES[topology]
-    net = NetBuilder(style, shape, np.random.default_rng(seed), neuron=neuron, encode=encode)
+    net = NetBuilder(style, shape, seed, neuron=neuron, encode=encode, lowered=lowered)
     return net.finish(write(net))
 
 
 def ann_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as an ANN."""
-    return tuple(Case(name, build(name, Style.ANN, seed=seed)) for name in TOPOLOGIES)
+    """Every topology as an ANN, and again with the ops only that both stages know."""
+    plain = (Case(name, build(name, Style.ANN, seed=seed)) for name in TOPOLOGIES)
+    return (*plain, *lowered_ann_cases(seed))
+
+
+def lowered_ann_cases(seed: int = 0) -> tuple[Case, ...]:
+    """Every topology as an ANN that only has to have its activations replaced."""
+    return tuple(
+        Case(f"{name}-lowered", build(name, Style.ANN, seed=seed, lowered=True))
+        for name in TOPOLOGIES
+    )
 
 
 def snn_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as a spiking network with real parameters, and every kind of neuron."""
-    return tuple(_spiking(Style.SNN, seed))
+    """Every topology as a spiking network with real parameters, and every kind of neuron.
+
+    Those called `-lowered` have neurons of threshold 1 still, as activations have just become them.
+    """
+    fresh = (
+        Case(case.name, build(name, Style.SNN, seed=seed, lowered=True), case.graph)
+        for name, case in zip(TOPOLOGIES, lowered_ann_cases(seed), strict=True)
+    )
+    return (*_spiking(Style.SNN, seed), *fresh)
 
 
 def quantized_cases(seed: int = 0) -> tuple[Case, ...]:
@@ -125,11 +142,12 @@ def quantized_cases(seed: int = 0) -> tuple[Case, ...]:
 
 def _spiking(style: Style, seed: int) -> Iterator[Case]:
     for name in TOPOLOGIES:
-        yield Case(name, build(name, style, seed=seed), build(name, Style.ANN, seed=seed))
+        ann = build(name, Style.ANN, seed=seed, lowered=True)
+        yield Case(name, build(name, style, seed=seed), ann)
     for kind, options in NEURONS.items():
         name = "plain" if options.get("signed") else "residual"
         graph = build(name, style, seed=seed, neuron=options)
-        yield Case(f"{name}-{kind}", graph, build(name, Style.ANN, seed=seed))
+        yield Case(f"{name}-{kind}", graph, build(name, Style.ANN, seed=seed, lowered=True))
 
 
 def sample_inputs(graph: Graph, count: int, seed: int = 0) -> NDArray[np.float32]:

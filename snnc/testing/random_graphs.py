@@ -26,7 +26,7 @@ def random_graph(seed: int, style: Style = Style.QUANTIZED) -> Graph:
     rank = int(rng.integers(1, 3))
     shape = (int(rng.integers(1, 4)), *(int(n) for n in rng.integers(4, 8, rank)))
     modes = ["direct", "direct", "poisson", "latency"]
-    net = NetBuilder(style, shape, rng, encode=cast(EncodeMode, str(rng.choice(modes))))
+    net = NetBuilder(style, shape, seed, encode=cast(EncodeMode, str(rng.choice(modes))))
     return _Writer(net, rng).write()
 
 

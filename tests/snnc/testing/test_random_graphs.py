@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,17 +35,16 @@ def test_random_graphs_are_not_silent() -> None:
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_integers_are_exact_on_the_cpu(seed: int) -> None:
     case = Case(f"random-{seed}", random_graph(seed))
     assert_backend_contract(Registry(BACKENDS).get("cpu")(), cases=[case], timesteps=5)
 
 
-@pytest.mark.parametrize("start", [0, 20])
-def test_real_numbers_differ_from_the_reference_at_ties_only(start: int) -> None:
+def test_real_numbers_differ_from_the_reference_at_ties_only() -> None:
     cpu, reference = (Registry(BACKENDS).get(name)() for name in ("cpu", "reference"))
     different = total = 0
-    for seed in range(start, start + 20):
+    for seed in range(20):
         graph = random_graph(seed, Style.SNN)
         x = sample_inputs(graph, 3, seed)
         ours = load_program(cpu, graph, 5).run(x, record="spikes")
