@@ -156,7 +156,9 @@ class _Lowering:
         shape = site.result.shape
         scale = channels_last(scale) if scale.shape == shape else scale
         offset = self.blob.add(scale, "f64")
-        self.outputs.append(Output(site.node.name, source, offset, scale.size))
+        self.outputs.append(
+            Output(site.node.name, source, offset, scale.size, site.result.quantized)
+        )
 
     def _conv(self, op: ir.Conv, site: _Site) -> Lowered:
         weight = self.graph.array(op.weight)

@@ -77,12 +77,16 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Output:
-    """A readout: its source, and where its `count` float64 scales stand (1, C, or one each)."""
+    """A readout: its source, and where its `count` float64 scales stand (1, C, or one each).
+
+    `quantized`: a run reports its sum, an integer.
+    """
 
     name: str
     source: int
     scale: int
     count: int
+    quantized: bool
 
 
 @dataclass(frozen=True)
@@ -191,15 +195,21 @@ def _encoding(item: dict[str, Any]) -> Encoding:
 
 
 def _output(item: dict[str, Any]) -> Output:
-    count = _int(item["count"], 1)
+    require(type(item["quantized"]) is bool, "quantized is neither true nor false")
     return Output(
-        _text(item["name"]), _int(item["source"], 0), _int(item["scale"], 0, 2**62), count
+        name=_text(item["name"]),
+        source=_int(item["source"], 0),
+        scale=_int(item["scale"], 0, 2**62),
+        count=_int(item["count"], 1),
+        quantized=item["quantized"],
     )
 
 
 def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
     """Every tensor is written once before it is read, and is what its kernels take it for."""
     tensors, encoding = plan.tensors, plan.encoding
+    numbers = (encoding.source, encoding.target, *(step.output for step in plan.steps))
+    require(max(numbers) < len(tensors), "a tensor that the plan does not hold")
     require(bool(plan.outputs), "no outputs")
     require(plan.analog <= len(plan.steps), "more analog steps than steps")
     require(len({t.name for t in tensors}) == len(tensors), "two tensors of one name")
@@ -222,7 +232,8 @@ def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
         _check_encoding(plan, written)
     for output in plan.outputs:
         require(output.source in written and output.source != 0, f"{output.name} reads nothing")
-        shape = tensors[output.source].shape
+        shape, integer = tensors[output.source].shape, tensors[output.source].dtype.startswith("i")
+        require(integer or not output.quantized, f"{output.name}: a sum that is not an integer")
         fits = output.count in (1, *shape[:1], math.prod(shape))
         require(fits, f"{output.name}: {output.count} scales for the shape {shape}")
         array_at(weights, output.scale, Table("f64", output.count))

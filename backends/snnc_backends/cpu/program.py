@@ -126,7 +126,12 @@ class CpuProgram:
             fitting = [w for w in self._free if w.kind == (steps, everything)]
             self._free = fitting
             space = fitting.pop() if fitting else None
-        space = space or Workspace(self.plan, steps, everything)
+        try:
+            space = space or Workspace(self.plan, steps, everything)
+        except MemoryError:
+            raise DataError(
+                f"no memory for a window of {steps} steps", hint="use a shorter window"
+            ) from None
         try:
             yield space
         finally:

@@ -36,8 +36,7 @@ class Collector:
         self._plan, self._scale, self._steps = plan, scale, steps
         self._source = plan.outputs[0].source
         tensor = plan.tensors[self._source]
-        self._integer = tensor.dtype.startswith("i")
-        kind = np.int64 if self._integer else np.float64
+        kind = np.int64 if tensor.dtype.startswith("i") else np.float64
         windows = dict.fromkeys((steps, *prefixes))
         self._sums = {t: np.zeros((samples, *tensor.layout), kind) for t in windows}
         self._prefixes = prefixes
@@ -76,7 +75,7 @@ class Collector:
         sums = self._sums[self._steps]
         return RunResult(
             output=self._output(self._steps),
-            readout=_channels_first(sums, 1) if self._integer else None,
+            readout=_channels_first(sums, 1) if self._plan.outputs[0].quantized else None,
             counts={names[i].name: _channels_first(c, 1) for i, c in self._counts.items()},
             spikes={names[i].name: _channels_first(s, 2) for i, s in self._spikes.items()},
             stats=facts,

@@ -1,0 +1,131 @@
+"""Compiled objects are kept privately, checked, and never needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnc.ir import Graph
+from snnc_backends.cpu.cache import ObjectCache, open_cache
+from snnc_backends.cpu.lower import lower
+from snnc_backends.cpu.program import CpuProgram, load
+from snnc_backends.reference import ReferenceProgram
+
+X = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
+
+
+def program(graph: Graph, timesteps: int, cache: ObjectCache | None = None) -> CpuProgram:
+    """The CPU program of a graph; compiled anew unless there is a cache."""
+    plan, weights = lower(graph, timesteps)
+    return load(plan.to_json(), weights, 1, cache)
+
+
+def test_the_second_load_compiles_nothing(small, tmp_path: Path) -> None:
+    cache = open_cache(tmp_path / "objects")
+    first, second = program(small(), 4, cache=cache), program(small(), 4, cache=cache)
+    assert (first.compiled, second.compiled) == (True, False)
+    np.testing.assert_array_equal(first.run(X).output, second.run(X).output)
+    assert len(list((tmp_path / "objects").iterdir())) == 1
+    assert (tmp_path / "objects").stat().st_mode & 0o777 == 0o700
+
+
+def test_other_weights_take_the_same_object_other_shapes_another(small, tmp_path: Path) -> None:
+    cache = open_cache(tmp_path / "objects")
+    program(small(), 4, cache=cache)
+    other = small()
+    other.set_param("w", np.ones((3, 2, 3, 3), np.int8))
+    assert not program(other, 9, cache=cache).compiled
+    other.set_param("w", np.ones((3, 2, 3, 3), np.int32) * 1000)
+    assert program(other, 9, cache=cache).compiled
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_object_is_compiled_again(small, tmp_path: Path, damage: str) -> None:
+    cache = open_cache(tmp_path / "objects")
+    program(small(), 4, cache=cache)
+    (path,) = (tmp_path / "objects").iterdir()
+    good = path.read_bytes()
+    flipped = bytes([*good[:100], good[100] ^ 1, *good[101:]])
+    path.write_bytes({"cut": good[:-9], "flip": flipped, "empty": b""}[damage])
+    loaded = program(small(), 4, cache=cache)
+    assert loaded.compiled
+    np.testing.assert_array_equal(
+        loaded.run(X).readout, ReferenceProgram(small(), 4).run(X).readout
+    )
+    assert path.read_bytes() == good
+    assert not program(small(), 4, cache=cache).compiled
+
+
+def test_a_folder_that_cannot_be_made_means_one_warning(
+    small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING, "snnc"):
+        cache = open_cache(tmp_path / "file" / "objects")
+    assert cache is None
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "no cache of compiled kernels" in caplog.text
+    assert program(small(), 4, cache=cache).compiled
+
+
+def test_a_read_only_folder_means_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with caplog.at_level(logging.WARNING, "snnc"):
+        assert open_cache(tmp_path / "objects") is None
+    assert len(caplog.records) == 1 and "read-only" in caplog.text
+
+
+def test_a_folder_others_may_enter_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "objects"
+    folder.mkdir(mode=0o700)
+    folder.chmod(0o755)
+    assert open_cache(folder) is None
+    assert "chmod 700" in caplog.text
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert open_cache(tmp_path / "link") is None
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    assert open_cache(tmp_path / "objects") is None
+    assert "another user" in caplog.text
+
+
+def test_links_and_full_disks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ObjectCache(tmp_path)
+    cache.put("a", b"object")
+    assert cache.get("a") == b"object"
+    (tmp_path / "b.o").symlink_to(tmp_path / "a.o")
+    assert cache.get("b") is None
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    cache.put("c", b"object")
+    assert "No space left" in caplog.text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.o", "b.o"]
+
+
+def test_no_home_means_one_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert open_cache() is None
+    assert len(caplog.records) == 1
