@@ -139,17 +139,7 @@ class _Problems(SnncError):
 
 
 def _show(out: Output, report: Mapping[str, Any]) -> None:
-    """Steps with times, a table of layers, what was lost, and where the artifact is."""
-    steps = report["steps"]
-    for number, step in enumerate(steps, 1):
-        figures = ", ".join(
-            f"{key} {figure(value)}"
-            for key, value in step["metrics"].items()
-            if isinstance(value, int | float | str)
-        )
-        shown = figures if step["changed"] else "nothing to do"
-        out.line(f"{number:3}. {step['spec']:<42} {step['seconds']:7.2f} s  {shown}".rstrip())
-    out.line()
+    """The table of layers, the sizes, and where the artifact is; steps were logged as they ran."""
     show_layers(out, report["layers"])
     out.line()
     out.line(

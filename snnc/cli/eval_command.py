@@ -78,10 +78,15 @@ def evaluate_artifact(
         progress=out.progress,
     )
     figures = {**measured.report(), "artifact": str(artifact.resolve()), "data": data}
+    if min_accuracy is not None and "accuracy" not in figures:
+        raise UsageError("--min-accuracy: the data has no classes to judge by")
     _show(out, figures)
     out.report(report, figures)
     out.document(figures)
-    _require(figures, min_accuracy)
+    if min_accuracy is not None and figures["accuracy"] < min_accuracy:
+        raise CheckFailed(
+            f"accuracy {figures['accuracy']:.4f} is below --min-accuracy {min_accuracy}"
+        )
 
 
 def _show(out: Output, figures: dict[str, Any]) -> None:
@@ -108,13 +113,3 @@ def _cell(name: str, value: float) -> str:
     if name == "timesteps":
         return str(value)
     return f"{value:.5g}" if "error" in name else percent(value)
-
-
-def _require(figures: dict[str, Any], min_accuracy: float | None) -> None:
-    if min_accuracy is None:
-        return
-    accuracy = figures.get("accuracy")
-    if accuracy is None:
-        raise UsageError("--min-accuracy: the data has no classes to judge by")
-    if accuracy < min_accuracy:
-        raise CheckFailed(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy}")

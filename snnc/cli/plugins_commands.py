@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,24 +65,51 @@ def _list(out: Output, verb: str, registry: Registry) -> None:
         except PluginError as error:
             rows.append({"name": name, "from": "", "summary": f"unusable: {error.message}"})
             continue
-        rows.append({"name": name, "from": owner, "summary": summary(entries[name])})
+        rows.append(
+            {
+                "name": name,
+                "from": owner,
+                "summary": summary(entries[name].module, entries[name].attr),
+            }
+        )
     out.document({"kind": verb, verb: rows})
     columns = ("name", "summary", "from")
     out.table(columns, [[row[column] for column in columns] for row in rows])
 
 
-def summary(entry: EntryPoint) -> str:
-    """First line of the documentation of a plugin, read from its source without running it."""
+def summary(module: str, attribute: str, hops: int = 3) -> str:
+    """First line of the documentation of a plugin, read from its source; nothing is run.
+
+    A name that a package only passes on is followed for up to `hops` imports.
+    """
     try:
-        spec = find_spec(entry.module)  # runs the packages above the module, not the module
-        source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
-        tree = ast.parse(source)
-    except (ImportError, OSError, SyntaxError, ValueError, UnicodeDecodeError) as error:
+        tree = ast.parse(_source(module))
+    except (OSError, SyntaxError, ValueError, ImportError) as error:
         return f"cannot be read: {type(error).__name__}: {error}"
-    nodes = (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef | ast.FunctionDef))
-    found = next((node for node in nodes if node.name == entry.attr), None)
-    text = None if found is None else ast.get_docstring(found)
-    return (text or "").strip().split("\n")[0]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
+            return (ast.get_docstring(node) or "").strip().split("\n")[0]
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level and hops:
+            for alias in node.names:
+                if (alias.asname or alias.name) == attribute:
+                    return summary(node.module, alias.name, hops - 1)
+    return ""
+
+
+def _source(module: str) -> str:
+    """The text of a module, found without importing it or any package above it."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module {top!r}")
+    if not rest:
+        return Path(spec.origin).read_text(encoding="utf-8")
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder, *rest)
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate.read_text(encoding="utf-8")
+    raise ModuleNotFoundError(f"no module {module!r}")
 
 
 def _detail(out: Output, registry: Registry, name: str) -> None:
