@@ -77,8 +77,8 @@ class NetBuilder:
             network of the same topology share their weights.
         neuron: options of every `Neuron`: `leak`, `reset`, `order`, `wait`, `signed`.
         encode: mode of the `Encode` behind the input.
-        lowered: only ops that both stages know (no batch norm, no average pooling), and neurons
-            that have no threshold of their own yet: before and after activations became neurons.
+        lowered: what stands before and after activations become neurons: no batch norm, no average
+            or max pooling, and neurons that have no threshold of their own yet.
     """
 
     def __init__(
@@ -195,7 +195,9 @@ class NetBuilder:
         return self._put(name, op, (x,), self._size[x] * op.largest_weight())
 
     def maxpool(self, name: str, x: str, wins: Windows) -> str:
-        """Max pooling (in a spiking network: of the spikes of each step)."""
+        """Max pooling (in a spiking network: of the spikes of each step); average if `lowered`."""
+        if self.lowered:
+            return self.avgpool(name, x, wins)
         return self._put(name, MaxPool(windows=wins), (x,), self._size[x])
 
     def scale(
