@@ -95,6 +95,6 @@ def _scale_columns(op: Conv | Linear, weight: Real, factor: Real) -> Real:
 def _without_bias(op: Conv | Linear, weight: Real, x: Real) -> Real:
     """W x for one sample, in float64."""
     tensors = {op.weight: torch.from_numpy(weight)}
-    sample = torch.from_numpy(np.ascontiguousarray(x))[None]
+    sample = torch.from_numpy(np.array(x, order="C"))[None]
     result = evaluate(replace(op, bias=None), [sample], x.ndim, lambda ref: tensors[ref])  # type: ignore[index]
     return result[0].numpy()
