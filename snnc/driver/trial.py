@@ -15,6 +15,7 @@ from snnc.target import Backend
 from snnc.transform import PassContext
 
 T = TypeVar("T")
+DATA = ("calibration", "train", "validation")
 SAMPLES = 8
 """Calibration samples of a trial; enough to run every pass, too few to be right."""
 
@@ -34,8 +35,9 @@ def dry_run(job: Job) -> list[SnncError]:
         ctx = _context(found, job, graph, backend)
     if pipeline is not None:
         stage = Stage.ANN if graph is None else graph.stage
-        given = {name for name in ("calibration", "train", "validation") if getattr(job, name)}
-        present = replace(ctx, **{name: getattr(ctx, name) or [] for name in given})
+        given = [name for name in DATA if getattr(job, name) is not None]
+        missing = {name: [] for name in given if getattr(ctx, name) is None}
+        present = replace(ctx, **missing)  # what cannot be opened has been said already
         found += [UsageError(problem) for problem in pipeline.problems(stage, present)]
     if not found and graph is not None and pipeline is not None and backend is not None:
         _try(found, lambda: _run(graph, pipeline, backend, ctx))
@@ -51,9 +53,9 @@ def _context(
     found: list[SnncError], job: Job, graph: Graph, backend: Backend | None
 ) -> PassContext:
     """The context with the data that can be opened; a problem for each that cannot."""
-    none = replace(job, calibration=None, train=None, validation=None)
+    none = replace(job, **dict.fromkeys(DATA))
     ctx = none.context(graph, backend)
-    for name in ("calibration", "train", "validation"):
+    for name in DATA:
         if getattr(job, name) is None:
             continue
         only = replace(none, **{name: getattr(job, name)})
