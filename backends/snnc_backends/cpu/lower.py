@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc import ir
+from snnc.errors import GraphError
 from snnc_backends.cpu import kernels
 from snnc_backends.cpu.bounds import SHORTEST, longest_window, magnitudes
 from snnc_backends.cpu.kernels.base import LARGEST
@@ -83,8 +84,9 @@ class _Lowering:
         self.outputs: list[Output] = []
 
     def plan(self, timesteps: int) -> Plan:
-        """The finished plan; a graph has one encoding (rule of its stage)."""
-        assert self.encoding is not None
+        """The finished plan. Raises `GraphError` for a graph that encodes nothing."""
+        if self.encoding is None:
+            raise GraphError("the graph has no encode behind its input")
         first = self.graph.outputs[0]
         outputs = sorted(self.outputs, key=lambda output: output.name != first)
         return Plan(
