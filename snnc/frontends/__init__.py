@@ -1,0 +1,79 @@
+"""From models to graphs of stage `ann`. Importing this package does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnc.errors import ModelError
+from snnc.frontends.base import Frontend
+from snnc.frontends.loading import code_reference, find_frontend
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snnc.ir import Graph
+    from snnc.plugins import Registry
+
+__all__ = ["Frontend", "load", "load_module", "trace"]
+
+
+def load(
+    reference: str,
+    *,
+    weights: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    allow: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Graph:
+    """The graph of the model that `reference` names, at stage `ann`.
+
+    Args:
+        reference: `net.py:factory`, `pkg.mod:factory`, or a file that an installed frontend reads.
+        weights: file of the parameters (safetensors, or a state dict saved by torch).
+        input_shape: shape of one sample, channels first.
+        allow: classes of the user's that a pickled module may hold.
+        registry: frontends to choose from instead of the installed ones.
+
+    Raises:
+        UsageError: the reference, or a flag that belongs to it, is wrong or missing.
+        ModelError: the model or its weights cannot be used.
+        UnsupportedError: the model holds operations snnc cannot compile; lists them all.
+    """
+    frontend = find_frontend(reference, registry)
+    path = None if weights is None else Path(weights)
+    return frontend.load(reference, weights=path, input_shape=input_shape, allow=tuple(allow))
+
+
+def load_module(
+    reference: str, *, weights: str | Path | None = None, allow: Sequence[str] = ()
+) -> nn.Module:
+    """The user's own torch module, with its weights, in eval mode.
+
+    Raises `UsageError` or `ModelError`, also when `reference` names no code.
+    """
+    if code_reference(reference) is None:
+        raise ModelError(
+            f"{reference} is not the code of a torch module",
+            hint="name it: net.py:factory --weights FILE",
+        )
+    from snnc.frontends.factory import load_module as load_user_module
+
+    return load_user_module(reference, None if weights is None else Path(weights))
+
+
+def trace(module: nn.Module, example: Any) -> Graph:
+    """The graph of a torch module, at stage `ann`.
+
+    Args:
+        module: traced in eval mode; left as it was.
+        example: the shape of one sample, channels first, or a batch (N, *shape).
+
+    Raises:
+        ModelError: the module does not take such an input, or holds values that are not finite.
+        UnsupportedError: the module holds operations snnc cannot compile; lists them all.
+    """
+    from snnc.frontends.tracing import trace as trace_module
+
+    return trace_module(module, example)

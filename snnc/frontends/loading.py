@@ -1,0 +1,177 @@
+"""What does MODEL name? The content decides, never the suffix. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnc.errors import ModelError, PluginError, UsageError
+from snnc.frontends.base import Frontend
+from snnc.plugins import FRONTENDS, Registry
+
+_BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
+_RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
+_HEAD = 64  # bytes that tell the kinds apart
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReference:
+    """`source:name`: a Python file or an importable module, and a factory in it."""
+
+    source: str
+    name: str
+
+    @property
+    def is_file(self) -> bool:
+        """True when `source` is a path rather than the name of a module."""
+        return self.source.endswith(".py") or "/" in self.source
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """One kind of file that is not code, and what to tell who names it.
+
+    Attributes:
+        noun: what the file is.
+        matches: given the first bytes and, of a zip archive, the names of its members.
+        reason: why snnc does not compile it as it stands.
+        hint: what to do; `{file}` is the file.
+    """
+
+    noun: str
+    matches: Callable[[bytes, tuple[str, ...]], bool]
+    reason: str
+    hint: str
+
+
+def _member(pattern: str) -> Callable[[bytes, tuple[str, ...]], bool]:
+    return lambda head, names: any(re.search(pattern, name) for name in names)
+
+
+def _safetensors(head: bytes, names: tuple[str, ...]) -> bool:
+    return len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0"
+
+
+def _onnx(head: bytes, names: tuple[str, ...]) -> bool:
+    """ModelProto: field 1 (ir_version, a small varint), then field 2, 7 or 8."""
+    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in (0x12, 0x3A, 0x42)
+
+
+_WEIGHTS = "holds weights only, not the network"
+_LATER = "is not read by any installed frontend"
+
+KINDS: tuple[FileKind, ...] = (
+    FileKind("a safetensors file", _safetensors, _WEIGHTS, _BY_FACTORY),
+    FileKind(
+        "a TorchScript archive",
+        _member(r"(^|/)(constants\.pkl|code/.*\.py)$"),
+        "is code of a format that torch itself has given up",
+        _RESAVE,
+    ),
+    FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), _LATER, _RESAVE),
+    FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
+    FileKind("an ONNX model", _onnx, _LATER, _RESAVE),
+    FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", _LATER, _RESAVE),
+)
+
+
+def code_reference(reference: str) -> CodeReference | None:
+    """`reference` as `source:name`, or None when it names a file instead."""
+    source, colon, name = reference.rpartition(":")
+    attribute = all(part.isidentifier() for part in name.split("."))
+    if not colon or not source or not attribute or Path(reference).exists():
+        return None
+    return CodeReference(source, name)
+
+
+def find_frontend(reference: str, registry: Registry | None = None) -> Frontend:
+    """The one installed frontend that reads `reference`.
+
+    Raises:
+        UsageError: the reference is neither code nor a file, or two frontends claim it.
+        ModelError: a file that no installed frontend reads; says what it is and what to do.
+    """
+    registry = Registry(FRONTENDS) if registry is None else registry
+    broken: list[PluginError] = []
+    found: dict[str, Frontend] = {}
+    for name in registry.names():
+        try:
+            frontend: Any = registry.get(name)()
+        except PluginError as error:
+            broken.append(error)
+            continue
+        if frontend.matches(reference):
+            found[name] = frontend
+    if len(found) > 1:
+        raise UsageError(f"{reference} is read by several frontends: {', '.join(found)}")
+    if found:
+        return next(iter(found.values()))
+    if broken:
+        raise broken[0]
+    raise explain(reference)
+
+
+def explain(reference: str) -> UsageError | ModelError:
+    """Why no frontend reads `reference`, and what to do."""
+    path = Path(reference)
+    if code_reference(reference) is not None:
+        return UsageError(
+            f"no installed frontend reads {reference}", hint="`snnc frontends` lists them"
+        )
+    if not path.exists():
+        return UsageError(
+            f"{reference}: no such file", hint="name code (net.py:factory) or a model file"
+        )
+    if path.is_dir():
+        return UsageError(f"{reference} is a folder", hint="name code in it: net.py:factory")
+    if path.suffix == ".py":
+        return UsageError(f"{reference} names no factory", hint=f"for example {reference}:build")
+    kind = sniff(path)
+    if kind is None:
+        return ModelError(
+            f"{reference} is not a model snnc knows", hint=_BY_FACTORY.format(file=reference)
+        )
+    return ModelError(
+        f"{reference} is {kind.noun}, which {kind.reason}", hint=kind.hint.format(file=reference)
+    )
+
+
+def sniff(path: Path) -> FileKind | None:
+    """What kind of file `path` is, by its content; None for an unknown one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    names = _members(path, head)
+    script = any(name.endswith("constants.pkl") for name in names)
+    pickled = any(name.endswith("data.pkl") for name in names) or head[:1] == b"\x80"
+    if pickled and not script:
+        return _pickled(path)
+    return next((kind for kind in KINDS if kind.matches(head, names)), None)
+
+
+def _members(path: Path, head: bytes) -> tuple[str, ...]:
+    if head[:2] != b"PK":
+        return ()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(archive.namelist())
+    except zipfile.BadZipFile:
+        return ()
+
+
+def _pickled(path: Path) -> FileKind:
+    """A file torch saved: weights, or a module with its classes."""
+    from snnc.frontends.weights import foreign_classes
+
+    classes = foreign_classes(path)
+    if not classes:
+        return FileKind("a state dict", lambda head, names: True, _WEIGHTS, _BY_FACTORY)
+    shown = ", ".join(classes[:4]) + (f" and {len(classes) - 4} more" if classes[4:] else "")
+    reason = f"holds the classes {shown}; loading it would run their code"
+    return FileKind("a pickled module", lambda head, names: True, reason, _RESAVE)

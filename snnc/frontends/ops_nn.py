@@ -1,0 +1,242 @@
+"""Converters of layers: convolution, linear, batch norm; and the table of torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from snnc.frontends import ops_arithmetic, ops_pool, ops_shape
+from snnc.frontends.ops_pool import per_axis
+from snnc.frontends.sites import Converter, RefusedError, Result, Site, Value, need_value
+from snnc.ir import BatchNorm, Conv, Linear
+
+ModuleConverter = Callable[..., Result]
+"""Called with the site, the module and the arguments of its forward."""
+
+
+def convolution(rank: int) -> Converter:
+    """Converter of `conv1d` or `conv2d`."""
+
+    def convert(
+        site: Site,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Value:
+        x, kernel = need_value(input), _constant(weight, "weight")
+        if len(x.shape) != rank + 1:
+            raise RefusedError(
+                f"a {rank}-d convolution of a sample of shape {x.shape}", "keep the channel axis"
+            )
+        steps = per_axis(stride, rank, "stride")
+        spread = per_axis(dilation, rank, "dilation")
+        ref = site.param(kernel, "weight")
+        assert ref is not None
+        op = Conv(
+            weight=ref,
+            bias=site.param(None if bias is None else _constant(bias, "bias"), "bias"),
+            stride=steps,
+            padding=_padding(padding, tuple(kernel.shape[2:]), spread),
+            dilation=spread,
+            groups=groups,
+        )
+        return site.emit(op, [x])
+
+    return convert
+
+
+def _padding(
+    padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding == "same":
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    return tuple((p, p) for p in per_axis(padding, len(kernel), "padding"))
+
+
+def linear(site: Site, input: Any, weight: Any, bias: Any = None) -> Value:
+    """Converter of `F.linear` on one feature vector per sample."""
+    x, matrix = need_value(input), _constant(weight, "weight")
+    if len(x.shape) != 1:
+        raise RefusedError(
+            f"it is applied along the last axis of a sample of shape {x.shape}",
+            "flatten the sample before it, or use a 1x1 convolution",
+        )
+    ref = site.param(matrix, "weight")
+    assert ref is not None
+    offset = None if bias is None else _constant(bias, "bias")
+    return site.emit(Linear(weight=ref, bias=site.param(offset, "bias")), [x])
+
+
+def batch_norm(
+    site: Site,
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Value:
+    """Converter of `F.batch_norm` with running statistics."""
+    x = need_value(input)
+    if training or running_mean is None or running_var is None:
+        raise RefusedError(
+            "it uses the statistics of the batch", "keep track_running_stats=True, and call eval()"
+        )
+    mean = site.param(_constant(running_mean, "running_mean"), "running_mean")
+    variance = site.param(_constant(running_var, "running_var"), "running_var")
+    assert mean is not None and variance is not None
+    op = BatchNorm(
+        mean=mean,
+        variance=variance,
+        weight=site.param(weight, "weight"),
+        bias=site.param(bias, "bias"),
+        eps=eps,
+    )
+    return site.emit(op, [x], x.shape)
+
+
+def _constant(value: Any, what: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    raise RefusedError(f"its {what} depends on the input", "use a parameter of the module")
+
+
+def _conv_module(rank: int) -> ModuleConverter:
+    def convert(site: Site, module: Any, input: Any) -> Result:
+        if module.padding_mode != "zeros":
+            raise RefusedError(
+                f"it pads with padding_mode={module.padding_mode!r}", "use padding_mode='zeros'"
+            )
+        return convolution(rank)(
+            site, input, module.weight, module.bias, module.stride, module.padding,
+            module.dilation, module.groups,
+        )  # fmt: skip
+
+    return convert
+
+
+def _linear_module(site: Site, module: Any, input: Any) -> Result:
+    return linear(site, input, module.weight, module.bias)
+
+
+def _batch_norm_module(site: Site, module: Any, input: Any) -> Result:
+    return batch_norm(
+        site, input, module.running_mean, module.running_var, module.weight, module.bias,
+        module.training, eps=module.eps,
+    )  # fmt: skip
+
+
+def _average_module(rank: int) -> ModuleConverter:
+    def convert(site: Site, module: Any, input: Any) -> Result:
+        override = getattr(module, "divisor_override", None)
+        return ops_pool.average_pool(rank)(
+            site, input, module.kernel_size, module.stride, module.padding, module.ceil_mode,
+            module.count_include_pad, override,
+        )  # fmt: skip
+
+    return convert
+
+
+def _max_module(rank: int) -> ModuleConverter:
+    def convert(site: Site, module: Any, input: Any) -> Result:
+        return ops_pool.max_pool(rank)(
+            site, input, module.kernel_size, module.stride, module.padding, module.dilation,
+            module.ceil_mode, module.return_indices,
+        )  # fmt: skip
+
+    return convert
+
+
+def _adaptive_average(rank: int) -> ModuleConverter:
+    return lambda site, module, input: ops_pool.adaptive_average_pool(rank)(
+        site, input, module.output_size
+    )
+
+
+def _adaptive_max(rank: int) -> ModuleConverter:
+    return lambda site, module, input: ops_pool.adaptive_max_pool(rank)(
+        site, input, module.output_size, module.return_indices
+    )
+
+
+def _without_module(convert: Converter) -> ModuleConverter:
+    return lambda site, module, input: convert(site, input)
+
+
+def _pad_module(site: Site, module: Any, input: Any) -> Result:
+    return ops_shape.pad(site, input, module.padding, value=module.value)
+
+
+_SAME = _without_module(ops_shape.same)
+_RESHAPE = _without_module(ops_shape.reshape)
+
+MODULES: dict[type[nn.Module], ModuleConverter] = {
+    nn.Conv1d: _conv_module(1),
+    nn.Conv2d: _conv_module(2),
+    nn.Linear: _linear_module,
+    nn.BatchNorm1d: _batch_norm_module,
+    nn.BatchNorm2d: _batch_norm_module,
+    nn.ReLU: _without_module(ops_arithmetic.relu),
+    nn.AvgPool1d: _average_module(1),
+    nn.AvgPool2d: _average_module(2),
+    nn.AdaptiveAvgPool1d: _adaptive_average(1),
+    nn.AdaptiveAvgPool2d: _adaptive_average(2),
+    nn.MaxPool1d: _max_module(1),
+    nn.MaxPool2d: _max_module(2),
+    nn.AdaptiveMaxPool1d: _adaptive_max(1),
+    nn.AdaptiveMaxPool2d: _adaptive_max(2),
+    nn.Flatten: _RESHAPE,
+    nn.Unflatten: _RESHAPE,
+    nn.ZeroPad1d: _pad_module,
+    nn.ZeroPad2d: _pad_module,
+    nn.ConstantPad1d: _pad_module,
+    nn.ConstantPad2d: _pad_module,
+    nn.Identity: _SAME,
+    nn.Dropout: _SAME,
+    nn.Dropout1d: _SAME,
+    nn.Dropout2d: _SAME,
+    nn.Dropout3d: _SAME,
+    nn.AlphaDropout: _SAME,
+    nn.FeatureAlphaDropout: _SAME,
+}
+
+
+def _entry(module: nn.Module) -> ModuleConverter | None:
+    """By class; of a class made by torch (a parametrized layer), by the class it was made from.
+
+    A subclass the user wrote is not an entry: its forward may do something else.
+    """
+    for cls in type(module).__mro__:
+        if cls in MODULES:
+            return MODULES[cls]
+        if not cls.__module__.startswith("torch."):
+            return None
+    return None
+
+
+def is_known(module: nn.Module) -> bool:
+    """Whether the module is one operation to us."""
+    return _entry(module) is not None
+
+
+def converter_of(module: nn.Module) -> Converter | None:
+    """The converter of a module, taking the site and the arguments of `forward`."""
+    entry = _entry(module)
+    if entry is None:
+        return None
+
+    def convert(site: Site, input: Any) -> Result:
+        return entry(site, module, input)
+
+    return convert

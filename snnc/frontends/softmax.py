@@ -1,0 +1,66 @@
+"""A softmax at the very end changes no arg max, and spiking networks give logits: it is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from snnc.frontends.shapes import Seen
+
+_FUNCTIONS: dict[Any, bool] = {
+    F.softmax: False,
+    torch.softmax: False,
+    F.log_softmax: True,
+    torch.log_softmax: True,
+}
+_METHODS = {"softmax": False, "log_softmax": True}
+_MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A softmax that was dropped: its axis (batch counted), whether of logarithms, and where."""
+
+    dim: int
+    log: bool
+    node: fx.Node | None = None
+
+    def at(self, node: fx.Node) -> Tail:
+        """The same, known to be at `node`."""
+        return replace(self, node=node)
+
+    def reaches(self, output: Any) -> bool:
+        """Whether `output` is what this softmax gave."""
+        return output is self.node
+
+    def apply(self, x: Tensor) -> Tensor:
+        """What the module would have returned."""
+        return torch.log_softmax(x, self.dim) if self.log else torch.softmax(x, self.dim)
+
+
+def tail_of(node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]) -> Tail | None:
+    """The softmax that `node` is, if only the output uses it and it is over the classes."""
+    shape = seen[node].shape
+    if shape is None or any(user.op != "output" for user in node.users):
+        return None
+    found = _softmax(node, module)
+    if found is None:
+        return None
+    dim, log = found
+    over_classes = isinstance(dim, int) and dim % (len(shape) + 1) == 1
+    return Tail(dim, log) if over_classes else None
+
+
+def _softmax(node: fx.Node, module: nn.Module) -> tuple[Any, bool] | None:
+    if node.op == "call_module":
+        part = module.get_submodule(str(node.target))
+        log = _MODULES.get(type(part))
+        return None if log is None else (part.dim, log)
+    table: dict[Any, bool] = _METHODS if node.op == "call_method" else _FUNCTIONS
+    log = table.get(node.target)
+    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    return None if log is None else (dim, log)

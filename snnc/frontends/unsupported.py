@@ -1,0 +1,97 @@
+"""Why operations cannot be compiled, and what to do instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import fx, nn
+
+_ACTIVATION = (
+    "gelu silu hardswish mish elu selu celu leaky_relu leakyrelu prelu rrelu softplus softsign "
+    "tanhshrink softshrink hardshrink logsigmoid glu"
+)
+_BOUNDED = "sigmoid tanh hardsigmoid hardtanh relu6 clamp clip"
+_NORM = (
+    "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
+    "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
+)
+_UPSAMPLE = "interpolate upsample upsample_nearest upsample_bilinear pixelshuffle pixel_shuffle"
+_TRANSPOSED = "convtranspose1d convtranspose2d conv_transpose1d conv_transpose2d"
+_ATTENTION = (
+    "multiheadattention scaled_dot_product_attention transformer transformerencoder "
+    "transformerencoderlayer transformerdecoderlayer"
+)
+_RECURRENT = "lstm gru rnn lstmcell grucell rnncell"
+_LOOKUP = "embedding embeddingbag"
+_PRODUCT = "matmul bmm mm einsum baddbmm"
+_MAXIMUM = "max min amax amin maximum minimum topk sort argmax argmin where"
+_RANDOM = "rand rand_like randn_like bernoulli dropout feature_dropout"
+
+_TABLE: tuple[tuple[str, str, str], ...] = (
+    (_ACTIVATION, "a neuron's rate follows max(x, 0), not this activation", "train with ReLU"),
+    (_BOUNDED, "a neuron's rate follows max(x, 0), not this activation",
+     "train with ReLU; at the end of the network, return the logits"),
+    (_NORM, "it divides by statistics of each sample, which spikes do not have",
+     "train with BatchNorm"),
+    ("softmax log_softmax logsoftmax softmin softmax2d", "in the middle of a network it divides "
+     "by a sum of exponentials", "keep softmax for the very end, over the classes"),
+    (_UPSAMPLE, "the IR has no upsampling", "use strided layers only, or reshape and permute"),
+    (_TRANSPOSED, "the IR has no transposed convolution", "use Conv2d"),
+    (_ATTENTION, "attention multiplies activations with each other", "use convolutions"),
+    (_RECURRENT, "recurrent layers need a sequence as input", "use a feed-forward network"),
+    (_LOOKUP, "it looks numbers up instead of weighting its input", "use a Linear layer"),
+    (_PRODUCT, "it multiplies activations with each other, or has no layer of its own",
+     "use nn.Linear"),
+    (_MAXIMUM, "it compares activations", "use nn.MaxPool2d, or ReLU"),
+    (_RANDOM, "it is random when the network is used", "pass training=self.training"),
+    ("item tolist numpy", "a number depends on the values of the input",
+     "keep it a tensor"),
+)  # fmt: skip
+
+_REASONS = {name: (reason, remedy) for names, reason, remedy in _TABLE for name in names.split()}
+_STEMS = {"getitem": "slice", "iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div",
+          "truediv": "div"}  # fmt: skip
+
+
+def op_name(node: fx.Node, module: nn.Module) -> str:
+    """What people call the operation: `GELU`, `F.gelu`, `Tensor.view`."""
+    if node.op == "call_module":
+        return type(module.get_submodule(str(node.target))).__name__
+    if node.op == "call_method":
+        return f"Tensor.{node.target}"
+    if node.op == "output":
+        return "return"
+    name = _function_name(node.target)
+    home = getattr(node.target, "__module__", "") or ""
+    if home in ("_operator", "operator"):
+        return f"operator.{name}"
+    return f"F.{name}" if home == "torch.nn.functional" else f"torch.{name}"
+
+
+def stem(node: fx.Node) -> str:
+    """The operation in the name of its node: `relu`, `add`, `slice`."""
+    name = node.target if node.op == "call_method" else _function_name(node.target)
+    name = str(name).rstrip("_")
+    return _STEMS.get(name, name)
+
+
+def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
+    """(reason, remedy) for an operation without a converter."""
+    name = op_name(node, module).rpartition(".")[2].rstrip("_").lower()
+    if name in _REASONS:
+        return _REASONS[name]
+    return "snnc does not know this operation", "build it of the operations snnc knows"
+
+
+def _function_name(target: Any) -> str:
+    name = getattr(target, "__name__", str(target))
+    if name == "fn":  # torch's boolean_dispatch hides the name in its docstring's owner
+        return _dispatched(target)
+    return name
+
+
+def _dispatched(target: Any) -> str:
+    import torch.nn.functional as F
+
+    names = [name for name, value in vars(F).items() if value is target]
+    return next((name for name in names if not name.startswith("_")), "pool")

@@ -1,0 +1,63 @@
+"""Pooling windows as torch places them, one spatial axis at a time. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Axis = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PooledAxis:
+    """One spatial axis of a pooling.
+
+    Attributes:
+        windows: per output position, the (start, stop) of the inputs it covers, clipped.
+        padded: per output position, how many positions torch counts, padding included.
+    """
+
+    windows: Axis
+    padded: tuple[int, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Per output position, how many inputs it covers."""
+        return tuple(stop - start for start, stop in self.windows)
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """Number of windows along an axis; one that starts in the right padding is dropped."""
+    span = size + 2 * padding - kernel
+    count = (-(-span // stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
+
+
+def pooled_axis(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> PooledAxis:
+    """The windows of an axis of `size` inputs with `padding` on both sides.
+
+    `padded` stops at the end of the right padding, as torch's divisor does with
+    `count_include_pad`.
+    """
+    starts = [
+        i * stride - padding for i in range(output_size(size, kernel, stride, padding, ceil_mode))
+    ]
+    windows = tuple((max(s, 0), min(s + kernel, size)) for s in starts)
+    return PooledAxis(windows, tuple(min(s + kernel, size + padding) - s for s in starts))
+
+
+def adaptive_axis(size: int, bins: int) -> PooledAxis:
+    """Bin i of an axis: from floor(i*size/bins) to ceil((i+1)*size/bins)."""
+    windows = tuple((i * size // bins, -(-(i + 1) * size // bins)) for i in range(bins))
+    return PooledAxis(windows, tuple(stop - start for start, stop in windows))
+
+
+def whole_axis(size: int) -> PooledAxis:
+    """One window over all of the axis."""
+    return PooledAxis(((0, size),), (size,))
+
+
+def each_position(size: int) -> PooledAxis:
+    """A window of one for every position: the axis is not pooled."""
+    return PooledAxis(tuple((i, i + 1) for i in range(size)), (1,) * size)
