@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import snnc
 from snnc.data import open_data
-from snnc.ir import Conv, Graph, Linear
+from snnc.ir import Conv, Graph, Linear, Neuron
 
 DIGITS = Path(__file__).parent / "digits"
 TIMESTEPS = 16
@@ -71,7 +71,8 @@ def main(folder: Path) -> None:
     # 4. Load and run it, measure it, hold it against the reference.
     images, labels = next(iter(open_data("digits#test", batch_size=500)))
     run = snnc.load(path).run(images, record="counts")
-    spikes = sum(int(counts.sum()) for counts in run.counts.values()) / len(images)
+    neurons = [node.name for node in result.graph if isinstance(node.op, Neuron)]
+    spikes = sum(int(run.counts[name].sum()) for name in neurons) / len(images)
     print(f"accuracy {np.mean(run.output.argmax(1) == labels):.3f}, {spikes:.0f} spikes per image")
 
     comparison = snnc.verify_artifact(path, data="digits#test[:20]")
