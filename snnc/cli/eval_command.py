@@ -76,6 +76,7 @@ def evaluate_artifact(
         seed=seed,
         batch_size=batch_size,
         progress=out.progress,
+        log=out.log,
     )
     figures = {**measured.report(), "artifact": str(artifact.resolve()), "data": data}
     if min_accuracy is not None and "accuracy" not in figures:

@@ -50,7 +50,13 @@ def run_artifact(
     out = Output(json, quiet, verbose)
     record = "none" if spikes is None else "spikes"
     result = run_on_data(
-        artifact, data, timesteps=timesteps, record=record, seed=seed, progress=out.progress
+        artifact,
+        data,
+        timesteps=timesteps,
+        record=record,
+        seed=seed,
+        progress=out.progress,
+        log=out.log,
     )
     if output is not None:
         _save(output, result.output)

@@ -46,7 +46,13 @@ def verify(
 
     out = Output(json, quiet, verbose)
     found = verify_artifact(
-        artifact, data=data, timesteps=timesteps, limit=limit, seed=seed, progress=out.progress
+        artifact,
+        data=data,
+        timesteps=timesteps,
+        limit=limit,
+        seed=seed,
+        progress=out.progress,
+        log=out.log,
     )
     figures = {"kind": "verify", "artifact": str(artifact.resolve()), **found.report()}
     compared = {"spikes": found.spikes, "counts": found.counts, "readouts": found.readouts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.driver.inputs import Data, open_batches, size_of
-from snnc.driver.models import ModelSource, eager, load_model
+from snnc.driver.models import ModelSource, eager, load_model, require_window
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Encode, Graph, Stage
 from snnc.pipeline import Pipeline, parse_one
@@ -74,6 +75,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 100,
     progress: Progress = silent,
+    log: logging.Logger | None = None,
 ) -> Measured:
     """Run an artifact on data and measure it.
 
@@ -96,7 +98,7 @@ def evaluate(
     if any(t < 1 for t in sweep):
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     shape = graph.type_of(graph.input).shape
-    batches = _limited(open_batches(data, "data", shape, batch_size=batch_size), limit)
+    batches = _limited(open_batches(data, "data", shape, batch_size=batch_size, log=log), limit)
     evaluation = evaluate_program(
         program,
         graph,
@@ -120,6 +122,7 @@ def verify_artifact(
     limit: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    log: logging.Logger | None = None,
 ) -> Comparison:
     """Compare the artifact's target with the reference, on its stored graph.
 
@@ -137,7 +140,7 @@ def verify_artifact(
     window = _window(timesteps, program, graph)
     inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
     shape = graph.type_of(graph.input).shape
-    batches = _limited(open_batches(inputs, "data", shape), limit)
+    batches = _limited(open_batches(inputs, "data", shape, log=log), limit)
     return compare_programs(
         program,
         open_program(artifact, REFERENCE),
@@ -158,13 +161,14 @@ def run_on_data(
     record: Record = "none",
     seed: int = 0,
     progress: Progress = silent,
+    log: logging.Logger | None = None,
 ) -> RunResult:
     """Run an artifact on all of `data`, batch by batch, and put the results together."""
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
     window = _window(timesteps, program, graph)
-    batches = open_batches(data, "input", graph.type_of(graph.input).shape)
+    batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     results: list[RunResult] = []
     done = 0
@@ -198,17 +202,12 @@ def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
 
 
 def _window(timesteps: int | None, program: Program, graph: Graph) -> int:
-    """The window to run. Integer networks are proved not to overflow for their own only."""
-    own = program.timesteps
+    """The window to run; the artifact's own by default."""
     if timesteps is None:
-        return own
+        return program.timesteps
     if timesteps < 1:
         raise UsageError(f"-T {timesteps}: a window has at least one time step")
-    if timesteps > own and graph.type_of(graph.outputs[0]).quantized:
-        raise UsageError(
-            f"-T {timesteps}: the integers of this network are proved to fit for T <= {own}",
-            hint=f"compile it again with -T {timesteps}",
-        )
+    require_window(graph, timesteps)
     return timesteps
 
 

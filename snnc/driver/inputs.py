@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +19,18 @@ Data = str | NDArray[Any] | Batches
 
 
 def open_batches(
-    data: Data | None, what: str, shape: tuple[int, ...], *, batch_size: int = 100
+    data: Data | None,
+    what: str,
+    shape: tuple[int, ...],
+    *,
+    batch_size: int = 100,
+    log: logging.Logger | None = None,
 ) -> Batches | None:
     """`data` as batches of samples of `shape`; None stays None.
 
     Args:
         what: what the data is for, e.g. "calibration"; messages begin with it.
+        log: is told what was done to the values.
 
     Raises:
         DataError: it cannot be read, or its samples have another shape.
@@ -35,6 +42,9 @@ def open_batches(
         _check_shape(opened, shape)
     except DataError as error:
         raise DataError(f"{what}: {error.message}", hint=error.hint) from error
+    if log is not None and isinstance(opened, Dataset):
+        for note in opened.notes:
+            log.info("%s: %s", what, note)
     return opened
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from snnc.artifact import open_artifact, write
 from snnc.driver.inputs import Data, data_info, open_batches
-from snnc.driver.models import ModelSource, load_model
+from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
@@ -84,6 +84,7 @@ class Job:
     def graph(self) -> Graph:
         """The model, normalised, knowing its window."""
         graph = load_model(self.source)
+        require_window(graph, self.timesteps)
         graph.meta["timesteps"] = self.timesteps
         return graph
 
@@ -94,9 +95,9 @@ class Job:
         return PassContext(
             rng=np.random.default_rng(self.seed),
             timesteps=self.timesteps,
-            calibration=open_batches(self.calibration, "calibration", shape),
-            train=open_batches(self.train, "train", shape),
-            validation=open_batches(self.validation, "validation", shape),
+            calibration=open_batches(self.calibration, "calibration", shape, log=self.log),
+            train=open_batches(self.train, "train", shape, log=self.log),
+            validation=open_batches(self.validation, "validation", shape, log=self.log),
             device=self.device,
             workdir=None if self.workdir is None else Path(self.workdir),
             target=cast(TargetInfo | None, known),

@@ -141,6 +141,16 @@ def _module(source: ModelSource) -> nn.Module:
     return load_module(str(source.model), weights=source.weights, allow=tuple(source.allow))
 
 
+def require_window(graph: Graph, timesteps: int) -> None:
+    """Raise `UsageError` for a window longer than the one an integer graph was proved to fit."""
+    proved = graph.meta.get("quantize", {}).get("timesteps", timesteps)
+    if timesteps > proved:
+        raise UsageError(
+            f"-T {timesteps}: the integers of this network are proved to fit for T <= {proved}",
+            hint=f"compile the model again with -T {timesteps}",
+        )
+
+
 def save(
     model: str | Path | Graph | nn.Module,
     path: str | Path,

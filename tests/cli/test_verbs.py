@@ -151,3 +151,13 @@ def test_help_shows_an_example_first(snnc: Any) -> None:
         assert done.code == 0
         assert done.out.split("\n\n")[1].strip().startswith(f"Example: snnc {verb}")
     assert snnc("--version").out.startswith("snnc ")
+
+
+def test_what_was_done_to_the_data_is_said(snnc: Any, folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "bytes.npy", np.full((2, 2, 6, 6), 255, np.uint8))
+    said = snnc("run", folder / "q.snnc", "--input", tmp_path / "bytes.npy")
+    assert "input: uint8 divided by 255" in said.err
+    ones = np.ones((2, 2, 6, 6), np.float32)
+    np.save(tmp_path / "ones.npy", ones)
+    assert snnc("run", folder / "q.snnc", "--input", tmp_path / "ones.npy").out == said.out
+    assert snnc("run", folder / "q.snnc", "--input", tmp_path / "bytes.npy", "-q").err == ""
