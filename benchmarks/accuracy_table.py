@@ -80,7 +80,7 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "mnist": Network(
         "4 conv/linear layers, MNIST",
-        "mnist/net.py:build",
+        "mnist/net.py:mnist_cnn",
         "mnist-cnn-avgpool/weights.safetensors",
         "1,28,28",
         (),
