@@ -12,7 +12,7 @@ from snnc.errors import PassError
 from snnc.interp import Interpreter
 from snnc.ir import Graph, Node
 from snnc.transform import PassContext
-from snnc_passes.calibration import Granularity, Histogram, Range, Rows, Statistic, chunks, in_rows
+from snnc_passes.calibration import Granularity, Histogram, Range, Rows, chunks, in_rows
 
 Found = Mapping[str, NDArray[np.float64]]
 
@@ -21,19 +21,26 @@ def ann_statistic(
     graph: Graph,
     ctx: PassContext,
     neurons: Sequence[str],
-    statistic: Statistic,
+    percent: float,
     granularity: Granularity,
 ) -> Found:
-    """Per neuron node, a statistic of the ANN's activation at the node of the same name.
+    """Per neuron node, a percentile of the ANN's activation at the node of the same name.
 
     Two sweeps over the calibration data: the exact range, then a histogram over it. Negative values
-    count as zero. Returns (C,) or () arrays, all positive.
+    count as zero. A group whose percentile is zero although it is active gets its maximum. Returns
+    (G,) arrays, one value a channel or one for the layer; zero where nothing is ever active.
     """
     if ctx.ann is None or ctx.calibration is None:
-        raise PassError("needs the ann-stage graph and calibration data")
-    missing = [name for name in neurons if name not in ctx.ann]
-    if missing:
-        raise PassError(f"the ann-stage graph has no node called {missing[0]!r}")
+        raise PassError(
+            "source=ann needs the network before activations-to-neurons, and calibration data",
+            hint="start from a model with --calibration, or use threshold-balance{source=current}",
+        )
+    for name in neurons:
+        if name not in ctx.ann or ctx.ann.type_of(name).shape != graph.type_of(name).shape:
+            raise PassError(
+                f"the ANN has no activation {name} of shape {graph.type_of(name).shape}",
+                hint="use threshold-balance{source=current}",
+            )
     ranges = {name: Range() for name in neurons}
 
     def widen(name: str, rows: Rows) -> None:
@@ -41,30 +48,16 @@ def ann_statistic(
 
     _sweep(ctx, ctx.ann, neurons, granularity, "activation ranges", widen)
     highs = {name: _known(ranges[name].high) for name in neurons}
-    if statistic.percentile < 100:
-        histograms = {n: Histogram(np.zeros_like(high), high) for n, high in highs.items()}
+    if percent == 100:
+        return highs
+    histograms = {name: Histogram.over(high) for name, high in highs.items()}
 
-        def count(name: str, rows: Rows) -> None:
-            histograms[name].add(rows)
+    def count(name: str, rows: Rows) -> None:
+        histograms[name].add(rows)
 
-        _sweep(ctx, ctx.ann, neurons, granularity, "activation percentiles", count)
-        highs = {
-            n: histogram.percentile(statistic.percentile) for n, histogram in histograms.items()
-        }
-    return {name: usable(ctx, name, high, granularity) for name, high in highs.items()}
-
-
-def usable(
-    ctx: PassContext, name: str, found: NDArray[np.float64], granularity: Granularity
-) -> NDArray[np.float64]:
-    """Thresholds with silent channels filled: the layer's median, or 1 where all are silent."""
-    alive = found > 0
-    if not alive.any():
-        ctx.log.warning("%s never fires on the calibration data; its threshold is 1", name)
-        found = np.ones_like(found)
-    elif not alive.all():
-        found = np.where(alive, found, np.median(found[alive]))
-    return found if granularity == "channel" else found.reshape(())
+    _sweep(ctx, ctx.ann, neurons, granularity, "activation percentiles", count)
+    found = {name: histogram.percentile(percent) for name, histogram in histograms.items()}
+    return {name: np.where(values > 0, values, highs[name]) for name, values in found.items()}
 
 
 def _known(high: NDArray[np.float64] | None) -> NDArray[np.float64]:

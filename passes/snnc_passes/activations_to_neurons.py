@@ -1,135 +1,109 @@
-"""`activations-to-neurons`: from stage `ann` to stage `snn`."""
+"""From an ANN to a spiking network of the same topology."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from snnc.errors import UnsupportedError
+from snnc.errors import PassError, UnsupportedError
 from snnc.ir import (
-    Add,
-    Concat,
+    AvgPool,
+    BatchNorm,
     Encode,
     Graph,
     MaxPool,
     Neuron,
-    Node,
-    Pad,
-    Permute,
     Readout,
     Relu,
-    Reshape,
-    Scale,
-    Slice,
     Stage,
-    SumPool,
 )
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes.analog import before_encode, never_negative
+from snnc_passes.events import scale_events_into_currents
 
-CARRIERS = (SumPool, MaxPool, Reshape, Permute, Slice, Pad, Concat)
-"""Ops that hand spikes on as spikes or counts."""
+LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationsToNeurons(Pass):
-    """Replace every ReLU by a population of integrate-and-fire neurons (Cao et al. 2015).
+    """Replace every ReLU by integrate-and-fire neurons with threshold 1 and reset by subtraction.
 
-    The input gets an `Encode` (the same value at every step), every output a `Readout`; a spike
-    that enters a sum gets a `Scale`, which makes it a current. Thresholds are 1 until a later pass
-    sets them. A max-pool of activations is refused: the maximum of spikes is not the spike of the
-    maximum.
+    A neuron's rate over a window is its ReLU, clipped at one spike per step (Cao, Chen, Khosla
+    2015; Rueckauer et al. 2017, section 2.1). The input gets a direct encoder `<input>.encode`,
+    every output a Readout. A ReLU of a value that cannot be negative is dropped. Identity
+    shortcuts become `Scale(1)` from spikes to currents. Max pooling of activations is refused: the
+    maximum of the spikes of a step is not the maximum of the rates.
 
-    Raises:
-        UnsupportedError: naming every max-pool of activations.
+    Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
     """
 
-    name: ClassVar[str] = "activations-to-neurons"
-    takes: ClassVar[Stage] = Stage.ANN
-    gives: ClassVar[Stage] = Stage.SNN
+    name = "activations-to-neurons"
+    takes = Stage.ANN
+    gives = Stage.SNN
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        analog = _encode_input(graph)
-        _refuse_maxpools(graph, analog)
-        _drop_repeated_relus(graph)
-        neurons = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
-        for name in neurons:
-            graph.replace_op(name, Neuron())
+        """Convert. Raises `UnsupportedError` listing every max pool that has no spiking meaning."""
+        _refuse(graph)
+        dropped = _drop_idle_relus(graph)
+        first = before_encode(graph)[-1]
+        name = graph.fresh(f"{graph.input}.encode")
+        graph.insert_after(first, name, Encode())
+        relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
+        neurons = sum(graph.type_of(relu).size for relu in relus)
+        for relu in relus:
+            graph.replace_op(relu, Neuron(threshold=1.0))
         graph.stage = Stage.SNN
-        _scale_spikes_that_meet_currents(graph)
-        _read_out(graph)
-        return PassResult(graph, metrics={"neurons": len(neurons)})
+        graph.meta["timesteps"] = ctx.timesteps
+        _add_readouts(graph)
+        scale_events_into_currents(graph)
+        metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
+        return PassResult(graph, metrics=metrics)
 
 
-def _encode_input(graph: Graph) -> set[str]:
-    """Put the `Encode` behind the input and the max-pools on it; returns what stays analog."""
-    last = graph.input
-    analog = {last}
-    while True:
-        users = graph.users_of(last)
-        if len(users) != 1 or not isinstance(graph.node(users[0][0]).op, MaxPool):
-            break
-        last = users[0][0]
-        analog.add(last)
-    graph.insert_after(last, graph.fresh(f"{graph.input}.encode"), Encode())
-    return analog
-
-
-def _refuse_maxpools(graph: Graph, analog: set[str]) -> None:
-    pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
-    if not pools:
-        return
-    reason = "the maximum of spikes is not the spike of the maximum"
-    lines = [f"{node.loc}: {node.name} (maxpool): {reason}" for node in pools]
-    raise UnsupportedError(
-        "\n".join(lines),
-        hint="convert{maxpool=average} averages instead; best trained so",
-    )
-
-
-def _spiking(graph: Graph) -> set[str]:
-    """Nodes whose result is made of activations alone: a ReLU, seen through pools and reshapes."""
-    found: set[str] = set()
+def _refuse(graph: Graph) -> None:
     for node in graph.nodes:
-        sources = graph.inputs_of(node.name)
-        carries = isinstance(node.op, CARRIERS) and all(source in found for source in sources)
-        if carries or isinstance(node.op, Relu | Neuron):
-            found.add(node.name)
-    return found
+        remedy = LOWER_FIRST.get(type(node.op))
+        if remedy is not None:
+            raise PassError(
+                f"{node.name} ({node.op.mnemonic}) at {node.loc} has no spiking form",
+                hint=f"put {remedy} before activations-to-neurons",
+            )
+    problems = list(_max_pools(graph))
+    if problems:
+        raise UnsupportedError(
+            "max pooling of spikes is not the maximum of their rates:\n  " + "\n  ".join(problems),
+            hint="use average pooling in the model, or --recipe 'convert{maxpool=average}'",
+        )
 
 
-def _drop_repeated_relus(graph: Graph) -> bool:
-    """A ReLU of what is not negative changes nothing."""
-    spiking = _spiking(graph)
+def _max_pools(graph: Graph) -> Iterator[str]:
+    allowed, positive = before_encode(graph), never_negative(graph)
+    for node in graph.nodes:
+        if not isinstance(node.op, MaxPool) or node.name in allowed:
+            continue
+        (source,) = graph.inputs_of(node.name)
+        what = "pools an activation" if source in positive else "pools values that may be negative"
+        yield f"{node.name} at {node.loc} {what}"
+
+
+def _drop_idle_relus(graph: Graph) -> int:
+    """relu(x) = x where x cannot be negative."""
+    positive = never_negative(graph)
     idle = [
         node.name
         for node in graph.nodes
-        if isinstance(node.op, Relu) and graph.inputs_of(node.name)[0] in spiking
+        if isinstance(node.op, Relu) and graph.inputs_of(node.name)[0] in positive
     ]
     for name in idle:
         graph.bypass(name)
-    return bool(idle)
+    return len(idle)
 
 
-def _scale_spikes_that_meet_currents(graph: Graph) -> None:
-    """Spikes that enter a sum, or a concat beside a current, become a current."""
-    spiking = _spiking(graph)
-    for node in graph.nodes:
-        sources = graph.inputs_of(node.name)
-        mixed = isinstance(node.op, Concat) and not all(source in spiking for source in sources)
-        if not mixed and not isinstance(node.op, Add):
-            continue
-        for port, source in enumerate(sources):
-            if source in spiking:
-                new = graph.fresh(f"{node.name}.shortcut")
-                graph.insert_before(node.name, port, new, Scale(factor=1.0))
-
-
-def _read_out(graph: Graph) -> None:
-    outputs = graph.outputs
-    for name in outputs:
-        stem = "readout" if len(outputs) == 1 else f"{name}.readout"
-        node: Node = graph.node(name)
-        readout = graph.add(
-            graph.fresh(stem), Readout(), [name], loc=node.loc, origins=node.origins
-        )
-        graph.outputs = tuple(readout if o == name else o for o in graph.outputs)
+def _add_readouts(graph: Graph) -> None:
+    """A Readout behind every output."""
+    alone = len(graph.outputs) == 1
+    readouts: list[str] = []
+    for output in graph.outputs:
+        name = graph.fresh("readout" if alone else f"{output}.readout")
+        readouts.append(graph.add(name, Readout(), [output], loc=graph.node(output).loc))
+    graph.outputs = tuple(readouts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,11 +25,13 @@ def chunks(batches: Batches, size: int = CHUNK) -> Iterator[NDArray[np.float32]]
     """The samples of a stream in chunks of `size`; only the last may be smaller.
 
     Raises:
-        DataError: the stream is empty.
+        DataError: the stream is empty, or holds NaN or infinity.
     """
     held: list[NDArray[np.float32]] = []
     count = total = 0
     for x, _ in batches:
+        if not np.all(np.isfinite(x)):
+            raise DataError("the calibration data hold NaN or infinity")
         held.append(np.asarray(x, np.float32))
         count, total = count + len(x), total + len(x)
         while count >= size:
@@ -71,54 +73,55 @@ class Range:
 
 @dataclass
 class Histogram:
-    """Per row, counts of values in `BINS` equal bins from `low` to `high` (one value a row each).
+    """How often values occurred in each group, over a range that is known exactly.
 
-    `percentile` interpolates inside the bin, so that its error is below one bin.
+    Attributes:
+        top: (G,) largest value of each group; 0 where there is none above 0.
+        counts: (G, BINS) values in (0, top], in bins of equal width.
+        zeros: (G,) values that are zero; negative ones are taken as zero.
     """
 
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    counts: NDArray[np.int64] = field(init=False)
+    top: NDArray[np.float64]
+    counts: NDArray[np.uint32]
+    zeros: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        self.counts = np.zeros((len(self.low), BINS), np.int64)
+    @classmethod
+    def over(cls, top: NDArray[np.float64]) -> Histogram:
+        """An empty histogram of the range [0, top]."""
+        top = np.maximum(top, 0)
+        return cls(top, np.zeros((len(top), BINS), np.uint32), np.zeros(len(top), np.int64))
 
-    def add(self, rows: Rows) -> None:
-        """Count values; those outside of the range count at its ends."""
-        width = np.where(self.high > self.low, self.high - self.low, 1.0)
-        for i, row in enumerate(rows):
-            index = ((row - self.low[i]) * (BINS / width[i])).astype(np.int64)
-            np.clip(index, 0, BINS - 1, out=index)
-            self.counts[i] += np.bincount(index, minlength=BINS)
+    def add(self, values: Rows) -> None:
+        """Count values, (G, M)."""
+        positive = values > 0
+        self.zeros += np.count_nonzero(~positive, axis=1)
+        bins_per_unit = BINS / np.where(self.top > 0, self.top, 1)
+        group, column = np.nonzero(positive)
+        index = (values[group, column] * bins_per_unit[group]).astype(np.int64)
+        np.add.at(self.counts.reshape(-1), group * BINS + np.minimum(index, BINS - 1), 1)
 
-    def percentile(self, q: float) -> NDArray[np.float64]:
-        """The value of each row below which q percent of the counted values lie."""
-        cumulative = np.cumsum(self.counts, axis=1)
-        wanted = np.maximum(q / 100 * cumulative[:, -1], 1e-9)
-        bins = np.array([np.searchsorted(c, w) for c, w in zip(cumulative, wanted, strict=True)])
-        rows = np.arange(len(bins))
-        inside = self.counts[rows, bins]
-        below = cumulative[rows, bins] - inside
-        position = bins + (wanted - below) / np.maximum(inside, 1)
-        return self.low + position * (self.high - self.low) / BINS
+    def percentile(self, percent: float) -> NDArray[np.float64]:
+        """(G,) values at `percent` of the sorted values, interpolated inside their bins.
+
+        100 gives the exact maximum; error below top / BINS otherwise.
+        """
+        if percent == 100:
+            return self.top.copy()
+        found = np.zeros(len(self.top))
+        for group, counts in enumerate(self.counts):
+            cumulative = np.cumsum(counts, dtype=np.int64)
+            size = self.zeros[group] + cumulative[-1]
+            rank = percent / 100 * (size - 1) - self.zeros[group]
+            if rank < 0 or not cumulative[-1]:
+                continue
+            place = int(np.searchsorted(cumulative, rank, side="right"))
+            place = min(place, BINS - 1)
+            inside = (rank - (cumulative[place] - counts[place]) + 0.5) / max(1, counts[place])
+            found[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
+        return np.minimum(found, self.top)
 
 
-@dataclass(frozen=True)
-class Statistic:
-    """Percentile of a stream of values, per row; 100 is the exact maximum."""
-
-    percentile: float
-
-    def of(self, stream: Callable[[], Iterable[Rows]]) -> NDArray[np.float64]:
-        """The statistic of a stream that can be read twice."""
-        extent = Range()
-        for rows in stream():
-            extent.add(rows)
-        if extent.low is None or extent.high is None:
-            raise DataError("the calibration data hold no samples")
-        if self.percentile == 100:
-            return extent.high
-        histogram = Histogram(extent.low, extent.high)
-        for rows in stream():
-            histogram.add(rows)
-        return histogram.percentile(self.percentile)
+def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:
+    """(G,) the k-th smallest of each row of (G, M), k = 1 + round(percent/100 * (M-1))."""
+    k = round(percent / 100 * (values.shape[1] - 1))
+    return np.partition(values, k, axis=1)[:, k]

@@ -1,141 +1,215 @@
-"""Statistics of input currents, layer after layer, with the thresholds found so far."""
+"""The weighted input of every layer of a spiking network, one layer after the other."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter, Run
-from snnc.ir import Graph, Node
-from snnc.transform import PassContext
-from snnc_passes.activations import usable
-from snnc_passes.calibration import Granularity, Rows, Statistic, chunks, in_rows
+from snnc.interp import Interpreter
+from snnc.interp.execute import Run
+from snnc.ir import Encode, Graph, Input, Neuron, Node, broadcast_to_sample
+from snnc.transform import Advance, PassContext
+from snnc_passes.calibration import CHUNK, Granularity, chunks, in_rows, kth_smallest
+
+LARGEST_IN_MEMORY = 1 << 29
+Choose = Callable[[Node, NDArray[np.float32]], NDArray[np.float64]]
+"""Given a neuron node and its input (T or 1, N, *shape), chooses its threshold."""
+
+
+def _buffer(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """Memory for one layer; a file that has no name where it is large."""
+    if int(np.prod(shape)) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+@dataclass(frozen=True)
+class _Train:
+    """Values of one node over its window, for all samples.
+
+    Attributes:
+        packed: (T, N, bytes of 8 spikes), or (T or 1, N, *shape) where not packed.
+        shape: shape of a sample.
+        bits: whether `packed` holds bits.
+        gain: what one spike counts, broadcast against a sample.
+    """
+
+    packed: NDArray[Any]
+    shape: tuple[int, ...]
+    bits: bool
+    gain: NDArray[np.float32] | None = None
+
+    def at(self, step: int, rows: slice) -> NDArray[np.float32]:
+        """(n, *shape) of one step."""
+        values = self.packed[step if len(self.packed) > 1 else 0, rows]
+        if self.bits:
+            size = int(np.prod(self.shape))
+            values = np.unpackbits(values, axis=-1, count=size).reshape(-1, *self.shape)
+        values = np.asarray(values, np.float32)
+        return values if self.gain is None else values * self.gain
+
+
+class LayerSweep:
+    """Runs a spiking network layer by layer over all samples and steps.
+
+    Only trains of encoders and neurons are kept, packed to bits; what lies between is computed for
+    one step and one chunk at a time, when the next neuron asks for it. So no layer is run again
+    for the layers behind it, and memory holds the trains that are still needed.
+
+    Args:
+        graph: an `snn` graph.
+        x: all samples, (N, *shape).
+        timesteps: T.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, graph: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
+    ) -> None:
+        self.graph, self.x, self.timesteps = graph, x, timesteps
+        self.interpreter = Interpreter(graph, torch.float32, device)
+        self.types = graph.types()
+        self.trains: dict[str, _Train] = {}
+        self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
+
+    def visit(self, choose: Choose, advance: Advance) -> None:
+        """Visit neurons in order; each spikes with the threshold `choose` gave it.
+
+        A spike then counts as much more as the threshold has grown.
+        """
+        order = [n for n in self.graph.nodes if isinstance(n.op, Encode | Neuron)]
+        needed = {n.name: self._sources(n) for n in order}
+        for position, node in enumerate(order):
+            if isinstance(node.op, Encode):
+                self.trains[node.name] = self._encoded(node)
+            else:
+                currents = self._currents(node)
+                self.trains[node.name] = self._fired(node, currents, choose(node, currents))
+                advance(1)
+            later = {name for each in order[position + 1 :] for name in needed[each.name]}
+            for name in list(self.trains):
+                if name not in later:
+                    del self.trains[name]
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(np.array(array)).to(self.interpreter.device)
+
+    def _sources(self, node: Node) -> set[str]:
+        """Encoders and neurons that `node` depends on without another between."""
+        found, waiting = set[str](), list(self.graph.inputs_of(node.name))
+        while waiting:
+            name = waiting.pop()
+            if isinstance(self.graph.node(name).op, Encode | Neuron):
+                found.add(name)
+            else:
+                waiting += self.graph.inputs_of(name)
+        return found
+
+    def _encoded(self, node: Node) -> _Train:
+        """A direct encoder's values are real and the same at every step; others are spikes."""
+        parts: list[NDArray[Any]] = []
+        for rows in self.rows:
+            ids = np.arange(len(self.x))[rows]
+            analog = self._analog(self.graph.inputs_of(node.name)[0], rows)
+            run = Run(self.timesteps, sample_ids=ids)
+            value = self.interpreter.apply(node, [analog[None]], run).cpu().numpy()
+            direct = isinstance(node.op, Encode) and node.op.mode == "direct"
+            parts.append(value if direct else value.astype(np.int8))
+        return _Train(np.concatenate(parts, axis=1), self.types[node.name].shape, bits=False)
+
+    def _analog(self, name: str, rows: slice) -> torch.Tensor:
+        node = self.graph.node(name)
+        if isinstance(node.op, Input):
+            return self._tensor(self.x[rows])
+        sources = [self._analog(source, rows) for source in self.graph.inputs_of(name)]
+        return self.interpreter.apply(node, sources)
+
+    def _value(self, name: str, step: int, rows: slice) -> torch.Tensor:
+        if name in self.trains:
+            return self._tensor(self.trains[name].at(step, rows))
+        sources = [self._value(source, step, rows) for source in self.graph.inputs_of(name)]
+        return self.interpreter.apply(self.graph.node(name), sources)
+
+    def _currents(self, node: Node) -> NDArray[np.float32]:
+        """(T, N, *shape) input of a neuron; (1, N, *shape) where it is the same at every step."""
+        (source,) = self.graph.inputs_of(node.name)
+        kind = self.types[source]
+        steps = 1 if kind.constant_in_time else self.timesteps
+        currents = _buffer((steps, len(self.x), *kind.shape), np.float32)
+        for step in range(steps):
+            for rows in self.rows:
+                currents[step, rows] = self._value(source, step, rows).cpu().numpy()
+        return currents
+
+    def _fired(
+        self, node: Node, currents: NDArray[np.float32], threshold: NDArray[np.float64]
+    ) -> _Train:
+        op, shape = node.op, self.types[node.name].shape
+        assert isinstance(op, Neuron)
+        wide = broadcast_to_sample(np.asarray(threshold, np.float32), shape)
+        before = np.asarray(self.graph.array(op.threshold), np.float32)
+        gain = np.asarray(wide, np.float32) / np.asarray(
+            broadcast_to_sample(before, shape), np.float32
+        )
+        population = self.interpreter.population(node)
+        population = replace(
+            population,
+            threshold=self._tensor(wide),
+            v_init=population.v_init * self._tensor(gain),
+        )
+        parts: list[NDArray[Any]] = []
+        for rows in self.rows:
+            current = self._tensor(currents[:, rows])
+            spikes = population.run(current, self.timesteps).cpu().numpy().astype(np.int8)
+            flat = spikes.reshape(*spikes.shape[:2], -1)
+            parts.append(spikes if op.signed else np.packbits(flat, axis=-1))
+        packed = np.concatenate(parts, axis=1)
+        return _Train(packed, shape, not op.signed, gain)
 
 
 def current_statistic(
     graph: Graph,
     ctx: PassContext,
     neurons: Sequence[str],
-    statistic: Statistic,
+    percent: float,
     granularity: Granularity,
 ) -> Mapping[str, NDArray[np.float64]]:
-    """Per neuron node, the largest over the steps of a statistic of its input current.
+    """Per neuron node, the largest over the steps of a percentile of its weighted input.
 
-    One sweep over the layers: all samples and all steps of a layer before the next, no layer
-    computed twice. What lies between two layers waits in a temporary file, spikes as bits. The
-    threshold of a neuron must be the array `<name>.threshold`; it is set as soon as it is known.
-    Returns (C,) or () arrays, all positive.
+    At each step over all samples: the k-th smallest, k = 1 + round(percent/100 * (n-1)). Returns
+    (G,) arrays, one value a channel or one for the layer; they may be zero or negative.
     """
     if ctx.calibration is None:
-        raise PassError("needs calibration data")
-    interpreter = Interpreter(graph, torch.float32, ctx.device)
+        raise PassError("there is no calibration data", hint="add --calibration DATA")
     found: dict[str, NDArray[np.float64]] = {}
-    with TemporaryDirectory(prefix="snnc-") as folder, torch.no_grad():
-        spool = _Spool(Path(folder))
-        count = spool.fill(
-            graph.input, (torch.from_numpy(x)[None] for x in chunks(ctx.calibration))
-        )
-        uses = Counter(source for node in graph.nodes for source in graph.inputs_of(node.name))
-        with ctx.progress("currents", len(graph)) as advance:
-            for node in graph.nodes:
-                sources = graph.inputs_of(node.name)
-                if node.name in neurons:
-                    stream = _Currents(spool, sources[0], count, granularity)
-                    high = stream.largest(statistic)
-                    found[node.name] = usable(ctx, node.name, high, granularity)
-                    threshold = torch.tensor(found[node.name], dtype=torch.float32)
-                    interpreter.params[f"{node.name}.threshold"] = threshold.to(ctx.device)
-                if sources:
-                    results = _results(interpreter, node, sources, spool, count, ctx)
-                    spool.fill(node.name, results)
-                uses.subtract(sources)
-                spool.drop(name for name in set(sources) if not uses[name])
-                advance(1)
+
+    def choose(node: Node, currents: NDArray[np.float32]) -> NDArray[np.float64]:
+        steps = [kth_smallest(in_rows(step, granularity), percent) for step in currents]
+        found[node.name] = np.max(np.stack(steps), axis=0).astype(np.float64)
+        filled = fill_silent(found[node.name])
+        if filled is None:
+            assert isinstance(node.op, Neuron)
+            return graph.array(node.op.threshold).astype(np.float64)
+        return filled if granularity == "channel" else filled.reshape(())
+
+    x = np.concatenate(list(chunks(ctx.calibration)))
+    with ctx.progress("currents", len(neurons)) as advance:
+        LayerSweep(graph, x, ctx.timesteps, ctx.device).visit(choose, advance)
     return found
 
 
-def _results(
-    interpreter: Interpreter,
-    node: Node,
-    sources: Sequence[str],
-    spool: _Spool,
-    count: int,
-    ctx: PassContext,
-) -> Iterator[Tensor]:
-    """The results of one node, chunk by chunk."""
-    first = 0
-    for index in range(count):
-        inputs = [spool.read(source, index).to(ctx.device) for source in sources]
-        size = inputs[0].shape[1]
-        ids = np.arange(first, first + size)
-        yield interpreter.apply(node, inputs, Run(ctx.timesteps, ids))
-        first += size
+def fill_silent(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """`values` with those that are not positive replaced by the median of the others.
 
-
-@dataclass(frozen=True)
-class _Currents:
-    """The input current of a neuron over all chunks, (T or 1, n, *shape) each."""
-
-    spool: _Spool
-    name: str
-    count: int
-    granularity: Granularity
-
-    def largest(self, statistic: Statistic) -> NDArray[np.float64]:
-        """The statistic of each step, and of these the largest."""
-        steps = len(self.spool.read(self.name, 0))
-        return np.max([statistic.of(lambda t=t: self._step(t)) for t in range(steps)], axis=0)
-
-    def _step(self, t: int) -> Iterable[Rows]:
-        for index in range(self.count):
-            yield in_rows(self.spool.read(self.name, index)[t].numpy(), self.granularity)
-
-
-@dataclass(frozen=True)
-class _Spool:
-    """Values of nodes in files, one a chunk; spikes as bits."""
-
-    folder: Path
-
-    def fill(self, name: str, values: Iterable[Tensor]) -> int:
-        """Store the chunks of a node; returns their number."""
-        index = -1
-        for index, value in enumerate(values):
-            array = value.cpu().numpy()
-            if array.ndim and np.isin(array, (0, 1)).all():
-                packed = np.packbits(array.astype(bool))
-                np.savez(self._path(name, index), bits=packed, shape=np.array(array.shape))
-            else:
-                np.savez(self._path(name, index), values=array)
-        return index + 1
-
-    def read(self, name: str, index: int) -> Tensor:
-        """One chunk of a node."""
-        with np.load(self._path(name, index)) as stored:
-            if "values" in stored:
-                return torch.from_numpy(stored["values"])
-            shape = tuple(int(n) for n in stored["shape"])
-            bits = np.unpackbits(stored["bits"], count=int(np.prod(shape)))
-        return torch.from_numpy(bits.reshape(shape).astype(np.float32))
-
-    def drop(self, names: Iterable[str]) -> None:
-        """Delete the chunks of nodes nobody needs any more."""
-        for name in names:
-            for path in self.folder.glob(f"{self._stem(name)}-*.npz"):
-                path.unlink()
-
-    def _path(self, name: str, index: int) -> Path:
-        return self.folder / f"{self._stem(name)}-{index}.npz"
-
-    @staticmethod
-    def _stem(name: str) -> str:
-        return name.encode().hex()
+    None where none is positive.
+    """
+    active = values[values > 0]
+    return np.where(values > 0, values, np.median(active)) if active.size else None

@@ -1,64 +1,60 @@
-"""`fold-batchnorm`: batch norms become weights, biases and scales."""
+"""Fold batch norm into the weights in front of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from snnc.ir import BatchNorm, Graph, Node, Scale, Stage
+from snnc.ir import BatchNorm, Graph, Stage
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.folding import Real, affine, fold_output
+from snnc_passes.folding import Affine, fold_into_outputs, scale_op
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldBatchnorm(Pass):
-    """Fold every batch norm into the convolution or linear layer before it.
+    """Fold batch norm into the convolution or linear layer that feeds it.
 
-    With f = weight / sqrt(variance + eps): W' = f W, b' = f (b - mean) + bias (Rueckauer et al.
-    2017, section 2.2). Where the layer before has other users, or is none, the batch norm becomes a
-    `Scale` with factor f and bias, for `fold-normalization` to fold forward.
+    weight' = weight * g and bias' = bias * g + (beta - mean * g) with g = gamma / sqrt(var + eps),
+    computed in float64 (Rueckauer et al., "Conversion of Continuous-Valued Deep Networks to
+    Efficient Event-Driven Networks for Image Classification", 2017, section 2.2.2). A batch norm
+    that is not fed by such a layer, or not by it alone, becomes a Scale of the same name.
+
+    Metrics: `folded`, `turned_into_scale`.
     """
 
-    name: ClassVar[str] = "fold-batchnorm"
-    takes: ClassVar[Stage] = Stage.ANN
-    gives: ClassVar[Stage] = Stage.ANN
+    name = "fold-batchnorm"
+    takes = Stage.ANN
+    gives = Stage.ANN
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        norms = [node for node in graph.nodes if isinstance(node.op, BatchNorm)]
-        folded = sum(_fold(graph, node) for node in norms)
-        if norms:
-            graph.prune_params()
-        metrics = {"folded": folded, "scales": len(norms) - folded}
-        return PassResult(graph, changed=bool(norms), metrics=metrics)
+        """Remove every batch norm."""
+        folded = scales = 0
+        for node in graph.nodes:
+            if not isinstance(node.op, BatchNorm):
+                continue
+            affine = _affine(graph, node.op)
+            (source,) = graph.inputs_of(node.name)
+            alone = len(graph.users_of(source)) == 1 and source not in graph.outputs
+            if alone and fold_into_outputs(graph, source, affine):
+                merged = [node.name, *node.origins]
+                graph.replace_op(source, graph.node(source).op, origins=merged)
+                graph.bypass(node.name)
+                folded += 1
+            else:
+                graph.replace_op(node.name, scale_op(graph, node.name, affine))
+                scales += 1
+        graph.prune_params()
+        metrics = {"folded": folded, "turned_into_scale": scales}
+        return PassResult(graph, changed=folded + scales > 0, metrics=metrics)
 
 
-def _fold(graph: Graph, node: Node) -> bool:
-    """Fold one batch norm; False where it became a `Scale`."""
-    factor, shift = _affine_form(graph, node)
-    (source,) = graph.inputs_of(node.name)
-    alone = len(graph.users_of(source)) == 1 and source not in graph.outputs
-    if affine(graph.node(source)) is None or not alone:
-        op = Scale(
-            factor=graph.set_param(f"{node.name}.factor", factor.astype(np.float32)),
-            bias=graph.set_param(f"{node.name}.shift", shift.astype(np.float32)),
-        )
-        graph.replace_op(node.name, op)
-        return False
-    fold_output(graph, source, factor, shift, origins=(source, node.name))
-    graph.bypass(node.name)
-    return True
-
-
-def _affine_form(graph: Graph, node: Node) -> tuple[Real, Real]:
-    """(factor, shift), each (C,), of a batch norm."""
-    op = node.op
-    if not isinstance(op, BatchNorm):
-        raise TypeError(node.name)
-    mean = graph.array(op.mean).astype(np.float64)
-    factor = 1 / np.sqrt(graph.array(op.variance).astype(np.float64) + op.eps)
+def _affine(graph: Graph, op: BatchNorm) -> Affine:
+    mean, variance = (graph.array(ref).astype(np.float64) for ref in (op.mean, op.variance))
+    gain = 1 / np.sqrt(variance + op.eps)
     if op.weight is not None:
-        factor = factor * graph.array(op.weight)
-    shift = -mean * factor
-    return factor, shift if op.bias is None else shift + graph.array(op.bias)
+        gain = gain * graph.array(op.weight).astype(np.float64)
+    shift = -mean * gain
+    if op.bias is not None:
+        shift = shift + graph.array(op.bias).astype(np.float64)
+    return Affine(gain, shift)

@@ -1,149 +1,80 @@
-"""`fold-scale`: factors on spikes travel to the next weights."""
+"""Fold factors into weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir import (
-    Concat,
-    Graph,
-    MaxPool,
-    Op,
-    Pad,
-    Permute,
-    Ref,
-    Reshape,
-    Scale,
-    Slice,
-    Stage,
-    SumPool,
-    broadcast_to_sample,
-)
+from snnc.ir import Concat, Conv, Graph, Linear, Node, Scale, SumPool
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.folding import Real, can_fold_input, fold_input
-from snnc_passes.rounding import smallest
+from snnc_passes.events import event_kinds
+from snnc_passes.folding import PASSABLE, affine_of, fold_into_outputs
+from snnc_passes.sinking import Sinker
 
-Shape = tuple[int, ...]
+TAKES_FACTOR = (Conv, Linear, Concat, *PASSABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldScale(Pass):
-    """Move every `Scale` without bias downwards and fold it into the weights it meets.
+    """Sink factors past pools and rearrangements into the next weights, so that layers take spikes.
 
-    A factor commutes with slices, padding, reshapes, permutations and concatenations, with sum
-    pooling where it is the same within a channel, and with max-pooling where it is also positive.
-    At a convolution or linear layer it goes into the input channels of the weights. What ends at a
-    sum, a neuron or a readout stays a `Scale`.
+    Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes is one
+    of the next layer's input channels. Consecutive Scales become one, a Scale of a current goes
+    into the weights that made it. What ends at a sum, a neuron or a readout stays a Scale. Never
+    changes what the graph computes; a quantised graph is left as it is.
+
+    Metrics: `left`, the Scales that remain.
     """
 
-    name: ClassVar[str] = "fold-scale"
-    takes: ClassVar[Stage] = Stage.SNN
-    gives: ClassVar[Stage] = Stage.SNN
+    name = "fold-scale"
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Fold until nothing moves."""
         before = graph.fingerprint()
-        waiting = [node.name for node in graph.nodes if _is_factor(graph, node.name)]
-        while waiting:
-            name = waiting.pop(0)
-            if name in graph:
-                waiting.extend(_sink(graph, name))
-        graph.prune_params()
-        return PassResult(graph, changed=graph.fingerprint() != before)
+        if not _has_integers(graph):
+            sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
+            while any(_fold(graph, sinker, node.name) for node in graph.nodes):
+                pass
+            graph.prune_params()
+        left = sum(isinstance(node.op, Scale) for node in graph.nodes)
+        return PassResult(graph, changed=graph.fingerprint() != before, metrics={"left": left})
 
 
-def _is_factor(graph: Graph, name: str) -> bool:
-    op = graph.node(name).op
-    return isinstance(op, Scale) and op.bias is None
+def _has_integers(graph: Graph) -> bool:
+    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
 
 
-def _factor(graph: Graph, name: str) -> Real:
-    op = graph.node(name).op
-    if not isinstance(op, Scale):
-        raise TypeError(name)
-    return graph.array(op.factor).astype(np.float64)
+def _fold(graph: Graph, sinker: Sinker, name: str) -> bool:
+    """Fold one scale; whether anything changed."""
+    if name not in graph or not isinstance(op := graph.node(name).op, Scale):
+        return False
+    affine = affine_of(graph, op)
+    if affine.is_identity and graph.inputs_of(name)[0] not in event_kinds(graph):
+        graph.bypass(name)
+        return True
+    return _fold_back(graph, graph.node(name), op) or sinker.sink(
+        name, lambda user: _takes(graph, user, op)
+    )
 
 
-def _sink(graph: Graph, name: str) -> list[str]:
-    """Push one scale into each of its users that takes it; returns the scales this made."""
-    (source,) = graph.inputs_of(name)
-    factor = smallest(_factor(graph, name))
-    made: list[str] = []
-    for user, port in graph.users_of(name):
-        if user not in graph or graph.inputs_of(user)[port] != name:
-            continue  # moved together with another input of the same concat
-        op = graph.node(user).op
-        if can_fold_input(graph, user, factor):
-            fold_input(graph, user, factor, None, origins=(user,))
-            graph.set_input(user, port, source)
-        elif isinstance(op, Scale):
-            _merge(graph, user, factor)
-            graph.set_input(user, port, source)
-        elif isinstance(op, Concat):
-            made += _behind_concat(graph, user, op)
-        elif (moved := _moved(op, factor, graph.type_of(name).shape)) is not None:
-            graph.set_input(user, port, source)
-            made.append(_insert(graph, user, moved))
-    if name in graph and not graph.users_of(name) and name not in graph.outputs:
-        graph.remove(name)
-    return made
+def _takes(graph: Graph, user: str, op: Scale) -> bool:
+    """A factor goes anywhere it can; a factor with a shift only into the next Scale."""
+    target = graph.node(user).op
+    return isinstance(target, Scale) or (op.bias is None and isinstance(target, TAKES_FACTOR))
 
 
-def _merge(graph: Graph, user: str, factor: Real) -> None:
-    """Scale(g, bias) behind Scale(f) is Scale(g f, bias)."""
-    shape = graph.type_of(user).shape
-    op = graph.node(user).op
-    if not isinstance(op, Scale):
-        raise TypeError(user)
-    product = broadcast_to_sample(factor, shape) * broadcast_to_sample(_factor(graph, user), shape)
-    product = smallest(np.broadcast_to(product, shape))
-    graph.replace_op(user, replace(op, factor=_stored(graph, user, product)))
-
-
-def _behind_concat(graph: Graph, user: str, op: Concat) -> list[str]:
-    """Move the scales of all inputs of a concat behind it; nothing unless all are scales."""
-    inputs = graph.inputs_of(user)
-    if not all(_is_factor(graph, name) for name in inputs):
-        return []
-    shapes = [graph.type_of(name).shape for name in inputs]
-    parts = [
-        np.broadcast_to(broadcast_to_sample(_factor(graph, name), shape), shape)
-        for name, shape in zip(inputs, shapes, strict=True)
-    ]
-    for port, name in enumerate(inputs):
-        graph.set_input(user, port, graph.inputs_of(name)[0])
-        if not graph.users_of(name) and name not in graph.outputs:
-            graph.remove(name)
-    return [_insert(graph, user, np.concatenate(parts, axis=op.axis))]
-
-
-def _moved(op: Op, factor: Real, shape: Shape) -> Real | None:
-    """The factor behind `op` that does what `factor` does before it; None where there is none."""
-    if isinstance(op, SumPool | MaxPool):
-        commutes = isinstance(op, SumPool) or bool(np.all(factor > 0))
-        return factor if factor.ndim < 2 and commutes else None
-    full = np.broadcast_to(broadcast_to_sample(factor, shape), shape)
-    if isinstance(op, Reshape):
-        return full.reshape(op.shape)
-    if isinstance(op, Permute):
-        return full.transpose(op.axes)
-    if isinstance(op, Slice):
-        return full[op.slices()]
-    if isinstance(op, Pad):
-        return np.pad(full, op.padding, mode="edge")
-    return None
-
-
-def _insert(graph: Graph, name: str, factor: Real) -> str:
-    """Put a Scale behind `name`."""
-    new = graph.fresh(f"{name}.scale")
-    small = smallest(factor)
-    return graph.insert_after(name, new, Scale(factor=_stored(graph, new, small)))
-
-
-def _stored(graph: Graph, name: str, factor: Real) -> Ref | float:
-    if factor.ndim == 0:
-        return float(factor)
-    return graph.own_param(name, "factor", factor.astype(np.float32))
+def _fold_back(graph: Graph, node: Node, op: Scale) -> bool:
+    """Into the layer that made the current, past a pool of it, where nobody else uses either."""
+    (source,) = graph.inputs_of(node.name)
+    if len(graph.users_of(source)) > 1:
+        return False
+    if isinstance(graph.node(source).op, SumPool) and op.bias is None:
+        (source,) = graph.inputs_of(source)
+        if len(graph.users_of(source)) > 1:
+            return False
+    if not fold_into_outputs(graph, source, affine_of(graph, op)):
+        return False
+    graph.replace_op(source, graph.node(source).op, origins=[node.name, *node.origins])
+    graph.bypass(node.name)
+    return True

@@ -1,100 +1,254 @@
-"""Folding a factor and a shift into neighbouring weights, in float64."""
+"""Moving factors and shifts of a `Scale` through a graph without changing what it computes.
+
+Everything is computed in float64 and stored in float32 (float64 in a graph that holds float64).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from snnc.interp.ops import evaluate
-from snnc.ir import Conv, Graph, Linear, Node, broadcast_to_sample
+from snnc.ir import (
+    AvgPool,
+    Concat,
+    Conv,
+    Graph,
+    Linear,
+    MaxPool,
+    Op,
+    Pad,
+    Permute,
+    Ref,
+    Reshape,
+    Scale,
+    Slice,
+    SumPool,
+    broadcast_to_sample,
+)
 
-Real = NDArray[np.float64]
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+POOLS = (AvgPool, SumPool, MaxPool)
+SHAPERS = (Slice, Pad, Reshape, Permute)
+PASSABLE = (*POOLS, *SHAPERS)
+"""One-input ops a factor can pass."""
 
 
-def affine(node: Node) -> Conv | Linear | None:
-    """The node's op if it is a Conv or a Linear."""
-    return node.op if isinstance(node.op, Conv | Linear) else None
+@dataclass(frozen=True)
+class Affine:
+    """y = factor * x + bias of a sample; each scalar, (C,) or of the sample's shape.
 
-
-def set_affine(
-    graph: Graph, name: str, weight: Real, bias: Real | None, origins: Iterable[str] = ()
-) -> None:
-    """Give a Conv or Linear new arrays under its own name; other users of the old ones keep them.
-
-    A bias map that is the same everywhere is stored as one value per channel, a zero one not.
+    bias None: no shift.
     """
-    op = graph.node(name).op
-    if not isinstance(op, Conv | Linear):
-        raise TypeError(f"{name} is a {op.mnemonic}")
-    stored = graph.own_param(name, "weight", weight.astype(np.float32))
-    ref = None
-    if bias is not None and np.any(bias):
-        flat = bias.reshape(len(bias), -1)
-        uniform = bool(np.all(flat == flat[:, :1]))
-        ref = graph.own_param(name, "bias", (flat[:, 0] if uniform else bias).astype(np.float32))
-    graph.replace_op(name, replace(op, weight=stored, bias=ref), origins=origins)
+
+    factor: Floats
+    bias: Floats | None = None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing."""
+        return self.bias is None and bool(np.all(self.factor == 1))
 
 
-def fold_output(graph: Graph, name: str, factor: Real, shift: Real, origins: Iterable[str]) -> None:
-    """Let a Conv or Linear give `factor * y + shift`; both are (C_out,)."""
-    op = graph.node(name).op
-    if not isinstance(op, Conv | Linear):
-        raise TypeError(f"{name} is a {op.mnemonic}")
-    weight = graph.array(op.weight).astype(np.float64)
-    bias = np.zeros(len(weight)) if op.bias is None else graph.array(op.bias).astype(np.float64)
-    weight = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-    column = (-1, *(1,) * (bias.ndim - 1))
-    set_affine(graph, name, weight, bias * factor.reshape(column) + shift.reshape(column), origins)
+def affine_of(graph: Graph, op: Scale) -> Affine:
+    """The factor and bias of a `Scale`, in float64."""
+    bias = None if op.bias is None else graph.array(op.bias).astype(np.float64)
+    return Affine(graph.array(op.factor).astype(np.float64), bias)
 
 
-def can_fold_input(graph: Graph, name: str, factor: NDArray[np.generic]) -> bool:
-    """Whether a factor on the input of a Conv or Linear can go into its weights."""
-    op = affine(graph.node(name))
-    return op is not None and (factor.ndim < 2 or isinstance(op, Linear))
+def scale_op(graph: Graph, name: str, affine: Affine) -> Scale:
+    """A `Scale` for the node `name`, its arrays stored under that name."""
+    factor: Ref | float = (
+        float(affine.factor)
+        if affine.factor.ndim == 0
+        else own_param(graph, name, "factor", affine.factor)
+    )
+    bias = None if affine.bias is None else own_param(graph, name, "bias", affine.bias)
+    return Scale(factor=factor, bias=bias)
 
 
-def fold_input(
-    graph: Graph, name: str, factor: Real, shift: Real | None, origins: Iterable[str]
-) -> None:
-    """Let a Conv or Linear compute f(factor * x + shift) from x.
+def own_param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref:
+    """Store `array` for one field of one node; others that share what it replaces keep theirs.
+
+    Real numbers are stored in float32, in a graph that holds float64 arrays in float64.
+    """
+    if array.dtype == np.float64:
+        wide = any(each.dtype == np.float64 for each in graph.params.values())
+        array = array if wide else array.astype(np.float32)
+    return graph.own_param(node, field, array)
+
+
+def full(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """A parameter written out for a sample of `shape`."""
+    return np.broadcast_to(broadcast_to_sample(array, shape), shape)
+
+
+def compact(array: Floats) -> Floats:
+    """A map of a sample's shape, as (C,) where it is constant within every channel."""
+    flat = array.reshape(len(array), -1)
+    return flat[:, 0].copy() if np.all(flat == flat[:, :1]) else array
+
+
+def combine(
+    operation: Callable[[Any, Any], Any], a: NDArray[Any], b: NDArray[Any], shape: Shape
+) -> Floats:
+    """`operation` of two parameters of samples of `shape`; the result is as small as they allow."""
+    if a.ndim == 0 or b.ndim == 0 or a.shape == b.shape:
+        return np.asarray(operation(a, b), np.float64)
+    return operation(broadcast_to_sample(a, shape), broadcast_to_sample(b, shape))
+
+
+def compose(first: Affine, second: Affine, shape: Shape) -> Affine:
+    """`second` of `first`, for samples of `shape`."""
+    factor = combine(np.multiply, first.factor, second.factor, shape)
+    bias = second.bias
+    if first.bias is not None:
+        shifted = combine(np.multiply, first.bias, second.factor, shape)
+        bias = shifted if bias is None else combine(np.add, shifted, bias, shape)
+    return Affine(factor, bias)
+
+
+# -- through one op ----------------------------------------------------------------------------
+
+
+def pushed(op: Op, affine: Affine, shape: Shape) -> Affine | None:
+    """What follows `op` when `affine`, of inputs of `shape`, is taken away in front of it.
+
+    None where there is no such thing.
+    """
+    factor = _pushed_factor(op, affine.factor, shape)
+    if factor is None:
+        return None
+    if affine.bias is None:
+        return Affine(factor)
+    if isinstance(op, MaxPool):
+        constant = affine.bias.ndim == 0 or affine.bias.shape == shape[:1]
+        return Affine(factor, affine.bias) if constant else None
+    return Affine(factor, compact(_applied(op, full(affine.bias, shape))))
+
+
+def _pushed_factor(op: Op, factor: Floats, shape: Shape) -> Floats | None:
+    if isinstance(op, MaxPool) and np.any(factor < 0):
+        return None
+    if factor.ndim == 0:
+        return factor
+    per_channel = factor.shape == shape[:1]
+    if isinstance(op, POOLS):
+        return factor if per_channel else None
+    if isinstance(op, Slice):
+        return factor[op.slices()[: factor.ndim]]
+    if isinstance(op, Pad):
+        return np.pad(factor, op.padding[: factor.ndim])
+    if isinstance(op, Reshape | Permute):
+        return compact(_applied(op, full(factor, shape)))
+    return None
+
+
+def _applied(op: Op, sample: Floats) -> Floats:
+    """Result of a one-input op without parameters on one sample, in float64."""
+    x = torch.from_numpy(np.array(sample, np.float64))
+    return evaluate(op, [x[None]], x.ndim, _no_parameters)[0].numpy()
+
+
+def _no_parameters(value: Ref | float) -> torch.Tensor:
+    raise AssertionError(f"an op without parameters asked for {value}")
+
+
+# -- into weights ------------------------------------------------------------------------------
+
+
+def fold_into_inputs(graph: Graph, name: str, affine: Affine, shape: Shape) -> bool:
+    """Let the Conv or Linear `name` take its input without `affine`; False if it cannot.
 
     Args:
-        factor: () or (C_in,).
-        shift: (), (C_in,) or the input's shape; None for 0. Where the convolution pads, the bias
-            becomes a map (C, H, W): a shift of the input is not there outside of it.
+        shape: shape of the input's samples.
     """
     op = graph.node(name).op
     if not isinstance(op, Conv | Linear):
-        raise TypeError(f"{name} is a {op.mnemonic}")
+        return False
+    if affine.factor.ndim > 0 and affine.factor.shape != shape[:1]:
+        return False
     weight = graph.array(op.weight).astype(np.float64)
-    bias = None if op.bias is None else graph.array(op.bias).astype(np.float64)
-    if shift is not None and np.any(shift):
-        shape = graph.type_of(graph.inputs_of(name)[0]).shape
-        plane = np.broadcast_to(broadcast_to_sample(shift, shape), shape)
-        answer = _without_bias(op, weight, plane)
-        known = 0.0 if bias is None else broadcast_to_sample(bias, answer.shape)
-        bias = answer + known
-    set_affine(graph, name, _scale_columns(op, weight, factor), bias, origins)
+    if affine.bias is not None:
+        op = replace(op, bias=_shifted_bias(graph, name, op, weight, affine.bias, shape))
+    scaled = weight * _on_input_channels(op, affine.factor, weight)
+    graph.replace_op(name, replace(op, weight=own_param(graph, name, "weight", scaled)))
+    return True
 
 
-def _scale_columns(op: Conv | Linear, weight: Real, factor: Real) -> Real:
-    """Multiply what weighs input channel c by factor[c]."""
+def _on_input_channels(op: Conv | Linear, factor: Floats, weight: Floats) -> Floats:
+    """`factor` of the input channels, shaped to multiply the weights."""
     if factor.ndim == 0:
-        return weight * factor
+        return factor
     if isinstance(op, Linear):
-        return weight * factor
-    per_group = factor.reshape(op.groups, weight.shape[1])
-    spread = np.repeat(per_group, len(weight) // op.groups, axis=0)
-    return weight * spread.reshape(*spread.shape, *(1,) * (weight.ndim - 2))
+        return factor[None, :]
+    per_group = factor.reshape(op.groups, -1)
+    rows = np.repeat(per_group, len(weight) // op.groups, axis=0)
+    return rows.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
 
 
-def _without_bias(op: Conv | Linear, weight: Real, x: Real) -> Real:
-    """W x for one sample, in float64."""
-    tensors = {op.weight: torch.from_numpy(weight)}
-    sample = torch.from_numpy(np.array(x, order="C"))[None]
-    result = evaluate(replace(op, bias=None), [sample], x.ndim, lambda ref: tensors[ref])  # type: ignore[index]
-    return result[0].numpy()
+def _shifted_bias(
+    graph: Graph, name: str, op: Conv | Linear, weight: Floats, shift: Floats, shape: Shape
+) -> Ref:
+    """The bias of `name` plus what the constant plane `shift` of its input gives.
+
+    Exact at the borders: where a convolution pads, the answer is a map of the output's shape.
+    """
+    added = _response(op, weight, shift, shape)
+    if op.bias is not None:
+        old = graph.array(op.bias).astype(np.float64)
+        added = combine(np.add, added, old, graph.type_of(name).shape)
+    return own_param(graph, name, "bias", added)
+
+
+def _response(op: Conv | Linear, weight: Floats, shift: Floats, shape: Shape) -> Floats:
+    if isinstance(op, Linear):
+        return weight @ full(shift, shape)
+    flat = shift.ndim == 0 or shift.shape == shape[:1]
+    if flat and not np.any(op.padding):
+        per_channel = np.broadcast_to(shift, shape[:1])
+        return (
+            (weight * _on_input_channels(op, per_channel, weight))
+            .reshape(len(weight), -1)
+            .sum(axis=1)
+        )
+    x = torch.from_numpy(np.array(full(shift, shape), np.float64))
+    kernel = torch.from_numpy(weight)
+    plain = replace(op, bias=None)
+    return compact(evaluate(plain, [x[None]], x.ndim, lambda _: kernel)[0].numpy())
+
+
+def fold_into_outputs(graph: Graph, name: str, affine: Affine) -> bool:
+    """Let the Conv or Linear `name` apply `affine` to its own result; False if it cannot."""
+    op = graph.node(name).op
+    if not isinstance(op, Conv | Linear):
+        return False
+    shape = graph.type_of(name).shape
+    if affine.factor.ndim > 0 and affine.factor.shape != shape[:1]:
+        return False
+    old = graph.array(op.weight)
+    rows = np.broadcast_to(affine.factor, shape[:1]).reshape(-1, *(1,) * (old.ndim - 1))
+    weight = old.astype(np.float64) * rows
+    bias = None if op.bias is None else Affine(np.ones(()), graph.array(op.bias).astype(np.float64))
+    after = affine if bias is None else compose(bias, affine, shape)
+    changed = replace(op, weight=own_param(graph, name, "weight", weight))
+    if after.bias is not None:
+        per_channel = full(after.bias, shape[:1]) if after.bias.ndim == 0 else after.bias
+        changed = replace(changed, bias=own_param(graph, name, "bias", per_channel))
+    graph.replace_op(name, changed)
+    return True
+
+
+def leads_to(graph: Graph, name: str, targets: tuple[type[Op], ...]) -> bool:
+    """Whether `name` is one of `targets`, or some user behind ops a factor can pass is."""
+    op = graph.node(name).op
+    if isinstance(op, targets):
+        return True
+    passes = isinstance(op, (*PASSABLE, Concat))
+    return passes and any(leads_to(graph, user, targets) for user, _ in graph.users_of(name))

@@ -1,53 +1,58 @@
-"""`lower-avgpool`: an average is a sum of spikes and a factor."""
+"""Average pooling as sums of spikes and a factor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import lcm, prod
-from typing import ClassVar
 
 from snnc.errors import PassError
 from snnc.ir import AvgPool, Graph, Node, Scale, Stage, SumPool
 from snnc.transform import Pass, PassContext, PassResult
 
-LARGEST_DIVISOR = 4096
+LARGEST_LCM = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class LowerAvgpool(Pass):
-    """Replace every `AvgPool` by a `SumPool` and a `Scale` of 1/divisor.
+    """Replace average pooling by an integer SumPool and a Scale.
 
-    Where the divisor depends on the position (padding not counted, ceil mode, uneven adaptive
-    bins), the sum counts each position lcm/divisor times and the factor is 1/lcm, so that spikes
-    stay integers. An lcm above 4096 is refused: the counts would need too many bits.
+    Where all outputs have the same divisor d the Scale is 1/d. Elsewhere (borders that do not count
+    padding, ceil mode, uneven adaptive pooling) every output is summed lcm/divisor times and the
+    Scale is 1/lcm; an lcm above 4096 is refused.
+
+    Metrics: `lowered`.
     """
 
-    name: ClassVar[str] = "lower-avgpool"
-    takes: ClassVar[Stage] = Stage.ANN
-    gives: ClassVar[Stage] = Stage.ANN
+    name = "lower-avgpool"
+    takes = Stage.ANN
+    gives = Stage.ANN
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        pools = [node for node in graph.nodes if isinstance(node.op, AvgPool)]
-        for node in pools:
-            _lower(graph, node)
-        return PassResult(graph, changed=bool(pools), metrics={"lowered": len(pools)})
+        """Lower every AvgPool. Raises `PassError` naming one whose divisors are too uneven."""
+        lowered = 0
+        for node in graph.nodes:
+            if isinstance(node.op, AvgPool):
+                _lower(graph, node, node.op)
+                lowered += 1
+        return PassResult(graph, changed=lowered > 0, metrics={"lowered": lowered})
 
 
-def _lower(graph: Graph, node: Node) -> None:
-    op = node.op
-    if not isinstance(op, AvgPool):
-        raise TypeError(node.name)
-    common = [lcm(*axis) for axis in op.divisors]
-    divisor = prod(common)
-    if divisor > LARGEST_DIVISOR:
+def _lower(graph: Graph, node: Node, op: AvgPool) -> None:
+    least = [lcm(*axis) for axis in op.divisors]
+    uneven = any(len(set(axis)) > 1 for axis in op.divisors)
+    if uneven and prod(least) > LARGEST_LCM:
         raise PassError(
-            f"{node.name} at {node.loc} averages by up to {divisor} (limit {LARGEST_DIVISOR})",
-            hint="use a pooling whose windows have few different sizes",
+            f"{node.name} at {node.loc}: the least common multiple of its divisors is "
+            f"{prod(least)}, above {LARGEST_LCM}",
+            hint="use a pooling whose windows all have the same size",
         )
-    pairs = zip(common, op.divisors, strict=True)
-    multiplicity = tuple(tuple(n // d for d in axis) for n, axis in pairs)
-    uneven = any(m != 1 for axis in multiplicity for m in axis)
-    pool = SumPool(windows=op.windows, multiplicity=multiplicity if uneven else None)
-    graph.replace_op(node.name, pool)
-    if divisor != 1:
-        graph.insert_after(node.name, graph.fresh(f"{node.name}.scale"), Scale(factor=1 / divisor))
+    multiplicity = tuple(
+        tuple(common // divisor for divisor in axis)
+        for common, axis in zip(least, op.divisors, strict=True)
+    )
+    graph.replace_op(
+        node.name, SumPool(windows=op.windows, multiplicity=multiplicity if uneven else None)
+    )
+    if prod(least) > 1:
+        new = graph.fresh(f"{node.name}.scale")
+        graph.insert_after(node.name, new, Scale(factor=1 / prod(least)))

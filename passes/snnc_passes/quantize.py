@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from snnc.errors import PassError
-from snnc.ir import Conv, Encode, Graph, Linear, Scale, Signal
+import numpy as np
+
+from snnc.errors import PassError, UnsupportedError
+from snnc.ir import Conv, Encode, Graph, Linear, Scale
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes.calibration import Granularity, Range, chunks
+from snnc_passes.events import event_kinds, scale_events_into_currents
 from snnc_passes.populations import groups
 from snnc_passes.rounding import Rounding
 
@@ -39,15 +42,18 @@ class Quantize(Pass):
         if not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, not {self.bits}")
         if not 8 <= self.input_bits <= 16:
-            raise ValueError(f"input_bits must be 8 to 16, not {self.input_bits}")
+            raise ValueError(f"input-bits must be 8 to 16, not {self.input_bits}")
+        if self.granularity not in ("channel", "layer"):
+            raise ValueError(f"granularity must be channel or layer, not {self.granularity}")
 
     def requirements(self) -> frozenset[str]:
         return frozenset({"calibration"})
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        if "quantize" in graph.meta:
+        if "quantize" in graph.meta or _has_integers(graph):
             raise PassError("the graph is quantised already", hint="run quantize only once")
-        _weigh_encoded_input(graph)
+        _refuse_chains(graph)
+        scale_events_into_currents(graph)
         for node in graph.nodes:
             if isinstance(node.op, Encode) and node.op.scale is None:
                 graph.replace_op(node.name, self._encode(node.op, graph, ctx))
@@ -77,13 +83,22 @@ class Quantize(Pass):
         return replace(op, scale=max(-low, high) / hi, lo=-hi, hi=hi)
 
 
-def _weigh_encoded_input(graph: Graph) -> None:
-    """Where the encoded input is itself a current, put a `Scale` of 1: integers need a weight."""
-    for node in graph.nodes:
-        if not isinstance(node.op, Encode) or node.op.mode != "direct":
-            continue
-        for user, port in graph.users_of(node.name):
-            if isinstance(graph.node(user).op, Conv | Linear | Scale):
-                continue
-            if graph.type_of(user).signal in (Signal.CURRENT, Signal.SPIKE):
-                graph.insert_before(user, port, graph.fresh(f"{user}.scale"), Scale(factor=1.0))
+def _has_integers(graph: Graph) -> bool:
+    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
+
+
+def _refuse_chains(graph: Graph) -> None:
+    """Raise `UnsupportedError` listing every layer that weighs a current: it has no levels."""
+    kinds = event_kinds(graph)
+    chained = [
+        f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
+        for node in graph.nodes
+        if isinstance(node.op, Conv | Linear | Scale)
+        for source in graph.inputs_of(node.name)
+        if source not in kinds
+    ]
+    if chained:
+        raise UnsupportedError(
+            "integer weights on currents have no bound:\n  " + "\n  ".join(chained),
+            hint="run fold-scale before quantize; put a ReLU between two weighted layers",
+        )

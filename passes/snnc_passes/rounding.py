@@ -31,6 +31,8 @@ LIMIT = 2**31
 LEAK_UNIT = 2**15
 SMALLEST_SCALE = 2.0**-20
 """In thresholds: a dead channel's scale, so that its integers cannot explode."""
+FACTOR_LEVELS = 4095
+"""Largest factor of a `Scale` where only factors, not limited to a width, reach a population."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ class Rounding:
         for name in group.populations:
             rest = self._population(name, scale)
             bounds[name] = {"step": step, "rest": rest}
-            if step * timesteps + rest >= LIMIT:
+            wide = isinstance(self.graph.node(name).op, Readout)  # sums over time in 64 bits
+            reach = step if wide else step * timesteps + rest
+            if reach >= LIMIT:
                 raise PassError(
-                    f"{name} at {self.graph.node(name).loc} could reach "
-                    f"{step * timesteps + rest:.3g} in {timesteps} steps, more than 32 bits hold",
+                    f"{name} at {self.graph.node(name).loc} could reach {reach:.3g} in "
+                    f"{1 if wide else timesteps} steps, more than 32 bits hold",
                     hint="use fewer bits, or a smaller -T",
                 )
         return bounds
@@ -83,7 +87,8 @@ class Rounding:
         sizes = [
             largest(np.abs(self._coefficients(c.name)), channels) for c in self._measured(group)
         ]
-        scale = np.max(sizes, axis=0) / self.q_max
+        weighted = any(self._is_weighted(c) for c in group.contributors)
+        scale = np.max(sizes, axis=0) / (self.q_max if weighted else FACTOR_LEVELS)
         for name in group.populations:
             op = self.graph.node(name).op
             if isinstance(op, Neuron):
@@ -94,9 +99,10 @@ class Rounding:
 
     def _measured(self, group: Group) -> tuple[Contributor, ...]:
         """Weights set the scale; factors of a `Scale` only where there are no weights."""
-        ops = {c: self.graph.node(c.name).op for c in group.contributors}
-        weighted = tuple(c for c, op in ops.items() if isinstance(op, Conv | Linear))
-        return weighted or group.contributors
+        return tuple(filter(self._is_weighted, group.contributors)) or group.contributors
+
+    def _is_weighted(self, contributor: Contributor) -> bool:
+        return isinstance(self.graph.node(contributor.name).op, Conv | Linear)
 
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
@@ -168,7 +174,8 @@ class Rounding:
         """A parameter over the whole sample of `name`'s result, read-only."""
         shape = self.types[name].shape
         array = self.graph.array(parameter).astype(np.float64)
-        return np.broadcast_to(broadcast_to_sample(array, shape), shape)
+        wide = np.asarray(broadcast_to_sample(array, shape), np.float64)
+        return np.broadcast_to(wide, shape)
 
     def _integers(self, name: str, what: str, values: Real) -> NDArray[np.int32]:
         rounded = np.rint(values)

@@ -59,7 +59,7 @@ class _Writer:
         self.state = state
         self.graph.add("x", Input(shape=shape))
 
-    def ref(self, name: str):  # noqa: ANN201 - a Ref
+    def ref(self, name: str):
         return self.graph.set_param(name, self.state[name])
 
     def conv(self, name: str, x: str, stride: int = 1, padding: int = 0) -> str:

@@ -26,6 +26,8 @@ class Convert(Recipe):
     def __post_init__(self) -> None:
         if self.bits is not None and not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
+        if self.maxpool not in ("refuse", "average"):
+            raise ValueError(f"maxpool must be refuse or average, not {self.maxpool}")
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
 

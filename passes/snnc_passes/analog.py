@@ -1,0 +1,58 @@
+"""What an `ann` graph says about its values: which are the bare input, which cannot be negative."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.ir import (
+    Add,
+    AvgPool,
+    Concat,
+    Graph,
+    MaxPool,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Slice,
+    SumPool,
+)
+
+REARRANGES = (MaxPool, Pad, Permute, Reshape, Slice)
+KEEPS_SIGN = (*REARRANGES, AvgPool, SumPool, Add, Concat)
+
+
+def before_encode(graph: Graph) -> tuple[str, ...]:
+    """The input and the one-user chain behind it up to its last max pool.
+
+    These stay in front of the encoder; usually this is the input alone.
+    """
+    chain = [graph.input]
+    while len(users := graph.users_of(chain[-1])) == 1 and chain[-1] not in graph.outputs:
+        user = users[0][0]
+        if not isinstance(graph.node(user).op, REARRANGES):
+            break
+        chain.append(user)
+    while len(chain) > 1 and not isinstance(graph.node(chain[-1]).op, MaxPool):
+        chain.pop()
+    return tuple(chain)
+
+
+def never_negative(graph: Graph) -> set[str]:
+    """Names of the nodes of an `ann` graph whose values cannot be negative, whatever the input."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        sources = graph.inputs_of(node.name)
+        inherits = bool(sources) and all(source in found for source in sources)
+        keeps = isinstance(node.op, KEEPS_SIGN) or (
+            isinstance(node.op, Scale) and _positive(graph, node.op)
+        )
+        if isinstance(node.op, Relu) or (keeps and inherits):
+            found.add(node.name)
+    return found
+
+
+def _positive(graph: Graph, op: Scale) -> bool:
+    values = [op.factor] if op.bias is None else [op.factor, op.bias]
+    return all(bool(np.all(np.asarray(graph.array(value), np.float64) >= 0)) for value in values)

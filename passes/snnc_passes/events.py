@@ -1,0 +1,65 @@
+"""Which values of a spiking graph are events, and which are currents."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from snnc.ir import (
+    Add,
+    Concat,
+    Encode,
+    Graph,
+    MaxPool,
+    Neuron,
+    Pad,
+    Permute,
+    Readout,
+    Reshape,
+    Scale,
+    Slice,
+    SumPool,
+)
+
+EventKind = Literal["spike", "direct"]
+KEEPS_KIND = (SumPool, MaxPool, Reshape, Permute, Slice, Pad)
+
+
+def event_kinds(graph: Graph) -> dict[str, EventKind]:
+    """Per node that carries events, what made them; other nodes carry currents or analog values.
+
+    "spike": neurons and random or latency encoders. "direct": a direct encoder, whose values are
+    real currents until `quantize` turns them into counts.
+    """
+    kinds: dict[str, EventKind] = {}
+    for node in graph.nodes:
+        sources: set[EventKind | None] = {kinds.get(s) for s in graph.inputs_of(node.name)}
+        if isinstance(node.op, Neuron):
+            kinds[node.name] = "spike"
+        elif isinstance(node.op, Encode):
+            kinds[node.name] = "direct" if node.op.mode == "direct" else "spike"
+        elif isinstance(node.op, KEEPS_KIND) or (isinstance(node.op, Concat) and len(sources) == 1):
+            (kind,) = sources
+            if kind is not None:
+                kinds[node.name] = kind
+    return kinds
+
+
+def scale_events_into_currents(graph: Graph) -> int:
+    """Insert `Scale(1)` where events enter a sum, neuron, readout or concatenation with currents.
+
+    An identity shortcut thus becomes a current that can be added. Returns how many were inserted.
+    """
+    inserted = 0
+    for node in graph.nodes:
+        if not isinstance(node.op, Add | Neuron | Readout | Concat):
+            continue
+        kinds = event_kinds(graph)
+        sources = graph.inputs_of(node.name)
+        if isinstance(node.op, Concat) and len({kinds.get(source) for source in sources}) == 1:
+            continue
+        for port, source in enumerate(sources):
+            if source in kinds:
+                new = graph.fresh(f"{source}.current")
+                graph.insert_before(node.name, port, new, Scale(factor=1.0))
+                inserted += 1
+    return inserted

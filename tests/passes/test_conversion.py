@@ -1,0 +1,379 @@
+"""From activations to neurons: structure, refusals, thresholds, potentials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from snnc.errors import DataError, Loc, PassError, UnsupportedError
+from snnc.interp import run_ann, run_snn
+from snnc.ir import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Encode,
+    Graph,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Readout,
+    Relu,
+    Reshape,
+    Scale,
+    verify,
+)
+from snnc.testing import ann_cases, build, sample_inputs, snn_cases
+from snnc.testing.builder import Style
+from snnc.transform import PassContext
+from snnc_passes.activations_to_neurons import ActivationsToNeurons
+from snnc_passes.calibration import BINS, Histogram, chunks
+from snnc_passes.initialize_potential import InitializePotential
+from snnc_passes.profile import Profile
+from snnc_passes.replace_maxpool import ReplaceMaxpool
+from snnc_passes.threshold_balance import ThresholdBalance
+
+POOL = (((0, 2), (2, 4)), ((0, 2), (2, 4)))
+
+
+def small(*, first: bool = True) -> Graph:
+    """x -> conv1 -> relu1; the caller goes on."""
+    graph, rng = Graph(), np.random.default_rng(3)
+    graph.add("x", Input(shape=(2, 4, 4)))
+    weight = graph.set_param("conv1.weight", rng.normal(size=(3, 2, 3, 3)).astype(np.float32))
+    graph.add("conv1", Conv(weight=weight, padding=((1, 1), (1, 1))), ["x"])
+    if first:
+        graph.add("relu1", Relu(), ["conv1"])
+    return graph
+
+
+def end(graph: Graph, *outputs: str) -> Graph:
+    graph.outputs = outputs
+    verify(graph)
+    return graph
+
+
+def convert(graph: Graph, timesteps: int = 4) -> Graph:
+    result = ActivationsToNeurons().run(graph.clone(), PassContext(timesteps=timesteps)).graph
+    verify(result)
+    return result
+
+
+def batches(graph: Graph, count: int = 96) -> list:
+    return [(sample_inputs(graph, count), None)]
+
+
+# -- activations-to-neurons --------------------------------------------------------------------
+
+
+def test_names_encoder_readout_and_time() -> None:
+    snn = convert(end(small(), "relu1"))
+    assert isinstance(snn.node("relu1").op, Neuron)
+    assert isinstance(snn.node("x.encode").op, Encode)
+    assert isinstance(snn.node("readout").op, Readout)
+    assert isinstance(snn.node(snn.inputs_of("readout")[0]).op, Scale)
+    assert snn.meta["timesteps"] == 4
+
+
+def test_many_outputs_get_a_readout_each() -> None:
+    snn = convert(end(small(), "relu1", "conv1"))
+    assert snn.outputs == ("relu1.readout", "conv1.readout")
+
+
+def test_an_identity_shortcut_becomes_a_current_and_one_relu_one_population() -> None:
+    graph = small()
+    graph.add("add", Add(), ["conv1", "relu1"])
+    graph.add("double", Add(), ["relu1", "relu1"])
+    graph.add("sum", Add(), ["add", "double"])
+    snn = convert(end(graph, "sum"))
+    assert sum(isinstance(node.op, Neuron) for node in snn.nodes) == 1
+    for name in ("add", "double"):
+        assert all(snn.type_of(s).signal == "current" for s in snn.inputs_of(name))
+
+
+def test_a_relu_of_what_cannot_be_negative_is_dropped() -> None:
+    graph = small()
+    graph.add("half", Scale(factor=0.5), ["relu1"])
+    graph.add("relu2", Relu(), ["half"])
+    result = ActivationsToNeurons().run(end(graph, "relu2").clone(), PassContext())
+    assert "relu2" not in result.graph
+    assert result.metrics["dropped"] == 1
+
+
+def test_a_relu_of_the_input_itself() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(3,)))
+    graph.add("relu", Relu(), ["x"])
+    snn = convert(end(graph, "relu"), 10)
+    x = np.array([[0.3, 0.7, -0.2]], np.float32)
+    out = run_snn(snn, x, timesteps=10).outputs["readout"].numpy()
+    np.testing.assert_allclose(out, [[0.3, 0.7, 0.0]], atol=0.1001)
+
+
+def test_max_pooling_of_activations_is_refused_with_every_line() -> None:
+    graph = small()
+    graph.add("pool1", MaxPool(windows=POOL), ["relu1"], loc=Loc("net.py", 12))
+    graph.add("pool2", MaxPool(windows=POOL), ["conv1"], loc=Loc("net.py", 15))
+    with pytest.raises(UnsupportedError) as caught:
+        convert(end(graph, "pool1", "pool2"))
+    assert caught.value.exit_code == 3
+    assert "net.py:12" in caught.value.message
+    assert "net.py:15" in caught.value.message
+    assert "negative" in caught.value.message
+    assert "maxpool=average" in str(caught.value.hint)
+
+
+def test_max_pooling_of_the_input_stays_before_the_encoder() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(2, 4, 4)))
+    graph.add("pool", MaxPool(windows=POOL), ["x"])
+    graph.add("flat", Reshape(shape=(8,)), ["pool"])
+    weight = graph.set_param("w", np.ones((2, 8), np.float32))
+    graph.add("fc", Linear(weight=weight), ["flat"])
+    snn = convert(end(graph, "fc"))
+    assert snn.inputs_of("x.encode") == ("pool",)
+
+
+@pytest.mark.parametrize(
+    ("op", "remedy"),
+    [
+        (AvgPool(windows=POOL, divisors=((2, 2), (2, 2))), "lower-avgpool"),
+        (BatchNorm(mean="m", variance="v"), "fold-batchnorm"),
+    ],
+)
+def test_what_was_not_lowered_names_its_pass(op, remedy: str) -> None:
+    graph = small()
+    if isinstance(op, BatchNorm):
+        ones = graph.set_param("ones", np.ones(3, np.float32))
+        op = BatchNorm(mean=ones, variance=ones)
+    graph.add("late", op, ["relu1"])
+    with pytest.raises(PassError) as caught:
+        convert(end(graph, "late"))
+    assert remedy in str(caught.value.hint)
+
+
+# -- replace-maxpool ---------------------------------------------------------------------------
+
+
+def test_max_pools_become_averages_behind_their_relu() -> None:
+    graph = small(first=False)
+    graph.add("pool", MaxPool(windows=POOL), ["conv1"])
+    graph.add("relu", Relu(), ["pool"])
+    replaced = ReplaceMaxpool().run(end(graph, "relu").clone(), PassContext()).graph
+    verify(replaced)
+    assert replaced.outputs == ("pool",)
+    assert replaced.inputs_of("pool") == ("relu",)
+    assert isinstance(replaced.node("pool").op, AvgPool)
+    x = sample_inputs(graph, 2)
+    conv = run_ann(graph, x, keep=["conv1"])["conv1"]
+    mean = torch.nn.functional.avg_pool2d(torch.relu(conv), 2)
+    torch.testing.assert_close(run_ann(replaced, x)["pool"], mean)
+
+
+def test_an_unknown_replacement_is_refused() -> None:
+    with pytest.raises(ValueError, match="average"):
+        ReplaceMaxpool(by="sum")  # type: ignore[arg-type]
+
+
+# -- statistics --------------------------------------------------------------------------------
+
+
+def test_chunks_do_not_depend_on_batches() -> None:
+    x = np.arange(150, dtype=np.float32).reshape(150, 1)
+    one = list(chunks([(x, None)]))
+    many = list(chunks([(part, None) for part in np.array_split(x, 11)]))
+    assert [len(c) for c in one] == [64, 64, 22]
+    assert all(np.array_equal(a, b) for a, b in zip(one, many, strict=True))
+    with pytest.raises(DataError):
+        list(chunks([]))
+
+
+@pytest.mark.parametrize("percent", [0.5, 37.0, 90.0, 99.9, 100.0])
+def test_percentiles_are_right_to_one_bin(percent: float) -> None:
+    rng = np.random.default_rng(0)
+    values = np.maximum(rng.normal(size=(4, 20_000)), 0) * [[1], [10], [0.1], [0]]
+    top = values.max(axis=1)
+    histogram = Histogram.over(top)
+    for part in np.array_split(values, 7, axis=1):
+        histogram.add(part)
+    found = histogram.percentile(percent)
+    exact = np.percentile(values, percent, axis=1)
+    assert np.all(np.abs(found - exact) <= 2 * top / BINS + 1e-12)
+    assert np.all(found[exact == 0] == 0)
+
+
+# -- threshold-balance -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("granularity", ["channel", "layer"])
+@pytest.mark.parametrize(("statistic", "percent"), [("max", 100), ("percentile", 95)])
+def test_thresholds_are_statistics_of_the_activation(granularity, statistic, percent) -> None:
+    ann = end(small(), "relu1")
+    data = batches(ann)
+    each = ThresholdBalance(granularity=granularity, statistic=statistic, percentile=95)
+    result = each.run(convert(ann), PassContext(ann=ann, calibration=data))
+    verify(result.graph)
+    values = run_ann(ann, data[0][0])["relu1"].numpy()
+    axes = (0, 2, 3) if granularity == "channel" else None
+    expected = np.percentile(values, percent, axis=axes)
+    threshold = result.graph.array(result.graph.node("relu1").op.threshold)
+    np.testing.assert_allclose(threshold, expected, rtol=2e-3)
+    assert result.metrics["thresholds"]["relu1"]["max"] == pytest.approx(threshold.max())
+
+
+def test_thresholds_do_not_depend_on_batches() -> None:
+    ann = end(small(), "relu1")
+    x = sample_inputs(ann, 200)
+    found = [
+        ThresholdBalance()
+        .run(convert(ann), PassContext(ann=ann, calibration=data))
+        .graph.fingerprint()
+        for data in ([(x, None)], [(part, None) for part in np.array_split(x, 9)])
+    ]
+    assert found[0] == found[1]
+
+
+def test_silent_channels_take_the_median_and_rare_ones_their_maximum() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(4,)))
+    graph.add("relu", Relu(), ["x"])
+    ann = end(graph, "relu")
+    x = np.zeros((5000, 4), np.float32)
+    x[:, 0], x[:, 1] = 2.0, 4.0
+    x[7, 2] = 0.5  # once in 5000: the 99.9 percentile is zero
+    ctx = PassContext(ann=ann, calibration=[(x, None)])
+    snn = ThresholdBalance().run(convert(ann), ctx).graph
+    threshold = snn.array(snn.node("relu").op.threshold)
+    np.testing.assert_allclose(threshold, [2, 4, 0.5, 2], rtol=1e-3)
+
+
+def test_a_silent_layer_keeps_its_threshold_and_is_reported(caplog) -> None:
+    ann = end(small(), "relu1")
+    ctx = PassContext(ann=ann, calibration=[(np.zeros((4, 2, 4, 4), np.float32), None)])
+    result = ThresholdBalance().run(convert(ann), ctx)
+    assert result.graph.node("relu1").op.threshold == 1.0
+    assert result.metrics["silent"] == ["relu1"]
+    assert not result.changed
+    assert "relu1" in caplog.text
+
+
+@pytest.mark.parametrize("case", snn_cases(), ids=lambda c: c.name)
+@pytest.mark.parametrize("source", ["ann", "current"])
+def test_every_network_can_be_balanced_also_behind_max_pools(case, source: str) -> None:
+    ctx = PassContext(ann=case.ann, calibration=batches(case.graph, 8), timesteps=4)
+    result = ThresholdBalance(source=source).run(case.graph.clone(), ctx)  # type: ignore[arg-type]
+    verify(result.graph)
+    again = ThresholdBalance(source="ann").run(result.graph.clone(), ctx)
+    verify(again.graph)
+    if source == "ann":
+        assert not again.changed
+
+
+def test_a_spike_counts_in_proportion_to_its_threshold() -> None:
+    """Twice the threshold and twice the spike: the rate halves, what arrives stays."""
+    ann = build("plain", Style.ANN)
+    ctx = PassContext(ann=ann, calibration=batches(ann), timesteps=256)
+    from snnc.pipeline import Pipeline
+
+    text = "fold-batchnorm,lower-avgpool,activations-to-neurons,threshold-balance{statistic=max}"
+    snn = Pipeline.from_text(text).run(ann, ctx).graph
+    x = sample_inputs(ann, 4, 9)
+    spiking = run_snn(snn, x, timesteps=256).outputs["readout"].numpy()
+    analog = run_ann(ann, x, dtype=torch.float64)[ann.outputs[0]].numpy()
+    assert np.abs(spiking - analog).max() < 0.05 * np.abs(analog).max()
+
+
+def test_sequential_currents_are_those_of_the_network_balanced_so_far() -> None:
+    ann = build("plain", Style.ANN)
+    from snnc.pipeline import Pipeline
+
+    text = "fold-batchnorm,lower-avgpool,activations-to-neurons"
+    snn = Pipeline.from_text(text).run(ann, PassContext()).graph
+    ctx = PassContext(calibration=batches(ann, 70), timesteps=6)
+    each = ThresholdBalance(source="current", percentile=90, granularity="layer")
+    balanced = each.run(snn.clone(), ctx).graph
+    x = ctx.calibration[0][0]  # type: ignore[index]
+    sources = {n.name: balanced.inputs_of(n.name)[0] for n in snn if isinstance(n.op, Neuron)}
+    keep = set(sources.values())
+    values = run_snn(balanced, x, timesteps=6, keep=keep, dtype=torch.float32).values
+    for name, source in sources.items():
+        steps = np.sort(values[source].numpy().reshape(len(values[source]), -1), axis=1)
+        k = round(0.9 * (steps.shape[1] - 1))
+        assert balanced.node(name).op.threshold == pytest.approx(float(steps[:, k].max()), rel=1e-5)
+
+
+def test_balancing_an_integer_graph_is_refused() -> None:
+    graph = build("plain", Style.QUANTIZED)
+    ctx = PassContext(ann=build("plain", Style.ANN), calibration=batches(graph))
+    with pytest.raises(PassError, match="quantised"):
+        ThresholdBalance().run(graph, ctx)
+
+
+@pytest.mark.parametrize(
+    "options", [{"percentile": 0}, {"source": "data"}, {"statistic": "mean"}, {"granularity": "x"}]
+)
+def test_wrong_options_are_refused(options) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        ThresholdBalance(**options)
+
+
+def test_balancing_on_currents_needs_no_ann() -> None:
+    assert ThresholdBalance(source="current").requirements() == {"calibration"}
+    assert ThresholdBalance().requirements() == {"calibration", "ann"}
+
+
+# -- initialize-potential, profile -------------------------------------------------------------
+
+
+def test_potentials_start_at_a_fraction() -> None:
+    snn = convert(end(small(), "relu1"))
+    ref = snn.set_param("t", np.array([0.5, 1, 4], np.float32))
+    snn.replace_op("relu1", replace(snn.node("relu1").op, threshold=ref))
+    first = InitializePotential(fraction=0.25).run(snn.clone(), PassContext())
+    np.testing.assert_allclose(first.graph.array(first.graph.node("relu1").op.v_init), ref_quarter)
+    assert first.changed
+    assert not InitializePotential(fraction=0.25).run(first.graph.clone(), PassContext()).changed
+    with pytest.raises(ValueError, match="fraction"):
+        InitializePotential(fraction=1.5)
+
+
+ref_quarter = [0.125, 0.25, 1.0]
+
+
+def test_potentials_of_integers_are_rounded_to_even() -> None:
+    graph = build("plain", Style.QUANTIZED)
+    result = InitializePotential().run(graph, PassContext()).graph
+    verify(result)
+    for node in result.nodes:
+        if isinstance(node.op, Neuron):
+            threshold, start = result.array(node.op.threshold), result.array(node.op.v_init)
+            assert np.issubdtype(start.dtype, np.integer)
+            np.testing.assert_array_equal(start, np.rint(threshold / 2))
+
+
+@pytest.mark.parametrize("style", [Style.SNN, Style.QUANTIZED])
+def test_profile_counts_spikes(style: Style) -> None:
+    graph = build("plain", style)
+    data = batches(graph, 70)
+    result = Profile().run(graph.clone(), PassContext(calibration=data, timesteps=5))
+    neurons = [node.name for node in graph if isinstance(node.op, Neuron)]
+    values = run_snn(graph, data[0][0], timesteps=5, keep=neurons).values
+    for name in neurons:
+        assert result.graph.stats[name]["rate"] == pytest.approx(float(values[name].mean()), 1e-3)
+    assert result.changed
+    again = Profile().run(result.graph.clone(), PassContext(calibration=data, timesteps=5))
+    assert not again.changed
+
+
+def test_ann_cases_are_converted_or_refused_by_name() -> None:
+    from snnc.pipeline import Pipeline
+
+    text = "replace-maxpool,fold-batchnorm,fold-normalization,lower-avgpool,activations-to-neurons"
+    for case in ann_cases():
+        snn = Pipeline.from_text(text).run(case.graph, PassContext()).graph
+        relus = {node.name for node in case.graph if isinstance(node.op, Relu)}
+        assert relus == {node.name for node in snn if isinstance(node.op, Neuron)}
