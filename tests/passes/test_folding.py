@@ -243,10 +243,10 @@ def converted(graph: Graph) -> Graph:
     from snnc_passes.activations_to_neurons import ActivationsToNeurons
 
     graph = ActivationsToNeurons().run(graph.clone(), PassContext()).graph
-    rng = np.random.default_rng(1)
+    rng, types = np.random.default_rng(1), dict(graph.types())
     for node in graph.nodes:
         if isinstance(node.op, Neuron):
-            channels = graph.type_of(node.name).shape[0]
+            channels = types[node.name].shape[0]
             ref = graph.set_param(f"{node.name}.threshold", rng.uniform(0.3, 0.9, channels))
             graph.replace_op(node.name, replace(node.op, threshold=ref))
             graph.insert_after(node.name, f"{node.name}.scale", Scale(factor=ref))
