@@ -4,7 +4,9 @@
 
 DIR holds `mnist/`, `cifar10/` (official layouts; CIFAR-10 with `exact_train.npy` and
 `exact_test.npy`, the images that are bit-exact) and `models/` with the weights of both networks.
-Takes hours on a small machine: figures are for all 10,000 test images unless `--limit` says less.
+The thresholds of `convert` do not depend on T, so that one artifact is measured at all T, as
+prefixes of one run. Agreement is measured on all 10,000 test images, accuracy on the exact ones:
+about an hour on a small machine, unless `--limit` says less.
 """
 
 from __future__ import annotations
