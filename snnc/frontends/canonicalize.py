@@ -68,6 +68,7 @@ class _Builder:
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     tails: dict[int, Tail] = field(default_factory=dict[int, Tail])
     results: dict[fx.Node, Result] = field(default_factory=dict[fx.Node, Result])
+    lost: set[fx.Node] = field(default_factory=set[fx.Node])  # results without a shape, and users
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Add every operation the output needs; collect what cannot be added."""
@@ -88,12 +89,15 @@ class _Builder:
         self.results[node] = Value(INPUT, shape)
 
     def _operation(self, node: fx.Node) -> None:
+        if any(source in self.lost for source in node.all_input_nodes):
+            self.lost.add(node)
+            return
         site = self._site(node)
         try:
             self.results[node] = self._convert(node, site)
         except RefusedError as problem:
             self._report(node, problem.reason, problem.remedy)
-            self.results[node] = self._stand_in(node, site)
+            self._stand_in(node, site)
 
     def _convert(self, node: fx.Node, site: Site) -> Result:
         tail = tail_of(node, self.module, self.seen)
@@ -143,19 +147,24 @@ class _Builder:
             self.graph, self.params, self.graph.fresh(named), path, loc, seen.shape, seen.shapes
         )
 
-    def _stand_in(self, node: fx.Node, site: Site) -> Result:
+    def _stand_in(self, node: fx.Node, site: Site) -> None:
         """Something of the right shape, so that later operations are still looked at."""
-        shapes = site.shapes or (site.shape or (1,),)
+        if site.shape is None and not site.shapes:
+            self.lost.add(node)
+            return
         values = [
-            Value(self.graph.add(self.graph.fresh(site.name), Input(shape=s)), s) for s in shapes
+            Value(self.graph.add(self.graph.fresh(site.name), Input(shape=shape)), shape)
+            for shape in site.shapes or (site.shape or (),)
         ]
-        return tuple(values) if site.shapes else values[0]
+        self.results[node] = tuple(values) if site.shapes else values[0]
 
     def _output(self, node: fx.Node) -> None:
         (result,) = node.args
         outputs = list(result) if isinstance(result, tuple | list) else [result]
         names: list[str] = []
         for output in outputs:
+            if output in self.lost:
+                continue
             value = self.results.get(output) if isinstance(output, fx.Node) else None
             if not isinstance(value, Value):
                 what = "several values of one operation" if isinstance(value, tuple) else "a value"

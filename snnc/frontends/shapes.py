@@ -51,6 +51,7 @@ class _Recorder(fx.Interpreter):
         self, module: nn.Module, traced: fx.Graph, name: str, shape: tuple[int, ...]
     ) -> None:
         super().__init__(fx.GraphModule(module, traced), garbage_collect_values=False)
+        self.extra_traceback = False  # the user's line is said here, in our own words
         self._name, self._shape = name, shape
         self._nodes: dict[str, fx.Node] = {node.name: node for node in traced.nodes}
         self._found: dict[fx.Node, Any] = {}

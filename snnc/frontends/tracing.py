@@ -174,6 +174,7 @@ def _constant_arguments(module: nn.Module) -> dict[str, Any]:
 
 
 _EXPLAINED = (
+    ("cannot be iterated", "iterates over a tensor", "index it, or use torch.chunk"),
     ("item assignment", "writes into part of a tensor", "build it with torch.cat or torch.where"),
     (
         "control flow",
@@ -185,7 +186,6 @@ _EXPLAINED = (
         "a loop or a number depends on the shape of a tensor",
         "use a number that is fixed when the module is built",
     ),
-    ("cannot be iterated", "iterates over a tensor", "index it, or use torch.chunk"),
 )
 
 

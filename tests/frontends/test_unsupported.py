@@ -1,0 +1,115 @@
+"""What is not supported is reported together, each with the user's line, reason and remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from torch import Tensor, nn
+
+from snnc.errors import UnsupportedError
+from snnc.frontends import trace
+
+FILE = "tests/models/unsupported.py"
+
+
+def _load() -> ModuleType:
+    path = Path(__file__).parent.parent / "models" / "unsupported.py"
+    spec = importlib.util.spec_from_file_location("models_unsupported", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+models = _load()
+
+
+def marked_lines(cls: type[nn.Module]) -> list[int]:
+    """Line numbers of the class that the comment `here` marks, as often as it says it."""
+    lines = Path(models.__file__).read_text().splitlines()
+    start = lines.index(f"class {cls.__name__}(nn.Module):")
+    length = next(
+        (i for i, line in enumerate(lines[start + 1 :], 1) if line and line[0] not in " #"), 99
+    )
+    found = []
+    for number, line in enumerate(lines[start : start + length], start + 1):
+        found += [number] * line.partition("#")[2].split().count("here")
+    return found
+
+
+def refusal(cls: type[nn.Module]) -> UnsupportedError:
+    with pytest.raises(UnsupportedError) as error:
+        trace(cls(), (2, 6, 6))
+    assert error.value.exit_code == 3
+    return error.value
+
+
+@pytest.mark.parametrize("cls", models.REFUSED, ids=lambda cls: cls.__name__)
+def test_refused_at_the_users_line(cls: type[nn.Module]) -> None:
+    message = refusal(cls).message
+    head, *problems = message.splitlines()
+    lines = marked_lines(cls)
+    assert lines and len(problems) == len(lines)
+    count = f"{len(lines)} operation{'s' if len(lines) > 1 else ''}"
+    assert head == f"{cls.__name__}: {count} cannot be compiled"
+    for line, problem in zip(lines, problems, strict=True):
+        assert f"{FILE}:{line}" in problem
+    assert models.REFUSED[cls] in message
+
+
+@pytest.mark.parametrize("cls", models.NOT_TRACEABLE, ids=lambda cls: cls.__name__)
+def test_not_traceable_at_the_users_line(cls: type[nn.Module]) -> None:
+    error = refusal(cls)
+    (line,) = marked_lines(cls)
+    assert f"{cls.__name__} cannot be traced" in error.message
+    assert f"{FILE}:{line}: " in error.message
+    assert models.NOT_TRACEABLE[cls] in error.message
+    assert error.hint
+
+
+def test_all_problems_of_a_model_are_listed_in_order() -> None:
+    class All(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.Sequential(models.Leaky(), models.Norm(), models.Transposed())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.parts(x)
+
+    message = refusal(All).message
+    assert message.startswith("All: 3 operations cannot be compiled\n")
+    names = [line.split(": ")[1] for line in message.splitlines()[1:]]
+    assert names == [
+        "parts.0.leaky_relu (F.leaky_relu)",
+        "parts.1.norm (LayerNorm)",
+        "parts.2.up (ConvTranspose2d)",
+    ]
+
+
+def test_one_problem_reads_well() -> None:
+    line = marked_lines(models.Gelu)[0]
+    _, problem = refusal(models.Gelu).message.splitlines()
+    assert problem.strip().endswith(
+        f"{FILE}:{line} (act): act (GELU): a neuron's rate follows max(x, 0), not this activation;"
+        " train with ReLU"
+    )
+
+
+def test_outputs_must_be_tensors() -> None:
+    assert "return one tensor, or a tuple" in refusal(models.Dictionary).message
+
+
+def test_two_inputs_are_refused() -> None:
+    assert "does not take exactly one input" in refusal(models.TwoInputs).message
+
+
+def test_every_model_here_is_tested() -> None:
+    classes = {
+        c for _, c in inspect.getmembers(models, inspect.isclass) if c.__module__ == models.__name__
+    }
+    tested = {*models.REFUSED, *models.NOT_TRACEABLE, models.Dictionary, models.TwoInputs}
+    assert classes == tested

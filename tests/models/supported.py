@@ -1,0 +1,212 @@
+"""Small networks of everything the frontend takes; `CASES` maps a name to (module, shape)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Function(nn.Module):
+    """A convolution, then a function of its result."""
+
+    def __init__(self, function: Callable[..., Tensor], channels: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, channels, 3, padding=1)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.conv(x))
+
+
+class SharedRelu(nn.Module):
+    """One ReLU and one convolution, each used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.conv(self.relu(self.conv(x))))
+
+
+class Tied(nn.Module):
+    """Two layers that share one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(5, 5), nn.Linear(5, 5)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(F.relu(self.first(x)))
+
+
+class Block(nn.Module):
+    """A residual block with in-place ReLU and in-place add."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(2)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor, augment: bool = False, mask: Tensor | None = None) -> Tensor:
+        if augment:
+            raise ValueError
+        out = self.bn(self.conv(x))
+        out += x
+        return self.relu(out)
+
+
+class PyTorchMnist(nn.Module):
+    """After the MNIST network of pytorch/examples: functional everything, dropout, log_softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 4, 3, 1), nn.Conv2d(4, 6, 3, 1)
+        self.dropout1, self.dropout2 = nn.Dropout(0.25), nn.Dropout(0.5)
+        self.fc1, self.fc2 = nn.Linear(96, 12), nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv2(F.relu(self.conv1(x))))
+        x = self.dropout1(F.max_pool2d(x, 2))
+        x = torch.flatten(x, 1)
+        x = F.dropout(F.relu(self.fc1(x)), training=self.training)
+        return F.log_softmax(self.fc2(self.dropout2(x)), dim=1)
+
+
+class Shuffle(nn.Module):
+    """Channels split in two, one half convolved, concatenated and shuffled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, groups=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.chunk(2, dim=1)
+        x = torch.cat([left, F.relu(self.conv(right))], 1)
+        n, c, h, w = x.size(0), x.size(1), x.size(2), x.size(3)
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+        return x[:, 1:, ..., :-1]
+
+
+class Affine(nn.Module):
+    """Constants of every shape: number, per channel, whole sample; parameters and literals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(2, 1, 1) + 0.5)
+        self.offset = nn.Parameter(torch.rand(1, 2, 6, 6))
+        self.row = nn.Parameter(torch.rand(6))
+        self.register_buffer("mean", torch.tensor([0.4, 0.6]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean.view(1, -1, 1, 1)) / torch.tensor([[[2.0]], [[4.0]]])
+        x = x * self.gain + self.offset - self.row
+        x = torch.add(1 - x, x * 3, alpha=0.5)
+        x = torch.sub(x, 2 * x.relu())
+        return -(x + 0) * 1 / 2
+
+
+class TwoHeads(nn.Module):
+    """Two outputs, and a third head nobody uses, which holds an unsupported operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 4, 3, padding="same", dilation=2)
+        self.bn = nn.BatchNorm1d(4, affine=False)
+        self.a, self.b, self.c = nn.Linear(4, 2), nn.Linear(40, 3), nn.GELU()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.relu(self.bn(self.conv(x)))
+        self.c(x)
+        return F.softmax(self.a(x.mean(-1)), -1), self.b(x.flatten(1))
+
+
+class Weights(nn.Module):
+    """Functional layers with parameters of the module's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(3, 2, 3, 3))
+        self.matrix = nn.Parameter(torch.randn(4, 108))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.kernel * 0.5, stride=(1, 1), padding=1).clamp(min=0)
+        return F.linear(x.flatten(1), self.matrix)
+
+
+def _sequential(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*layers)
+
+
+_MAP = (2, 6, 6)
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "relu-method": lambda x: x.relu(),
+    "relu-torch": lambda x: torch.relu(x),
+    "relu-inplace": lambda x: F.relu(x, inplace=True),
+    "relu-underscore": lambda x: x.relu_(),
+    "twice": lambda x: x + x,
+    "avg-size": lambda x: F.avg_pool2d(x, x.size()[3]),
+    "avg-shape": lambda x: F.avg_pool2d(x, x.shape[-2:]).view(x.shape[0], -1),
+    "avg-padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "avg-exclude": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "avg-divisor": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x, (4, None)),
+    "adaptive-max": lambda x: F.adaptive_max_pool2d(x, 4),
+    "max-padded": lambda x: F.max_pool2d(x, 3, stride=2, padding=1),
+    "mean": lambda x: x.mean((2, 3)),
+    "mean-keep": lambda x: x.mean([-1, -2], keepdim=True),
+    "mean-one-axis": lambda x: torch.mean(x, 2),
+    "sum": lambda x: x.sum(dim=(2, 3)),
+    "reshape": lambda x: x.reshape(-1, 4, 36),
+    "squeeze": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
+    "squeeze-all": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(),
+    "unsqueeze": lambda x: x.unsqueeze(1),
+    "new-axis": lambda x: x[:, None],
+    "permute": lambda x: x.permute(0, 2, 3, 1),
+    "select": lambda x: x[:, -1],
+    "strided": lambda x: x[:, :, ::2, 1:-1:3],
+    "half": lambda x: x[:, : x.size(1) // 2],
+    "split": lambda x: torch.split(x, [1, 3], 1)[1],
+    "pad": lambda x: F.pad(x, (1, 2, 0, 3)),
+    "crop": lambda x: F.pad(x, (-1, 1), "constant", 0),
+    "cat": lambda x: torch.cat((x, x.relu(), x), dim=-3),
+    "sum-list": lambda x: sum([x, x * 2]),
+    "data": lambda x: x.data.clone(),
+}
+
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "shared-relu": (SharedRelu, _MAP),
+    "tied": (Tied, (5,)),
+    "block": (Block, _MAP),
+    "pytorch-mnist": (PyTorchMnist, (1, 12, 12)),
+    "shuffle": (Shuffle, (4, 6, 6)),
+    "affine": (Affine, _MAP),
+    "two-heads": (TwoHeads, (2, 10)),
+    "weights": (Weights, _MAP),
+    "grouped": (lambda: nn.Conv2d(4, 8, 3, stride=2, padding=(1, 0), groups=2), (4, 7, 5)),
+    "same-even": (lambda: nn.Conv2d(2, 3, (4, 3), padding="same", dilation=(1, 2)), _MAP),
+    "depthwise": (lambda: nn.Conv1d(4, 4, 3, groups=4, padding="valid"), (4, 9)),
+    "dense-bn": (
+        lambda: _sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Identity()),
+        (6,),
+    ),
+    "pools-1d": (
+        lambda: _sequential(nn.MaxPool1d(2), nn.AvgPool1d(3, 1, 1), nn.AdaptiveAvgPool1d(2)),
+        (3, 11),
+    ),
+    "pool-relu": (
+        lambda: _sequential(
+            nn.Conv2d(2, 3, 3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
+            nn.Unflatten(1, (3, 1)),
+        ),
+        _MAP,
+    ),
+    "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
+    **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
+}  # fmt: skip

@@ -1,0 +1,276 @@
+"""Networks the frontend refuses. The comment `here` marks the line that is to be reported."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Gelu(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(2, 2, 3), nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(x))  # here
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.squeeze(x.mean((2, 3)))
+        weight = torch.sigmoid(weight)  # here
+        return x * weight[:, :, None, None]  # here
+
+
+class Norm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm([6, 6])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(x))  # here
+
+
+class SoftmaxInside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(72, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.softmax(self.fc(x.flatten(1)), dim=1)  # here
+        return x * 2
+
+
+class Transposed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(2, 2, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x)  # here
+
+
+class Upsampled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2)  # here
+
+
+class Prelu(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.PReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x)  # here
+
+
+class Leaky(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.1)  # here
+
+
+class Product(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x  # here
+
+
+class Relu6(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)  # here
+
+
+class Clamp(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(0, 6)  # here
+
+
+class BatchMean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)  # here
+
+
+class ChannelMean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)  # here
+
+
+class BatchSlice(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[1:]  # here
+
+
+class BatchPermute(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(1, 0, 2, 3)  # here
+
+
+class BatchCat(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x], 0)  # here
+
+
+class BatchFlatten(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(-1, 36)  # here
+
+
+class BatchFactor(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.size(0)  # here
+
+
+class ActiveDropout(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5)  # here
+
+
+class Indices(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)  # here
+
+
+class Reflect(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.conv(x), (1, 1), value=1.0)  # here here
+
+
+class NoStatistics(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(2, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(x)  # here
+
+
+class LastAxisLinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)  # here
+
+
+class Broadcast(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x.mean((2, 3), keepdim=True)  # here
+
+
+class Overwritten(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.conv = nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.relu(y) + y  # here
+
+
+class Dictionary(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": x.relu()}
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(36, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x.flatten(2))[0]  # here
+
+
+class GatherIndex(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, [1, 0]]  # here
+
+
+class DataLoop(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:  # here
+            return x
+        return -x
+
+
+class ShapeLoop(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for i in range(x.shape[1]):  # here
+            x = x + i
+        return x
+
+
+class Writes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        y[:2] = 0  # here
+        return y
+
+
+class Iterates(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(row for row in x)  # here
+
+
+class Raises(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("not written yet")  # here
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+REFUSED = {
+    Gelu: "train with ReLU",
+    Gate: "return the logits",
+    Norm: "BatchNorm",
+    SoftmaxInside: "very end",
+    Transposed: "Conv2d",
+    Upsampled: "upsampling",
+    Prelu: "train with ReLU",
+    Leaky: "train with ReLU",
+    Product: "multiplies activations",
+    Relu6: "train with ReLU",
+    Clamp: "clamp(min=0)",
+    BatchMean: "the batch",
+    ChannelMean: "spatial axes",
+    BatchSlice: "samples of the batch",
+    BatchPermute: "moves the batch axis",
+    BatchCat: "along the batch axis",
+    BatchFlatten: "x.size(0)",
+    BatchFactor: "depends on the batch",
+    ActiveDropout: "training=self.training",
+    Indices: "dilation=1",
+    Reflect: "padding_mode='zeros'",
+    NoStatistics: "statistics of the batch",
+    LastAxisLinear: "flatten the sample",
+    Broadcast: "different shapes",
+    Overwritten: "inplace=False",
+    Recurrent: "feed-forward",
+    GatherIndex: "use slices",
+}
+"""Per class, words of its message."""
+
+NOT_TRACEABLE = {
+    DataLoop: "control flow",
+    ShapeLoop: "shape of a tensor",
+    Writes: "writes into part of a tensor",
+    Iterates: "iterates over a tensor",
+    Raises: "ValueError: not written yet",
+}
+"""Per class, words of the reason."""
