@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from snnc.errors import PassError, UnsupportedError
 from snnc.ir import (
@@ -26,7 +27,7 @@ LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationsToNeurons(Pass):
-    """Replace every ReLU by integrate-and-fire neurons with threshold 1 and reset by subtraction.
+    """Replace every ReLU by a population of integrate-and-fire neurons with threshold 1.
 
     A neuron's rate over a window is its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets a direct encoder `<input>.encode`,
@@ -34,12 +35,35 @@ class ActivationsToNeurons(Pass):
     shortcuts become `Scale(1)` from spikes to currents. Max pooling of activations is refused: the
     maximum of the spikes of a step is not the maximum of the rates.
 
+    The options are the fields of `snnc.ir.Neuron`, the same for all populations; only the default,
+    no leak and reset by subtraction, has rates that equal the ReLU.
+
+    Attributes:
+        leak: what is left of a potential after a step, in [0, 1].
+        reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
+        order: integrate, then fire; or fire on the potential of the step before.
+        wait: steps a population integrates before it may fire; adds to the latency.
+        signed: a neuron that has fired too often may emit -1; needs ternary wires.
+
     Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
     """
 
     name = "activations-to-neurons"
     takes = Stage.ANN
     gives = Stage.SNN
+    leak: float = 1.0
+    reset: Literal["subtract", "zero"] = "subtract"
+    order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
+    wait: int = 0
+    signed: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.leak <= 1:
+            raise ValueError(f"leak must be in [0, 1], not {self.leak}")
+        if self.wait < 0:
+            raise ValueError(f"wait must not be negative, not {self.wait}")
+        if self.signed and self.reset == "zero":
+            raise ValueError("signed spikes need reset=subtract")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Convert. Raises `UnsupportedError` listing every max pool that has no spiking meaning."""
@@ -51,13 +75,23 @@ class ActivationsToNeurons(Pass):
         relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
         neurons = sum(graph.type_of(relu).size for relu in relus)
         for relu in relus:
-            graph.replace_op(relu, Neuron(threshold=1.0))
+            graph.replace_op(relu, self._neuron())
         graph.stage = Stage.SNN
         graph.meta["timesteps"] = ctx.timesteps
         _add_readouts(graph)
         scale_events_into_currents(graph)
         metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
         return PassResult(graph, metrics=metrics)
+
+    def _neuron(self) -> Neuron:
+        return Neuron(
+            threshold=1.0,
+            leak=self.leak,
+            reset=self.reset,
+            order=self.order,
+            wait=self.wait,
+            signed=self.signed,
+        )
 
 
 def _refuse(graph: Graph) -> None:
