@@ -193,6 +193,9 @@ class BatchSize:
 
     value: Any
 
+    def __str__(self) -> str:
+        return "(the size of the batch)"
+
 
 def _state_keys(module: nn.Module) -> dict[int, str]:
     keys: dict[int, str] = {}

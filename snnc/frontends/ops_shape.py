@@ -63,7 +63,9 @@ def _permute(site: Site, x: Value, order: Sequence[int]) -> Result:
 
 def concat(site: Site, tensors: Any, dim: int = 0) -> Result:
     """Converter of `torch.cat`."""
-    values = [need_value(t, "one of its inputs") for t in tensors]
+    values = [t for t in tensors if isinstance(t, Value)]
+    if len(values) < len(tensors):
+        raise RefusedError("it concatenates a constant", "for zeros use F.pad")
     axis = dim % (len(values[0].shape) + 1)
     if axis == 0:
         raise RefusedError("it concatenates along the batch axis", "use dim=1")

@@ -54,12 +54,12 @@ class _Recorder(fx.Interpreter):
         self.extra_traceback = False  # the user's line is said here, in our own words
         self._name, self._shape = name, shape
         self._nodes: dict[str, fx.Node] = {node.name: node for node in traced.nodes}
+        self._inputs = [node for node in traced.nodes if node.op == "placeholder"]
         self._found: dict[fx.Node, Any] = {}
 
     def record(self, batch: int) -> dict[fx.Node, Any]:
         """Run on `batch` zeros; tensors made from the input are kept as their shapes."""
-        constants = [n for n in self.module.graph.nodes if n.op == "placeholder"][1:]
-        defaults = [n.args[0] if n.args else None for n in constants]
+        defaults = [n.args[0] if n.args else None for n in self._inputs[1:]]
         self.run(torch.zeros(batch, *self._shape), *defaults)
         return self._found
 

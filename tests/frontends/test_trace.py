@@ -232,6 +232,30 @@ def test_only_modules_are_traced() -> None:
         trace(build, (4,))  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is:DeprecationWarning")
+def test_torchscript_is_refused() -> None:
+    with pytest.raises(ModelError, match="TorchScript"):
+        trace(torch.jit.script(nn.Linear(2, 2)), (2,))
+
+
+def test_one_tensor_returned_twice() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = x.relu()
+            return y, y
+
+    assert trace(Twice(), (2,)).outputs == ("relu", "relu")
+
+
+def test_random_constants_are_found() -> None:
+    class Noise(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.randn(2)
+
+    with pytest.raises(UnsupportedError, match="differ by .* at add"):
+        trace(Noise(), (2,))
+
+
 def test_nan_in_the_weights_is_refused_by_name() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     with torch.no_grad():
@@ -264,7 +288,7 @@ def test_a_module_that_ignores_its_input_is_refused() -> None:
         trace(Constant(), (2,))
 
 
-def test_randomness_is_found_by_running_the_graph() -> None:
+def test_hidden_overwriting_is_found_by_running_the_graph() -> None:
     class Alias(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             y = x * 1
