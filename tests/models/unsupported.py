@@ -202,7 +202,7 @@ class GatherIndex(nn.Module):
 class ConstantCat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("zeros", torch.zeros(1, 2, 6, 6))
+        self.zeros = nn.Parameter(torch.zeros(1, 2, 6, 6))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.zeros.expand(x.size(0), -1, -1, -1)], 1)  # here
