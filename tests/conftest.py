@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("snnc", deadline=None, derandomize=True)
+settings.load_profile("snnc")
 
 pytest.register_assert_rewrite("snnc.testing")
 pytest_plugins = ["snnc.testing.golden"]

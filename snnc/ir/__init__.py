@@ -1,30 +1,23 @@
 """The intermediate representation: what a graph is and what it means."""
 
 from snnc.ir.graph import Array, Graph, Node
+from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.ops import (
     Add,
     AvgPool,
     BatchNorm,
-    Concat,
     Conv,
     Encode,
     Input,
     Linear,
     MaxPool,
     Neuron,
-    Op,
-    OpError,
-    Pad,
-    Permute,
     Readout,
     Relu,
-    Reshape,
     Scale,
-    Slice,
     SumPool,
-    array_of,
-    broadcast_to_sample,
 )
+from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice
 from snnc.ir.types import Ref, Signal, Stage, TensorType, Windows
 from snnc.ir.verify import problems, verify
 

@@ -14,7 +14,8 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 from snnc.errors import ArtifactError, GraphError, Loc
 from snnc.ir.graph import Array, Graph, Node
-from snnc.ir.ops import OPS, Op
+from snnc.ir.op import Op
+from snnc.ir.ops import OPS
 from snnc.ir.types import Ref, Stage
 
 VERSION = 1

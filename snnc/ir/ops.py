@@ -6,84 +6,25 @@ and the parameters, and answers with the type of the result or raises `OpError` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar, Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.ir.op import (
+    EVENTS,
+    Op,
+    OpError,
+    Params,
+    Types,
+    array_of,
+    broadcast_to_sample,
+    require,
+)
+from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice
 from snnc.ir.types import Ref, Signal, Stage, TensorType, Windows
-
-Params = Mapping[str, NDArray[np.generic]]
-Types = Sequence[TensorType]
-BOTH = frozenset({Stage.ANN, Stage.SNN})
-EVENTS = frozenset({Signal.SPIKE, Signal.COUNT})
-
-
-class OpError(ValueError):
-    """Why an op cannot take the inputs or parameters it was given."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Op:
-    """Base of all operations.
-
-    Class attributes: `mnemonic` is the name in text and JSON, `stages` where it is legal, `arity`
-    the number of inputs (None: two or more).
-    """
-
-    mnemonic: ClassVar[str]
-    stages: ClassVar[frozenset[Stage]] = BOTH
-    arity: ClassVar[int | None] = 1
-
-    def __post_init__(self) -> None:
-        """Fields are plain data: numpy numbers become Python's, lists become tuples."""
-        for f in fields(self):
-            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
-
-    def refs(self) -> dict[str, Ref]:
-        """The fields of this op that name an array, by field name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Ref)}
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        """Type of the result. Raises `OpError` with the reason when there is none."""
-        raise NotImplementedError(type(self).__name__)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return cast(object, value.item())
-    if isinstance(value, (list, tuple)):
-        return tuple(_plain(item) for item in cast(Sequence[object], value))
-    return value
-
-
-def require(condition: bool, reason: str) -> None:
-    """Raise `OpError(reason)` unless `condition` holds."""
-    if not condition:
-        raise OpError(reason)
-
-
-def array_of(value: Ref | float, params: Params) -> NDArray[np.generic]:
-    """The array behind a `Ref`, or a 0-d array of the number itself."""
-    return params[value.name] if isinstance(value, Ref) else np.asarray(value)
-
-
-def broadcast_to_sample(array: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Shape a parameter for a sample of `shape`: scalar, (C,) per channel, or the full shape.
-
-    Returns an array that broadcasts against `shape`. Raises `OpError` for any other shape.
-    """
-    if array.ndim == 0 or array.shape == shape:
-        return array
-    require(
-        bool(shape) and array.shape == (shape[0],),
-        f"a parameter of shape {array.shape} fits neither the channels nor the sample {shape}",
-    )
-    return array.reshape((shape[0],) + (1,) * (len(shape) - 1))
 
 
 def _check_sample_param(
@@ -339,102 +280,6 @@ class MaxPool(Op):
         (x,) = inputs
         require(x.signal is not Signal.CURRENT, "the maximum of a current; pool spikes instead")
         return replace(x, shape=_pooled_shape(x, self.windows))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reshape(Op):
-    """The same elements in another shape (row-major)."""
-
-    mnemonic = "reshape"
-    shape: tuple[int, ...]
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        (x,) = inputs
-        require(all(n > 0 for n in self.shape), f"a shape of {self.shape}")
-        require(prod(self.shape) == x.size, f"{x.shape} does not reshape to {self.shape}")
-        return replace(x, shape=self.shape)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Permute(Op):
-    """y = x with its axes in the order `axes` (batch not counted)."""
-
-    mnemonic = "permute"
-    axes: tuple[int, ...]
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        (x,) = inputs
-        require(sorted(self.axes) == list(range(len(x.shape))), f"{self.axes} of {x.shape}")
-        return replace(x, shape=tuple(x.shape[a] for a in self.axes))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slice(Op):
-    """y = x[start:stop:step] per axis (batch not counted); steps are positive, bounds resolved."""
-
-    mnemonic = "slice"
-    starts: tuple[int, ...]
-    stops: tuple[int, ...]
-    steps: tuple[int, ...]
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        (x,) = inputs
-        counts = {len(self.starts), len(self.stops), len(self.steps)}
-        require(counts == {len(x.shape)}, f"{len(self.starts)} axes of {x.shape}")
-        require(all(step > 0 for step in self.steps), "a step that is not positive")
-        ranges = [range(*b) for b in zip(self.starts, self.stops, self.steps, strict=True)]
-        inside = all(r and 0 <= r[0] and r[-1] < n for r, n in zip(ranges, x.shape, strict=True))
-        require(inside, f"slice {self.slices()} outside {x.shape}")
-        return replace(x, shape=tuple(map(len, ranges)))
-
-    def slices(self) -> tuple[slice, ...]:
-        """As Python slices, one per axis of the sample."""
-        return tuple(slice(*b) for b in zip(self.starts, self.stops, self.steps, strict=True))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pad(Op):
-    """y = x with (before, after) zeros per axis (batch not counted): silence."""
-
-    mnemonic = "pad"
-    padding: tuple[tuple[int, int], ...]
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        (x,) = inputs
-        require(len(self.padding) == len(x.shape), f"{len(self.padding)} axes of {x.shape}")
-        require(all(min(p) >= 0 for p in self.padding), "negative padding; use a slice")
-        shape = tuple(n + sum(p) for n, p in zip(x.shape, self.padding, strict=True))
-        return replace(x, shape=shape)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Concat(Op):
-    """The inputs one after the other along `axis` (batch not counted)."""
-
-    mnemonic = "concat"
-    arity = None
-    axis: int = 0
-
-    def infer(self, inputs: Types, params: Params) -> TensorType:
-        first = inputs[0]
-        require(0 <= self.axis < len(first.shape), f"axis {self.axis} of {first.shape}")
-        rest = {x.shape[: self.axis] + x.shape[self.axis + 1 :] for x in inputs}
-        require(len(rest) == 1, f"shapes {[x.shape for x in inputs]} differ beside the axis")
-        kinds = {x.signal for x in inputs}
-        events = kinds <= EVENTS
-        require(len(kinds) == 1 or events, "concatenates signals of different kinds")
-        mixed = first.signal is Signal.CURRENT and len({x.dtype for x in inputs}) > 1
-        require(not mixed, "concatenates integer and real currents")
-        shape = list(first.shape)
-        shape[self.axis] = sum(x.shape[self.axis] for x in inputs)
-        return replace(
-            first,
-            shape=tuple(shape),
-            signal=first.signal if len(kinds) == 1 else Signal.COUNT,
-            levels=max(x.levels for x in inputs),
-            constant_in_time=all(x.constant_in_time for x in inputs),
-            signed=any(x.signed for x in inputs),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

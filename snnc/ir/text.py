@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from snnc.ir.graph import Array, Graph, Node
-from snnc.ir.ops import Op
+from snnc.ir.op import Op
 from snnc.ir.types import Windows
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from snnc.errors import GraphError
 from snnc.ir.graph import Graph, Node
-from snnc.ir.ops import Encode, Input, MaxPool, Pad, Permute, Readout, Reshape, Slice
+from snnc.ir.ops import Encode, Input, MaxPool, Readout
+from snnc.ir.rearrange import Pad, Permute, Reshape, Slice
 from snnc.ir.types import Stage
 
 Rule = Callable[[Graph, Node], Iterator[str]]

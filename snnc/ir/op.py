@@ -1,0 +1,81 @@
+"""What every operation is: frozen data with a name, its stages, and shape inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir.types import Ref, Signal, Stage, TensorType
+
+Params = Mapping[str, NDArray[np.generic]]
+Types = Sequence[TensorType]
+BOTH = frozenset({Stage.ANN, Stage.SNN})
+EVENTS = frozenset({Signal.SPIKE, Signal.COUNT})
+
+
+class OpError(ValueError):
+    """Why an op cannot take the inputs or parameters it was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """Base of all operations.
+
+    Class attributes: `mnemonic` is the name in text and JSON, `stages` where it is legal, `arity`
+    the number of inputs (None: two or more).
+    """
+
+    mnemonic: ClassVar[str]
+    stages: ClassVar[frozenset[Stage]] = BOTH
+    arity: ClassVar[int | None] = 1
+
+    def __post_init__(self) -> None:
+        """Fields are plain data: numpy numbers become Python's, lists become tuples."""
+        for f in fields(self):
+            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
+
+    def refs(self) -> dict[str, Ref]:
+        """The fields of this op that name an array, by field name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Ref)}
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        """Type of the result. Raises `OpError` with the reason when there is none."""
+        raise NotImplementedError(type(self).__name__)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return cast(object, value.item())
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(item) for item in cast(Sequence[object], value))
+    return value
+
+
+def require(condition: bool, reason: str) -> None:
+    """Raise `OpError(reason)` unless `condition` holds."""
+    if not condition:
+        raise OpError(reason)
+
+
+def array_of(value: Ref | float, params: Params) -> NDArray[np.generic]:
+    """The array behind a `Ref`, or a 0-d array of the number itself."""
+    return params[value.name] if isinstance(value, Ref) else np.asarray(value)
+
+
+def broadcast_to_sample(array: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """Shape a parameter for a sample of `shape`: scalar, (C,) per channel, or the full shape.
+
+    Returns an array that broadcasts against `shape`. Raises `OpError` for any other shape.
+    """
+    if array.ndim == 0 or array.shape == shape:
+        return array
+    require(
+        bool(shape) and array.shape == (shape[0],),
+        f"a parameter of shape {array.shape} fits neither the channels nor the sample {shape}",
+    )
+    return array.reshape((shape[0],) + (1,) * (len(shape) - 1))
