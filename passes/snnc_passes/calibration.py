@@ -93,12 +93,13 @@ class Histogram:
 
     def add(self, values: Rows) -> None:
         """Count values, (G, M)."""
-        positive = values > 0
-        self.zeros += np.count_nonzero(~positive, axis=1)
-        bins_per_unit = BINS / np.where(self.top > 0, self.top, 1)
-        group, column = np.nonzero(positive)
-        index = (values[group, column] * bins_per_unit[group]).astype(np.int64)
-        np.add.at(self.counts.reshape(-1), group * BINS + np.minimum(index, BINS - 1), 1)
+        for group, row in enumerate(values):
+            active = row[row > 0]
+            self.zeros[group] += row.size - active.size
+            if active.size:
+                bins = (active * (BINS / self.top[group])).astype(np.int32)
+                np.minimum(bins, BINS - 1, out=bins)
+                self.counts[group] += np.bincount(bins, minlength=BINS).astype(np.uint32)
 
     def percentile(self, percent: float) -> NDArray[np.float64]:
         """(G,) values at `percent` of the sorted values, interpolated inside their bins.

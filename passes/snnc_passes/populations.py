@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from snnc.errors import PassError
@@ -61,7 +61,8 @@ def groups(graph: Graph) -> tuple[Group, ...]:
     for node in graph.nodes:
         if isinstance(node.op, Neuron | Readout):
             source = graph.inputs_of(node.name)[0]
-            group = Group((node.name,), tuple(_reaching(graph, source, 1, False)))
+            paths = tuple(_reaching(graph, source, 1, False))
+            group = Group((node.name,), _merged(paths, sum))
             found = _united(found, group)
     return tuple(found)
 
@@ -72,9 +73,22 @@ def _united(found: Sequence[Group], new: Group) -> list[Group]:
     alike = [g for g in found if names & {c.name for c in g.contributors}]
     others = [g for g in found if g not in alike]
     joined = [*alike, new]
-    contributors = dict.fromkeys(c for g in joined for c in g.contributors)
+    contributors = _merged([c for g in joined for c in g.contributors], max)
     populations = tuple(p for g in joined for p in g.populations)
-    return [*others, Group(populations, tuple(contributors))]
+    return [*others, Group(populations, contributors)]
+
+
+def _merged(
+    found: Sequence[Contributor], gain: Callable[[Sequence[int]], int]
+) -> tuple[Contributor, ...]:
+    """One entry a layer: a current added twice counts twice, a layer is rounded once."""
+    by_name: dict[str, list[Contributor]] = {}
+    for each in found:
+        by_name.setdefault(each.name, []).append(each)
+    return tuple(
+        Contributor(name, gain([c.gain for c in same]), any(c.moved for c in same))
+        for name, same in by_name.items()
+    )
 
 
 def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Contributor]:

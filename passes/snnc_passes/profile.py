@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from snnc.errors import PassError
@@ -36,7 +37,8 @@ class Profile(Pass):
             if isinstance(node.op, Neuron | SumPool | Encode):
                 tallies.setdefault(node.name, _Tally()).add(value, ctx.timesteps)
 
-        interpreter = Interpreter(graph, torch.float64, ctx.device)
+        whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
+        interpreter = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
         samples = 0
         with ctx.progress("profile", None) as advance, torch.no_grad():
             for x in chunks(ctx.calibration):

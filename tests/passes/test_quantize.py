@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from snnc.errors import DataError, PassError, UnsupportedError
 from snnc.interp import run_ann, run_snn
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Readout, Relu, Scale, Stage, verify
+from snnc.ir import (
+    Add,
+    Conv,
+    Encode,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Relu,
+    Scale,
+    Stage,
+    verify,
+)
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, quantized_cases, random_graph, sample_inputs
 from snnc.transform import PassContext
@@ -170,6 +183,18 @@ def test_random_graphs_are_whole_and_keep_their_bounds_or_are_refused(seed: int)
     for name, seen in reach(q, sample_inputs(q, 3, seed), 4).items():
         assert seen == round(seen)
         assert seen <= bounds[name]["step"]
+
+
+def test_a_current_that_is_added_twice_is_rounded_once_and_counts_twice() -> None:
+    graph = chain(np.array([[0.5, -1.0], [0.1, 0.2]]))
+    once = quantized(graph)
+    graph.add("twice", Add(), ["fc1", "fc1"])
+    graph.set_input("act", 0, "twice")
+    twice = quantized(graph)
+    weights = (g.array(g.node("fc1").op.weight) for g in (once, twice))
+    np.testing.assert_array_equal(*weights)
+    first, second = (g.meta["quantize"]["bounds"]["act"]["step"] for g in (once, twice))
+    assert second == 2 * first
 
 
 @pytest.mark.parametrize("case", quantized_cases()[:4], ids=lambda c: c.name)
