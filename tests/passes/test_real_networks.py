@@ -38,8 +38,8 @@ def test_the_default_recipe_keeps_the_accuracy(
     ctx = PassContext(timesteps=timesteps, calibration=batches)
     graph = Pipeline.from_text(Convert(bits=bits).pipeline()).run(network.graph, ctx).graph
     right = {"ann": 0, "snn": 0}
-    for start in range(0, images, 64):
-        x, y = (a[start : min(start + 64, images)] for a in (network.images, network.labels))
+    for start in range(0, images, 32):
+        x, y = (a[start : min(start + 32, images)] for a in (network.images, network.labels))
         with torch.no_grad():
             ann = network.eager(torch.from_numpy(x)).numpy()
         dtype = torch.float32 if bits is None else torch.float64
