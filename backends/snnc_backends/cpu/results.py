@@ -14,6 +14,8 @@ from snnc_backends.cpu.workspace import Workspace
 
 Array = NDArray[Any]
 SPIKES = {"spike": np.bool_, "signed": np.int8, "count": np.int32}
+BYTE_STEPS = 255
+"""Steps whose spikes a byte can count."""
 
 
 class Collector:
@@ -61,8 +63,9 @@ class Collector:
             else:
                 np.sum(x[:t], axis=0, dtype=sums.dtype, out=sums[row, ...])
         for number, counts in self._counts.items():
-            times = self._steps if self._plan.tensors[number].constant else 1
-            counts[row] = np.abs(space.view(number)).sum(0, dtype=np.int64) * times
+            tensor = self._plan.tensors[number]
+            times = self._steps if tensor.constant else 1
+            counts[row] = _totals(space.view(number), tensor.record) * times
         for number, spikes in self._spikes.items():
             spikes[:, row] = space.view(number)
 
@@ -90,6 +93,17 @@ class Collector:
             scale = scale.reshape(sums.shape[1:])
         output = sums * scale / steps
         return _channels_first(output, 1).astype(np.float32)
+
+
+def _totals(events: Array, record: str) -> NDArray[np.uint32]:
+    """Sum of |events| over the steps. Spikes are added in bytes, 255 steps at a time."""
+    if record == "count":
+        return np.abs(events).sum(0, dtype=np.uint32)
+    fired = (events != 0).view(np.uint8)
+    total = np.zeros(events.shape[1:], np.uint32)
+    for first in range(0, len(fired), BYTE_STEPS):
+        total += fired[first : first + BYTE_STEPS].sum(0, dtype=np.uint8)
+    return total
 
 
 def _channels_first(array: Array, lead: int) -> Array:
