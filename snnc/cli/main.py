@@ -14,6 +14,7 @@ from snnc.cli import (
     compile_command,
     eval_command,
     inspect_command,
+    new_command,
     opt_command,
     plugins_commands,
     run_command,
@@ -51,6 +52,7 @@ def application() -> typer.Typer:
         inspect_command,
         opt_command,
         plugins_commands,
+        new_command,
     ):
         module.register(app)
     app.callback()(_version)

@@ -1,0 +1,63 @@
+"""`snnc new`: a plugin package to start from."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnc.cli import options
+from snnc.cli.console import Output
+
+LISTING = {"pass": "passes", "backend": "targets"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    options.add(app, "new", new)
+
+
+def new(
+    kind: Annotated[str, typer.Argument(metavar="pass|backend", help="What to make.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. drop-weak.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="The folder to make; snnc-NAME."),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a plugin package that installs and passes its own tests.
+
+    Example: snnc new pass drop-weak
+    """
+    from snnc.scaffold import new_plugin
+
+    out = Output(json, quiet, verbose)
+    folder, files = new_plugin(kind, name, output)
+    path = shlex.quote(str(folder))
+    following = [
+        f"pip install -e {path if folder.is_absolute() else f'./{path}'}",
+        f"python -m pytest {path}",
+        f"snnc {LISTING[kind]} {name}",
+    ]
+    out.line(f"wrote {folder}")
+    for file in files:
+        out.line(f"  {file}")
+    out.line("next:")
+    for command in following:
+        out.line(f"  {command}")
+    out.document(
+        {
+            "kind": "new",
+            "plugin": kind,
+            "name": name,
+            "folder": str(folder.resolve()),
+            "files": list(files),
+            "next": following,
+        }
+    )

@@ -1,0 +1,183 @@
+"""Filling the templates of a plugin package: all its files or none."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+from snnc.errors import UsageError
+from snnc.plugins import BACKENDS, PASSES, Registry
+
+KINDS: Mapping[str, str] = {"pass": PASSES, "backend": BACKENDS}
+"""What can be made, and the entry-point group it goes to."""
+
+SUFFIX = ".tmpl"
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LONGEST = 64
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The names of a plugin package, all made from its own.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        name: as pipelines and targets write it, e.g. `drop-weak`.
+    """
+
+    kind: str
+    name: str
+
+    @property
+    def distribution(self) -> str:
+        """`snnc-drop-weak`."""
+        return f"snnc-{self.name}"
+
+    @property
+    def module(self) -> str:
+        """`drop_weak`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def package(self) -> str:
+        """`snnc_drop_weak`."""
+        return f"snnc_{self.module}"
+
+    @property
+    def stem(self) -> str:
+        """`DropWeak`, the name of the class or its beginning."""
+        return "".join(word.capitalize() for word in self.name.split("-"))
+
+
+def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, tuple[str, ...]]:
+    """Write a plugin package that installs and passes its own tests.
+
+    Args:
+        kind: "pass" or "backend".
+        name: lower-case words with dashes between.
+        folder: what to make; by default `snnc-NAME` in the current folder.
+
+    Returns:
+        The folder and the paths of its files within it, sorted.
+
+    Raises:
+        UsageError: a name that cannot be used or is taken, or a folder that cannot be made.
+    """
+    plugin = _checked(kind, name)
+    place = Path(plugin.distribution) if folder is None else folder
+    if place.exists() or place.is_symlink():
+        raise UsageError(f"{place} is there already", hint="remove it, or choose another -o DIR")
+    contents = _contents(plugin)
+    _write(place, contents)
+    return place, tuple(sorted(contents))
+
+
+def _checked(kind: str, name: str) -> Plugin:
+    if kind not in KINDS:
+        raise UsageError(f"cannot make a {kind!r}", hint=f"one of: {', '.join(KINDS)}")
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        hint = "lower-case letters and digits, a letter first, words joined by dashes: drop-weak"
+        raise UsageError(f"{name!r} is no name of a {kind}", hint=hint)
+    plugin = Plugin(kind, name)
+    for word in (plugin.module, plugin.stem):
+        if keyword.iskeyword(word):
+            raise UsageError(f"{word!r} is a word of Python", hint=f"another name, {name}-{kind}")
+    registry = Registry(KINDS[kind])
+    if name in registry:
+        owner = registry.owner(name)
+        raise UsageError(f"a {kind} {name!r} is installed, from {owner}", hint="another name")
+    if find_spec(plugin.package) is not None or _is_installed(plugin.distribution):
+        raise UsageError(f"a package {plugin.package} is installed", hint="another name")
+    return plugin
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _contents(plugin: Plugin) -> dict[str, str]:
+    """The text of every file, by its path in the package."""
+    words = {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "package": plugin.package,
+        "module": plugin.module,
+        "stem": plugin.stem,
+    }
+    paths = {
+        "package": plugin.package,
+        "plugin": plugin.module,
+        "test_plugin": f"test_{plugin.module}",
+    }
+    found: dict[str, str] = {}
+    for parts, template in _templates(files("snnc.scaffold") / plugin.kind):
+        *folders, file = parts
+        base, dot, suffix = file.removesuffix(SUFFIX).partition(".")
+        path = "/".join([*(paths.get(each, each) for each in folders), paths.get(base, base)])
+        found[path + dot + suffix] = Template(template.read_text(encoding="utf-8")).substitute(
+            words
+        )
+    for path, text in found.items():
+        if path.endswith(".py"):
+            _check_names(plugin, text)
+    return found
+
+
+def _templates(
+    folder: Traversable, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Traversable]]:
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_dir():
+            yield from _templates(each, (*above, each.name))
+        elif each.name.endswith(SUFFIX):
+            yield (*above, each.name), each
+
+
+def _check_names(plugin: Plugin, source: str) -> None:
+    """Refuse a name whose class would hide what the module imports (a pass called `graph`)."""
+    bound: Counter[str] = Counter()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            bound[node.name] += 1
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound.update(alias.asname or alias.name for alias in node.names)
+    twice = [name for name, times in bound.items() if times > 1]
+    if twice:
+        hint = f"another name, e.g. {plugin.name}-{plugin.kind}"
+        raise UsageError(f"{plugin.name!r} would make a second {twice[0]}", hint=hint)
+
+
+def _write(place: Path, contents: Mapping[str, str]) -> None:
+    """Write a temporary folder beside `place`, then give it its name."""
+    target = place.resolve()
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        temporary.mkdir()
+        for path, text in contents.items():
+            file = temporary / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = error.strerror or error
+        raise UsageError(f"cannot make {place}: {reason}", hint="another -o DIR") from None
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
