@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import DataError, Loc
+from snnc.errors import ArtifactError, DataError, Loc
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Record = Literal["none", "counts", "spikes"]
 RECORDS = ("none", "counts", "spikes")
+FIGURES = "figures.json"
+"""Name, in the backend's own folder, of the member that holds its static figures; see `Backend`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class RunResult:
         counts: per spiking or counting node of the stored snn graph, (N, …) uint32: the number of
             spikes (of either sign) over the window; for a COUNT node the sum of |count|.
         spikes: the same nodes, (T, N, …): bool, or int8 where spikes are signed; COUNT nodes int32.
-        stats: the backend's own figures, JSON-able.
+        stats: the backend's own figures, JSON-able. `stats["activity"]`, if the target counts
+            what it does, is {node: {what: number}}, whole numbers summed over the batch.
         timesteps: the window that was run.
     """
 
@@ -111,7 +115,17 @@ class Artifact(Protocol):
 
 
 class Backend(Protocol):
-    """A target; a frozen dataclass whose fields are its options."""
+    """A target; a frozen dataclass whose fields are its options.
+
+    A target with figures of its own (tiles, memories, …) lowers to a member `<name>/figures.json`:
+
+        {"totals": {key: number}, "layers": {node: {key: number or text}},
+         "tiles": [{"tile": int, "layer": node, "rows": int, "cols": int, "first_row": int,
+                    "first_col": int, …}],
+         "tile_shape": [rows, cols], "notes": ["not modelled yet: …"]}
+
+    `compile` and `inspect` show totals and notes; the report carries it all as `hardware`.
+    """
 
     name: ClassVar[str]
 
@@ -119,8 +133,8 @@ class Backend(Protocol):
         """Every problem of this graph with this target, at once."""
         ...
 
-    def legalize(self) -> str:
-        """Pipeline text run on the stored graph before lowering; "" for none."""
+    def legalize(self, graph: Graph) -> str:
+        """Pipeline text run on a copy of the stored `graph` before lowering; "" for none."""
         ...
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
@@ -130,6 +144,36 @@ class Backend(Protocol):
     def load(self, artifact: Artifact) -> Program:
         """A program from an artifact this backend wrote."""
         ...
+
+
+def figures_of(
+    names: Collection[str], read: Callable[[str], bytes], target: str
+) -> dict[str, Any] | None:
+    """The static figures a target wrote, or None if it wrote none.
+
+    Args:
+        names: the members of an artifact.
+        read: gives the content of a member.
+        target: the target's name, or its text with options.
+
+    Raises:
+        ArtifactError: they cannot be read.
+    """
+    member = f"{target.partition('{')[0]}/{FIGURES}"
+    if member not in names:
+        return None
+    try:
+        figures = json.loads(read(member))
+    except ValueError as error:
+        raise ArtifactError(f"{member} is not readable JSON: {error}") from None
+    keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
+    if not isinstance(figures, dict):
+        raise ArtifactError(f"{member} is not a JSON object")
+    known = cast(dict[str, Any], figures)
+    for key, kind in keys.items():
+        if not isinstance(known.get(key), kind):
+            raise ArtifactError(f"{member} has no usable {key!r}")
+    return known
 
 
 def checked_input(

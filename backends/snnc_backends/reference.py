@@ -37,7 +37,7 @@ class ReferenceBackend:
             found = ["the graph has no readout"]
         return [Diagnostic("graph", "graph", Loc(), reason, remedy) for reason in found]
 
-    def legalize(self) -> str:
+    def legalize(self, graph: Graph) -> str:
         """Nothing: what is run is the stored graph."""
         return ""
 
@@ -48,10 +48,15 @@ class ReferenceBackend:
     def load(self, artifact: Artifact) -> ReferenceProgram:
         """A program over the stored graph. Raises `ArtifactError` if it has no window."""
         graph = artifact.graph()
-        timesteps = graph.meta.get("timesteps")
-        if type(timesteps) is not int or timesteps < 1:
-            raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
-        return ReferenceProgram(graph, timesteps)
+        return ReferenceProgram(graph, stored_window(graph))
+
+
+def stored_window(graph: Graph) -> int:
+    """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
+    timesteps = graph.meta.get("timesteps")
+    if type(timesteps) is not int or timesteps < 1:
+        raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
+    return timesteps
 
 
 def recorded_nodes(graph: Graph) -> tuple[str, ...]:
@@ -70,16 +75,20 @@ def recorded_nodes(graph: Graph) -> tuple[str, ...]:
 
 
 class ReferenceProgram:
-    """A loaded artifact of the reference backend.
+    """A graph run by an interpreter.
 
-    Attributes:
+    Args:
+        graph: a verified `snn` graph.
         timesteps: the artifact's window.
+        interpreter: what computes the nodes of `graph`; None for what they mean, in float64.
     """
 
-    def __init__(self, graph: Graph, timesteps: int) -> None:
+    def __init__(
+        self, graph: Graph, timesteps: int, interpreter: Interpreter | None = None
+    ) -> None:
         self.timesteps = timesteps
         self._graph = graph
-        self._interpreter = Interpreter(graph, torch.float64)
+        self._interpreter = interpreter or Interpreter(graph, torch.float64)
         self._recorded = recorded_nodes(graph)
 
     def run(

@@ -60,6 +60,8 @@ class Evaluation:
     ann_mean_absolute_error: float | None = None
     ann_max_abs_diff: float | None = None
     ann_max_rel_diff: float | None = None
+    activity: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
+    """Per node, what the target counted, summed over all samples; empty if it counts nothing."""
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that do not exist are left out."""
@@ -77,7 +79,23 @@ class Evaluation:
         }
         if len(self.windows) > 1:
             figures["sweep"] = [self._window(window) for window in self.windows]
+        if self.activity:
+            figures["activity"] = self._activity()
         return {key: value for key, value in figures.items() if value is not None}
+
+    def _activity(self) -> dict[str, Any]:
+        """Per inference: what the target counted in all, and by layer."""
+        sums: dict[str, int] = {}
+        for counted in self.activity.values():
+            for key, number in counted.items():
+                sums[key] = sums.get(key, 0) + number
+        return {
+            "per_inference": {key: number / self.samples for key, number in sums.items()},
+            "layers": {
+                node: {key: number / self.samples for key, number in counted.items()}
+                for node, counted in self.activity.items()
+            },
+        }
 
     def _window(self, window: Window) -> dict[str, Any]:
         figures = {
@@ -105,6 +123,14 @@ class _Tally:
     agree: dict[int, int] = field(default_factory=dict[int, int])
     diff: float = 0.0
     largest: float = 0.0
+    activity: dict[str, dict[str, int]] = field(default_factory=dict[str, Any])
+
+    def act(self, counted: Mapping[str, Mapping[str, int]]) -> None:
+        """Add what the target counted in a batch."""
+        for node, numbers in counted.items():
+            sums = self.activity.setdefault(node, {})
+            for key, number in numbers.items():
+                sums[key] = sums.get(key, 0) + number
 
     def judge(self, key: int, output: Outputs, y: NDArray[np.generic] | None) -> None:
         """Add a batch of outputs held against its labels."""
@@ -158,6 +184,7 @@ def evaluate(
             )
             _count(tally, x, y, _outputs(result, windows), ann)
             tally.spikes += sum(int(result.counts[name].sum()) for name in populations)
+            tally.act(result.stats.get("activity", {}))
             tally.samples += len(x)
             advance(len(x))
     if not tally.samples:
@@ -209,6 +236,7 @@ def _evaluation(tally: _Tally, windows: Iterable[int], neurons: int, ann: Ann | 
         ann_mean_absolute_error=fraction(tally.error, 0),
         ann_max_abs_diff=tally.diff if checked else None,
         ann_max_rel_diff=tally.diff / tally.largest if checked and tally.largest else None,
+        activity=tally.activity,
     )
 
 

@@ -147,7 +147,20 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
         f"T {report['timesteps']}, latency {report['latency_timesteps']} steps, "
         f"target {report['target']}"
     )
+    if report["legalize"]:
+        out.line(f"the target runs its own copy, made by {report['legalize']}")
+    show_hardware(out, report.get("hardware"))
     out.line(f"artifact: {report['artifact']}")
+
+
+def show_hardware(out: Output, hardware: Mapping[str, Any] | None) -> None:
+    """Totals and notes of the target's own figures, if it has any."""
+    if hardware is None:
+        return
+    totals = hardware["totals"].items()
+    out.line(", ".join(f"{key.replace('_', ' ')} {figure(value)}" for key, value in totals))
+    for note in hardware["notes"]:
+        out.line(note)
 
 
 def show_layers(out: Output, layers: list[dict[str, Any]]) -> None:

@@ -108,6 +108,8 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     out.line(f"spikes per neuron  {figures['spikes_per_neuron']:.4g}")
     out.line(f"spikes per run     {figures['spikes_per_inference']:.6g}")
     out.line(f"latency            {figures['latency_timesteps']} steps")
+    for key, number in figures.get("activity", {}).get("per_inference", {}).items():
+        out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
 
 
 def _cell(name: str, value: float) -> str:

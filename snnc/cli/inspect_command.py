@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnc.cli import options
-from snnc.cli.compile_command import show_layers
+from snnc.cli.compile_command import show_hardware, show_layers
 from snnc.cli.console import Output, figure
 from snnc.errors import UsageError
 
@@ -69,6 +69,7 @@ def _show(
     from snnc.report import layers, totals
 
     rows = layers(graph)
+    hardware = None if artifact is None else _hardware(artifact)
     facts: dict[str, Any] = {"stage": str(graph.stage), **totals(graph)}
     if artifact is not None:
         manifest = artifact.manifest
@@ -76,7 +77,7 @@ def _show(
         facts = {**{key: manifest.get(key) for key in keys}, **facts, **manifest.get("info", {})}
     plans = _plans(artifact) if artifact is not None and plan else {}
     text = to_text(graph) if ir else None
-    extra = {"ir": text, "plan": plans or None, "checked": check or None}
+    extra = {"ir": text, "plan": plans or None, "checked": check or None, "hardware": hardware}
     document = {"kind": "inspect", **facts, "layers": rows}
     document |= {key: value for key, value in extra.items() if value is not None}
     out.document(document)
@@ -93,8 +94,18 @@ def _show(
             out.line(f"{key.replace('_', ' '):<14} {_fact(value)}")
     out.line()
     show_layers(out, rows)
+    if hardware is not None:
+        out.line()
+        show_hardware(out, hardware)
     if check:
         out.line("\nchecksums match")
+
+
+def _hardware(artifact: ArtifactFile) -> dict[str, Any] | None:
+    from snnc.target import figures_of
+
+    target = artifact.manifest["target"] or ""
+    return figures_of(artifact.names(), artifact.read, target)
 
 
 def _fact(value: Any) -> str:

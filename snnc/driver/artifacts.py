@@ -137,6 +137,7 @@ def verify_artifact(
     artifact.check()
     graph = artifact.graph()
     program = open_program(artifact)
+    legalize = artifact.manifest["info"].get("legalize") or ""
     window = _window(timesteps, program, graph)
     inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
     shape = graph.type_of(graph.input).shape
@@ -147,6 +148,7 @@ def verify_artifact(
         graph,
         batches,
         timesteps=window,
+        legalize=str(legalize),
         seed=seed,
         progress=progress,
         total=size_of(batches),

@@ -23,7 +23,7 @@ from snnc.ir.text import to_text
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.report import latency_timesteps, layers, totals
-from snnc.target import Backend, Diagnostic, Program
+from snnc.target import Backend, Diagnostic, Program, figures_of
 from snnc.transform import Observer, PassContext, Progress, TargetInfo, silent
 
 if TYPE_CHECKING:
@@ -241,7 +241,8 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
         result = pipeline.run(graph, ctx, observer=observer)
     with _timed(seconds, "lower"):
         files = lower(result.graph, backend, replace(ctx, ann=result.ann))
-    content = _content(job, pipeline, backend, ctx, files)
+    legalize = backend.legalize(result.graph)
+    content = _content(job, pipeline, backend, ctx, files, legalize)
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None else Path(output),
@@ -265,9 +266,9 @@ def optimize(job: Job) -> PipelineResult:
 def lower(graph: Graph, backend: Backend, ctx: PassContext) -> dict[str, bytes]:
     """The target's files for a graph. Raises `UnsupportedError` listing every problem."""
     require_supported(graph, backend)
-    legalize = backend.legalize()
+    legalize = backend.legalize(graph)
     if legalize:
-        ctx.log.debug("legalize for %s: %s", backend.name, legalize)
+        ctx.log.info("the target %s runs its own copy of the network: %s", backend.name, legalize)
     legal = Pipeline.from_text(legalize, Registry(PASSES)).run(graph, ctx).graph
     return backend.lower(legal, ctx)
 
@@ -306,7 +307,12 @@ def _check_output(output: str | Path | None) -> None:
 
 
 def _content(
-    job: Job, pipeline: Pipeline, backend: Backend, ctx: PassContext, files: Mapping[str, bytes]
+    job: Job,
+    pipeline: Pipeline,
+    backend: Backend,
+    ctx: PassContext,
+    files: Mapping[str, bytes],
+    legalize: str,
 ) -> dict[str, Any]:
     """What the artifact holds besides its graph: nothing that differs between two equal runs."""
     source = job.source
@@ -317,7 +323,7 @@ def _content(
         "distributions": _distributions(pipeline, backend),
         "info": {
             "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
-            "legalize": backend.legalize(),
+            "legalize": legalize,
             "seed": job.seed,
             "mean": list(source.mean),
             "std": list(source.std),
@@ -344,6 +350,8 @@ def _report(
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     info = content["info"]
+    files: Mapping[str, bytes] = content["files"]
+    hardware = figures_of(files, files.__getitem__, content["target"])
     return {
         "kind": "compile",
         "model": str(job.source),
@@ -371,6 +379,7 @@ def _report(
         ],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
+        **({} if hardware is None else {"hardware": hardware}),
     }
 
 

@@ -52,7 +52,7 @@ def load_program(backend: Backend, graph: Graph, timesteps: int) -> Program:
     stored = graph.clone()
     stored.meta["timesteps"] = timesteps
     ctx = PassContext(timesteps=timesteps)
-    legal = Pipeline.from_text(backend.legalize()).run(stored, ctx).graph
+    legal = Pipeline.from_text(backend.legalize(stored)).run(stored, ctx).graph
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "contract.snnc"
         target = format_spec(backend)

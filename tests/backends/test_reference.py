@@ -46,7 +46,7 @@ def test_is_installed_and_needs_nothing_but_the_graph() -> None:
     backend = Registry(BACKENDS).get("reference")()
     assert isinstance(backend, ReferenceBackend)
     graph = CASES[0].graph
-    assert backend.check(graph) == [] and backend.legalize() == ""
+    assert backend.check(graph) == [] and backend.legalize(graph) == ""
     assert backend.lower(graph, PassContext()) == {}
 
 

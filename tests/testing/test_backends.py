@@ -55,7 +55,7 @@ class Faulty:
     def check(self, graph: Graph) -> list[Diagnostic]:
         return Registry(BACKENDS).get("reference")().check(graph)
 
-    def legalize(self) -> str:
+    def legalize(self, graph: Graph) -> str:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ class CpuBackend:
 
         return check(graph)
 
-    def legalize(self) -> str:
+    def legalize(self, graph: Graph) -> str:
         """Nothing: every op of stage `snn` has a kernel."""
         return ""
 
