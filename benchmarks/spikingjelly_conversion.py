@@ -19,8 +19,9 @@ rows "best". A draw is `default_rng(draw).permutation` of the bit-exact training
 1,024 calibrate, the next 1,024 choose.
 
 One run of `--steps` steps serves all T and D. The outputs of every 256 images are kept below
-`--work`, so that a run that was stopped goes on where it was; the tables are rewritten as soon as a
-recipe is through. One folder per network and machine. About 2.7 ms per image and step on one core.
+`--work`, so that a run that was stopped goes on where it was; the tables, of all that is there of
+`--draws`, are rewritten as soon as a recipe is through. One folder per network and machine. About
+2.7 ms per image and step on one core.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata, util
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +253,7 @@ class Runner:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Recipe after recipe; the files are up to date after each."""
+    """Recipe after recipe; the files are up to date after each, with all that `--work` holds."""
     network = load_network(options.data_dir / "models/cifar10-resnet20/weights.safetensors")
     runner = Runner(network, options.work, options.steps)
     tests = test_images(options.data_dir, options.limit)
@@ -266,16 +268,19 @@ def measure(options: argparse.Namespace) -> None:
         "exact_images": len(labels),
         "ann_accuracy": 100 * float((ann["exact"] == labels).mean()),
     }
-    judged: dict[tuple[int, str], list[judging.Judged]] = {}
-    for part in options.parts:
-        for draw, (calibration, selection) in train.items():
-            known = {**ann, "selection": runner.predictions(selection)}
-            for recipe in options.recipes:
-                runner.run(draw, recipe, calibration, [selection, tests[part]])
-                everything = (selection, *tests.values())
-                outputs = {x.name: runner.outputs(draw, recipe, x) for x in everything}
-                judged[draw, recipe] = judging.judge(draw, recipe, outputs, known, labels)
-                write(options.work, [x for rows in judged.values() for x in rows], about)
+    known = {d: {**ann, "selection": runner.predictions(train[d][1])} for d in train}
+
+    def figures(draw: int, recipe: str) -> list[judging.Judged]:
+        parts = (train[draw][1], *tests.values())
+        outputs = {images.name: runner.outputs(draw, recipe, images) for images in parts}
+        return judging.judge(draw, recipe, outputs, known[draw], labels)
+
+    judged = {(draw, recipe): figures(draw, recipe) for draw in train for recipe in RECIPES}
+    for part, draw, recipe in product(options.parts, train, options.recipes):
+        calibration, selection = train[draw]
+        runner.run(draw, recipe, calibration, [selection, tests[part]])
+        judged[draw, recipe] = figures(draw, recipe)
+        write(options.work, [x for rows in judged.values() for x in rows], about)
 
 
 def write(work: Path, results: Sequence[judging.Judged], about: Mapping[str, Any]) -> None:
