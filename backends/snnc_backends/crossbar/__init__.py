@@ -1,0 +1,5 @@
+"""The backend `crossbar`: weights in the cells of resistive crossbar arrays, an ideal chip."""
+
+from snnc_backends.crossbar.backend import CrossbarBackend
+
+__all__ = ["CrossbarBackend"]

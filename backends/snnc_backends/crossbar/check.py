@@ -1,0 +1,61 @@
+"""What of a graph a crossbar cannot take, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from snnc.errors import Loc
+from snnc.ir import Conv, Encode, Graph, Linear, Neuron, Node, Readout, Signal, problems
+from snnc.target import Diagnostic
+
+
+def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
+    """Every problem of this graph, with the user's line, the reason and what to do."""
+    broken = problems(graph)
+    if not broken and not any(isinstance(graph.node(n).op, Readout) for n in graph.outputs):
+        broken = ["the graph has no readout"]
+    if broken:
+        remedy = "give a graph that a pipeline has taken to stage snn"
+        return [Diagnostic("graph", "graph", Loc(), reason, remedy) for reason in broken]
+    return [
+        Diagnostic(node.op.mnemonic, node.name, node.loc, reason, remedy)
+        for node in graph.nodes
+        if isinstance(node.op, Conv | Linear)
+        for reason, remedy in _problems(graph, node, node.op, weight_bits)
+    ]
+
+
+def is_integer(graph: Graph) -> bool:
+    """Whether a spiking graph has been quantised."""
+    return graph.type_of(graph.outputs[0]).quantized
+
+
+def _problems(
+    graph: Graph, node: Node, op: Conv | Linear, weight_bits: int
+) -> Iterator[tuple[str, str]]:
+    (source,) = graph.inputs_of(node.name)
+    if graph.type_of(source).signal is Signal.CURRENT and not _is_encoded(graph, source):
+        yield (
+            f"weighs the current of {source}, which has no bits to drive rows with",
+            "put a ReLU between the two layers, or merge them",
+        )
+    weight = np.asarray(graph.array(op.weight))
+    if np.issubdtype(weight.dtype, np.integer):
+        largest = int(np.abs(weight.astype(np.int64)).max(initial=0))
+        if largest >= 1 << (weight_bits - 1):
+            needed = largest.bit_length() + 1
+            yield (
+                f"weights up to {largest} need {needed} bits, the target has {weight_bits}",
+                f"quantize to {weight_bits} bits, or choose weight-bits={needed}",
+            )
+
+
+def _is_encoded(graph: Graph, name: str) -> bool:
+    """Whether a current is the real-valued input itself, perhaps moved or summed."""
+    node = graph.node(name)
+    if isinstance(node.op, Encode | Neuron):
+        return True
+    moved = node.op.mnemonic in ("pad", "permute", "reshape", "slice", "concat", "sumpool")
+    return moved and all(_is_encoded(graph, source) for source in graph.inputs_of(name))

@@ -1,0 +1,79 @@
+"""Static figures of a mapped network: tiles, cells, utilisation, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.matrices import WeightMatrix
+from snnc_backends.crossbar.tiling import Tile
+
+NOTES = (
+    "not modelled yet: device noise, drift and faults, ADC resolution, wire resistance, "
+    "energy, area, latency, placement, communication",
+    "neurons, factors, pooling, biases and readouts are digital and take no tile",
+)
+GROUPED = "grouped convolutions take tiles of their own for every group: most of these are empty"
+
+
+def figures(layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip) -> dict[str, Any]:
+    """What `crossbar/figures.json` holds; the form is that of `snnc.target.Backend`.
+
+    Per layer and in all (docs/crossbar.md): `cells_used` = rows * physical columns, both columns of
+    a pair and weights that are zero included; `utilisation` = cells used / cells of the tiles;
+    `area_bound_tiles` = ceil(cells used / cells of a tile).
+    """
+    rows = {each.layer: _layer(each, placed, chip) for each in layers}
+    used = sum(each.weights.size for each in layers) * len(chip.columns)
+    grouped = [GROUPED] if any(each.groups > 1 for each in layers) else []
+    return {
+        "totals": {
+            "tiles": len(placed),
+            "split_formula_tiles": sum(row["split_formula_tiles"] for row in rows.values()),
+            **_use(used, len(placed), chip),
+            "weights": sum(each.weights.size for each in layers),
+        },
+        "layers": rows,
+        "tiles": [asdict(tile) for tile in placed],
+        "tile_shape": [chip.rows, chip.cols],
+        "notes": [*NOTES, *grouped],
+    }
+
+
+def _layer(matrix: WeightMatrix, placed: Sequence[Tile], chip: Chip) -> dict[str, int | float]:
+    k = len(chip.columns)
+    own = sum(tile.layer == matrix.layer for tile in placed)
+    return {
+        "groups": matrix.groups,
+        "matrix_rows": matrix.rows,
+        "matrix_cols": matrix.outputs,
+        "physical_cols": matrix.outputs * k,
+        "row_blocks": -(-matrix.rows // chip.rows),
+        "column_blocks": -(-matrix.outputs // chip.outputs_per_tile),
+        "tiles": own,
+        "split_formula_tiles": split_formula(matrix, chip),
+        **_use(matrix.weights.size * k, own, chip),
+    }
+
+
+def split_formula(matrix: WeightMatrix, chip: Chip) -> int:
+    """groups * ceil(r / rows) * ceil(c / cols'), counted in cells.
+
+    c = outputs * columns of a weight; cols' is cols rounded down to a multiple of these columns,
+    since a weight is not cut in two: equal to cols for every power of two.
+    """
+    k = len(chip.columns)
+    whole = chip.cols // k * k
+    return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.outputs * k // whole)
+
+
+def _use(used: int, count: int, chip: Chip) -> dict[str, int | float]:
+    cells = chip.rows * chip.cols
+    return {
+        "area_bound_tiles": -(-used // cells),
+        "cells_used": used,
+        "cells": count * cells,
+        "utilisation": used / (count * cells) if count else 0.0,
+    }

@@ -1,0 +1,55 @@
+"""The weight matrices of a graph, as a crossbar sees them: inputs are rows, outputs are columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Conv, Graph, Linear
+
+
+@dataclass(frozen=True)
+class WeightMatrix:
+    """The weights of one layer.
+
+    Attributes:
+        layer: name of the node.
+        weights: (groups, rows, outputs) integers. A row is an input of the group: for a convolution
+            the pair of an input channel and a position in the kernel, channels first.
+        kernel: its extent along the spatial axes; () for a Linear.
+    """
+
+    layer: str
+    weights: NDArray[np.integer]
+    kernel: tuple[int, ...] = ()
+
+    @property
+    def groups(self) -> int:
+        """Matrices that share neither rows nor columns."""
+        return self.weights.shape[0]
+
+    @property
+    def rows(self) -> int:
+        """Inputs of one group."""
+        return self.weights.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of one group."""
+        return self.weights.shape[2]
+
+
+def matrices(graph: Graph) -> tuple[WeightMatrix, ...]:
+    """One for every Conv and Linear of an integer graph, in graph order; one group for a Linear."""
+    found: list[WeightMatrix] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Conv | Linear):
+            groups = node.op.groups if isinstance(node.op, Conv) else 1
+            weight = np.asarray(graph.array(node.op.weight))
+            grouped = weight.reshape(groups, len(weight) // groups, -1)
+            matrix: NDArray[Any] = grouped.transpose(0, 2, 1)
+            found.append(WeightMatrix(node.name, matrix, weight.shape[2:]))
+    return tuple(found)

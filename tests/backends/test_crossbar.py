@@ -1,0 +1,244 @@
+"""The ideal crossbar gives what the reference gives, and counts what its tiles do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from snnc.errors import ArtifactError, SpecError
+from snnc.ir import Conv, Encode, Graph, Input, Linear, Readout, Stage, TensorType
+from snnc.pipeline import format_spec, parse_one
+from snnc.plugins import BACKENDS, Registry
+from snnc.target import figures_of
+from snnc.testing import (
+    assert_backend_contract,
+    assert_equal_runs,
+    load_program,
+    quantized_cases,
+    random_graph,
+    sample_inputs,
+    snn_cases,
+)
+from snnc.transform import PassContext
+from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.lower import GRAPH
+from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.program import CrossbarProgram, load
+from snnc_backends.crossbar.reads import layer_tiles
+from snnc_backends.reference import ReferenceProgram
+
+SMALL_CELLS = CrossbarBackend(rows=7, cols=9, cell_bits=2)
+
+
+def program(graph: Graph, backend: CrossbarBackend, timesteps: int = 6) -> CrossbarProgram:
+    return CrossbarProgram(graph, timesteps, backend.chip())
+
+
+@pytest.mark.parametrize("backend", [CrossbarBackend(), SMALL_CELLS], ids=format_spec)
+def test_keeps_the_contract(backend: CrossbarBackend) -> None:
+    cases = [case for case in quantized_cases() if not backend.check(case.graph)]
+    assert {case.name for case in cases} >= {"residual-leak", "residual-wait", "grouped"}
+    assert_backend_contract(backend, cases=cases)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much])
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(1, 20),
+    cols=st.integers(14, 40),
+    cell_bits=st.integers(1, 8),
+    timesteps=st.integers(1, 7),
+)
+def test_random_graphs_on_random_tiles_equal_the_reference(
+    seed: int, rows: int, cols: int, cell_bits: int, timesteps: int
+) -> None:
+    graph = random_graph(seed)
+    backend = CrossbarBackend(rows=rows, cols=cols, cell_bits=cell_bits)
+    assume(not backend.check(graph))
+    x, prefixes = sample_inputs(graph, 3), tuple(range(1, timesteps))
+    options: dict[str, Any] = {"record": "spikes", "seed": 3, "prefixes": prefixes}
+    ours = program(graph, backend, timesteps).run(x, **options)
+    theirs = ReferenceProgram(graph, timesteps).run(x, **options)
+    assert_equal_runs(ours, theirs, f"seed {seed}")
+    for t in prefixes:
+        np.testing.assert_array_equal(ours.stats["prefixes"][t], theirs.stats["prefixes"][t])
+
+
+def line(weights: np.ndarray, *, lo: int = 0, hi: int = 255) -> Graph:
+    """Integers straight into one Linear and out again; the readout is the sum over the window."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(weights.shape[1],)))
+    graph.add("encode", Encode(scale=1.0, lo=lo, hi=hi), ["x"])
+    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
+    graph.add("out", Readout(), ["fc"])
+    graph.outputs = ("out",)
+    return graph
+
+
+def test_signed_integers_are_driven_bit_by_bit_in_two_phases() -> None:
+    weights = np.array([[127, -127, 1], [-3, 0, 90]], np.int8)
+    graph = line(weights, lo=-127, hi=127)
+    x = np.array([[5, -6, 0], [127, -127, 127]], np.float32)
+    result = program(graph, CrossbarBackend(rows=2), 3).run(x)
+    np.testing.assert_array_equal(result.readout, 3 * (x @ weights.T).astype(np.int64))
+    counted = result.stats["activity"]["fc"]
+    # 2 row blocks, 14 phases, 2 samples, read once in the window
+    assert counted["reads"] + counted["skipped_reads"] == 2 * 14 * 2
+    assert counted["reads"] == (2 + 2) + (3 * 7)  # bits 5 = 101, 6 = 110; 127 in all seven
+    assert counted["conversions"] == counted["reads"] * 2 * 4
+    assert counted["rows_driven"] == 2 + 2 + 3 * 7
+
+
+def test_silence_gives_nothing_and_is_not_read() -> None:
+    graph = line(np.full((40, 5), 100, np.int8))
+    backend = CrossbarBackend(rows=2, cols=64)
+    result = program(graph, backend).run(np.zeros((3, 5), np.float32))
+    assert not result.readout.any()  # type: ignore[union-attr]
+    tiles = 3 * 3  # row blocks of 2, column blocks of 16 outputs
+    expected = {"reads": 0, "conversions": 0, "skipped_reads": 3 * 8 * tiles, "rows_driven": 0}
+    assert result.stats["activity"] == {"fc": expected}
+
+
+def test_only_driven_row_blocks_are_read() -> None:
+    graph = line(np.ones((20, 5), np.int8), hi=1)
+    x = np.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 1]], np.float32)
+    counted = program(graph, CrossbarBackend(rows=2, cols=64)).run(x).stats["activity"]["fc"]
+    assert counted["reads"] == (1 + 2) * 2 and counted["skipped_reads"] == (2 + 1) * 2
+    assert counted["conversions"] == (1 + 2) * 20 * 4 and counted["rows_driven"] == (1 + 3) * 2
+
+
+def test_activity_does_not_depend_on_the_split_of_the_batch() -> None:
+    graph = quantized_cases()[1].graph
+    x = sample_inputs(graph, 4)
+    whole = program(graph, SMALL_CELLS).run(x).stats["activity"]
+    parts = [program(graph, SMALL_CELLS).run(each).stats["activity"] for each in (x[:1], x[1:])]
+    for node, counted in whole.items():
+        assert counted == {key: sum(part[node][key] for part in parts) for key in counted}
+        assert counted["reads"] > 0
+
+
+@pytest.mark.parametrize(("hi", "exact"), [(1, "float32"), (255, "float32"), (2**16, "float64")])
+def test_sums_are_kept_in_what_holds_them(hi: int, exact: str) -> None:
+    graph = line(np.full((2, 300), -127, np.int8), hi=hi)
+    chip = CrossbarBackend(cell_bits=8).chip()
+    (matrix,) = matrices(graph)
+    assert str(layer_tiles(graph, matrix, chip).dtype) == f"torch.{exact}"
+    x = np.full((1, 300), hi, np.float32)
+    result = CrossbarProgram(graph, 1, chip).run(x)
+    assert result.readout.tolist() == [[-127 * 300 * hi] * 2]  # type: ignore[union-attr]
+
+
+def test_real_networks_are_quantised_and_integers_left_alone() -> None:
+    assert CrossbarBackend().legalize(quantized_cases()[0].graph) == ""
+    real = next(case.graph for case in snn_cases() if case.name == "grouped")
+    assert CrossbarBackend().legalize(real) == "quantize{bits=8}"
+    assert CrossbarBackend(weight_bits=4).legalize(real) == "quantize{bits=4}"
+    assert CrossbarBackend(weight_bits=16).legalize(real) == "quantize{bits=8}"
+    assert CrossbarBackend().check(real) == []
+
+
+def test_what_cannot_be_mapped_is_named() -> None:
+    graph = line(np.array([[127, -100]], np.int8))
+    (found,) = CrossbarBackend(weight_bits=4).check(graph)
+    assert "fc (linear): weights up to 127 need 8 bits, the target has 4" in str(found)
+    assert "weight-bits=8" in found.remedy
+    chained = graph.clone()
+    weight = chained.set_param("w2", np.ones((1, 1), np.int8))
+    chained.insert_after("fc", "fc2", Linear(weight=weight))
+    (found,) = CrossbarBackend().check(chained)
+    assert found.node == "fc2" and "the current of fc" in found.reason
+    assert "no outputs" in str(CrossbarBackend().check(Graph(Stage.SNN))[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("rows=0", "rows must be 1 to"),
+        ("cols=3", "cols must be at least 4, the columns of one weight"),
+        ("cell-bits=9", "cell-bits must be 1 to 8"),
+        ("weight-bits=1", "weight-bits must be 2 to 16"),
+        ("cells=offset", "cells must be one of differential, not 'offset'"),
+        ("device=pcm", "device must be one of ideal, not 'pcm'"),
+        ("adc-bits=0", "adc-bits must be ideal, not 0"),
+        ("adc-bits=6", "converters of finite resolution are not modelled yet"),
+        ("adc-bits=none", "int|ideal expected"),
+        ("rws=3", "did you mean 'rows'"),
+    ],
+)
+def test_wrong_options(options: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_one(f"crossbar{{{options}}}", Registry(BACKENDS))
+    assert message in f"{caught.value.message}; {caught.value.hint}"
+
+
+def test_options_are_written_back() -> None:
+    text = "crossbar{rows=64 cols=64 cell-bits=2}"
+    assert format_spec(parse_one(text, Registry(BACKENDS))) == text
+    assert format_spec(CrossbarBackend(adc_bits="ideal")) == "crossbar"
+
+
+class Files:
+    """An artifact of nothing but files."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files, self.manifest = dict(files), {}
+
+    def read(self, name: str) -> bytes:
+        if name not in self.files:
+            raise ArtifactError(f"no member {name}")
+        return self.files[name]
+
+    def graph(self) -> Graph:
+        raise AssertionError("the chip runs its own copy")
+
+
+def test_an_artifact_is_read_back_and_damage_is_refused(small: Any) -> None:
+    graph = small()
+    graph.meta["timesteps"] = 5
+    backend = CrossbarBackend()
+    files = backend.lower(graph, PassContext())
+    assert files == backend.lower(graph, PassContext()), "the same bytes"
+    assert load(Files(files), backend.chip()).timesteps == 5
+    for wrong in (b"[]", b"{", b'{"version": 1}'):
+        with pytest.raises(ArtifactError):
+            load(Files({**files, GRAPH: wrong}), backend.chip())
+    with pytest.raises(ArtifactError, match="not readable JSON"):
+        figures_of(["crossbar/figures.json"], lambda _: b"{", "crossbar{rows=3}")
+    with pytest.raises(ArtifactError, match="no usable 'totals'"):
+        figures_of(["crossbar/figures.json"], lambda _: b"{}", "crossbar")
+    assert figures_of(["crossbar/figures.json"], lambda _: b"{", "cpu") is None
+
+
+def test_a_stored_program_runs(small: Any) -> None:
+    found = load_program(CrossbarBackend(), small(), 4)
+    x = sample_inputs(small(), 2)
+    expected = ReferenceProgram(small(), 4).run(x, record="spikes")
+    assert_equal_runs(found.run(x, record="spikes"), expected, "small")
+
+
+def test_windows_of_every_rank() -> None:
+    rng = np.random.default_rng(1)
+    for rank, size in ((1, (9,)), (2, (6, 5)), (3, (4, 5, 3))):
+        graph = Graph(Stage.SNN)
+        graph.add("x", Input(shape=(4, *size)))
+        graph.add("encode", Encode(scale=1 / 15, hi=15), ["x"])
+        weight = rng.integers(-7, 8, (6, 2, *(3, 2, 2)[:rank])).astype(np.int8)
+        op = Conv(
+            weight=graph.set_param("w", weight), groups=2,
+            stride=(2, 1, 1)[:rank], dilation=(1, 2, 1)[:rank],
+            padding=((1, 0), (0, 2), (1, 1))[:rank],
+        )  # fmt: skip
+        graph.add("conv", op, ["encode"])
+        graph.add("out", Readout(), ["conv"])
+        graph.outputs = ("out",)
+        x = sample_inputs(graph, 3)
+        ours = program(graph, replace(SMALL_CELLS, weight_bits=4)).run(x, record="spikes")
+        theirs = ReferenceProgram(graph, 6).run(x, record="spikes")
+        assert_equal_runs(ours, theirs, f"rank {rank}")
+        assert isinstance(graph.type_of("conv"), TensorType)

@@ -1,0 +1,169 @@
+"""Where the weights lie: every one once, no tile too large, and what is counted of it."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+import snnc
+from snnc.ir import Conv, Encode, Graph, Input, Linear, Readout, Stage
+from snnc.target import figures_of
+from snnc.testing import quantized_cases, random_graph
+from snnc.transform import PassContext
+from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.cells import Differential, weights_of
+from snnc_backends.crossbar.devices import DEVICES
+from snnc_backends.crossbar.lower import CONDUCTANCES, MAPPING
+from snnc_backends.crossbar.matrices import matrices
+
+TILES = [CrossbarBackend(), CrossbarBackend(rows=5, cols=19, cell_bits=3)]
+
+
+def mapped(graph: Graph, backend: CrossbarBackend) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Mapping, figures and conductances."""
+    files = backend.lower(graph, PassContext())
+    found = figures_of(files, files.__getitem__, "crossbar")
+    assert found is not None
+    return json.loads(files[MAPPING]), found, safetensors.numpy.load(files[CONDUCTANCES])
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    weight_bits=st.integers(2, 16),
+    cell_bits=st.integers(1, 8),
+)
+def test_levels_hold_the_weights(seed: int, weight_bits: int, cell_bits: int) -> None:
+    largest = 2 ** (weight_bits - 1) - 1
+    weights = np.random.default_rng(seed).integers(-largest, largest + 1, (2, 7, 5))
+    scheme = Differential()
+    columns = scheme.columns(weight_bits, cell_bits)
+    levels = scheme.levels(weights, columns, cell_bits)
+    assert len(columns) == 2 * ceil((weight_bits - 1) / cell_bits)
+    assert levels.max() < 2**cell_bits and levels.shape == (2, 7, 5 * len(columns))
+    np.testing.assert_array_equal(weights_of(levels, columns), weights)
+    pairs = levels.reshape(2, 7, 5, 2, -1).any(-1)
+    assert not pairs.all(-1).any(), "only one column of a pair conducts"
+
+
+@pytest.mark.parametrize("cell_bits", [1, 4, 8])
+@pytest.mark.parametrize("name", list(DEVICES))
+def test_conductances_are_read_back(name: str, cell_bits: int) -> None:
+    largest = 2**cell_bits - 1
+    levels = np.arange(largest + 1, dtype=np.uint8)
+    found = DEVICES[name].conductances_us(levels, largest)
+    assert found.dtype == np.float32 and found[0] == 0 and np.all(np.diff(found) > 0)
+    np.testing.assert_array_equal(DEVICES[name].levels(found, largest), levels)
+
+
+@pytest.mark.parametrize("backend", TILES, ids=["large", "small"])
+@pytest.mark.parametrize("case", quantized_cases()[:4], ids=lambda case: case.name)
+def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: CrossbarBackend) -> None:
+    mapping, _, conductances = mapped(case.graph, backend)
+    chip = backend.chip()
+    k = len(mapping["columns_of_a_weight"])
+    assert [tile["tile"] for tile in mapping["tiles"]] == list(range(len(mapping["tiles"])))
+    for matrix in matrices(case.graph):
+        stored = conductances[f"{matrix.layer}.conductance_us"]
+        assert stored.shape == (matrix.groups, matrix.rows, matrix.outputs * k)
+        placed = np.zeros(stored.shape, int)
+        for tile in (tile for tile in mapping["tiles"] if tile["layer"] == matrix.layer):
+            assert 0 < tile["rows"] <= backend.rows and 0 < tile["cols"] <= backend.cols
+            assert tile["cols"] == k * tile["outputs"]
+            assert tile["first_col"] == k * tile["first_output"]
+            rows = slice(tile["first_row"], tile["first_row"] + tile["rows"])
+            cols = slice(tile["first_col"], tile["first_col"] + tile["cols"])
+            placed[tile["group"], rows, cols] += 1
+        assert (placed == 1).all()
+        levels = chip.device.levels(stored, chip.largest_level)
+        op = case.graph.node(matrix.layer).op
+        assert isinstance(op, Conv | Linear)
+        weight = np.asarray(case.graph.array(op.weight))
+        again = weights_of(levels, chip.columns).transpose(0, 2, 1).reshape(weight.shape)
+        np.testing.assert_array_equal(again, weight)
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), cols=st.integers(6, 60))
+def test_figures_keep_to_the_split_formula(seed: int, rows: int, cols: int) -> None:
+    backend = CrossbarBackend(rows=rows, cols=cols, cell_bits=3)
+    graph = random_graph(seed)
+    _, found, _ = mapped(graph, backend)
+    whole = cols // 6 * 6
+    for matrix in matrices(graph):
+        row = found["layers"][matrix.layer]
+        blocks = ceil(matrix.rows / rows) * ceil(6 * matrix.outputs / whole)
+        assert row["tiles"] == row["split_formula_tiles"] == matrix.groups * blocks
+        assert row["cells_used"] == 6 * matrix.weights.size
+        assert row["area_bound_tiles"] <= row["tiles"]
+    totals = found["totals"]
+    assert totals["tiles"] == len(found["tiles"]) == totals["split_formula_tiles"]
+    assert totals["area_bound_tiles"] == ceil(totals["cells_used"] / (rows * cols))
+    used = sum(tile["rows"] * tile["cols"] for tile in found["tiles"])
+    assert used == totals["cells_used"]
+    assert totals["utilisation"] == used / (totals["tiles"] * rows * cols) <= 1
+    assert found["tile_shape"] == [rows, cols]
+
+
+def test_a_network_without_weights_takes_no_tile() -> None:
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(3,)))
+    graph.add("encode", Encode(scale=1.0), ["x"])
+    graph.add("out", Readout(), ["encode"])
+    graph.outputs = ("out",)
+    _, found, conductances = mapped(graph, CrossbarBackend())
+    assert found["totals"]["tiles"] == found["totals"]["utilisation"] == 0 and not conductances
+
+
+def test_notes_say_what_is_missing() -> None:
+    graph = quantized_cases()[0].graph
+    _, found, _ = mapped(graph, CrossbarBackend())
+    assert any("not modelled yet" in note for note in found["notes"])
+    assert not any("grouped" in note for note in found["notes"])
+    grouped = next(case.graph for case in quantized_cases() if case.name == "grouped")
+    assert any("grouped" in note for note in mapped(grouped, CrossbarBackend())[1]["notes"])
+
+
+def compiled(repository: Path, name: str, weights: Path, shape: tuple[int, ...], data: Any) -> Any:
+    return snnc.compile(
+        f"{repository / 'examples' / name}",
+        weights=weights,
+        input_shape=shape,
+        target="crossbar",
+        recipe="convert{bits=8}",
+        calibration=data,
+    ).report["hardware"]
+
+
+def test_tiles_of_the_digits_network(repository: Path) -> None:
+    weights = repository / "examples" / "digits" / "weights.safetensors"
+    data = np.random.default_rng(0).random((8, 1, 8, 8), dtype=np.float32)
+    found = compiled(repository, "digits/net.py:build", weights, (1, 8, 8), data)
+    shapes = {"conv1": (9, 16), "conv2": (144, 32), "fc1": (128, 64), "fc2": (64, 10)}
+    tiles = {"conv1": 1, "conv2": 2, "fc1": 2, "fc2": 1}
+    for name, (rows, outputs) in shapes.items():
+        row = found["layers"][name]
+        assert (row["matrix_rows"], row["matrix_cols"]) == (rows, outputs)
+        assert row["tiles"] == ceil(rows / 128) * ceil(4 * outputs / 128) == tiles[name]
+    assert found["totals"]["tiles"] == 6 and found["totals"]["area_bound_tiles"] == 4
+
+
+def test_tiles_of_resnet20(repository: Path, snnc_data: Path) -> None:
+    weights = snnc_data / "models" / "cifar10-resnet20" / "weights.safetensors"
+    data = np.random.default_rng(0).random((4, 3, 32, 32), dtype=np.float32)
+    found = compiled(repository, "resnet20/net.py:resnet20", weights, (3, 32, 32), data)
+    # convolutions: inputs x outputs -> ceil(9 inputs / 128) * ceil(4 outputs / 128) tiles
+    expected = {(27, 16): 1, (144, 16): 2, (144, 32): 2, (288, 32): 3, (288, 64): 6, (576, 64): 10}
+    shapes = [(row["matrix_rows"], row["matrix_cols"]) for row in found["layers"].values()]
+    assert len(shapes) == 20 and shapes[-1] == (64, 10)
+    for (rows, outputs), row in zip(shapes, found["layers"].values(), strict=True):
+        formula = ceil(rows / 128) * ceil(4 * outputs / 128)
+        assert row["tiles"] == row["split_formula_tiles"] == formula
+        assert formula == expected.get((rows, outputs), 1)
+    assert found["totals"]["tiles"] == 1 + 6 * 2 + 2 + 5 * 3 + 6 + 5 * 10 + 1 == 87
