@@ -28,7 +28,7 @@ class ModelSource:
     Attributes:
         model: `net.py:factory`, a file, a graph or a torch module.
         weights: file of the parameters, or None.
-        input_shape: shape of one sample, channels first, or None where the model tells.
+        input_shape: shape of one sample, channels first, or None where only one fits.
         allow: classes of the user's that a pickled module may hold.
         mean, std: what the model's author subtracted from and divided the input by, one value or
             one per channel, in units of the input; empty for nothing.
@@ -67,8 +67,6 @@ def _graph(source: ModelSource) -> Graph:
         return load_frontend(
             str(model), weights=source.weights, input_shape=shape, allow=tuple(source.allow)
         )
-    if shape is None:
-        raise UsageError("a module does not tell its input", hint="give input_shape=(3, 32, 32)")
     from snnc.frontends import trace
 
     return trace(model, shape)
@@ -153,15 +151,32 @@ def require_window(graph: Graph, timesteps: int) -> None:
 
 def save(
     model: str | Path | Graph | nn.Module,
+    example: Any,
     path: str | Path,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
+    allow: Sequence[str] = (),
 ) -> None:
     """Trace a model and save its graph as a `.snnc` file that `compile` takes anywhere.
 
+    The file holds the graph and its numbers, no Python and no pickle: the model's class is not
+    needed to read it.
+
     Args:
         model: a torch module, a graph, or what names a model.
+        example: a batch (N, *shape), as array or tensor, or the shape of one sample; None to infer
+            it. A graph knows its own.
         path: the file to write.
-        input_shape: shape of one sample; not needed for a graph.
+        weights, allow: see `ModelSource`.
+
+    Raises:
+        UsageError: `example` is neither a batch nor a shape, or is needed.
+        ModelError, UnsupportedError: as for `compile`.
     """
-    write(path, load_model(ModelSource(model=model, input_shape=input_shape)))
+    shape = None
+    if example is not None:
+        from snnc.frontends.tracing import sample_shape
+
+        shape = sample_shape(example)
+    source = ModelSource(model=model, weights=weights, input_shape=shape, allow=tuple(allow))
+    write(path, load_model(source))

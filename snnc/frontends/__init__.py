@@ -32,7 +32,7 @@ def load(
     Args:
         reference: `net.py:factory`, `pkg.mod:factory`, or a file that an installed frontend reads.
         weights: file of the parameters (safetensors, or a state dict saved by torch).
-        input_shape: shape of one sample, channels first.
+        input_shape: shape of one sample, channels first; None to infer it where one fits.
         allow: classes of the user's that a pickled module may hold.
         registry: frontends to choose from instead of the installed ones.
 
@@ -51,29 +51,35 @@ def load_module(
 ) -> nn.Module:
     """The user's own torch module, with its weights, in eval mode.
 
-    Raises `UsageError` or `ModelError`, also when `reference` names no code.
+    Raises `UsageError` or `ModelError`, also when `reference` names neither code nor a module.
     """
-    if code_reference(reference) is None:
+    code = code_reference(reference) is not None
+    frontend = find_frontend(reference) if code or Path(reference).is_file() else None
+    load_users = getattr(frontend, "load_module", None)
+    if load_users is None:
         raise ModelError(
             f"{reference} is not the code of a torch module",
             hint="name it: net.py:factory --weights FILE",
         )
-    from snnc.frontends.factory import load_module as load_user_module
+    path = None if weights is None else Path(weights)
+    return load_users(reference, weights=path, allow=tuple(allow))
 
-    return load_user_module(reference, None if weights is None else Path(weights))
 
-
-def trace(module: nn.Module, example: Any) -> Graph:
+def trace(module: nn.Module, example: Any = None) -> Graph:
     """The graph of a torch module, at stage `ann`.
 
     Args:
         module: traced in eval mode; left as it was.
-        example: the shape of one sample, channels first, or a batch (N, *shape).
+        example: the shape of one sample, channels first, or a batch (N, *shape); None to infer it
+            where only one fits.
 
     Raises:
+        UsageError: no shape can be inferred, or `example` is neither of the two.
         ModelError: the module does not take such an input, or holds values that are not finite.
         UnsupportedError: the module holds operations snnc cannot compile; lists them all.
     """
+    from snnc.frontends.input_shape import infer_shape
     from snnc.frontends.tracing import trace as trace_module
 
-    return trace_module(module, example)
+    shape = infer_shape(module, type(module).__name__) if example is None else example
+    return trace_module(module, shape)

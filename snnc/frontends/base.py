@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Frontend(Protocol):
     """A plugin of the group `snnc.frontends`; a class without arguments.
 
-    Its docstring is what `snnc frontends NAME` shows.
+    Its docstring is what `snnc frontends NAME` shows. One that builds a torch module may also have
+    `load_module(reference, *, weights, allow)`, which gives it: `snnc eval --compare` runs that.
     """
 
     name: ClassVar[str]

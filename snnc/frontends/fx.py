@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from snnc.errors import UsageError
-from snnc.frontends.loading import code_reference
+from snnc.frontends.loading import check_shape, code_reference
 
 if TYPE_CHECKING:
-    from snnc.ir import Graph
+    from torch import nn
 
-_EXAMPLE = "the shape of one sample, channels first: --input-shape 3,32,32"
+    from snnc.ir import Graph
 
 
 class FxFrontend:
@@ -20,7 +19,8 @@ class FxFrontend:
 
     The factory takes no arguments and returns the module (a class or a module will do). Weights
     come from `--weights`: safetensors, or a state dict that torch saved. The module is traced with
-    torch.fx in eval mode, so its code runs; `--input-shape` gives the shape of one sample.
+    torch.fx in eval mode, so its code runs; `--input-shape` gives the shape of one sample, and is
+    needed where the module fits several.
     """
 
     name: ClassVar[str] = "fx"
@@ -38,13 +38,15 @@ class FxFrontend:
         allow: Sequence[str] = (),
     ) -> Graph:
         """The graph of the module. Raises `UsageError`, `ModelError`, `UnsupportedError`."""
-        if input_shape is None:
-            raise UsageError(
-                f"{reference} does not tell its input; give --input-shape", hint=_EXAMPLE
-            )
-        if not input_shape or min(input_shape) < 1:
-            shown = ",".join(map(str, input_shape))
-            raise UsageError(f"--input-shape {shown} is not a shape", hint=_EXAMPLE)
+        check_shape(input_shape)
         from snnc.frontends.factory import load_graph
 
         return load_graph(reference, weights, input_shape)
+
+    def load_module(
+        self, reference: str, *, weights: Path | None = None, allow: Sequence[str] = ()
+    ) -> nn.Module:
+        """The module itself, in eval mode. Raises `UsageError`, `ModelError`."""
+        from snnc.frontends.factory import load_module
+
+        return load_module(reference, weights)

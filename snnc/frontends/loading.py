@@ -15,6 +15,7 @@ from snnc.plugins import FRONTENDS, Registry
 
 _BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
 _RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
+_SHAPE = "the shape of one sample, channels first: --input-shape 3,32,32"
 _HEAD = 64  # bytes that tell the kinds apart
 
 
@@ -78,6 +79,21 @@ KINDS: tuple[FileKind, ...] = (
     FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", _LATER, _RESAVE),
 )
 
+_STATE_DICT = FileKind("a state dict", lambda head, names: False, _WEIGHTS, _BY_FACTORY)
+_OLD = FileKind(
+    "a pickle that is not in torch's zip format",
+    lambda head, names: False,
+    "is not loaded: it may run code",
+    "save it again with torch.save of torch 1.6 or newer, or " + _RESAVE,
+)
+_PICKLED = FileKind("a pickled module", lambda head, names: False, _LATER, _RESAVE)
+
+
+def is_pickled_module(reference: str) -> bool:
+    """True for a zip that torch saved and that holds more than tensors. Runs nothing of it."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is _PICKLED
+
 
 def code_reference(reference: str) -> CodeReference | None:
     """`reference` as `source:name`, or None when it names a file instead."""
@@ -140,6 +156,13 @@ def explain(reference: str) -> UsageError | ModelError:
     )
 
 
+def check_shape(shape: tuple[int, ...] | None) -> None:
+    """Raise `UsageError` unless `shape` is None or the shape of a sample."""
+    if shape is not None and (not shape or min(shape) < 1):
+        shown = ",".join(map(str, shape))
+        raise UsageError(f"--input-shape {shown} is not a shape", hint=_SHAPE)
+
+
 def sniff(path: Path) -> FileKind | None:
     """What kind of file `path` is, by its content; None for an unknown one."""
     try:
@@ -149,9 +172,10 @@ def sniff(path: Path) -> FileKind | None:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     names = _members(path, head)
     script = any(name.endswith("constants.pkl") for name in names)
-    pickled = any(name.endswith("data.pkl") for name in names) or head[:1] == b"\x80"
-    if pickled and not script:
-        return _pickled(path)
+    if any(name.endswith("data.pkl") for name in names) and not script:
+        return _saved(path)
+    if head[:1] == b"\x80":
+        return _old_pickle(path)
     return next((kind for kind in KINDS if kind.matches(head, names)), None)
 
 
@@ -165,13 +189,19 @@ def _members(path: Path, head: bytes) -> tuple[str, ...]:
         return ()
 
 
-def _pickled(path: Path) -> FileKind:
-    """A file torch saved: weights, or a module with its classes."""
+def _saved(path: Path) -> FileKind:
+    """A zip that torch saved: weights, or objects with their classes."""
     from snnc.frontends.weights import foreign_classes
 
-    classes = foreign_classes(path)
-    if not classes:
-        return FileKind("a state dict", lambda head, names: True, _WEIGHTS, _BY_FACTORY)
-    shown = ", ".join(classes[:4]) + (f" and {len(classes) - 4} more" if classes[4:] else "")
-    reason = f"holds the classes {shown}; loading it would run their code"
-    return FileKind("a pickled module", lambda head, names: True, reason, _RESAVE)
+    return _PICKLED if foreign_classes(path) else _STATE_DICT
+
+
+def _old_pickle(path: Path) -> FileKind:
+    """A pickle that is no zip: weights as torch saved them before 1.6, or anything."""
+    from snnc.frontends.weights import read_weights
+
+    try:
+        read_weights(path)
+    except ModelError:
+        return _OLD
+    return _STATE_DICT

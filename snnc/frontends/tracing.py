@@ -43,17 +43,19 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
     _check_finite(module, name)
-    with _ready(module) as ready, torch.no_grad():
-        traced = _symbolic(ready, name)
-        seen = observe(ready, traced, shape, name)
-        graph, tails = canonicalize(ready, traced, seen, shape, name)
-        check_same(ready, graph, tails, name)
+    with ready(module) as prepared, torch.no_grad():
+        traced = symbolic(prepared, name)
+        seen = observe(prepared, traced, shape, name)
+        graph, tails = canonicalize(prepared, traced, seen, shape, name)
+        check_same(prepared, graph, tails, name)
     return graph
 
 
 def sample_shape(example: Any) -> tuple[int, ...]:
     """The shape of one sample, from itself or from a batch. Raises `UsageError`."""
     if isinstance(example, Tensor | np.ndarray):
+        if example.ndim < 2:
+            raise UsageError("the example has no axis of samples", hint="a batch (N, *shape)")
         return tuple(int(n) for n in example.shape[1:])
     if isinstance(example, Sequence) and all(isinstance(n, int) for n in example) and example:
         return tuple(example)
@@ -79,7 +81,7 @@ def _check_finite(module: nn.Module, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _ready(module: nn.Module) -> Iterator[nn.Module]:
+def ready(module: nn.Module) -> Iterator[nn.Module]:
     """The module in eval mode, in float32 on the CPU; the user's own is left as it was."""
     if isinstance(module, nn.DataParallel):
         module = module.module
@@ -131,7 +133,7 @@ class LocTracer(fx.Tracer):
 def _users_line(frame: FrameType | None) -> tuple[str | None, int | None]:
     while frame is not None:
         file = frame.f_code.co_filename
-        if frame.f_code is _symbolic.__code__:
+        if frame.f_code is symbolic.__code__:
             return None, None  # torch called the module itself: nn.Sequential
         if not file.startswith((TORCH_DIR, OWN_DIR)):
             return shown_path(file), frame.f_lineno
@@ -145,7 +147,7 @@ def shown_path(file: str) -> str:
     return file.removeprefix(here)
 
 
-def _symbolic(module: nn.Module, name: str) -> fx.Graph:
+def symbolic(module: nn.Module, name: str) -> fx.Graph:
     """The traced operations. Raises `UnsupportedError` with the user's line."""
     tracer = LocTracer()
     _check_arguments(module, name)

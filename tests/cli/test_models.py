@@ -33,6 +33,11 @@ class Odd(Net):
         x = F.gelu(self.conv(x))
         x = F.gelu(x)
         return self.fc(x.flatten(1))
+
+
+class Pooled(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 """
 SHAPE = ("--input-shape", "2,6,6")
 
@@ -95,7 +100,7 @@ def test_every_unsupported_op_is_shown_with_its_line(snnc: Any, net: Path) -> No
     [
         (("net.py:Net", *SHAPE, "--weights", "nan.safetensors"), ("NaN", "conv.weight")),
         (("net.py:Net", *SHAPE, "--weights", "none.safetensors"), ("none.safetensors",)),
-        (("net.py:Net", "--weights", "w.safetensors"), ("--input-shape",)),
+        (("net.py:Pooled",), ("takes inputs of several sizes", "--input-shape")),
         (("net.py:Net", "--input-shape", "3,6,6"), ("net.py", "channels")),
         (("net.py:Net", "--input-shape", "2,0,6"), ("--input-shape 2,0,6",)),
         (("net.py:Net", "--input-shape", "2,x,6"), ("--input-shape 2,x,6",)),

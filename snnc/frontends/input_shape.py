@@ -1,0 +1,195 @@
+"""The shape of a sample, worked out from the module where only one is possible."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from snnc.errors import UsageError
+from snnc.frontends.tracing import ready, symbolic
+
+LOG = logging.getLogger("snnc.frontends")
+LIMIT = 256
+"""Largest side of an image, or length of a sequence, that is tried."""
+
+_BATCH = 2
+_HINT = "the shape of one sample, channels first: --input-shape 3,32,32"
+_WINDOWS = {"aten.convolution": 3, "aten.max_pool2d_with_indices": 2, "aten.avg_pool2d": 2}
+"""Operations with a stride: where it stands among the arguments; a pool's is its kernel if not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first layer with weights: its input's features or channels, and its spatial rank."""
+
+    channels: int
+    rank: int
+
+
+def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
+    """The one shape of a sample, channels first, that `module` takes.
+
+    A linear layer at the front tells the features. A convolution tells the channels; of all square
+    sizes up to `LIMIT` those are kept with which the module runs, the flattened features of the
+    first linear layer deciding. Where several fit (poolings drop the rest of a division), the one
+    is taken at which every stride divides the size it meets.
+
+    Args:
+        module: left as it was; it is run on shapes, without values.
+        name: what messages call it.
+
+    Raises:
+        UsageError: no shape fits, or more than one; names the flag to add.
+        UnsupportedError: the module cannot be traced.
+    """
+    with ready(module) as prepared, torch.no_grad():
+        first = _first_layer(prepared, symbolic(prepared, name))
+        if first is None:
+            raise UsageError(
+                f"{name}: no layer tells the shape of its input; give --input-shape", hint=_HINT
+            )
+        probe = _Probe(prepared)
+        if first.rank == 0:
+            return _features(probe, first, name)
+        return _size(probe, first, name)
+
+
+def _features(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
+    shape = (first.channels,)
+    if probe.remainders(shape) is None:
+        raise UsageError(
+            f"{name} does not take {first.channels} features as they are; give --input-shape",
+            hint=_HINT,
+        )
+    return _said(shape, name, "the features of the first layer")
+
+
+def _said(shape: tuple[int, ...], name: str, why: str) -> tuple[int, ...]:
+    shown = ",".join(map(str, shape))
+    LOG.warning("%s: input shape %s inferred, %s (--input-shape gives another)", name, shown, why)
+    return shape
+
+
+def _size(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
+    fitting: list[tuple[int, ...]] = []
+    even: list[tuple[int, ...]] = []
+    for size in range(1, LIMIT + 1):
+        shape = (first.channels, *(size,) * first.rank)
+        remainders = probe.remainders(shape)
+        if remainders is None and fitting:
+            break  # the features only grow with the size
+        if remainders is not None:
+            fitting.append(shape)
+            even += [] if remainders else [shape]
+        if len(even) > 1:
+            break
+    if len(fitting) != 1 and len(even) != 1:
+        raise _undecided(even or fitting, name)
+    if len(fitting) == 1:
+        return _said(fitting[0], name, "the only one that fits")
+    sizes = f"{fitting[0][-1]} to {fitting[-1][-1]}"
+    return _said(even[0], name, f"of the sizes {sizes} that fit the one every stride divides")
+
+
+def _undecided(shapes: list[tuple[int, ...]], name: str) -> UsageError:
+    if not shapes:
+        return UsageError(
+            f"{name}: no square input of up to {LIMIT} fits; give --input-shape", hint=_HINT
+        )
+    shown = " and ".join(",".join(map(str, shape)) for shape in shapes[:2])
+    return UsageError(
+        f"{name} takes inputs of several sizes, e.g. {shown}; give --input-shape", hint=_HINT
+    )
+
+
+def _first_layer(module: nn.Module, traced: fx.Graph) -> _First | None:
+    """The first layer with weights that the values of the input reach."""
+    reached: set[fx.Node] = set()
+    for node in traced.nodes:
+        if node.op == "placeholder" and not reached:
+            reached.add(node)
+        elif reached.intersection(node.all_input_nodes):
+            reached.add(node)
+            first = _layer(module, node)
+            if first is not None:
+                return first
+    return None
+
+
+def _layer(module: nn.Module, node: fx.Node) -> _First | None:
+    if node.op == "call_module":
+        found: Any = module.get_submodule(str(node.target))
+        weight, groups = getattr(found, "weight", None), getattr(found, "groups", 1)
+        kind = isinstance(found, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        return _of_weight(weight, groups) if kind else None
+    if node.op != "call_function" or len(node.args) < 2:
+        return None
+    called = getattr(node.target, "__name__", "")
+    source = node.args[1]
+    if called not in ("linear", "conv1d", "conv2d") or not isinstance(source, fx.Node):
+        return None
+    if source.op != "get_attr":
+        return None
+    owner, _, attribute = str(source.target).rpartition(".")
+    groups = node.kwargs.get("groups", node.args[6] if len(node.args) > 6 else 1)
+    return _of_weight(getattr(module.get_submodule(owner), attribute), groups)
+
+
+def _of_weight(weight: Any, groups: Any) -> _First | None:
+    if not isinstance(weight, Tensor) or weight.ndim < 2 or not isinstance(groups, int):
+        return None
+    return _First(int(weight.shape[1]) * groups, weight.ndim - 2)
+
+
+class _Probe:
+    """Runs a module on shapes alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._state = {name: tensor.to("meta") for name, tensor in _tensors(module)}
+
+    def remainders(self, shape: tuple[int, ...]) -> bool | None:
+        """Whether a stride does not divide what it meets; None if the module does not run."""
+        x = torch.zeros(_BATCH, *shape, device="meta")
+        try:
+            found = self._run(x)
+        except Exception:  # torch raises all kinds for shapes that do not fit
+            return None
+        outputs = found if isinstance(found, tuple | list) else [found]
+        if not all(isinstance(y, Tensor) and y.ndim and len(y) == _BATCH for y in outputs):
+            return None
+        with _Strides() as strides:
+            self._run(x)
+        return strides.remainder
+
+    def _run(self, x: Tensor) -> Any:
+        return torch.func.functional_call(self._module, self._state, (x,))
+
+
+class _Strides(TorchDispatchMode):
+    """Notes whether any strided operation drops the rest of a division."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.remainder = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        place = _WINDOWS.get(str(func.overloadpacket))
+        if place is not None:
+            stride = args[place] if len(args) > place and args[place] else args[1]
+            sizes = args[0].shape[-len(stride) :]
+            self.remainder |= any(n % s for n, s in zip(sizes, stride, strict=True))
+        return func(*args, **(kwargs or {}))
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
