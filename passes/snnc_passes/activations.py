@@ -15,19 +15,22 @@ from snnc.transform import PassContext
 from snnc_passes.calibration import Granularity, Histogram, Range, Rows, chunks, in_rows
 
 Found = Mapping[str, NDArray[np.float64]]
+Pick = Callable[[Histogram], NDArray[np.float64]]
+"""Takes one value of every group from a histogram of activations."""
 
 
 def ann_statistic(
     graph: Graph,
     ctx: PassContext,
     neurons: Sequence[str],
-    percent: float,
+    pick: Pick | None,
     granularity: Granularity,
 ) -> Found:
-    """Per neuron node, a percentile of the ANN's activation at the node of the same name.
+    """Per neuron node, a statistic of the ANN's activation at the node of the same name.
 
-    Two sweeps over the calibration data: the exact range, then a histogram over it. Negative values
-    count as zero. A group whose percentile is zero although it is active gets its maximum. Returns
+    Two sweeps over the calibration data: the exact range, then a histogram over it, from which
+    `pick` takes the statistic; None for the maximum, which needs no second sweep. Negative values
+    count as zero. A group whose statistic is zero although it is active gets its maximum. Returns
     (G,) arrays, one value a channel or one for the layer; zero where nothing is ever active.
     """
     if ctx.ann is None or ctx.calibration is None:
@@ -48,15 +51,15 @@ def ann_statistic(
 
     _sweep(ctx, ctx.ann, neurons, granularity, "activation ranges", widen)
     highs = {name: _known(ranges[name].high) for name in neurons}
-    if percent == 100:
+    if pick is None:
         return highs
     histograms = {name: Histogram.over(high) for name, high in highs.items()}
 
     def count(name: str, rows: Rows) -> None:
         histograms[name].add(rows)
 
-    _sweep(ctx, ctx.ann, neurons, granularity, "activation percentiles", count)
-    found = {name: histogram.percentile(percent) for name, histogram in histograms.items()}
+    _sweep(ctx, ctx.ann, neurons, granularity, "activation histograms", count)
+    found = {name: pick(histogram) for name, histogram in histograms.items()}
     return {name: np.where(values > 0, values, highs[name]) for name, values in found.items()}
 
 

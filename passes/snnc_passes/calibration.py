@@ -13,6 +13,10 @@ from snnc.errors import DataError
 from snnc.transform import Batches
 
 BINS = 16_384
+MERGED = 4
+"""Bins taken together where thresholds are compared."""
+CLIPS = 64
+"""Candidate thresholds between a 64th of the largest value and the largest value."""
 CHUNK = 64
 """Samples computed at a time, whatever the batches of the stream: sums in float32 depend on it."""
 
@@ -120,6 +124,23 @@ class Histogram:
             inside = (rank - (cumulative[place] - counts[place]) + 0.5) / max(1, counts[place])
             found[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
         return np.minimum(found, self.top)
+
+    def least_squares(self, levels: int) -> NDArray[np.float64]:
+        """(G,) thresholds whose quantiser of `levels` steps has the least mean squared error.
+
+        The quantiser of x is θ/levels * clip(floor(x * levels/θ + ½), 0, levels): what a population
+        that starts at half a threshold θ tells of an even input x within a window of `levels`
+        steps. θ is one of `CLIPS` fractions of the largest value.
+        """
+        found = self.top.copy()
+        centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
+        clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
+        told = np.clip(np.floor(centres * levels / clips + 0.5), 0, levels) * clips / levels
+        squares = (told - centres) ** 2
+        for group, counts in enumerate(self.counts):
+            merged = counts.reshape(-1, MERGED).sum(axis=1, dtype=np.float64)
+            found[group] *= clips[int(np.argmin(squares @ merged)), 0]
+        return found
 
 
 def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:

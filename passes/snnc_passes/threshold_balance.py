@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from snnc.errors import PassError
 from snnc.ir import Graph, MaxPool, Neuron, Ref, Scale
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.activations import ann_statistic
-from snnc_passes.calibration import Granularity
+from snnc_passes.activations import Pick, ann_statistic
+from snnc_passes.calibration import Granularity, Histogram
 from snnc_passes.currents import current_statistic, fill_silent
 from snnc_passes.folding import combine, leads_to, own_param
 from snnc_passes.sinking import Sinker
@@ -27,9 +27,12 @@ class ThresholdBalance(Pass):
         included, negatives as zero (Diehl et al., "Fast-Classifying, High-Accuracy Spiking Deep
         Networks Through Weight and Threshold Balancing", 2015; percentile: Rueckauer et al. 2017,
         section 2.2.2; per channel: Kim et al., "Spiking-YOLO", 2020). It comes from a histogram of
-        16,384 bins over the exact range. A channel whose percentile is zero takes its maximum, one
-        that is never active the median of its layer; a layer that is never active keeps its
-        thresholds.
+        16,384 bins over the exact range. statistic=mse takes the threshold of the least mean
+        squared error: within T steps a population tells T + 1 values, so that a high threshold
+        rounds coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient,
+        Accurate Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose
+        percentile is zero takes its maximum, one that is never active the median of its layer; a
+        layer that is never active keeps its thresholds.
     source=current: layer by layer, the network run for T steps with the thresholds found so far; of
         a layer's weighted input at each step the maximum or the k-th smallest value, k = 1 +
         round(percentile/100 * (n-1)), negatives included; the largest of all steps (Sengupta et
@@ -40,6 +43,13 @@ class ThresholdBalance(Pass):
     A Scale of threshold / previous threshold follows every population, and v_init grows alike, so
     that a spike counts in proportion to the threshold. It stands behind a max pool of spikes.
 
+    Attributes:
+        source: what is measured.
+        statistic: what of it is the threshold.
+        percentile: used by statistic=percentile.
+        levels: steps of the quantiser of statistic=mse; none for T.
+        granularity: one threshold per channel or per layer.
+
     Metrics: `thresholds`, per node the smallest, median and largest; `silent`, nodes that were
     never active.
     """
@@ -47,14 +57,15 @@ class ThresholdBalance(Pass):
     name = "threshold-balance"
     needs = frozenset({"calibration", "ann"})
     source: Literal["ann", "current"] = "ann"
-    statistic: Literal["percentile", "max"] = "percentile"
+    statistic: Literal["percentile", "max", "mse"] = "percentile"
     percentile: float = 99.9
+    levels: int | None = None
     granularity: Granularity = "channel"
 
     def __post_init__(self) -> None:
         for option, choices in (
             ("source", ("ann", "current")),
-            ("statistic", ("percentile", "max")),
+            ("statistic", ("percentile", "max", "mse")),
             ("granularity", ("channel", "layer")),
         ):
             if getattr(self, option) not in choices:
@@ -62,6 +73,10 @@ class ThresholdBalance(Pass):
                 raise ValueError(f"{option}={wrong} is not one of: {', '.join(choices)}")
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile={self.percentile} is not above 0 and at most 100")
+        if self.statistic == "mse" and self.source == "current":
+            raise ValueError("statistic=mse is one of activations; it needs source=ann")
+        if self.levels is not None and self.levels < 1:
+            raise ValueError(f"levels={self.levels} is not positive")
 
     def requirements(self) -> frozenset[str]:
         """source=current needs no ANN."""
@@ -71,20 +86,38 @@ class ThresholdBalance(Pass):
         """Find thresholds and set them. Raises `PassError` for a graph of integers."""
         _refuse_integers(graph)
         names = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
-        percent = 100.0 if self.statistic == "max" else self.percentile
-        measure = ann_statistic if self.source == "ann" else current_statistic
-        measured = measure(graph, ctx, names, percent, self.granularity) if names else {}
+        measured = self._measure(graph, ctx, names) if names else {}
         found = {name: fill_silent(values) for name, values in measured.items()}
         silent = [name for name, values in found.items() if values is None]
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
         before = graph.fingerprint()
         thresholds = {name: values for name, values in found.items() if values is not None}
-        _set_thresholds(graph, thresholds)
+        set_thresholds(graph, thresholds)
         graph.prune_params()
         changed = graph.fingerprint() != before
         metrics = {"thresholds": {n: _summary(t) for n, t in thresholds.items()}, "silent": silent}
         return PassResult(graph, changed=changed, metrics=metrics)
+
+    def _measure(
+        self, graph: Graph, ctx: PassContext, names: list[str]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        if self.source == "current":
+            percent = 100.0 if self.statistic == "max" else self.percentile
+            return current_statistic(graph, ctx, names, percent, self.granularity)
+        return ann_statistic(graph, ctx, names, self._pick(ctx.timesteps), self.granularity)
+
+    def _pick(self, timesteps: int) -> Pick | None:
+        if self.statistic == "max" or (self.statistic == "percentile" and self.percentile == 100):
+            return None
+        levels = self.levels or timesteps
+
+        def pick(histogram: Histogram) -> NDArray[np.float64]:
+            if self.statistic == "mse":
+                return histogram.least_squares(levels)
+            return histogram.percentile(self.percentile)
+
+        return pick
 
 
 def _refuse_integers(graph: Graph) -> None:
@@ -105,7 +138,7 @@ def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
+def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
     """Replace thresholds and insert what keeps the meaning of a spike in proportion."""
     shapes = {name: kind.shape for name, kind in graph.types().items()}
     pooled = [
