@@ -94,6 +94,7 @@ def compile_model(
         device=device,
         seed=seed,
         dump_ir=None if dry_run else dump_ir,
+        observe=report is not None,
         progress=out.progress,
         log=out.log,
     )

@@ -59,13 +59,15 @@ class Output:
             print(to_json(report))
 
     def report(self, folder: Path | None, report: Mapping[str, Any]) -> None:
-        """Write the report where a folder is given, and say where."""
+        """Write the report where a folder is given, and say where on a line of its own."""
         if folder is None:
             return
         from snnc.report import write_report
 
-        path = write_report(folder, report)
-        print(f"report: {path}", file=sys.stderr if self.json else sys.stdout)
+        written = write_report(folder, report)
+        if written.note is not None:
+            self.log.warning(written.note)
+        print(f"report: {written.shown}", file=sys.stderr if self.json else sys.stdout)
 
     @cached_property
     def log(self) -> logging.Logger:

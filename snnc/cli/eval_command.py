@@ -75,6 +75,7 @@ def evaluate_artifact(
         limit=limit,
         seed=seed,
         batch_size=batch_size,
+        observe=report is not None,
         progress=out.progress,
         log=out.log,
     )

@@ -52,7 +52,8 @@ Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", help="Only the first N samples.")
 ]
 Report = Annotated[
-    Path | None, typer.Option("--report", metavar="DIR", help="Write report.json there.")
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
 ]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.driver.inputs import Data, open_batches, size_of
 from snnc.driver.models import ModelSource, eager, load_model, require_window
+from snnc.driver.observing import observed, values_of
+from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Encode, Graph, Stage
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
-from snnc.report import latency_timesteps
+from snnc.report import REPORT_VERSION, latency_timesteps
 from snnc.target import Program, Record, RunResult
 from snnc.transform import Batches, PassContext, Progress, silent
 
@@ -32,17 +34,23 @@ RANDOM_INPUTS = 16
 
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation with the latency of its window; `report()` is JSON-able."""
+    """An evaluation with the latency of its window; `report()` is JSON-able.
+
+    Attributes:
+        details: further keys of the report: how the artifact was made, what it does.
+    """
 
     evaluation: Evaluation
     latency_timesteps: int
     target: str
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md."""
         figures = self.evaluation.report()
         latency = {"latency_timesteps": self.latency_timesteps}
-        return {"kind": "eval", "target": self.target, **figures, **latency}
+        version = {"kind": "eval", "report_version": REPORT_VERSION}
+        return {**version, "target": self.target, **figures, **latency, **self.details}
 
 
 def load(path: str | Path) -> Program:
@@ -74,6 +82,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 100,
+    observe: bool = False,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Measured:
@@ -85,6 +94,7 @@ def evaluate(
         compare: the model it was made from, to compare with; its shape, mean and std default to
             the artifact's.
         limit: number of samples, None for all.
+        observe: look at the first samples layer by layer, for a report.
 
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
@@ -99,19 +109,33 @@ def evaluate(
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     shape = graph.type_of(graph.input).shape
     batches = _limited(open_batches(data, "data", shape, batch_size=batch_size, log=log), limit)
+    ann, stage = (None, None) if compare is None else _ann(compare, artifact, shape)
     evaluation = evaluate_program(
         program,
         graph,
         batches,
         timesteps=window,
         sweep=sweep,
-        ann=None if compare is None else _ann(compare, artifact, shape),
+        ann=ann,
         seed=seed,
         progress=progress,
         total=size_of(batches),
     )
-    latency = latency_timesteps(graph, window)
-    return Measured(evaluation, latency, artifact.manifest["target"])
+    measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
+    if not observe:
+        return measured
+    found = observed(
+        program,
+        graph,
+        batches,
+        "evaluation",
+        timesteps=window,
+        ann=stage,
+        values=values_of(artifact, graph),
+        seed=seed,
+        progress=progress,
+    )
+    return replace(measured, details={**details(artifact, graph), "observed": found})
 
 
 def verify_artifact(
@@ -222,8 +246,8 @@ def _limited(batches: Batches | None, limit: int | None) -> Batches:
     raise UsageError("a limit needs data that tells its length", hint="give the text of the data")
 
 
-def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> Ann:
-    """The model as the user has it, and as the graph was after the passes of stage `ann`."""
+def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> tuple[Ann, Graph]:
+    """The model as the user has it, and its graph after the passes of stage `ann`."""
     info = artifact.manifest.get("info", {})
     source = replace(
         source,
@@ -237,7 +261,7 @@ def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) ->
             hint="leave it out: the artifact knows",
         )
     folded = _folded(load_model(source), artifact.manifest.get("pipeline") or "")
-    return Ann(eager(source), _interpreted(folded))
+    return Ann(eager(source), _interpreted(folded)), folded
 
 
 def _folded(graph: Graph, pipeline: str) -> Graph:

@@ -17,13 +17,14 @@ import numpy as np
 from snnc.artifact import open_artifact, write
 from snnc.driver.inputs import Data, data_info, open_batches
 from snnc.driver.models import ModelSource, load_model, require_window
+from snnc.driver.observing import RealThresholds, observed
+from snnc.driver.reporting import compile_report
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
-from snnc.report import latency_timesteps, layers, totals
-from snnc.target import Backend, Diagnostic, Program, figures_of
+from snnc.target import Backend, Diagnostic, Program
 from snnc.transform import Observer, PassContext, Progress, TargetInfo, silent
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Job:
     device: str = "cpu"
     seed: int = 0
     dump_ir: str | Path | None = None
+    observe: bool = False
     progress: Progress = silent
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
 
@@ -234,25 +236,53 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
         graph = job.graph()
         ctx = job.context(graph, backend)
     pipeline.check(graph.stage, ctx)
-    observer = job.observer()
-    if observer is not None:
-        observer(0, "model", graph)
+    observer = RealThresholds(job.observer())
+    observer(0, "model", graph)
     with _timed(seconds, "passes"):
         result = pipeline.run(graph, ctx, observer=observer)
     with _timed(seconds, "lower"):
         files = lower(result.graph, backend, replace(ctx, ann=result.ann))
     legalize = backend.legalize(result.graph)
     content = _content(job, pipeline, backend, ctx, files, legalize)
+    content["info"].update(observer.info(result.graph))
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None else Path(output),
-        report=_report(job, result, content, output, seconds),
+        report=compile_report(job, result, content, output, seconds),
         backend=backend,
         content=content,
     )
     if output is not None:
         compiled.save(output)
-    return compiled
+    return _observed(job, compiled, result, ctx, observer) if job.observe else compiled
+
+
+def _observed(
+    job: Job,
+    compiled: Compiled,
+    result: PipelineResult,
+    ctx: PassContext,
+    thresholds: RealThresholds,
+) -> Compiled:
+    """The same, its report with what the program does on the calibration data, if there is any."""
+    if ctx.calibration is None:
+        return compiled
+    spent: dict[str, float] = {}
+    with _timed(spent, "observe"):
+        found = observed(
+            compiled.program,
+            result.graph,
+            ctx.calibration,
+            "calibration" if compiled.report["calibrated"] else "synthetic",
+            timesteps=job.timesteps,
+            ann=result.ann,
+            values=thresholds.values,
+            seed=job.seed,
+            progress=job.progress,
+        )
+    seconds = {**compiled.report["seconds"], **spent}
+    report = {**compiled.report, "seconds": seconds, "observed": found}
+    return replace(compiled, report=report)
 
 
 def optimize(job: Job) -> PipelineResult:
@@ -340,47 +370,6 @@ def _distributions(pipeline: Pipeline, backend: Backend) -> dict[str, str]:
     if backend.name in backends:
         owners.append(backends.owner(backend.name))
     return {owner.distribution: owner.version for owner in sorted(set(owners))}
-
-
-def _report(
-    job: Job,
-    result: PipelineResult,
-    content: Mapping[str, Any],
-    output: str | Path | None,
-    seconds: Mapping[str, float],
-) -> dict[str, Any]:
-    info = content["info"]
-    files: Mapping[str, bytes] = content["files"]
-    hardware = figures_of(files, files.__getitem__, content["target"])
-    return {
-        "kind": "compile",
-        "model": str(job.source),
-        "target": content["target"],
-        "recipe": info["recipe"],
-        "pipeline": content["pipeline"],
-        "legalize": info["legalize"],
-        "timesteps": job.timesteps,
-        "latency_timesteps": latency_timesteps(result.graph, job.timesteps),
-        "seed": job.seed,
-        "calibrated": info["calibrated"],
-        "calibration": info["calibration"],
-        "artifact": None if output is None else str(Path(output).resolve()),
-        "distributions": content["distributions"],
-        **totals(result.graph),
-        "steps": [
-            {
-                "name": step.name,
-                "spec": step.spec,
-                "seconds": step.seconds,
-                "changed": step.changed,
-                "metrics": dict(step.metrics),
-            }
-            for step in result.steps
-        ],
-        "seconds": dict(seconds),
-        "layers": layers(result.graph),
-        **({} if hardware is None else {"hardware": hardware}),
-    }
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""What is reported: JSON first, the console's tables drawn from it."""
+"""What is reported: JSON first, the console's tables and the page drawn from it."""
 
-from snnc.report.figures import latency_timesteps, layers, totals
-from snnc.report.files import write_report
+from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.report.files import Written, write_report
 
-__all__ = ["latency_timesteps", "layers", "totals", "write_report"]
+__all__ = ["REPORT_VERSION", "Written", "latency_timesteps", "layers", "totals", "write_report"]

@@ -6,6 +6,9 @@ from typing import Any
 
 from snnc.ir import Graph, Input, Neuron, Node
 
+REPORT_VERSION = 1
+"""Of the documents of `compile` and `eval`; grows when a key changes its meaning."""
+
 
 def latency_timesteps(graph: Graph, timesteps: int) -> int:
     """Steps from the first input to the answer: T and every `wait` on the longest path."""

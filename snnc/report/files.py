@@ -1,16 +1,33 @@
-"""Writing `report.json`."""
+"""Writing `report.json`, and `report.html` drawn from it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snnc.errors import UsageError
 
 REPORT = "report.json"
+PAGE = "report.html"
+MISSING = f"{PAGE} was left out, its pictures need matplotlib: pip install 'snnc[report]'"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The absolute paths; `page` is None where matplotlib is missing, and `note` says so."""
+
+    json: Path
+    page: Path | None
+    note: str | None = None
+
+    @property
+    def shown(self) -> Path:
+        """The one to open."""
+        return self.page or self.json
 
 
 def to_json(report: Mapping[str, Any]) -> str:
@@ -18,21 +35,45 @@ def to_json(report: Mapping[str, Any]) -> str:
     return json.dumps(report, indent=2, default=_plain, ensure_ascii=False)
 
 
-def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
-    """Write `report.json` into `folder`, made if it is not there; the absolute path.
+def write_report(folder: Path, report: Mapping[str, Any]) -> Written:
+    """Write `report.json` and `report.html` into `folder`, made if it is not there.
 
-    Raises `UsageError` if it cannot be written.
+    Without matplotlib there is no page, and one of an earlier run is removed.
+
+    Raises `UsageError` if they cannot be written.
     """
-    path = folder.resolve() / REPORT
-    temporary = path.with_name(f".{REPORT}.tmp-{os.getpid()}")
+    text = to_json(report)
+    page = _page(text)
+    path, place = folder.resolve() / REPORT, folder.resolve() / PAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(to_json(report) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        _replace(path, text + "\n")
+        if page is None:
+            place.unlink(missing_ok=True)
+        else:
+            _replace(place, page)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot write {path}: {reason}", hint="another --report DIR") from None
-    return path
+    return Written(path, None, MISSING) if page is None else Written(path, place)
+
+
+def _page(text: str) -> str | None:
+    """The page of what was written, or None without matplotlib."""
+    from snnc.report.page import render
+
+    try:
+        return render(json.loads(text))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _plain(value: Any) -> Any:

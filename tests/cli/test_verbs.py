@@ -20,7 +20,7 @@ def test_compile_writes_an_artifact_and_a_report(snnc: Any, folder: Path, tmp_pa
         *("--dump-ir", tmp_path / "ir"),
     )
     assert done.code == 0, done.err
-    assert f"report: {tmp_path / 'rep' / 'report.json'}" in done.out.splitlines()
+    assert done.out.splitlines()[-1] == f"report: {tmp_path / 'rep' / 'report.html'}"
     assert "fold-batchnorm" in done.err
     report = json.loads((tmp_path / "rep" / "report.json").read_text())
     assert report["timesteps"] == 4 and report["calibrated"] is True

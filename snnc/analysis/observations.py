@@ -1,0 +1,229 @@
+"""What a program does with a few samples: rates, errors against the ANN, one raster of spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.analysis.raster import evenly, raster
+from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.target import Program, RunResult
+from snnc.transform import Batches, Progress, silent
+
+SAMPLES = 64
+"""At most so many samples are observed: the first ones."""
+POINTS = 150
+"""At most so many pairs of activation and rate are kept for each layer."""
+WINDOWS = 16
+"""At most about so many prefixes of the window are compared with the ANN."""
+CHUNK_VALUES = 1 << 25
+"""Values of all populations of the samples that are run at once; bounds the memory."""
+
+Values = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class AnnStage:
+    """The network before conversion, to hold the spiking one against.
+
+    Attributes:
+        graph: of stage `ann`; its nodes have the names of the populations they became.
+        spike_values: per population, the activation that one spike at every step stands for: its
+            threshold in real units, (), (C,) or of the sample's shape.
+    """
+
+    graph: Graph
+    spike_values: Values = field(default_factory=dict[str, Any])
+
+
+def spike_values(graph: Graph) -> dict[str, NDArray[np.generic]]:
+    """Per population of a real-valued graph its threshold; empty for a graph of integers."""
+    thresholds = {n.name: graph.array(n.op.threshold) for n in graph if isinstance(n.op, Neuron)}
+    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
+    return {} if whole else {name: np.asarray(array) for name, array in thresholds.items()}
+
+
+def observe(
+    program: Program,
+    graph: Graph,
+    data: Batches,
+    *,
+    timesteps: int,
+    ann: AnnStage | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run the first `samples` of `data`; JSON-able, keys as `observed` in docs/report.md.
+
+    A rate of r spikes per step stands for the activation `r * threshold`. With `ann`, the error of
+    a layer is relative: sqrt(sum (r*threshold - a)^2 / sum a^2) over all its neurons and samples, a
+    being the activation of the same name in the ANN.
+
+    Args:
+        graph: the stored `snn` graph of the program.
+        ann: None leaves the comparison out.
+    """
+    x = _first(data, samples)
+    windows = prefixes(timesteps)
+    tallies = {n.name: _Layer(n.op.signed) for n in graph if isinstance(n.op, Neuron)}
+    expected = _Expected(ann, tuple(tallies)) if ann is not None else None
+    agreeing = dict.fromkeys(windows, 0)
+    chunk = _chunk(graph, tallies, timesteps)
+    record = "spikes" if any(each.signed for each in tallies.values()) else "counts"
+    with progress("observe", len(x)) as advance:
+        for start in range(0, len(x), chunk):
+            part = x[start : start + chunk]
+            run = program.run(
+                part,
+                timesteps=timesteps,
+                record=record,
+                sample_ids=np.arange(start, start + len(part)),
+                seed=seed,
+                prefixes=windows[:-1],
+            )
+            theirs = expected.run(part) if expected is not None else {}
+            for name, tally in tallies.items():
+                tally.add(name, run, theirs.get(name), ann, POINTS * len(part) // len(x))
+            if expected is not None:
+                _agree(agreeing, run, theirs[expected.output])
+            advance(len(part))
+    found: dict[str, Any] = {"samples": len(x), "timesteps": timesteps}
+    found["layers"] = {name: tally.report() for name, tally in tallies.items() if tally.elements}
+    if expected is not None and graph.type_of(graph.outputs[0]).size > 1:
+        found["agreement"] = [
+            {"timesteps": t, "agreement": same / len(x)} for t, same in agreeing.items()
+        ]
+    found["raster"] = raster(program, list(tallies), x[:1], timesteps, seed)
+    return found
+
+
+def prefixes(timesteps: int) -> tuple[int, ...]:
+    """Windows 1..T, all of them or about `WINDOWS` at equal ratios; the last is T."""
+    if timesteps <= WINDOWS:
+        return tuple(range(1, timesteps + 1))
+    spaced = np.geomspace(1, timesteps, WINDOWS)
+    return tuple(sorted({*np.rint(spaced).astype(int).tolist(), timesteps}))
+
+
+def _first(data: Batches, samples: int) -> NDArray[np.float32]:
+    parts: list[NDArray[np.float32]] = []
+    for x, _ in data:
+        parts.append(x[: samples - sum(map(len, parts))])
+        if sum(map(len, parts)) >= samples:
+            break
+    return np.concatenate(parts)
+
+
+def _chunk(graph: Graph, tallies: Mapping[str, _Layer], timesteps: int) -> int:
+    elements = sum(graph.type_of(name).size for name in tallies)
+    steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
+    return max(1, CHUNK_VALUES // max(1, elements * steps))
+
+
+class _Expected:
+    """The ANN's activations of the populations, and its output."""
+
+    def __init__(self, ann: AnnStage, names: Sequence[str]) -> None:
+        import torch
+
+        from snnc.interp import Interpreter
+
+        self._interpreter = Interpreter(ann.graph, torch.float32)
+        self._keep = [name for name in names if name in ann.graph]
+        self.output = ann.graph.outputs[0]
+
+    def run(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Per node (N, *shape)."""
+        import torch
+
+        with torch.no_grad():
+            found = self._interpreter.ann(x, self._keep)
+        return {name: value.numpy() for name, value in found.items()}
+
+
+def _agree(agreeing: dict[int, int], run: RunResult, expected: NDArray[np.float32]) -> None:
+    classes = expected.reshape(len(expected), -1).argmax(axis=1)
+    outputs = {**run.stats.get("prefixes", {}), max(agreeing): run.output}
+    for t in agreeing:
+        same = np.asarray(outputs[t]).reshape(len(classes), -1).argmax(axis=1) == classes
+        agreeing[t] += int(same.sum())
+
+
+@dataclass
+class _Layer:
+    """Sums of one population over the samples."""
+
+    signed: bool
+    spikes: int = 0
+    elements: int = 0
+    steps: int = 0
+    samples: int = 0
+    saturated: int = 0
+    fired: NDArray[np.bool_] | None = None
+    error: float = 0.0
+    power: float = 0.0
+    compared: bool = False
+    activations: list[float] = field(default_factory=list[float])
+    values: list[float] = field(default_factory=list[float])
+
+    def add(
+        self,
+        name: str,
+        run: RunResult,
+        expected: NDArray[np.float32] | None,
+        ann: AnnStage | None,
+        points: int,
+    ) -> None:
+        """Count a run; what the target does not record is left out."""
+        if name not in run.counts:
+            return
+        counts = np.asarray(run.counts[name])
+        self.steps = run.timesteps
+        self.samples += len(counts)
+        self.elements += counts.size
+        self.spikes += int(counts.sum())
+        self.saturated += int((counts >= run.timesteps).sum())
+        fired = np.asarray((counts > 0).any(axis=0))
+        self.fired = fired if self.fired is None else np.logical_or(self.fired, fired)
+        if expected is None or ann is None or name not in ann.spike_values:
+            return
+        if expected.shape != counts.shape:
+            return
+        total = np.asarray(run.spikes[name]).sum(axis=0) if self.signed else counts
+        unit = np.asarray(broadcast_to_sample(ann.spike_values[name], counts.shape[1:]))
+        self._compare(total * (unit.astype(np.float64) / run.timesteps), expected, points)
+
+    def _compare(self, value: NDArray[Any], expected: NDArray[np.float32], points: int) -> None:
+        activation = expected.astype(np.float64)
+        self.compared = True
+        self.error += float(np.square(value - activation).sum())
+        self.power += float(np.square(activation).sum())
+        chosen = evenly(value.size, max(1, points))
+        self.activations += activation.reshape(-1)[chosen].tolist()
+        self.values += value.reshape(-1)[chosen].tolist()
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able."""
+        silent_part = 0.0 if self.fired is None else 1 - float(self.fired.mean())
+        found: dict[str, Any] = {
+            "rate": self.spikes / (self.elements * self.steps),
+            "spikes_per_inference": self.spikes / self.samples,
+            "silent": silent_part,
+            "saturated": self.saturated / self.elements,
+        }
+        if not self.compared:
+            return found
+        if self.power:
+            found["activation_error"] = float(np.sqrt(self.error / self.power))
+        pairs = {"activation": self.activations, "decoded": self.values}
+        return {**found, "scatter": {key: _short(values) for key, values in pairs.items()}}
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    """Five digits are more than a picture shows."""
+    return [float(f"{value:.5g}") for value in values]

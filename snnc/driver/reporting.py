@@ -1,0 +1,81 @@
+"""What a report says about a compilation, and about an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnc.artifact import ArtifactFile
+from snnc.ir import Graph
+from snnc.pipeline import PipelineResult
+from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.target import figures_of
+
+if TYPE_CHECKING:
+    from snnc.driver.job import Job
+
+CARRIED = ("recipe", "legalize", "calibrated", "calibration")
+"""Keys that an artifact's info has from its compilation."""
+
+
+def compile_report(
+    job: Job,
+    result: PipelineResult,
+    content: Mapping[str, Any],
+    output: str | Path | None,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The report of a compilation, keys as in docs/report.md.
+
+    Args:
+        content: what the artifact holds, as `snnc.artifact.write` takes it.
+        seconds: spent on each part.
+    """
+    info = content["info"]
+    files: Mapping[str, bytes] = content["files"]
+    hardware = figures_of(files, files.__getitem__, content["target"])
+    return {
+        "kind": "compile",
+        "report_version": REPORT_VERSION,
+        "model": str(job.source),
+        "target": content["target"],
+        "recipe": info["recipe"],
+        "pipeline": content["pipeline"],
+        "legalize": info["legalize"],
+        "timesteps": job.timesteps,
+        "latency_timesteps": latency_timesteps(result.graph, job.timesteps),
+        "seed": job.seed,
+        "calibrated": info["calibrated"],
+        "calibration": info["calibration"],
+        "synthetic": info["synthetic"],
+        "artifact": None if output is None else str(Path(output).resolve()),
+        "distributions": content["distributions"],
+        **totals(result.graph),
+        "steps": [
+            {
+                "name": step.name,
+                "spec": step.spec,
+                "seconds": step.seconds,
+                "changed": step.changed,
+                "metrics": dict(step.metrics),
+            }
+            for step in result.steps
+        ],
+        "seconds": dict(seconds),
+        "layers": layers(result.graph),
+        **({} if hardware is None else {"hardware": hardware}),
+    }
+
+
+def details(artifact: ArtifactFile, graph: Graph) -> dict[str, Any]:
+    """What a report on an artifact says about how it was made and what is in it."""
+    info = artifact.manifest["info"]
+    found: dict[str, Any] = {key: info[key] for key in CARRIED if key in info}
+    found["pipeline"] = artifact.manifest["pipeline"]
+    found["distributions"] = artifact.manifest["distributions"]
+    found["parameters"] = totals(graph)["parameters"]
+    found["layers"] = layers(graph)
+    target = artifact.manifest["target"] or ""
+    hardware = figures_of(artifact.names(), artifact.read, target)
+    return found if hardware is None else {**found, "hardware": hardware}

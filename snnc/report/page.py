@@ -1,0 +1,53 @@
+"""`report.html`: one file, drawn from `report.json` alone; no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from snnc.report import pictures, sections
+from snnc.report.tiles import tile_map
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page of a report; the same report gives the same bytes.
+
+    Args:
+        report: what `report.json` holds, keys as in docs/report.md; any may be missing.
+
+    Raises `ImportError` without matplotlib.
+    """
+    figures = sections.figures
+    parts = [
+        sections.heading(report),
+        sections.summary(report),
+        figures([pictures.windows(report), pictures.spikes(report)]),
+        _section("Layers", sections.layer_table(report), sections.layer_note(report)),
+        _section("Spikes", figures([pictures.raster(report), pictures.scatter(report)])),
+        _section(
+            "Hardware",
+            sections.hardware(report),
+            figures([tile_map(report)]),
+            sections.hardware_layers(report),
+            sections.activity(report),
+        ),
+        _section("Compilation", sections.passes(report), figures([pictures.seconds(report)])),
+        _section("Provenance", sections.provenance(report)),
+    ]
+    page = Template(_resource("page.html"))
+    title = escape(f"{sections.subject(report)} · snnc {report.get('kind', 'report')}")
+    return page.substitute(
+        title=title, style=_resource("page.css"), body="\n".join(filter(None, parts))
+    )
+
+
+def _section(title: str, *parts: str) -> str:
+    shown = "\n".join(filter(None, parts))
+    return f"<section>\n<h2>{escape(title)}</h2>\n{shown}\n</section>" if shown else ""
+
+
+def _resource(name: str) -> str:
+    return (files("snnc.report") / name).read_text(encoding="utf-8")

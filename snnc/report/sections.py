@@ -1,0 +1,268 @@
+"""The parts of the page, each from the report's JSON; empty text where there is nothing to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from snnc.report.markup import by_node, cell, facts, number, percent, span, table, words
+from snnc.report.pictures import Picture
+
+Json = Mapping[str, Any]
+
+
+def heading(report: Json) -> str:
+    """What it is, and the loud word when thresholds were chosen without data."""
+    kind = {"compile": "compiled", "eval": "measured"}.get(str(report.get("kind")), "")
+    name = escape(subject(report))
+    target = escape(str(report.get("target") or ""))
+    parts = [f"<h1>{name}</h1>"]
+    line = f"{kind} for <b>{target}</b>" if target else kind
+    if report.get("data"):
+        line += f" on {escape(str(report['data']))}"
+    parts.append(f'<p class="lead">{line}</p>')
+    if report.get("calibrated") is False:
+        parts.append(
+            '<p class="alarm" role="alert"><b>Not calibrated.</b> The thresholds were chosen '
+            "without data: compile again with --calibration DATA before any of these figures is "
+            "relied on.</p>"
+        )
+    return "\n".join(parts)
+
+
+def subject(report: Json) -> str:
+    """The file name of the model, or of the artifact; not escaped."""
+    return str(report.get("model") or report.get("artifact") or "").rpartition("/")[2]
+
+
+def summary(report: Json) -> str:
+    """The figures one looks for first."""
+    fields: list[tuple[str, str]] = []
+    for key, name in (
+        ("accuracy", "accuracy"),
+        ("ann_accuracy", "accuracy of the ANN"),
+        ("agreement", "agreement with the ANN"),
+    ):
+        if key in report:
+            fields.append(
+                (name, percent(report[key]) + _error(report.get(f"{key}_standard_error")))
+            )
+    for key in ("mean_absolute_error", "ann_mean_absolute_error"):
+        if key in report:
+            fields.append((words(key).replace("ann ", "ANN "), number(report[key])))
+    fields += _sizes(report)
+    boxes = "".join(f"<div><dt>{escape(n)}</dt><dd>{v}</dd></div>" for n, v in fields)
+    return f'<dl class="figures">{boxes}</dl>'
+
+
+def _sizes(report: Json) -> list[tuple[str, str]]:
+    names = {
+        "timesteps": ("window T", " <small>steps</small>"),
+        "latency_timesteps": ("latency", " <small>steps</small>"),
+        "neurons": ("neurons", ""),
+        "parameters": ("parameters", ""),
+        "samples": ("samples", ""),
+        "spikes_per_inference": ("spikes per inference", ""),
+        "spikes_per_neuron": ("spikes per neuron", ""),
+    }
+    return [(n, number(report[k]) + unit) for k, (n, unit) in names.items() if k in report]
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f" <small>± {100 * value:.2f}</small>"
+
+
+def layer_table(report: Json) -> str:
+    """Every node: what it is, how it fires, how far from the ANN, how much hardware."""
+    layers = report.get("layers") or []
+    if not layers:
+        return ""
+    observed = report.get("observed", {}).get("layers", {})
+    placed = (report.get("hardware") or {}).get("layers", {})
+    optional = [
+        ("rate", any(_rate(row, observed) is not None for row in layers)),
+        ("silent", bool(observed)),
+        ("error", any("activation_error" in row for row in observed.values())),
+        ("tiles", any("tiles" in row for row in placed.values())),
+        ("utilisation", any("utilisation" in row for row in placed.values())),
+        ("from", any(row.get("location") for row in layers)),
+    ]
+    shown = [name for name, present in optional if present]
+    heads = {"rate": "rate (spikes/step)", "error": "error vs ANN"}
+    columns = ["layer", "op", "shape", "parameters", "neurons", "threshold"]
+    columns += [heads.get(name, name) for name in shown]
+    rows = [
+        [*_fixed(row), *(_optional(name, row, observed, placed) for name in shown)]
+        for row in layers
+    ]
+    last = len(columns) - 1 if "from" in shown else None
+    words_at = (0, 1, *([] if last is None else [last]))
+    return table(
+        columns,
+        rows,
+        text=words_at,
+        minor=() if last is None else (last,),
+        aside=["neurons" not in row and not row.get("parameters") for row in layers],
+    )
+
+
+def _fixed(row: Json) -> list[str]:
+    shape = "×".join(map(str, row.get("shape", ())))
+    threshold = row.get("threshold")
+    return [
+        escape(str(row["name"])),
+        escape(str(row.get("op", ""))),
+        escape(shape),
+        number(row["parameters"]) if row.get("parameters") else "",
+        number(row.get("neurons")),
+        "" if threshold is None else span(*threshold),
+    ]
+
+
+def _optional(name: str, row: Json, observed: Json, placed: Json) -> str:
+    node, seen = str(row["name"]), observed.get(row["name"], {})
+    if name == "rate":
+        rate = _rate(row, observed)
+        return "" if rate is None else f"{rate:.4f}"
+    if name == "silent":
+        return percent(seen.get("silent"), 1)
+    if name == "error":
+        return percent(seen.get("activation_error"), 1)
+    if name == "from":
+        place = str(row.get("location") or "")
+        return f'<span title="{escape(place)}">{escape(place.rpartition("/")[2])}</span>'
+    value = placed.get(node, {}).get(name)
+    return "" if value is None else cell(name, value)
+
+
+def _rate(row: Json, observed: Json) -> float | None:
+    seen = observed.get(row["name"], {})
+    return seen.get("rate", (row.get("stats") or {}).get("rate"))
+
+
+def layer_note(report: Json) -> str:
+    """What the columns of the table of layers mean, and what they were measured on."""
+    observed = report.get("observed")
+    if not observed:
+        return ""
+    text = (
+        f"Measured on {observed['samples']} samples of the {escape(str(observed['data']))} data. "
+        "Rate: spikes per neuron and step. Silent: neurons that never fired."
+    )
+    if any("activation_error" in row for row in observed["layers"].values()):
+        text += (
+            " Error: root mean square of rate × threshold minus the ANN's activation, "
+            "relative to that of the activation."
+        )
+    return f'<p class="note">{text}</p>'
+
+
+def hardware(report: Json) -> str:
+    """Totals and notes of the target's own figures."""
+    found = report.get("hardware") or {}
+    totals, notes = found.get("totals") or {}, found.get("notes") or []
+    parts: list[str] = []
+    if totals:
+        parts.append(facts((words(key), cell(key, value)) for key, value in totals.items()))
+    if notes:
+        listed = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
+        parts.append(f"<h3>Notes</h3>\n<ul>{listed}</ul>")
+    return "\n".join(parts)
+
+
+def hardware_layers(report: Json) -> str:
+    """The target's own figures of each layer."""
+    layers = (report.get("hardware") or {}).get("layers") or {}
+    return f"<h3>By layer</h3>\n{by_node(layers)}" if layers else ""
+
+
+def activity(report: Json) -> str:
+    """What the target counted while it ran, per inference."""
+    found = report.get("activity") or {}
+    if not found.get("layers"):
+        return ""
+    total = {"all": found.get("per_inference", {})}
+    return f"<h3>Activity of an inference</h3>\n{by_node({**found['layers'], **total})}"
+
+
+def passes(report: Json) -> str:
+    """What every pass did, and how long it took."""
+    steps = report.get("steps") or []
+    rows = [
+        [
+            str(number_),
+            escape(str(step["spec"])),
+            f"{step['seconds']:.2f}",
+            "yes" if step["changed"] else "no",
+            escape(_metrics(step.get("metrics") or {})),
+        ]
+        for number_, step in enumerate(steps, 1)
+    ]
+    if not rows:
+        return ""
+    columns = ("", "pass", "seconds", "changed", "figures")
+    return table(columns, rows, text=(1, 3, 4), minor=(4,))
+
+
+def _metrics(metrics: Json) -> str:
+    """The short ones."""
+    plain = {k: v for k, v in metrics.items() if isinstance(v, int | float | str)}
+    return ", ".join(f"{words(k)} {v:.4g}" if isinstance(v, float) else f"{words(k)} {v}"
+                     for k, v in plain.items())  # fmt: skip
+
+
+def provenance(report: Json) -> str:
+    """Where it comes from: enough to make it again."""
+    pairs = [
+        ("model", _text(report, "model")),
+        ("artifact", _text(report, "artifact")),
+        ("data", _text(report, "data")),
+        ("target", _text(report, "target")),
+        ("recipe", _text(report, "recipe")),
+        ("pipeline", _text(report, "pipeline").replace(",", ",<wbr>")),
+        ("passes of the target", _text(report, "legalize")),
+        ("calibrated", _calibration(report)),
+        ("seed", _text(report, "seed")),
+        ("versions", _versions(report.get("distributions") or {})),
+    ]
+    return facts((name, value) for name, value in pairs if value)
+
+
+def _calibration(report: Json) -> str:
+    """Whether, and on what."""
+    if report.get("calibrated") is None:
+        return ""
+    if not report["calibrated"]:
+        return "no"
+    data = report.get("calibration") or {}
+    told = [f"{number(data['samples'])} samples"] if data.get("samples") is not None else []
+    told += [number(data["digest"])] if data.get("digest") else []
+    return ", ".join(["yes", *told])
+
+
+def _text(report: Json, key: str) -> str:
+    value = report.get(key)
+    return "" if value is None else escape(str(value))
+
+
+def _versions(distributions: Json) -> str:
+    return escape(", ".join(f"{name} {version}" for name, version in distributions.items()))
+
+
+def figure(drawn: Picture | None) -> str:
+    """A picture with its title and caption."""
+    if drawn is None:
+        return ""
+    kind = ' class="wide"' if drawn.wide else ""
+    caption = f"<figcaption>{escape(drawn.caption)}</figcaption>"
+    return (
+        f"<figure{kind}>\n<h3>{escape(drawn.title)}</h3>\n{caption}\n"
+        f'<div class="scroll">{drawn.svg}</div>\n</figure>'
+    )
+
+
+def figures(drawn: Sequence[Picture | None]) -> str:
+    """Pictures side by side where there is room."""
+    shown = "\n".join(filter(None, map(figure, drawn)))
+    return f'<div class="pictures">\n{shown}\n</div>' if shown else ""
