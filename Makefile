@@ -13,6 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DIGITS := examples/digits
 DEMO_OUT := demo-out
+DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
 ifneq ($(wildcard ../shared/data),)
@@ -37,14 +38,22 @@ help: ## show the targets
 	$(PIP_INSTALL) -e '.[demo,dev]'
 	@touch $@ .venv/.demo
 
-demo: .venv/.demo ## compile the bundled digits network for the CPU, verify it and measure it
+demo: .venv/.demo ## compile a pickled network for a crossbar and the CPU, verify both, measure, report
 	@mkdir -p $(DEMO_OUT)
-	$(BIN)/snnc compile $(DIGITS)/net.py:build --weights $(DIGITS)/weights.safetensors \
-		--target cpu --recipe 'convert{bits=8}' -T 16 --input-shape 1,8,8 \
-		--calibration 'digits#train' -o $(DEMO_OUT)/digits.snnc
-	$(BIN)/snnc verify $(DEMO_OUT)/digits.snnc
-	$(BIN)/snnc eval $(DEMO_OUT)/digits.snnc --data 'digits#test' --min-accuracy 0.95 \
-		--compare $(DIGITS)/net.py:build --weights $(DIGITS)/weights.safetensors
+	$(BIN)/python $(DIGITS)/pickled.py $(DEMO_OUT)/model.pt
+	@echo
+	$(BIN)/snnc compile $(DEMO_OUT)/model.pt --target cpu $(DEMO_AS) -o $(DEMO_OUT)/cpu.snnc
+	@echo
+	$(BIN)/snnc verify $(DEMO_OUT)/cpu.snnc
+	@echo
+	$(BIN)/snnc compile $(DEMO_OUT)/model.pt --target crossbar $(DEMO_AS) -o $(DEMO_OUT)/crossbar.snnc
+	@echo
+	$(BIN)/snnc verify $(DEMO_OUT)/crossbar.snnc
+	@echo
+	$(BIN)/snnc eval $(DEMO_OUT)/cpu.snnc --data 'digits#test' --min-accuracy 0.95
+	@echo
+	$(BIN)/snnc eval $(DEMO_OUT)/crossbar.snnc --data 'digits#test' --sweep 1,2,4,8,16 \
+		--compare $(DEMO_OUT)/model.pt --min-accuracy 0.95 --report $(DEMO_OUT)/report
 
 lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/ruff check
