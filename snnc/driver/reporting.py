@@ -48,7 +48,7 @@ def compile_report(
         "seed": job.seed,
         "calibrated": info["calibrated"],
         "calibration": info["calibration"],
-        "synthetic": info["synthetic"],
+        "synthetic": info.get("synthetic"),
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": content["distributions"],
         **totals(result.graph),
