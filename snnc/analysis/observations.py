@@ -16,6 +16,9 @@ from snnc.transform import Batches, Progress, silent
 
 SAMPLES = 64
 """At most so many samples are observed: the first ones."""
+WORK = 1 << 27
+"""Neurons times steps times samples: with more neurons or steps, fewer samples, at least `FEW`."""
+FEW = 8
 POINTS = 150
 """At most so many pairs of activation and rate are kept for each layer."""
 WINDOWS = 16
@@ -67,13 +70,15 @@ def observe(
     Args:
         graph: the stored `snn` graph of the program.
         ann: None leaves the comparison out.
+        samples: at most; fewer of a large network, see `WORK`.
     """
-    x = _first(data, samples)
     windows = prefixes(timesteps)
     tallies = {n.name: _Layer(n.op.signed) for n in graph if isinstance(n.op, Neuron)}
+    neurons = sum(graph.type_of(name).size for name in tallies)
+    x = _first(data, min(samples, max(FEW, WORK // max(1, neurons * timesteps))))
     expected = _Expected(ann, tuple(tallies)) if ann is not None else None
     agreeing = dict.fromkeys(windows, 0)
-    chunk = _chunk(graph, tallies, timesteps)
+    chunk = _chunk(neurons, tallies, timesteps)
     record = "spikes" if any(each.signed for each in tallies.values()) else "counts"
     with progress("observe", len(x)) as advance:
         for start in range(0, len(x), chunk):
@@ -119,10 +124,9 @@ def _first(data: Batches, samples: int) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def _chunk(graph: Graph, tallies: Mapping[str, _Layer], timesteps: int) -> int:
-    elements = sum(graph.type_of(name).size for name in tallies)
+def _chunk(neurons: int, tallies: Mapping[str, _Layer], timesteps: int) -> int:
     steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
-    return max(1, CHUNK_VALUES // max(1, elements * steps))
+    return max(1, CHUNK_VALUES // max(1, neurons * steps))
 
 
 class _Expected:

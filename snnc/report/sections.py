@@ -86,7 +86,7 @@ def layer_table(report: Json) -> str:
         ("error", any("activation_error" in row for row in observed.values())),
         ("tiles", any("tiles" in row for row in placed.values())),
         ("utilisation", any("utilisation" in row for row in placed.values())),
-        ("from", any(row.get("location") for row in layers)),
+        ("from", not placed and any(row.get("location") for row in layers)),
     ]
     shown = [name for name, present in optional if present]
     heads = {"rate": "rate (spikes/step)", "error": "error vs ANN"}
@@ -110,8 +110,10 @@ def layer_table(report: Json) -> str:
 def _fixed(row: Json) -> list[str]:
     shape = "×".join(map(str, row.get("shape", ())))
     threshold = row.get("threshold")
+    place = row.get("location")
+    name = escape(str(row["name"]))
     return [
-        escape(str(row["name"])),
+        name if place is None else f'<span title="{escape(str(place))}">{name}</span>',
         escape(str(row.get("op", ""))),
         escape(shape),
         number(row["parameters"]) if row.get("parameters") else "",
@@ -131,7 +133,7 @@ def _optional(name: str, row: Json, observed: Json, placed: Json) -> str:
         return percent(seen.get("activation_error"), 1)
     if name == "from":
         place = str(row.get("location") or "")
-        return f'<span title="{escape(place)}">{escape(place.rpartition("/")[2])}</span>'
+        return escape(place.rpartition("/")[2])
     value = placed.get(node, {}).get(name)
     return "" if value is None else cell(name, value)
 
@@ -174,7 +176,7 @@ def hardware(report: Json) -> str:
 def hardware_layers(report: Json) -> str:
     """The target's own figures of each layer."""
     layers = (report.get("hardware") or {}).get("layers") or {}
-    return f"<h3>By layer</h3>\n{by_node(layers)}" if layers else ""
+    return _folded("By layer", by_node(layers)) if layers else ""
 
 
 def activity(report: Json) -> str:
@@ -183,7 +185,12 @@ def activity(report: Json) -> str:
     if not found.get("layers"):
         return ""
     total = {"all": found.get("per_inference", {})}
-    return f"<h3>Activity of an inference</h3>\n{by_node({**found['layers'], **total})}"
+    return _folded("Activity of an inference", by_node({**found["layers"], **total}))
+
+
+def _folded(title: str, content: str) -> str:
+    """What few want to see, behind its title."""
+    return f"<details>\n<summary>{escape(title)}</summary>\n{content}\n</details>"
 
 
 def passes(report: Json) -> str:

@@ -116,7 +116,7 @@ def _inline(text: str, name: str, title: str, size: Size) -> str:
         body = body.replace(colour, variable)
     box = f"0 0 {size.width:g} {size.height:g}"
     spoken = escape(title, quote=True)
-    widths = f"min-width:{0.76 * size.width:.0f}px;max-width:{1.18 * size.width:.0f}px"
+    widths = f"min-width:{0.66 * size.width:.0f}px;max-width:{1.18 * size.width:.0f}px"
     return f'<svg viewBox="{box}" style="{widths}" role="img" aria-label="{spoken}">{body}'
 
 

@@ -38,7 +38,7 @@ def tile_map(report: Json) -> Picture | None:
     tiles, shape = hardware.get("tiles"), hardware.get("tile_shape")
     if not tiles or not shape:
         return None
-    columns = 20 if len(tiles) <= 160 else 40
+    columns = 32 if len(tiles) <= 600 else 48
     bands, lines = _bands(tiles, columns)
     drawn = sum(len(band.tiles) for band in bands)
     pitch = (FULL - LEFT) / columns
@@ -92,7 +92,7 @@ def _draw(
     axes.add_patch(_rectangles(filled, facecolor=colour, edgecolor="none"))
     axes.add_patch(_rectangles(outlines, facecolor="none", edgecolor=MUTED, linewidth=0.6))
     middle = band.first_line * (ratio + GAP) + GAP / 2 + ratio * size / 2
-    text = f"{label(band.layer, 18)}  {band.total:,}"
+    text = f"{label(band.layer, 18)} · {band.total:,}"
     axes.text(-0.15, middle, text, ha="right", va="center", fontsize=10)
     top = band.first_line * (ratio + GAP)
     if band.first_line:

@@ -181,3 +181,13 @@ def test_evenly_is_in_the_middle_of_equal_parts() -> None:
     assert evenly(10, 5).tolist() == [1, 3, 5, 7, 9]
     assert evenly(3, 5).tolist() == [0, 1, 2]
     assert evenly(0, 5).tolist() == []
+
+
+def test_large_networks_are_observed_on_fewer_samples(
+    compiled: Compiled, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neurons = sum(compiled.graph.type_of(name).size for name in ("act1", "act2", "act3"))
+    monkeypatch.setattr("snnc.analysis.observations.WORK", 11 * neurons * T)
+    assert look(compiled, x)["samples"] == 11
+    assert look(compiled, x, timesteps=3)["samples"] == 22
+    assert look(compiled, x, timesteps=60)["samples"] == 8

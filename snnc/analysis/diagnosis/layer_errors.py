@@ -1,0 +1,191 @@
+"""Sums over samples from which the errors of one population are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.analysis.diagnosis.result import LayerError
+from snnc.ir import Graph, Neuron, broadcast_to_sample
+
+Real = NDArray[np.floating[Any]]
+PARTS = ("error", "inherited", "clipping", "quantisation", "unevenness", "rounding")
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Figures of every channel of a population, (C,) each, by which thresholds are judged.
+
+    Attributes:
+        threshold: the smallest of the channel.
+        largest: activation of the ANN.
+        active: fraction of neurons and samples at which the ANN is active.
+        active_samples: number of samples at which the ANN is active somewhere.
+        clipped: relative error of cutting the ANN's activation off at the threshold.
+        expected: spikes that ideal neurons would emit for the ANN's activation, over all samples.
+        spikes: spikes emitted.
+    """
+
+    threshold: Real
+    largest: Real
+    active: Real
+    active_samples: Real
+    clipped: Real
+    expected: Real
+    spikes: Real
+    shared_threshold: bool
+
+
+def ideal_counts(z: Real, threshold: Real, v_init: Real, timesteps: int) -> Real:
+    """Spikes an integrate-and-fire neuron emits for a mean current `z` if all of it comes first.
+
+    n = the largest of 0..T with T*z + v_init > n*threshold: the (T+1)-level quantiser that soft
+    reset with `wait=T` computes.
+    """
+    counts = np.ceil((timesteps * z + v_init) / threshold) - 1
+    return np.clip(counts, 0, timesteps)
+
+
+class LayerTally:
+    """Sums of one population.
+
+    Args:
+        op: the population's op, in `graph`.
+        shape: of one sample.
+        spike_value: threshold in units of the ANN where the graph's own is an integer.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        op: Neuron,
+        shape: tuple[int, ...],
+        timesteps: int,
+        spike_value: NDArray[np.generic] | None = None,
+    ) -> None:
+        self._timesteps = timesteps
+        self._columns = (shape[0] if shape else 1, -1)
+        own = self._wide(graph.array(op.threshold), shape)
+        real = own if spike_value is None else self._wide(spike_value, shape)
+        self._unit = real / own
+        self._threshold = real
+        self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
+        self._shared = np.ndim(graph.array(op.threshold)) == 0
+        channels, places = own.shape
+        self._samples = self._places = 0
+        self._sums = dict.fromkeys((*PARTS, "x", "y", "xx", "yy", "xy"), 0.0)
+        self._rounded = False
+        self._fired = np.zeros((channels, places), bool)
+        zeros = np.zeros(channels)
+        self._largest = np.full(channels, -np.inf)
+        names = ("active", "active_samples", "clip", "power", "expected", "spikes", "saturated")
+        self._by_channel = {name: zeros.copy() for name in names}
+
+    def _wide(self, array: NDArray[np.generic], shape: tuple[int, ...]) -> Real:
+        values = broadcast_to_sample(np.asarray(array, np.float32), shape)
+        return np.broadcast_to(values, shape).reshape(self._columns)
+
+    def add(self, current: Real, rate: Real, activation: Real, rounded: Real | None = None) -> None:
+        """Count a batch.
+
+        Args:
+            current: (N, *shape), mean over the window of the input, in the graph's own units.
+            rate: (N, *shape), signed spikes per step.
+            activation: (N, *shape), of the ANN.
+            rounded: the rate of the integer network.
+        """
+        n = len(rate)
+        z, r, a = (np.asarray(v).reshape(n, *self._columns) for v in (current, rate, activation))
+        z = z * self._unit
+        a = np.maximum(a, 0)
+        own = np.maximum(z, 0)
+        kept = np.minimum(own, self._threshold)
+        step = self._threshold / self._timesteps
+        ideal = ideal_counts(z, self._threshold, self._v_init, self._timesteps) * step
+        decoded = r * self._threshold
+        parts = (a - decoded, a - own, own - kept, kept - ideal, ideal - decoded)
+        for name, part in zip(PARTS, parts, strict=False):
+            self._sums[name] += _squares(part)
+        if rounded is not None:
+            self._rounded = True
+            other = np.asarray(rounded).reshape(r.shape) * self._threshold
+            self._sums["rounding"] += _squares(other - decoded)
+        self._correlate(decoded, a)
+        self._count(r, a)
+
+    def _correlate(self, x: Real, y: Real) -> None:
+        for name, value in (("x", x), ("y", y)):
+            self._sums[name] += float(value.sum(dtype=np.float64))
+        for name, one, two in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
+            self._sums[name] += float(np.multiply(one, two, dtype=np.float64).sum())
+
+    def _count(self, r: Real, a: Real) -> None:
+        self._samples += len(r)
+        self._places += r.shape[0] * r.shape[2]
+        fired = r != 0
+        self._fired |= fired.any(axis=0)
+        self._largest = np.maximum(self._largest, a.max(axis=(0, 2)))
+        active = a > 0
+        over = a - np.minimum(a, self._threshold)
+        ideal = ideal_counts(a, self._threshold, self._v_init, self._timesteps) * active
+        full = np.abs(r) >= 1 - 0.5 / self._timesteps
+        found = {
+            "active": active.sum(axis=(0, 2)),
+            "active_samples": active.any(axis=2).sum(axis=0),
+            "clip": np.square(over, dtype=np.float64).sum(axis=(0, 2)),
+            "power": np.square(a, dtype=np.float64).sum(axis=(0, 2)),
+            "expected": ideal.sum(axis=(0, 2)),
+            "spikes": np.abs(r).sum(axis=(0, 2), dtype=np.float64) * self._timesteps,
+            "saturated": full.sum(axis=(0, 2)),
+        }
+        for name, values in found.items():
+            self._by_channel[name] += values
+
+    def result(self, name: str) -> LayerError:
+        """The figures of all that was added."""
+        power = self._sums["yy"]
+        error = {p: float(np.sqrt(self._sums[p] / power)) if power else None for p in PARTS}
+        if not self._rounded:
+            error["rounding"] = None
+        saturated = self._by_channel["saturated"] / self._places
+        return LayerError(
+            name=name,
+            **error,
+            correlation=self._correlation(),
+            silent=1 - float(self._fired.mean()),
+            saturated=float(saturated.mean()),
+            threshold=(float(self._threshold.min()), float(self._threshold.max())),
+            channels=len(self._fired),
+            silent_channels=int((~self._fired.any(axis=1)).sum()),
+            saturated_channels=int((saturated > 0.5).sum()),
+            dead_channels=int((self._largest <= 0).sum()),
+        )
+
+    def _correlation(self) -> float | None:
+        s, n = self._sums, self._samples * self._fired.size
+        spread = (n * s["xx"] - s["x"] ** 2) * (n * s["yy"] - s["y"] ** 2)
+        if spread <= 0:
+            return None
+        return float(np.clip((n * s["xy"] - s["x"] * s["y"]) / np.sqrt(spread), -1, 1))
+
+    def channels(self) -> Channels:
+        """The figures by channel; one for all where the layer has one threshold."""
+        found, largest = self._by_channel, self._largest
+        power = np.where(found["power"] > 0, found["power"], 1)
+        return Channels(
+            threshold=self._threshold.min(axis=1),
+            largest=largest,
+            active=found["active"] / self._places,
+            active_samples=found["active_samples"],
+            clipped=np.sqrt(found["clip"] / power),
+            expected=found["expected"],
+            spikes=found["spikes"],
+            shared_threshold=self._shared,
+        )
+
+
+def _squares(values: Real) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
