@@ -19,6 +19,7 @@ from snnc.driver.inputs import Data, data_info, open_batches
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.driver.observing import RealThresholds, observed
 from snnc.driver.reporting import compile_report
+from snnc.driver.synthetic import stand_in, synthetic_info
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
@@ -189,7 +190,8 @@ def compile(
         recipe: a named pipeline with options; None for the default. `passes` gives the pipeline
             itself instead.
         timesteps: the window T.
-        calibration, train, validation: data, as text (`digits#train`), array or batches.
+        calibration, train, validation: data, as text (`digits#train`), array or batches. Without
+            calibration data thresholds are guessed from synthetic inputs, with a warning.
         weights, allow, input_shape, mean, std: see `ModelSource`.
         workdir: where long passes keep checkpoints.
         device: "cpu" or "cuda", for passes.
@@ -235,6 +237,8 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
     with _timed(seconds, "load"):
         graph = job.graph()
         ctx = job.context(graph, backend)
+    with _timed(seconds, "synthesize"):
+        ctx, synthetic = stand_in(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
     observer = RealThresholds(job.observer())
     observer(0, "model", graph)
@@ -244,6 +248,7 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
         files = lower(result.graph, backend, replace(ctx, ann=result.ann))
     legalize = backend.legalize(result.graph)
     content = _content(job, pipeline, backend, ctx, files, legalize)
+    content["info"].update(synthetic_info(synthetic))
     content["info"].update(observer.info(result.graph))
     compiled = Compiled(
         graph=result.graph,

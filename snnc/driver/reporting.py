@@ -15,7 +15,7 @@ from snnc.target import figures_of
 if TYPE_CHECKING:
     from snnc.driver.job import Job
 
-CARRIED = ("recipe", "legalize", "calibrated", "calibration")
+CARRIED = ("recipe", "legalize", "calibrated", "calibration", "synthetic")
 """Keys that an artifact's info has from its compilation."""
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from snnc.data import Dataset
 from snnc.driver.job import Job, lower
+from snnc.driver.synthetic import stand_in
 from snnc.errors import SnncError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.pipeline import Pipeline
@@ -33,6 +34,8 @@ def dry_run(job: Job) -> list[SnncError]:
     ctx = PassContext()
     if graph is not None:
         ctx = _context(found, job, graph, backend)
+    if graph is not None and pipeline is not None and job.calibration is None:
+        ctx, _ = stand_in(pipeline, graph, ctx, job.seed, samples=SAMPLES, steps=0)
     if pipeline is not None:
         stage = Stage.ANN if graph is None else graph.stage
         given = [name for name in DATA if getattr(job, name) is not None]

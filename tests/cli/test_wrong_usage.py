@@ -26,7 +26,6 @@ class Wrong:
 COMPILE = "compile {dir}/ann.snnc -o {tmp}/o.snnc --target reference"
 CALIBRATED = COMPILE + " --calibration {dir}/cal.npz"
 WRONG = [
-    Wrong(COMPILE, 2, ("error: threshold-balance needs calibration", "add --calibration DATA")),
     Wrong(COMPILE + " -T 0", 2, ("error: -T 0:", "at least one time step")),
     Wrong(COMPILE + " -T x", 2, ("error: Invalid value for '-T'",)),
     Wrong(
@@ -49,7 +48,7 @@ WRONG = [
     Wrong(
         "compile {dir}/ann.snnc --target quantum",
         2,
-        ("error: unknown target 'quantum'", "^^^^^^^", "cpu, reference"),
+        ("error: unknown target 'quantum'", "^^^^^^^", "cpu, crossbar, reference"),
     ),
     Wrong("compile {dir}/ann.snnc --target cpu{{cores=4}}", 2, ("unknown option 'cores'", "^")),
     Wrong(CALIBRATED + " --mean 0.5,0.5,0.5", 2, ("--mean has 3 values", "2 channels")),
@@ -138,7 +137,8 @@ def test_a_dry_run_says_everything_at_once(snnc: Any, folder: Path) -> None:
     assert done.code == 2
     for words in ("-T 0", "unknown target", "(1, 8, 8)", "quantize takes a graph of stage snn"):
         assert words in done.err
-    assert snnc("compile", folder / "ann.snnc", "--dry-run").code == 2
+    guessed = snnc("compile", folder / "ann.snnc", "--dry-run")
+    assert guessed.code == 0 and "warning: not calibrated" in guessed.err
     fine = snnc("compile", folder / "ann.snnc", "--dry-run", "--calibration", folder / "cal.npz")
     assert fine.code == 0 and "can be compiled" in fine.out
 
