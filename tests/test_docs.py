@@ -31,6 +31,14 @@ def test_the_ten_minute_pass_keeps_the_contract(repository: Path, tmp_path: Path
     assert "1 passed" in done.stdout
 
 
+def test_a_model_is_saved_as_the_page_says(repository: Path, tmp_path: Path) -> None:
+    ((name, code),) = BLOCK.findall((repository / "docs" / "models.md").read_text())
+    (tmp_path / name).write_text(code)
+    done = subprocess.run([sys.executable, name], cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "net.snnc").exists()
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"])
 def test_every_link_leads_somewhere(repository: Path, page: str) -> None:
     files = sorted((repository / page).glob("*.md")) if page == "docs" else [repository / page]
