@@ -26,7 +26,7 @@ from snnc.frontends.weights import WRAPPERS, foreign_classes, load_weights
 from snnc.ir import Graph
 
 T = TypeVar("T")
-_NAME = re.compile(r"\w+", re.ASCII)
+_NAME = re.compile(r"[\w +\-/:>]+", re.ASCII)  # nothing that ends a string or a line
 _CHILDREN = ("_parameters", "_buffers", "_modules")
 _HOOKS = re.compile(r"_\w*hooks\w*")
 _AGAIN = (

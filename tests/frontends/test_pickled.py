@@ -133,6 +133,13 @@ def test_data_parallel_half_and_given_weights(place: Path) -> None:
     assert load("model.pt", weights="w.pt").type_of("input").shape == (1, 8, 8)
 
 
+def test_members_are_called_what_people_call_them(place: Path) -> None:
+    branches = nn.ModuleDict({"conv-3/3": nn.Linear(4, 3), "in -> out": nn.ReLU()})
+    torch.save(nn.Sequential(*branches.values()), "model.pt")
+    torch.save(nn.Sequential(OrderedDict(branches)), "named.pt")
+    assert [node.name for node in load("named.pt")][1:] == ["conv-3/3", "in -> out"]
+
+
 def test_listed_classes_are_layers_and_nothing_else() -> None:
     for each, name in torch_layers():
         assert isinstance(each, type) and issubclass(each, nn.Module)
