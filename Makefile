@@ -38,7 +38,8 @@ help: ## show the targets
 	$(PIP_INSTALL) -e '.[demo,dev]'
 	@touch $@ .venv/.demo
 
-demo: export OMP_NUM_THREADS := 1 # threads cost more than they give on so small a network
+# Threads cost more than they give on so small a network.
+demo: export OMP_NUM_THREADS := 1
 demo: .venv/.demo ## compile a pickled network for a crossbar and the CPU, verify both, measure, report
 	@mkdir -p $(DEMO_OUT)
 	$(BIN)/python $(DIGITS)/pickled.py $(DEMO_OUT)/model.pt
