@@ -99,8 +99,9 @@ class Pass:
     """A step of a pipeline, `Graph -> Graph`. Fields of a subclass are its options.
 
     Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
-    before and after; `needs` the fields of `PassContext` that must not be None. Validate options in
-    `__post_init__` by raising `ValueError` with a reason; the caller adds the caret.
+    before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where one of
+    both will do. Validate options in `__post_init__` by raising `ValueError` with a reason; the
+    caller adds the caret.
     """
 
     name: ClassVar[str]

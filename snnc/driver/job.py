@@ -18,7 +18,7 @@ from snnc.artifact import open_artifact, write
 from snnc.driver.inputs import Data, data_info, open_batches
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.driver.observing import RealThresholds, observed
-from snnc.driver.reporting import compile_report
+from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.synthetic import stand_in, synthetic_info
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
@@ -189,7 +189,7 @@ def compile(
         target: e.g. `cpu`, with options in braces.
         recipe: a named pipeline with options; None for the default. `passes` gives the pipeline
             itself instead.
-        timesteps: the window T.
+        timesteps: the window T, the longest where a pass chooses one.
         calibration, train, validation: data, as text (`digits#train`), array or batches. Without
             calibration data thresholds are guessed from synthetic inputs, with a warning.
         weights, allow, input_shape, mean, std: see `ModelSource`.
@@ -245,7 +245,8 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
     with _timed(seconds, "passes"):
         result = pipeline.run(graph, ctx, observer=observer)
     with _timed(seconds, "lower"):
-        files = lower(result.graph, backend, replace(ctx, ann=result.ann))
+        window = window_of(result.graph, job.timesteps)
+        files = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
     legalize = backend.legalize(result.graph)
     content = _content(job, pipeline, backend, ctx, files, legalize)
     content["info"].update(synthetic_info(synthetic))
@@ -279,7 +280,7 @@ def _observed(
             result.graph,
             ctx.calibration,
             "calibration" if compiled.report["calibrated"] else "synthetic",
-            timesteps=job.timesteps,
+            timesteps=window_of(result.graph, job.timesteps),
             ann=result.ann,
             values=thresholds.values,
             seed=job.seed,

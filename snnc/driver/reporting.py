@@ -33,6 +33,7 @@ def compile_report(
         seconds: spent on each part.
     """
     info = content["info"]
+    window = window_of(result.graph, job.timesteps)
     files: Mapping[str, bytes] = content["files"]
     hardware = figures_of(files, files.__getitem__, content["target"])
     return {
@@ -43,8 +44,8 @@ def compile_report(
         "recipe": info["recipe"],
         "pipeline": content["pipeline"],
         "legalize": info["legalize"],
-        "timesteps": job.timesteps,
-        "latency_timesteps": latency_timesteps(result.graph, job.timesteps),
+        "timesteps": window,
+        "latency_timesteps": latency_timesteps(result.graph, window),
         "seed": job.seed,
         "calibrated": info["calibrated"],
         "calibration": info["calibration"],
@@ -66,6 +67,11 @@ def compile_report(
         "layers": layers(result.graph),
         **({} if hardware is None else {"hardware": hardware}),
     }
+
+
+def window_of(graph: Graph, most: int) -> int:
+    """The window T of a compiled graph: `most`, unless a pass has chosen another."""
+    return int(graph.meta.get("timesteps", most))
 
 
 def details(artifact: ArtifactFile, graph: Graph) -> dict[str, Any]:

@@ -74,8 +74,10 @@ class Pipeline:
             for need in sorted(each.requirements()):
                 if need == "ann" and seen_ann:
                     continue
-                if getattr(ctx, need) is None:
-                    yield f"{each.name} needs {need}: {FLAGS.get(need, 'set it in the context')}"
+                names = need.split("|")
+                if all(getattr(ctx, name) is None for name in names):
+                    remedy = FLAGS.get(names[0], "set it in the context")
+                    yield f"{each.name} needs {' or '.join(names)}: {remedy}"
             stage, before = each.gives, each.name
             seen_ann = seen_ann or stage is Stage.ANN
 
@@ -97,7 +99,8 @@ class Pipeline:
 
         Args:
             graph: of the stage the first pass takes.
-            ctx: `ann` is kept up to date by the pipeline.
+            ctx: `ann` is kept up to date by the pipeline, `timesteps` follows a pass that gives
+                the graph another window.
             observer: called after each pass with its number (from 1), name and result.
 
         Raises:
@@ -109,8 +112,11 @@ class Pipeline:
         for number, each in enumerate(self.passes, 1):
             if graph.stage is Stage.ANN:
                 ctx = replace(ctx, ann=graph)
+            before = graph.meta.get("timesteps")
             graph, step = self._step(number, each, graph, ctx)
             steps.append(step)
+            if graph.meta.get("timesteps", before) != before:
+                ctx = replace(ctx, timesteps=graph.meta["timesteps"])
             ctx.log.info(
                 "%d/%d %s  %.1f s%s",
                 *(number, len(self.passes), step.spec, step.seconds, _figures(step)),
