@@ -27,6 +27,7 @@ class Channels:
         clipped: relative error of cutting the ANN's activation off at the threshold.
         expected: spikes that ideal neurons would emit for the ANN's activation, over all samples.
         spikes: spikes emitted.
+        shared_threshold: the layer has one for all channels.
     """
 
     threshold: Real
@@ -76,7 +77,8 @@ class LayerTally:
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
         self._samples = self._places = 0
-        self._sums = dict.fromkeys((*PARTS, "x", "y", "xx", "yy", "xy"), 0.0)
+        names = (*PARTS, "x", "y", "xx", "yy", "xy")
+        self._sums: dict[str, float] = dict.fromkeys(names, 0.0)
         self._rounded = False
         self._fired = np.zeros((channels, places), bool)
         zeros = np.zeros(channels)
@@ -85,7 +87,7 @@ class LayerTally:
         self._by_channel = {name: zeros.copy() for name in names}
 
     def _wide(self, array: NDArray[np.generic], shape: tuple[int, ...]) -> Real:
-        values = broadcast_to_sample(np.asarray(array, np.float32), shape)
+        values = np.asarray(broadcast_to_sample(array, shape), np.float32)
         return np.broadcast_to(values, shape).reshape(self._columns)
 
     def add(self, current: Real, rate: Real, activation: Real, rounded: Real | None = None) -> None:
@@ -172,12 +174,12 @@ class LayerTally:
         return float(np.clip((n * s["xy"] - s["x"] * s["y"]) / np.sqrt(spread), -1, 1))
 
     def channels(self) -> Channels:
-        """The figures by channel; one for all where the layer has one threshold."""
-        found, largest = self._by_channel, self._largest
+        """The figures by channel."""
+        found = self._by_channel
         power = np.where(found["power"] > 0, found["power"], 1)
         return Channels(
             threshold=self._threshold.min(axis=1),
-            largest=largest,
+            largest=self._largest,
             active=found["active"] / self._places,
             active_samples=found["active_samples"],
             clipped=np.sqrt(found["clip"] / power),

@@ -1,0 +1,61 @@
+"""Where a converted network lost its accuracy, and why."""
+
+from __future__ import annotations
+
+from snnc.analysis.diagnosis.measure import Networks, measure
+from snnc.analysis.diagnosis.result import Cause, Diagnosis, Finding, LayerError, WindowError
+from snnc.analysis.diagnosis.rules import findings
+from snnc.analysis.observations import Values
+from snnc.errors import DataError
+from snnc.ir import Graph
+from snnc.transform import Batches, Progress, silent
+
+__all__ = [
+    "Cause",
+    "Diagnosis",
+    "Finding",
+    "LayerError",
+    "Networks",
+    "WindowError",
+    "diagnose_graphs",
+]
+
+
+def diagnose_graphs(
+    snn: Graph,
+    ann: Graph,
+    model: Graph | None,
+    data: Batches,
+    timesteps: int,
+    *,
+    rounded: Graph | None = None,
+    spike_values: Values | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+    total: int | None = None,
+) -> Diagnosis:
+    """Hold a spiking graph against its ANN layer by layer; see `Networks` for the graphs.
+
+    Args:
+        data: batches of (x, y or None); labels are not used.
+        timesteps: the window T.
+        total: number of samples, for the progress bar.
+
+    Raises:
+        DataError: no samples, or of another shape.
+    """
+    if timesteps < 1:
+        raise DataError(f"a window of {timesteps} steps; it needs at least one")
+    networks = Networks(snn, ann, model, rounded, spike_values or {})
+    measured = measure(networks, data, timesteps, seed=seed, progress=progress, total=total)
+    return Diagnosis(
+        timesteps=timesteps,
+        samples=measured.samples,
+        layers=tuple(measured.layers.values()),
+        findings=findings(networks, measured, timesteps),
+        over_t=measured.over_t,
+        rounded=measured.rounded,
+        norms=measured.norms,
+        stages=measured.stages,
+        pools=measured.pools,
+    )

@@ -1,0 +1,272 @@
+"""One sweep over the data: the spiking network, its ANN and the model side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
+from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
+from snnc.analysis.diagnosis.result import LayerError, WindowError
+from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
+from snnc.analysis.observations import Values, prefixes
+from snnc.errors import DataError
+from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.transform import Batches, Progress, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snnc.interp import Interpreter
+
+CHUNK_VALUES = 1 << 23
+"""Values of the widest layer over all steps and samples that are run at once; bounds the memory."""
+
+Real = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is held against each other.
+
+    Attributes:
+        snn: the spiking graph whose currents are looked at.
+        ann: the graph of stage `ann` that it was made from, its nodes called as in `snn`.
+        model: the model as loaded, of stage `ann`; None leaves its checks out.
+        rounded: the integer network made from `snn`; None for none.
+        spike_values: real thresholds of an integer `snn`, in units of the ANN.
+    """
+
+    snn: Graph
+    ann: Graph
+    model: Graph | None = None
+    rounded: Graph | None = None
+    spike_values: Values = field(default_factory=dict[str, Any])
+
+    def populations(self) -> list[str]:
+        """The neurons that have an activation of their name and shape in the ANN."""
+        return [
+            node.name
+            for node in self.snn
+            if isinstance(node.op, Neuron)
+            and node.name in self.ann
+            and self.ann.type_of(node.name).shape == self.snn.type_of(node.name).shape
+        ]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures that findings are drawn from; see `Diagnosis`."""
+
+    samples: int
+    layers: Mapping[str, LayerError]
+    channels: Mapping[str, Channels]
+    over_t: tuple[WindowError, ...]
+    rounded: WindowError | None
+    norms: Mapping[str, Mapping[str, float]]
+    stages: Mapping[str, Mapping[str, float]]
+    pools: Mapping[str, float]
+
+
+def measure(
+    networks: Networks,
+    data: Batches,
+    timesteps: int,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+    total: int | None = None,
+) -> Measured:
+    """Run all of `data`, some samples at a time; sums are all that is kept.
+
+    Raises:
+        DataError: no samples.
+    """
+    import torch
+
+    sweep = _Sweep(networks, timesteps, seed)
+    rows = max(1, CHUNK_VALUES // max(1, timesteps * sweep.widest()))
+    with progress("diagnose", total) as advance, torch.no_grad():
+        for x, _ in data:
+            for start in range(0, len(x), rows):
+                sweep.add(x[start : start + rows])
+                advance(len(x[start : start + rows]))
+    if not sweep.samples:
+        raise DataError("the data has no samples")
+    return sweep.result()
+
+
+class _Sweep:
+    """Interpreters of all graphs, and the sums."""
+
+    def __init__(self, networks: Networks, timesteps: int, seed: int) -> None:
+        import torch
+
+        from snnc.interp import Interpreter
+
+        snn, model = networks.snn, networks.model
+        exact = any(np.issubdtype(array.dtype, np.integer) for array in snn.params.values())
+        self._networks, self._timesteps, self._seed = networks, timesteps, seed
+        self._snn = Interpreter(snn, torch.float64 if exact else torch.float32)
+        self._ann = Interpreter(networks.ann, torch.float32)
+        self._model = None if model is None else Interpreter(model, torch.float32)
+        rounded = networks.rounded
+        self._integers = None if rounded is None else Interpreter(rounded, torch.float64)
+        self._layers = {name: self._layer(name) for name in networks.populations()}
+        self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
+        pairs = {} if model is None else compared_nodes(model, networks.ann)
+        self._pairs = pairs
+        self._stages: Mapping[str, StageTally] = (
+            {} if model is None else stage_tallies(model, pairs)
+        )
+        self._norms: Mapping[str, NormTally] = {} if model is None else norm_tallies(model)
+        self._windows = {t: _Window() for t in prefixes(timesteps)}
+        self._rounded = _Window()
+        self.samples = 0
+
+    def _layer(self, name: str) -> LayerTally:
+        graph = self._networks.snn
+        op = graph.node(name).op
+        assert isinstance(op, Neuron)
+        value = self._networks.spike_values.get(name)
+        return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
+
+    def widest(self) -> int:
+        """Values of the largest tensor of a sample and step."""
+        return max(kind.size for kind in self._networks.snn.types().values())
+
+    def add(self, x: NDArray[np.float32]) -> None:
+        """Count some samples."""
+        ids = np.arange(self.samples, self.samples + len(x))
+        expected = self._ann.ann(x, {*self._layers, *self._pairs.values()})
+        found = {name: value.numpy() for name, value in expected.items()}
+        output = self._check_model(x, found)
+        integers = self._rates_of_integers(x, ids, output)
+        self._spike(x, ids, found, output, integers)
+        self.samples += len(x)
+
+    def _check_model(self, x: NDArray[np.float32], folded: Mapping[str, Real]) -> Real:
+        """Hold the folded graph against the model; the output of the network as loaded."""
+        if self._model is None:
+            return folded[self._networks.ann.outputs[0]]
+        norms = self._norms
+
+        def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+            if node.name in norms:
+                norms[node.name].add(inputs[0].double().numpy())
+            if node.name in self._pairs:
+                self._stages[node.name].add(value.numpy(), folded[self._pairs[node.name]])
+
+        outputs = self._model.ann(x, observe=observe)
+        return outputs[self._model.graph.outputs[0]].numpy()
+
+    def _rates_of_integers(
+        self, x: NDArray[np.float32], ids: NDArray[np.int64], output: Real
+    ) -> dict[str, Real]:
+        rates: dict[str, Real] = {}
+        if self._integers is None:
+            return rates
+
+        def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+            if node.name in self._layers:
+                rates[node.name] = value.mean(0).float().numpy()
+
+        run = self._run(self._integers, x, ids, (), observe)
+        self._rounded.add(_first(run.outputs), output)
+        return rates
+
+    def _run(
+        self, interpreter: Interpreter, x: Any, ids: Any, windows: Sequence[int], observe: Any
+    ) -> Any:
+        return interpreter.snn(
+            x,
+            self._timesteps,
+            sample_ids=ids,
+            seed=self._seed,
+            prefixes=windows,
+            observe=observe,
+        )
+
+    def _spike(
+        self,
+        x: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        expected: Mapping[str, Real],
+        output: Real,
+        integers: Mapping[str, Real],
+    ) -> None:
+        def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+            if node.name in self._layers:
+                current, rate = (each.mean(0).float().numpy() for each in (inputs[0], value))
+                rounded = integers.get(node.name)
+                self._layers[node.name].add(current, rate, expected[node.name], rounded)
+            if node.name in self._pools:
+                wanted = self._snn.apply(node, [inputs[0].mean(0, keepdim=True)])[0]
+                error = value.mean(0) - wanted
+                sums = self._pools[node.name]
+                sums[0] += float(error.double().square().sum())
+                sums[1] += float(wanted.double().square().sum())
+
+        windows = tuple(self._windows)
+        run = self._run(self._snn, x, ids, windows[:-1], observe)
+        for t, window in self._windows.items():
+            given = run.outputs if t == self._timesteps else run.prefixes[t]
+            window.add(_first(given), output)
+
+    def result(self) -> Measured:
+        """All figures."""
+        pools = {name: float(np.sqrt(e / p)) if p else 0.0 for name, (e, p) in self._pools.items()}
+        whole = self._rounded.result(self._timesteps)
+        return Measured(
+            samples=self.samples,
+            layers={name: tally.result(name) for name, tally in self._layers.items()},
+            channels={name: tally.channels() for name, tally in self._layers.items()},
+            over_t=tuple(window.result(t) for t, window in self._windows.items()),
+            rounded=None if self._integers is None else whole,
+            norms={name: tally.result() for name, tally in self._norms.items()},
+            stages={name: tally.result() for name, tally in self._stages.items()},
+            pools=pools,
+        )
+
+
+@dataclass
+class _Window:
+    """Sums of the output after some steps."""
+
+    error: float = 0.0
+    power: float = 0.0
+    same: int = 0
+    samples: int = 0
+    size: int = 1
+
+    def add(self, found: Real, expected: Real) -> None:
+        """Count a batch of outputs (N, …)."""
+        given, wanted = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (found, expected))
+        self.error += float(np.square(given - wanted).sum())
+        self.power += float(np.square(wanted).sum())
+        self.same += int((given.argmax(axis=1) == wanted.argmax(axis=1)).sum())
+        self.samples += len(given)
+        self.size = given.shape[1]
+
+    def result(self, timesteps: int) -> WindowError:
+        """Its figures."""
+        error = float(np.sqrt(self.error / self.power)) if self.power else None
+        agreement = self.same / self.samples if self.samples and self.size > 1 else None
+        return WindowError(timesteps, error, agreement)
+
+
+def _first(outputs: Mapping[str, Tensor]) -> Real:
+    return next(iter(outputs.values())).numpy()
+
+
+def _pools_of_spikes(graph: Graph) -> list[str]:
+    return [
+        node.name
+        for node in graph
+        if isinstance(node.op, MaxPool)
+        and graph.type_of(graph.inputs_of(node.name)[0]).signal is Signal.SPIKE
+    ]

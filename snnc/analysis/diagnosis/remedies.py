@@ -1,0 +1,78 @@
+"""What to try for a cause: passes and options by name, in backquotes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snnc.analysis.diagnosis.result import Cause
+
+REMEDIES: Mapping[Cause, str] = {
+    Cause.WRONG_NORMALISATION: (
+        "give the mean and standard deviation the model was trained with by --mean and --std, in "
+        "the units of the data (images are read as 0..1), or calibrate on data like its own"
+    ),
+    Cause.NORM_MISSING: (
+        "let `fold-batchnorm` run before `activations-to-neurons`, and look at the graph after "
+        "each pass with --dump-ir; if the model itself lacks it, correct the model"
+    ),
+    Cause.NORM_STATISTICS: (
+        "check that the weights belong to this model and that it was trained (and saved) with "
+        "running statistics; then compile it again with `fold-batchnorm`"
+    ),
+    Cause.BIAS_AT_BORDER: (
+        "let `fold-normalization` fold the shift: it makes a bias map that differs where the "
+        "convolution pads"
+    ),
+    Cause.POOLING_REPLACED: (
+        "the average is not the maximum: train the model with average pooling, or fine-tune it "
+        "after `replace-maxpool`"
+    ),
+    Cause.WEIGHTS_CHANGED: (
+        "find the pass that did it with --dump-ir, and leave it out or run it with milder options"
+    ),
+    Cause.THRESHOLD_TOO_HIGH: (
+        "`threshold-balance{source=ann statistic=percentile percentile=99.9 granularity=channel}` "
+        "behind `activations-to-neurons`, on calibration data like what the network will see"
+    ),
+    Cause.THRESHOLD_TOO_LOW: (
+        "`threshold-balance{source=ann statistic=percentile percentile=99.9 granularity=channel}` "
+        "behind `activations-to-neurons`; if that was used, a higher percentile"
+    ),
+    Cause.MAXPOOL_OF_SPIKES: (
+        "use average pooling in the model, or `replace-maxpool` before `activations-to-neurons` "
+        "(recipe convert{maxpool=average}) and fine-tune"
+    ),
+    Cause.DEAD_CHANNELS: (
+        "compare the bias and weights of these channels with the ANN's after each pass "
+        "(--dump-ir); `initialize-potential{fraction=0.5}` helps weak ones"
+    ),
+    Cause.CLIPPING: (
+        "a higher percentile: `threshold-balance{percentile=99.99}`, or "
+        "`threshold-balance{statistic=mse}` for the best trade against quantisation"
+    ),
+    Cause.QUANTISATION: "`threshold-balance{statistic=mse}`, which suits the thresholds to T",
+    Cause.UNEVENNESS: (
+        "`activations-to-neurons{wait=4}` (neurons wait for their input; latency grows), or "
+        "`activations-to-neurons{signed=true}` where wires carry -1"
+    ),
+    Cause.WEIGHT_ROUNDING: "more bits: `quantize{bits=8}`, or none for real weights",
+}
+DEAD_IN_ANN = (
+    "the conversion loses nothing by them: prune them or train the model better; many of them can "
+    "mean inputs unlike those of the training (--mean, --std)"
+)
+
+
+def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> str:
+    """What to try.
+
+    Args:
+        advice: for too few timesteps, the cause that costs most at this window.
+        timesteps: the window, to propose a longer one.
+    """
+    if cause is Cause.DEAD_CHANNELS and advice:
+        return DEAD_IN_ANN
+    if cause is Cause.TOO_FEW_TIMESTEPS:
+        other = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
+        return f"-T {2 * timesteps}{other}"
+    return REMEDIES[cause]

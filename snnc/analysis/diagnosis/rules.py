@@ -1,0 +1,271 @@
+"""From figures to findings: what is wrong, where, and what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnc.analysis.diagnosis.layer_errors import Channels
+from snnc.analysis.diagnosis.measure import Measured, Networks
+from snnc.analysis.diagnosis.model_rules import model_findings
+from snnc.analysis.diagnosis.remedies import remedy
+from snnc.analysis.diagnosis.result import Cause, Finding, LayerError, WindowError
+
+HIGH = 5.0
+"""A threshold so many times the ANN's largest activation is too high."""
+CLIPPED = 0.6
+"""A threshold that cuts off so much of the ANN's activation is too low."""
+KNOWN_SAMPLES = 10
+KNOWN_ACTIVE = 0.02
+"""Channels active on fewer samples, or on a smaller part of their neurons, are not judged."""
+POOLED = 0.1
+"""Relative error of a max pool of spikes."""
+EXPECTED = 20
+"""Spikes that a silent channel should have emitted at least."""
+DEAD_PART = 0.5
+"""Part of a layer's channels that are zero in the ANN: from here on the model is at fault."""
+BAD_LAYER = 0.5
+"""Relative error of a layer behind which silence is inherited."""
+AGREEMENT, OUTPUT = 0.9, 0.1
+"""Below such agreement with the ANN, or above such an error of a single output, it is bad."""
+FALLING = 1.25
+"""The error at half the window over that at the whole: more steps help."""
+LOST = 0.02
+"""Agreement lost to integers."""
+
+
+def findings(networks: Networks, measured: Measured, timesteps: int) -> tuple[Finding, ...]:
+    """All findings, in the order of the network."""
+    found = [*model_findings(networks, measured), *_layer_findings(networks, measured)]
+    found += _pool_findings(networks, measured)
+    if not any(each.severity == "fault" for each in found):
+        found += _window_findings(measured, timesteps)
+    found += _rounding_findings(measured)
+    place = positions(networks)
+    return tuple(sorted(found, key=lambda each: place.get(each.layer, len(place))))
+
+
+def positions(networks: Networks) -> dict[str, int]:
+    """A place in the network for every node; one of the model alone is just before the next."""
+    order = {name: 2 * i for i, name in enumerate(networks.snn.order())}
+    after = 2 * len(order)
+    for name in reversed(networks.model.order() if networks.model else ()):
+        after = order.get(name, after)
+        order.setdefault(name, after - 1)
+    return order
+
+
+@dataclass(frozen=True)
+class _Context:
+    """A layer and what is known of it."""
+
+    layer: LayerError
+    channels: Channels
+    excused: bool
+
+
+def _layer_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
+    bad: dict[str, bool] = {}
+    for node in networks.snn:
+        upstream = any(bad[source] for source in networks.snn.inputs_of(node.name))
+        bad[node.name] = upstream
+        if node.name not in measured.layers:
+            continue
+        layer = measured.layers[node.name]
+        context = _Context(layer, measured.channels[node.name], upstream)
+        found = [*_too_high(context), *_too_low(context), *_dead(context)]
+        yield from found
+        faulty = any(each.severity == "fault" for each in found)
+        bad[node.name] = upstream or faulty or (layer.error or 0.0) > BAD_LAYER
+
+
+def _judged(channels: Channels) -> Any:
+    known = (channels.active_samples >= KNOWN_SAMPLES) & (channels.active >= KNOWN_ACTIVE)
+    return known & (channels.largest > 0)
+
+
+def _too_high(context: _Context) -> Iterator[Finding]:
+    layer, channels = context.layer, context.channels
+    largest = channels.largest
+    if channels.shared_threshold:
+        largest = np.full_like(largest, largest.max())
+    ratio = channels.threshold / np.where(largest > 0, largest, np.inf)
+    high = (_judged(channels) | channels.shared_threshold) & (ratio > HIGH)
+    if not high.any():
+        return
+    times = float(np.median(ratio[high]))
+    yield _finding(
+        layer,
+        Cause.THRESHOLD_TOO_HIGH,
+        f"The threshold of {_part(high, layer)} is {times:.3g} times the ANN's largest activation; "
+        f"{_percent(layer.silent)} of the neurons never fire.",
+        threshold_over_largest=times,
+        channels=int(high.sum()),
+        silent=layer.silent,
+    )
+
+
+def _too_low(context: _Context) -> Iterator[Finding]:
+    layer, channels = context.layer, context.channels
+    low = _judged(channels) & (channels.clipped > CLIPPED)
+    if channels.shared_threshold and 2 * low.sum() <= len(low):
+        return
+    if not low.any():
+        return
+    ratio = channels.threshold[low] / channels.largest[low]
+    times, cut = float(np.median(ratio)), float(np.median(channels.clipped[low]))
+    yield _finding(
+        layer,
+        Cause.THRESHOLD_TOO_LOW,
+        f"The threshold of {_part(low, layer)} is {times:.3g} of the ANN's largest activation and "
+        f"cuts off {_percent(cut)} of it; {_percent(layer.saturated)} of the rates are at one "
+        "spike per step.",
+        threshold_over_largest=times,
+        clipped=cut,
+        channels=int(low.sum()),
+        saturated=layer.saturated,
+    )
+
+
+def _dead(context: _Context) -> Iterator[Finding]:
+    layer, channels = context.layer, context.channels
+    if not context.excused:
+        silent = (channels.spikes == 0) & (channels.expected >= EXPECTED)
+        if silent.any():
+            expected = float(channels.expected[silent].sum())
+            yield _finding(
+                layer,
+                Cause.DEAD_CHANNELS,
+                f"{_part(silent, layer).capitalize()} never fire, though the ANN is active "
+                f"there and ideal neurons would have emitted {expected:.0f} spikes.",
+                channels=np.flatnonzero(silent).tolist(),
+                expected_spikes=expected,
+            )
+    if layer.dead_channels:
+        dead = channels.largest <= 0
+        yield _finding(
+            layer,
+            Cause.DEAD_CHANNELS,
+            f"{_part(dead, layer).capitalize()} are zero in the ANN itself on all samples.",
+            severity="fault" if dead.mean() >= DEAD_PART else "note",
+            advice="in the ann",
+            channels=np.flatnonzero(dead).tolist(),
+        )
+
+
+def _pool_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
+    for name, error in measured.pools.items():
+        if error <= POOLED:
+            continue
+        yield Finding(
+            layer=name,
+            node=name,
+            cause=Cause.MAXPOOL_OF_SPIKES,
+            severity="fault",
+            evidence={"error": error},
+            text=f"The max pool passes a spike when any of its inputs fires: that is "
+            f"{_percent(error)} away from the maximum of the rates.",
+            remedy=remedy(Cause.MAXPOOL_OF_SPIKES),
+        )
+
+
+def _window_findings(measured: Measured, timesteps: int) -> Iterator[Finding]:
+    """What costs most where no layer has a fault of its own and the output is bad all the same."""
+    whole = measured.over_t[-1]
+    if not measured.layers or not _bad(whole):
+        return
+    half = next(w for w in measured.over_t if 2 * w.timesteps >= timesteps)
+    layers = list(measured.layers.values())
+    worst = max(layers, key=lambda each: max(_parts(each).values()))
+    chosen = next((each for each in layers if (each.error or 0.0) > BAD_LAYER), worst)
+    parts = _parts(chosen)
+    cause = max(parts, key=lambda each: parts[each])
+    falling = whole.error is not None and (half.error or 0.0) > FALLING * whole.error
+    shown = ", ".join(f"{each} {_percent(value)}" for each, value in parts.items())
+    evidence = {**{str(each): value for each, value in parts.items()}, **whole.report()}
+    yield _finding(
+        chosen,
+        Cause.TOO_FEW_TIMESTEPS if falling or timesteps == 1 else cause,
+        f"No layer is at fault alone: the errors add up. At T {timesteps} the output "
+        f"{_output(whole)}; here, relative to the ANN: {shown}.",
+        advice=str(cause),
+        steps=timesteps,
+        **evidence,
+    )
+
+
+def _rounding_findings(measured: Measured) -> Iterator[Finding]:
+    real, whole = measured.over_t[-1], measured.rounded
+    if whole is None or not measured.layers or not _bad(whole):
+        return
+    if whole.agreement is not None and real.agreement is not None:
+        lost = real.agreement - whole.agreement
+        doubt = 3 * np.sqrt(max(lost, 0) / measured.samples)
+        costly = lost > max(LOST, doubt)
+    else:
+        lost = (whole.error or 0.0) - (real.error or 0.0)
+        costly = lost > LOST
+    if not costly:
+        return
+    worst = max(measured.layers.values(), key=lambda each: each.rounding or 0.0)
+    yield _finding(
+        worst,
+        Cause.WEIGHT_ROUNDING,
+        f"Integers cost {_percent(float(lost))}: the output of the integer network "
+        f"{_output(whole)}; the rates of this layer move most.",
+        lost=float(lost),
+        rounding=worst.rounding,
+    )
+
+
+def _bad(window: WindowError) -> bool:
+    if window.agreement is not None:
+        return window.agreement < AGREEMENT
+    return (window.error or 0.0) > OUTPUT
+
+
+def _output(window: WindowError) -> str:
+    if window.agreement is not None:
+        return f"agrees with the ANN on {_percent(window.agreement)} of the samples"
+    return f"is {_percent(window.error or 0.0)} off"
+
+
+def _parts(layer: LayerError) -> Mapping[Cause, float]:
+    return {
+        Cause.CLIPPING: layer.clipping or 0.0,
+        Cause.QUANTISATION: layer.quantisation or 0.0,
+        Cause.UNEVENNESS: layer.unevenness or 0.0,
+    }
+
+
+def _finding(
+    layer: LayerError,
+    cause: Cause,
+    text: str,
+    *,
+    severity: Any = "fault",
+    advice: str | None = None,
+    steps: int = 0,
+    **evidence: Any,
+) -> Finding:
+    return Finding(
+        layer=layer.name,
+        node=layer.name,
+        cause=cause,
+        severity=severity,
+        evidence=evidence,
+        text=text,
+        remedy=remedy(cause, advice=advice, timesteps=steps),
+    )
+
+
+def _part(chosen: Any, layer: LayerError) -> str:
+    """Which channels, in words."""
+    return "all channels" if chosen.all() else f"{int(chosen.sum())} of {layer.channels} channels"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
