@@ -84,7 +84,7 @@ class ThresholdBalance(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Find thresholds and set them. Raises `PassError` for a graph of integers."""
-        _refuse_integers(graph)
+        refuse_integers(graph, self.name)
         names = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
         measured = self._measure(graph, ctx, names) if names else {}
         found = {name: fill_silent(values) for name, values in measured.items()}
@@ -120,13 +120,14 @@ class ThresholdBalance(Pass):
         return pick
 
 
-def _refuse_integers(graph: Graph) -> None:
+def refuse_integers(graph: Graph, name: str) -> None:
+    """Raise `PassError` for a graph of integers; `name` is the pass that cannot take it."""
     for node in graph.nodes:
         arrays = [graph.params[ref.name] for ref in node.op.refs().values()]
         if any(np.issubdtype(array.dtype, np.integer) for array in arrays):
             raise PassError(
                 f"{node.name} at {node.loc} is quantised already",
-                hint="put threshold-balance before quantize",
+                hint=f"put {name} before quantize",
             )
 
 

@@ -1,0 +1,142 @@
+"""Thresholds, potentials and biases of one population, chosen on its own input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from snnc.interp.ops import for_sample
+from snnc.ir import Neuron
+from snnc_passes.paired import counts_at_once, spikes_of
+
+NEURONS_AT_ONCE = 1 << 16
+SEARCHED = 1 << 22
+"""Neuron steps of one trial of the search."""
+EVEN = 0.5
+"""Fraction of a threshold a potential starts at where the input is even."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is tried: factors of the threshold, then starting potentials in thresholds."""
+
+    factors: Sequence[float]
+    starts: Sequence[float]
+
+
+SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5))
+CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
+WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
+
+
+def choices(op: Neuron, timesteps: int) -> Choices:
+    """What to try for a kind of neuron."""
+    if op.wait >= timesteps:
+        return WAITING
+    return CORRECTED if op.signed else SYNCHRONOUS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one population, each (C,): threshold, starting potential, and what its bias gains."""
+
+    threshold: Tensor
+    start: Tensor
+    bias: Tensor
+
+
+class Fit:
+    """A population's input and what its output should be.
+
+    Args:
+        op: the population; no leak, reset by subtraction.
+        current: (T or 1, n, C, *rest) input.
+        target: (n, C, *rest) activation of the ANN.
+        timesteps: T.
+        at_once: one step stands for all (the population waits for its whole input).
+    """
+
+    def __init__(
+        self, op: Neuron, current: Tensor, target: Tensor, timesteps: int, at_once: bool
+    ) -> None:
+        self.op, self.timesteps = op, timesteps
+        self.current, self.target = current, target
+        self.at_once = at_once or (op.wait >= timesteps and not op.signed)
+        self.others = (0, *range(2, target.ndim))
+        steps = 1 if self.at_once else timesteps
+        self.few = max(1, min(len(target), SEARCHED // (target[0].numel() * steps)))
+
+    def search(self, settings: Settings, tried: Choices, biased: bool) -> Settings:
+        """The factor of the threshold and the start with the least mean squared error, by channel.
+
+        One after the other, factors twice. A neuron that starts lower begins to fire later; where
+        it may be `biased`, its bias gives back what it lacks, so that it has seen more of an uneven
+        input by then.
+        """
+        best, least = settings, self._error(settings)
+        for moved in ("factor", "start", "factor"):
+            fixed = best
+            for value in tried.factors if moved == "factor" else tried.starts:
+                if moved == "factor":
+                    threshold = settings.threshold * value
+                    start = fixed.start * (threshold / fixed.threshold)
+                else:
+                    threshold, start = fixed.threshold, fixed.threshold * value
+                trial = Settings(threshold, start, torch.zeros_like(start))
+                trial = self._biased(trial) if biased else trial
+                error = self._error(trial)
+                best = _chosen(error < least, trial, best)
+                least = torch.minimum(error, least)
+        return best
+
+    def balance(self, settings: Settings, rounds: int) -> Settings:
+        """Add to the bias what the output lacks on average, by channel, again and again."""
+        for _ in range(rounds):
+            lacking = self._lacking(settings, len(self.target))
+            settings = replace(settings, bias=settings.bias + lacking)
+        return settings
+
+    def _biased(self, settings: Settings) -> Settings:
+        late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
+        settings = replace(settings, bias=late)
+        return replace(settings, bias=late + self._lacking(settings, self.few))
+
+    def _lacking(self, settings: Settings, samples: int) -> Tensor:
+        """(C,) mean of target minus output."""
+        total = torch.zeros_like(settings.bias)
+        for error in self._errors(settings, samples):
+            total += error.sum(self.others)
+        return total / (samples * self.target[0, 0].numel())
+
+    def _error(self, settings: Settings) -> Tensor:
+        """(C,) sum of squares of target minus output."""
+        total = torch.zeros_like(settings.bias)
+        for error in self._errors(settings, self.few):
+            total += error.square().sum(self.others)
+        return total
+
+    def _errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
+        shape = tuple(self.target.shape[1:])
+        threshold, start, bias = (
+            for_sample(each, shape) for each in (settings.threshold, settings.start, settings.bias)
+        )
+        size = max(1, NEURONS_AT_ONCE // self.target[0].numel())
+        for i in range(0, samples, size):
+            rows = slice(i, min(i + size, samples))
+            current = self.current[:, rows] + bias
+            if self.at_once:
+                counts = counts_at_once(current, threshold, start, self.timesteps)
+            else:
+                counts = spikes_of(current, threshold, start, self.op, self.timesteps).sum(0)
+            yield self.target[rows] - counts * threshold / self.timesteps
+
+
+def _chosen(where: Tensor, one: Settings, other: Settings) -> Settings:
+    return Settings(
+        torch.where(where, one.threshold, other.threshold),
+        torch.where(where, one.start, other.start),
+        torch.where(where, one.bias, other.bias),
+    )
