@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnc.driver import compile, evaluate, load, save, verify_artifact
+    from snnc.driver import compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
     from snnc.frontends import trace
     from snnc.ir import Graph
@@ -25,6 +25,7 @@ __all__ = [
     "Recipe",
     "SnncError",
     "compile",
+    "diagnose",
     "evaluate",
     "load",
     "save",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "snnc.driver": ("compile", "evaluate", "load", "save", "verify_artifact"),
+    "snnc.driver": ("compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
     "snnc.ir": ("Graph",),

@@ -12,6 +12,7 @@ import typer
 
 from snnc.cli import (
     compile_command,
+    diagnose_command,
     eval_command,
     inspect_command,
     new_command,
@@ -49,6 +50,7 @@ def application() -> typer.Typer:
         run_command,
         eval_command,
         verify_command,
+        diagnose_command,
         inspect_command,
         opt_command,
         plugins_commands,

@@ -1,4 +1,4 @@
-"""The work behind the command line: compile a model, run, measure and verify an artifact."""
+"""The work behind the command line: compile and diagnose a model; run, measure, verify it."""
 
 from snnc.driver.artifacts import (
     Measured,
@@ -8,6 +8,7 @@ from snnc.driver.artifacts import (
     random_inputs,
     verify_artifact,
 )
+from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
 from snnc.driver.job import DEFAULT_RECIPE, Compiled, Job, compile, optimize
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
@@ -19,6 +20,9 @@ __all__ = [
     "Measured",
     "ModelSource",
     "compile",
+    "diagnose",
+    "diagnose_artifact",
+    "diagnose_job",
     "dry_run",
     "evaluate",
     "load",

@@ -248,6 +248,16 @@ def _limited(batches: Batches | None, limit: int | None) -> Batches:
 
 def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> tuple[Ann, Graph]:
     """The model as the user has it, and its graph after the passes of stage `ann`."""
+    source = as_compiled(source, artifact, shape)
+    graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
+    return Ann(eager(source), _interpreted(graph)), graph
+
+
+def as_compiled(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> ModelSource:
+    """`source` with the shape, mean and std of the artifact where it has none of its own.
+
+    Raises `UsageError` for another shape.
+    """
     info = artifact.manifest.get("info", {})
     source = replace(
         source,
@@ -260,11 +270,10 @@ def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) ->
             f"--input-shape {source.input_shape}: the artifact takes {tuple(shape)}",
             hint="leave it out: the artifact knows",
         )
-    folded = _folded(load_model(source), artifact.manifest.get("pipeline") or "")
-    return Ann(eager(source), _interpreted(folded)), folded
+    return source
 
 
-def _folded(graph: Graph, pipeline: str) -> Graph:
+def folded(graph: Graph, pipeline: str) -> Graph:
     """The graph after the leading passes of the pipeline that keep it an ANN and need no data."""
     leading: list[Any] = []
     for each in Pipeline.from_text(pipeline, Registry(PASSES)).passes:
