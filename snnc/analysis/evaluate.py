@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.analysis.deviation import Deviation, Outputs
+from snnc.analysis.exits import Exits
+from snnc.early_exit import ExitRule
 from snnc.errors import DataError
 from snnc.ir import Graph, Neuron
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
-
-Outputs = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Window:
     Attributes:
         timesteps: the window T.
         accuracy: fraction of samples whose largest output is the label.
-        mean_absolute_error: for real-valued y.
         agreement: fraction of samples with the same largest output as the ANN.
+        errors: of real-valued y and of the ANN's output, by key of the report.
     """
 
     timesteps: int
     accuracy: float | None = None
-    mean_absolute_error: float | None = None
     agreement: float | None = None
+    errors: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class Evaluation:
     neurons: int
     spikes_per_inference: float
     ann_accuracy: float | None = None
-    ann_mean_absolute_error: float | None = None
+    ann_errors: Mapping[str, float] = field(default_factory=dict[str, float])
     ann_max_abs_diff: float | None = None
     ann_max_rel_diff: float | None = None
     activity: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
     """Per node, what the target counted, summed over all samples; empty if it counts nothing."""
+    early_exit: Mapping[str, Any] | None = None
+    """What the graph's exit rule gives, as in the report; None without one."""
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that do not exist are left out."""
@@ -73,12 +76,13 @@ class Evaluation:
             "spikes_per_neuron": self.spikes_per_inference / max(1, self.neurons),
             "spikes_per_inference": self.spikes_per_inference,
             "ann_accuracy": self.ann_accuracy,
-            "ann_mean_absolute_error": self.ann_mean_absolute_error,
+            **self.ann_errors,
             "ann_max_abs_diff": self.ann_max_abs_diff,
             "ann_max_rel_diff": self.ann_max_rel_diff,
         }
         if len(self.windows) > 1:
             figures["sweep"] = [self._window(window) for window in self.windows]
+        figures["early_exit"] = self.early_exit
         if self.activity:
             figures["activity"] = self._activity()
         return {key: value for key, value in figures.items() if value is not None}
@@ -102,7 +106,7 @@ class Evaluation:
             "timesteps": window.timesteps,
             "accuracy": window.accuracy,
             "accuracy_standard_error": self._error(window.accuracy),
-            "mean_absolute_error": window.mean_absolute_error,
+            **window.errors,
             "agreement": window.agreement,
             "agreement_standard_error": self._error(window.agreement),
         }
@@ -119,8 +123,9 @@ class _Tally:
     samples: int = 0
     spikes: int = 0
     right: dict[int, int] = field(default_factory=dict[int, int])
-    error: dict[int, float] = field(default_factory=dict[int, float])
+    error: dict[int, Deviation] = field(default_factory=dict[int, Deviation])
     agree: dict[int, int] = field(default_factory=dict[int, int])
+    from_ann: dict[int, Deviation] = field(default_factory=dict[int, Deviation])
     diff: float = 0.0
     largest: float = 0.0
     activity: dict[str, dict[str, int]] = field(default_factory=dict[str, Any])
@@ -136,12 +141,22 @@ class _Tally:
         """Add a batch of outputs held against its labels."""
         if y is None:
             return
-        if y.dtype.kind == "f":
-            wanted = y.astype(np.float64).reshape(len(y), -1)
-            mean = np.abs(output.reshape(len(y), -1) - wanted).mean(axis=1)
-            self.error[key] = self.error.get(key, 0.0) + float(mean.sum())
+        if _real(y):
+            self.error.setdefault(key, Deviation()).add(output, y)
         else:
             self.right[key] = self.right.get(key, 0) + int((_classes(output) == y).sum())
+
+    def compare(self, key: int, output: Outputs, expected: Outputs, classified: bool) -> None:
+        """Add a batch of outputs held against the ANN's."""
+        self.from_ann.setdefault(key, Deviation()).add(output, expected)
+        if classified:
+            same = int((_classes(output) == _classes(expected)).sum())
+            self.agree[key] = self.agree.get(key, 0) + same
+
+    def errors(self, key: int) -> dict[str, float]:
+        """By key of the report."""
+        own = self.error.get(key, Deviation()).report("ann_" if key == 0 else "")
+        return {**own, **self.from_ann.get(key, Deviation()).report("ann_output_")}
 
 
 def evaluate(
@@ -158,8 +173,11 @@ def evaluate(
 ) -> Evaluation:
     """Run all of `data`, batch by batch.
 
+    Outputs are taken for classes where they are two or more numbers in a row and y is not real;
+    only then is there an agreement with the ANN, and an early exit.
+
     Args:
-        graph: the stored `snn` graph of the program.
+        graph: the stored `snn` graph of the program; an exit rule in it is tried as well.
         data: batches of (x, y or None); integer y are classes, real y are regressed.
         timesteps: the window of the run; `sweep` are shorter windows read off the same run.
         total: number of samples, for the progress bar.
@@ -168,6 +186,8 @@ def evaluate(
         DataError: no samples, or labels that do not fit the outputs.
     """
     windows = tuple(sorted({*sweep, timesteps}))
+    exits = _exits(graph)
+    run = windows if exits is None else tuple(range(1, timesteps + 1))
     populations = [node.name for node in graph if isinstance(node.op, Neuron)]
     tally = _Tally()
     with progress("evaluate", total) as advance:
@@ -180,9 +200,12 @@ def evaluate(
                 record="counts",
                 sample_ids=ids,
                 seed=seed,
-                prefixes=windows[:-1],
+                prefixes=run[:-1],
             )
-            _count(tally, x, y, _outputs(result, windows), ann)
+            outputs = _outputs(result, run)
+            expected = _count(tally, x, y, {t: outputs[t] for t in windows}, ann)
+            if exits is not None and not _real(y):
+                exits.add(outputs, y, None if expected is None else _classes(expected))
             tally.spikes += sum(int(result.counts[name].sum()) for name in populations)
             tally.act(result.stats.get("activity", {}))
             tally.samples += len(x)
@@ -190,7 +213,24 @@ def evaluate(
     if not tally.samples:
         raise DataError("the data has no samples")
     neurons = sum(graph.type_of(name).size for name in populations)
-    return _evaluation(tally, windows, neurons, ann)
+    found = _evaluation(tally, windows, neurons, ann)
+    return (
+        found if exits is None or not exits.samples else replace(found, early_exit=exits.report())
+    )
+
+
+def _exits(graph: Graph) -> Exits | None:
+    rule = ExitRule.of(graph.meta)
+    return Exits(rule) if rule is not None and _has_classes(graph) else None
+
+
+def _has_classes(graph: Graph) -> bool:
+    shape = graph.type_of(graph.outputs[0]).shape
+    return len(shape) == 1 and shape[0] > 1
+
+
+def _real(y: NDArray[np.generic] | None) -> bool:
+    return y is not None and y.dtype.kind == "f"
 
 
 def _outputs(result: RunResult, windows: Sequence[int]) -> dict[int, Outputs]:
@@ -204,19 +244,21 @@ def _count(
     y: NDArray[np.generic] | None,
     outputs: Mapping[int, Outputs],
     ann: Ann | None,
-) -> None:
+) -> Outputs | None:
+    """Add a batch; the ANN's outputs."""
     for t, output in outputs.items():
         tally.judge(t, output, y)
     if ann is None:
-        return
+        return None
     expected = ann.eager(x)
     tally.judge(0, expected, y)
+    classified = expected.ndim == 2 and expected.shape[1] > 1 and not _real(y)
     for t, output in outputs.items():
-        same = int((_classes(output) == _classes(expected)).sum())
-        tally.agree[t] = tally.agree.get(t, 0) + same
+        tally.compare(t, output, expected, classified)
     if ann.graph is not None:
         tally.diff = max(tally.diff, float(np.abs(ann.graph(x) - expected).max()))
         tally.largest = max(tally.largest, float(np.abs(expected).max()))
+    return expected
 
 
 def _evaluation(tally: _Tally, windows: Iterable[int], neurons: int, ann: Ann | None) -> Evaluation:
@@ -227,13 +269,13 @@ def _evaluation(tally: _Tally, windows: Iterable[int], neurons: int, ann: Ann | 
     return Evaluation(
         samples=tally.samples,
         windows=tuple(
-            Window(t, fraction(tally.right, t), fraction(tally.error, t), fraction(tally.agree, t))
+            Window(t, fraction(tally.right, t), fraction(tally.agree, t), tally.errors(t))
             for t in windows
         ),
         neurons=neurons,
         spikes_per_inference=tally.spikes / tally.samples,
         ann_accuracy=fraction(tally.right, 0),
-        ann_mean_absolute_error=fraction(tally.error, 0),
+        ann_errors=tally.errors(0),
         ann_max_abs_diff=tally.diff if checked else None,
         ann_max_rel_diff=tally.diff / tally.largest if checked and tally.largest else None,
         activity=tally.activity,
@@ -245,7 +287,7 @@ def _check_labels(y: NDArray[np.generic] | None, graph: Graph) -> None:
     size = int(np.prod(shape))
     if y is None:
         return
-    if y.dtype.kind == "f":
+    if _real(y):
         if y[0].size != size:
             raise DataError(f"y has {y[0].size} values a sample, the network gives {shape}")
     elif y.ndim != 1:

@@ -11,6 +11,10 @@ from snnc.cli import options
 from snnc.cli.console import Output, percent
 from snnc.errors import CheckFailed, UsageError
 
+COLUMNS = ("timesteps", "accuracy", "mean_absolute_error", "root_mean_square_error", "agreement")
+DENSE = ("ann_output_mean_absolute_error", "ann_output_root_mean_square_error")
+"""Errors against the ANN, shown where outputs are no classes."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -92,17 +96,20 @@ def evaluate_artifact(
 
 
 def _show(out: Output, figures: dict[str, Any]) -> None:
-    names = ("timesteps", "accuracy", "mean_absolute_error", "agreement")
     windows = figures.get("sweep", [figures])
-    present = [name for name in names if name in windows[0]]
+    present = [name for name in COLUMNS if name in windows[0]]
+    if "agreement" not in present:
+        present += [name for name in DENSE if name in windows[0]]
     out.table(
         [{"timesteps": "T"}.get(name, name.replace("_", " ")) for name in present],
         [[_cell(name, window[name]) for name in present] for window in windows],
     )
     out.line(f"samples            {figures['samples']}")
-    for name in ("ann_accuracy", "ann_mean_absolute_error"):
+    for name in ("ann_accuracy", "ann_mean_absolute_error", "ann_root_mean_square_error"):
         if name in figures:
             out.line(f"{name.replace('_', ' '):<18} {_cell(name, figures[name])}")
+    if "early_exit" in figures:
+        out.line(f"early exit         {_exit(figures['early_exit'], figures['timesteps'])}")
     if "ann_max_abs_diff" in figures:
         relative = figures.get("ann_max_rel_diff", 0.0)
         out.line(f"ann max abs diff   {figures['ann_max_abs_diff']:.3g} (relative {relative:.3g})")
@@ -111,6 +118,14 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     out.line(f"latency            {figures['latency_timesteps']} steps")
     for key, number in figures.get("activity", {}).get("per_inference", {}).items():
         out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
+
+
+def _exit(exits: dict[str, Any], timesteps: int) -> str:
+    parts = [f"after {exits['mean_timesteps']:.2f} of {timesteps} steps on average"]
+    parts += [
+        f"{name} {percent(exits[name])}" for name in ("accuracy", "agreement") if name in exits
+    ]
+    return ", ".join(parts)
 
 
 def _cell(name: str, value: float) -> str:

@@ -50,6 +50,11 @@ class Measured:
         figures = self.evaluation.report()
         latency = {"latency_timesteps": self.latency_timesteps}
         version = {"kind": "eval", "report_version": REPORT_VERSION}
+        if "early_exit" in figures:
+            waited = self.latency_timesteps - self.evaluation.windows[-1].timesteps
+            told = figures["early_exit"]
+            mean = {"mean_latency_timesteps": told["mean_timesteps"] + waited}
+            figures["early_exit"] = {**told, **mean}
         return {**version, "target": self.target, **figures, **latency, **self.details}
 
 

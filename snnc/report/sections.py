@@ -48,7 +48,7 @@ def summary(report: Json) -> str:
             fields.append(
                 (name, percent(report[key]) + _error(report.get(f"{key}_standard_error")))
             )
-    for key in ("mean_absolute_error", "ann_mean_absolute_error"):
+    for key in ("mean_absolute_error", "root_mean_square_error", "ann_mean_absolute_error"):
         if key in report:
             fields.append((words(key).replace("ann ", "ANN "), number(report[key])))
     fields += _sizes(report)
