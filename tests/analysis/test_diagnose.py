@@ -52,6 +52,22 @@ def shifted(data: Any, factor: float, shift: float) -> Any:
     return [(np.float32(factor) * x + np.float32(shift), None) for x, _ in data]
 
 
+CALIBRATED = (
+    "fold-batchnorm,fold-normalization,lower-avgpool,activations-to-neurons,"
+    "threshold-balance{statistic=mse},calibrate,fold-scale"
+)
+
+
+@pytest.mark.parametrize("timesteps", [4, 8, 16])
+def test_a_calibrated_network_has_no_fault(
+    inject: Any, model: Graph, data: Any, timesteps: int
+) -> None:
+    found = inject.diagnose(model, data, timesteps, passes=CALIBRATED)
+    assert faults(found) == []
+    plain = inject.diagnose(model, data, timesteps)
+    assert found.layers[1].error < plain.layers[1].error
+
+
 @pytest.mark.parametrize("timesteps", [16, 32])
 def test_a_healthy_network_has_no_fault(
     inject: Any, model: Graph, data: Any, timesteps: int

@@ -73,7 +73,9 @@ class LayerTally:
         real = own if spike_value is None else self._wide(spike_value, shape)
         self._unit = real / own
         self._threshold = real
-        self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
+        start = self._wide(graph.array(op.v_init), shape) * self._unit
+        self._v_init = np.clip(start, 0, real)
+        self._given = (start - self._v_init) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
         self._samples = self._places = 0
@@ -101,7 +103,7 @@ class LayerTally:
         """
         n = len(rate)
         z, r, a = (np.asarray(v).reshape(n, *self._columns) for v in (current, rate, activation))
-        z = z * self._unit
+        z = z * self._unit + self._given
         a = np.maximum(a, 0)
         own = np.maximum(z, 0)
         kept = np.minimum(own, self._threshold)

@@ -50,10 +50,14 @@ REMEDIES: Mapping[Cause, str] = {
         "a higher percentile: `threshold-balance{percentile=99.99}`, or "
         "`threshold-balance{statistic=mse}` for the best trade against quantisation"
     ),
-    Cause.QUANTISATION: "`threshold-balance{statistic=mse}`, which suits the thresholds to T",
+    Cause.QUANTISATION: (
+        "`threshold-balance{statistic=mse}`, which suits the thresholds to T, and `calibrate` "
+        "behind it"
+    ),
     Cause.UNEVENNESS: (
-        "`activations-to-neurons{wait=4}` (neurons wait for their input; latency grows), or "
-        "`activations-to-neurons{signed=true}` where wires carry -1"
+        "`calibrate` behind `threshold-balance`; `activations-to-neurons{wait=4}` (neurons wait "
+        "for their input; latency grows), or `activations-to-neurons{signed=true}` where wires "
+        "carry -1"
     ),
     Cause.WEIGHT_ROUNDING: "more bits: `quantize{bits=8}`, or none for real weights",
 }

@@ -64,8 +64,9 @@ class Finding:
 class LayerError:
     """Figures of one population; errors are relative to the root mean square of the ANN's layer.
 
-    With a the ANN's activation, z the mean over the window of the layer's own input current,
-    o = max(z, 0), Q(z) what an ideal neuron emits for it, r the rate and theta the threshold:
+    With a the ANN's activation, z the mean over the window of the layer's own input current (and of
+    what the starting potential has beyond 0..theta, spread over the window), o = max(z, 0), Q(z)
+    what an ideal neuron emits for it, r the rate and theta the threshold:
     a - r*theta = (a - o) + (o - min(o, theta)) + (min(o, theta) - Q(z)) + (Q(z) - r*theta).
 
     Attributes:
