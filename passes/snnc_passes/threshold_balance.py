@@ -140,25 +140,26 @@ def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
 
 
 def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
-    """Replace thresholds and insert what keeps the meaning of a spike in proportion."""
+    """Replace thresholds and insert what keeps the meaning of a spike in proportion.
+
+    If any threshold changes, every population of `found` gets its factor, 1 where its own stays:
+    spikes that are concatenated are scaled all or none.
+    """
     shapes = {name: kind.shape for name, kind in graph.types().items()}
     pooled = [
         name
         for name in found
         if any(leads_to(graph, u, (MaxPool,)) for u, _ in graph.users_of(name))
     ]
-    for name, value in found.items():
+    thresholds = {name: _threshold(value, shapes[name]) for name, value in found.items()}
+    gains = {name: _gain(graph, name, each) for name, each in thresholds.items()}
+    if all(np.all(gain == 1) for gain in gains.values()):
+        return
+    for name, gain in gains.items():
         op = graph.node(name).op
         assert isinstance(op, Neuron)
-        threshold = np.asarray(value, np.float32)
-        if threshold.shape != shapes[name][:1] or threshold.shape == (1,):
-            threshold = threshold.reshape(())
-        before = np.asarray(graph.array(op.threshold), np.float64)
-        gain = combine(np.divide, np.asarray(threshold, np.float64), before, shapes[name])
-        if np.all(gain == 1):
-            continue
         start = combine(np.multiply, gain, np.asarray(graph.array(op.v_init)), shapes[name])
-        op = replace(op, threshold=_param(graph, name, "threshold", threshold))
+        op = replace(op, threshold=_param(graph, name, "threshold", thresholds[name]))
         if np.any(start):
             op = replace(op, v_init=_param(graph, name, "v_init", start))
         graph.replace_op(name, op)
@@ -168,6 +169,21 @@ def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> No
         shapes[new] = shapes[name]
     if pooled:
         _sink_past_max_pools(graph, Sinker(graph, shapes))
+
+
+def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """One value per channel, or a single one."""
+    threshold = np.asarray(value, np.float32)
+    single = threshold.shape != shape[:1] or threshold.shape == (1,)
+    return threshold.reshape(()) if single else threshold
+
+
+def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The new threshold of a population relative to the one it has."""
+    node = graph.node(name)
+    assert isinstance(node.op, Neuron)
+    before = np.asarray(graph.array(node.op.threshold), np.float64)
+    return combine(np.divide, threshold.astype(np.float64), before, graph.type_of(name).shape)
 
 
 def _sink_past_max_pools(graph: Graph, sinker: Sinker) -> None:
