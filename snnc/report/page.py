@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from snnc.report import pictures, sections
+from snnc.report import diagnosis, pictures, sections
 from snnc.report.tiles import tile_map
 
 
@@ -25,6 +25,13 @@ def render(report: Mapping[str, Any]) -> str:
         sections.heading(report),
         sections.summary(report),
         figures([pictures.windows(report), pictures.spikes(report)]),
+        _section("Findings", diagnosis.findings(report)),
+        _section(
+            "Errors",
+            diagnosis.layer_errors(report),
+            diagnosis.layer_errors_note(report),
+            figures([diagnosis.parts_by_layer(report), diagnosis.output_over_window(report)]),
+        ),
         _section("Layers", sections.layer_table(report), sections.layer_note(report)),
         _section("Spikes", figures([pictures.raster(report), pictures.scatter(report)])),
         _section(

@@ -14,7 +14,8 @@ Json = Mapping[str, Any]
 
 def heading(report: Json) -> str:
     """What it is, and the loud word when thresholds were chosen without data."""
-    kind = {"compile": "compiled", "eval": "measured"}.get(str(report.get("kind")), "")
+    kinds = {"compile": "compiled", "diagnose": "diagnosed", "eval": "measured"}
+    kind = kinds.get(str(report.get("kind")), "")
     name = escape(subject(report))
     target = escape(str(report.get("target") or ""))
     parts = [f"<h1>{name}</h1>"]
