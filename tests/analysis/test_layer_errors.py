@@ -49,7 +49,7 @@ def test_an_ideal_neuron_is_one_that_waits_for_all_its_input() -> None:
     assert set(np.unique(ideal)) >= {0, 1, 2, T}
 
 
-@pytest.mark.parametrize("start", [0.5, -1.5, 2.0])
+@pytest.mark.parametrize("start", [0.5, 0.0, -1.5, 2.0])
 def test_the_parts_are_those_of_the_equations(
     graphs: tuple[Graph, Graph, Graph], start: float
 ) -> None:
@@ -76,10 +76,9 @@ def test_the_parts_are_those_of_the_equations(
         a, z, r = expected[layer.name].numpy(), current.mean(0).numpy(), spikes.mean(0).numpy()
         column = (-1, *(1,) * (a.ndim - 2))
         th, v0 = (np.asarray(snn.array(v)).reshape(column) for v in (op.threshold, op.v_init))
-        within = np.clip(v0, 0, th)
-        z, v0 = z + (v0 - within) / T, within
+        z = z + (v0 - th / 2) / T
         own = np.maximum(z, 0)
-        q = np.clip(np.ceil((T * z + v0) / th) - 1, 0, T) * th / T
+        q = np.clip(np.ceil(T * z / th + 0.5) - 1, 0, T) * th / T
         parts = {
             "error": a - r * th,
             "inherited": a - own,

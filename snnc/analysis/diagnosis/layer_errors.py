@@ -73,9 +73,9 @@ class LayerTally:
         real = own if spike_value is None else self._wide(spike_value, shape)
         self._unit = real / own
         self._threshold = real
-        start = self._wide(graph.array(op.v_init), shape) * self._unit
-        self._v_init = np.clip(start, 0, real)
-        self._given = (start - self._v_init) / timesteps
+        self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
+        self._half = real / 2
+        self._given = (self._v_init - self._half) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
         self._samples = self._places = 0
@@ -108,7 +108,7 @@ class LayerTally:
         own = np.maximum(z, 0)
         kept = np.minimum(own, self._threshold)
         step = self._threshold / self._timesteps
-        ideal = ideal_counts(z, self._threshold, self._v_init, self._timesteps) * step
+        ideal = ideal_counts(z, self._threshold, self._half, self._timesteps) * step
         decoded = r * self._threshold
         parts = (a - decoded, a - own, own - kept, kept - ideal, ideal - decoded)
         for name, part in zip(PARTS, parts, strict=False):

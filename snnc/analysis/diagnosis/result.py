@@ -65,7 +65,7 @@ class LayerError:
     """Figures of one population; errors are relative to the root mean square of the ANN's layer.
 
     With a the ANN's activation, z the mean over the window of the layer's own input current (and of
-    what the starting potential has beyond 0..theta, spread over the window), o = max(z, 0), Q(z)
+    what the starting potential differs from theta/2, spread over the window), o = max(z, 0), Q(z)
     what an ideal neuron emits for it, r the rate and theta the threshold:
     a - r*theta = (a - o) + (o - min(o, theta)) + (min(o, theta) - Q(z)) + (Q(z) - r*theta).
 
