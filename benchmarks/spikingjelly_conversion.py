@@ -2,7 +2,7 @@
 
     python benchmarks/spikingjelly_conversion.py --data-dir DIR
 
-DIR is that of `accuracy_table.py`. SpikingJelly wants an environment of its own; without it the
+DIR is that of `conversion_table.py`. SpikingJelly wants an environment of its own; without it the
 script says how to make one. What is measured, per calibration draw, recipe and T = 4 … 64:
 
 - the gap to the ANN in points on the bit-exact test images, with its paired 95 % interval;
