@@ -75,7 +75,9 @@ def test_the_parts_are_those_of_the_equations(
         (current, *_), spikes = kept[layer.name]
         a, z, r = expected[layer.name].numpy(), current.mean(0).numpy(), spikes.mean(0).numpy()
         column = (-1, *(1,) * (a.ndim - 2))
-        th, v0 = (np.asarray(snn.array(v)).reshape(column) for v in (op.threshold, op.v_init))
+        th, v0 = (
+            np.asarray(snn.array(v), np.float32).reshape(column) for v in (op.threshold, op.v_init)
+        )
         z = z + (v0 - th / 2) / T
         own = np.maximum(z, 0)
         q = np.clip(np.ceil(T * z / th + 0.5) - 1, 0, T) * th / T
