@@ -42,7 +42,8 @@ class ActivationsToNeurons(Pass):
         leak: what is left of a potential after a step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
-        wait: steps a population integrates before it may fire; adds to the latency.
+        wait: steps a population integrates before it may fire, "T" for the whole window, when
+            it is the quantiser of its total input with T + 1 levels; adds to the latency.
         signed: a neuron that has fired too often may emit -1; needs ternary wires.
 
     Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
@@ -54,13 +55,13 @@ class ActivationsToNeurons(Pass):
     leak: float = 1.0
     reset: Literal["subtract", "zero"] = "subtract"
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
-    wait: int = 0
+    wait: int | Literal["T"] = 0
     signed: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.leak <= 1:
             raise ValueError(f"leak must be in [0, 1], not {self.leak}")
-        if self.wait < 0:
+        if self.wait != "T" and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.signed and self.reset == "zero":
             raise ValueError("signed spikes need reset=subtract")
@@ -75,7 +76,7 @@ class ActivationsToNeurons(Pass):
         relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
         neurons = sum(graph.type_of(relu).size for relu in relus)
         for relu in relus:
-            graph.replace_op(relu, self._neuron())
+            graph.replace_op(relu, self._neuron(ctx.timesteps))
         graph.stage = Stage.SNN
         graph.meta["timesteps"] = ctx.timesteps
         _add_readouts(graph)
@@ -83,13 +84,13 @@ class ActivationsToNeurons(Pass):
         metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
         return PassResult(graph, metrics=metrics)
 
-    def _neuron(self) -> Neuron:
+    def _neuron(self, timesteps: int) -> Neuron:
         return Neuron(
             threshold=1.0,
             leak=self.leak,
             reset=self.reset,
             order=self.order,
-            wait=self.wait,
+            wait=timesteps if self.wait == "T" else self.wait,
             signed=self.signed,
         )
 

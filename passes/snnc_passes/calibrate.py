@@ -34,6 +34,8 @@ STEPS = 8192
 FEWEST = 128
 KEPT = 1 << 24
 """Values of a layer's input that are kept for choosing."""
+ROWS_PER_WEIGHT = 4
+"""Output positions there must be for every weight of an output, or it is left as it is."""
 SOLVED = 1 << 16
 """Output positions, of all samples, that weights are solved on."""
 
@@ -141,9 +143,11 @@ class Calibrate(Pass):
         weight = graph.array(op.weight)
         positions = int(np.prod(layer.shape[1:]))
         samples = min(len(sweep.x), max(1, SOLVED // positions))
+        if samples * positions < ROWS_PER_WEIGHT * weight[0].size:
+            return
         parts: list[Part] = []
         for rows in sweep.chunks(layer, samples):
-            inputs = rows_of_inputs(op, sweep.mean(source, rows), weight)
+            inputs = rows_of_inputs(op, sweep.mean(source, rows), weight.shape[2:])
             outputs = rows_of_outputs(sweep.mean(layer.source, rows))
             parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer.counterpart, rows))))
         neuron = isinstance(layer.node.op, Neuron)

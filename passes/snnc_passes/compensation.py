@@ -116,13 +116,19 @@ def _missing(part: Part, change: Tensor, rectified: bool) -> Tensor:
     return torch.cat([x.T @ error, error.sum(0, keepdim=True)]).double().cpu()
 
 
-def rows_of_inputs(op: Conv | Linear, x: Tensor, weight: NDArray[np.floating]) -> Tensor:
-    """(rows, K): the inputs of every output position, in the order of the weights."""
+def rows_of_inputs(op: Conv | Linear, x: Tensor, kernel: Sequence[int]) -> Tensor:
+    """(rows, K): the inputs of every output position, in the order of the weights.
+
+    Args:
+        op: the layer.
+        x: its input, (n, C, H, W) or (n, F).
+        kernel: the spatial shape of its weights.
+    """
     if isinstance(op, Linear):
         return x
     (top, bottom), (left, right) = op.padding
     padded = F.pad(x, (left, right, top, bottom))
-    columns = F.unfold(padded, weight.shape[2:], dilation=op.dilation, stride=op.stride)
+    columns = F.unfold(padded, (kernel[0], kernel[1]), dilation=op.dilation, stride=op.stride)
     return columns.transpose(1, 2).reshape(-1, columns.shape[1])
 
 

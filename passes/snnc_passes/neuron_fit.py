@@ -13,7 +13,7 @@ from snnc.ir import Neuron
 from snnc_passes.paired import counts_at_once, spikes_of
 
 NEURONS_AT_ONCE = 1 << 16
-SEARCHED = 1 << 22
+SEARCHED = 1 << 21
 """Neuron steps of one trial of the search."""
 EVEN = 0.5
 """Fraction of a threshold a potential starts at where the input is even."""

@@ -162,7 +162,7 @@ class PairedSweep:
                 wanted = self.target(layer.counterpart, rows).clamp(min=0)
             events = self._events(op, current, theta, for_sample(start, layer.shape))
             error = events.sum(0) * theta / self.timesteps - wanted
-            moments += [float(m.double().sum()) for m in (error**2, wanted, wanted**2)]
+            moments += [float(m) for m in ((error**2).sum(), wanted.sum(), (wanted**2).sum())]
             small = torch.int8 if self.timesteps < 128 else torch.int32
             parts.append(events.to(small).cpu().numpy())
             activations.append(wanted.cpu().numpy())

@@ -155,7 +155,7 @@ def test_rows_times_weights_are_the_convolution() -> None:
     )
     graph.outputs = (graph.add("conv", op, ["x"]),)
     x = rng.normal(size=(5, 3, 7, 6)).astype(np.float32)
-    rows = rows_of_inputs(op, torch.from_numpy(x), weight).numpy()
+    rows = rows_of_inputs(op, torch.from_numpy(x), (3, 2)).numpy()
     expected = rows_of_outputs(run_ann(graph, x)["conv"]).numpy()
     assert np.allclose(rows @ weight.reshape(4, -1).T, expected, atol=1e-5)
 
