@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from snnc.driver import compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
     from snnc.frontends import trace
+    from snnc.interp import from_torch, to_torch
     from snnc.ir import Graph
     from snnc.pipeline import Pipeline
     from snnc.transform import Pass, PassContext, PassResult, Recipe
@@ -27,8 +28,10 @@ __all__ = [
     "compile",
     "diagnose",
     "evaluate",
+    "from_torch",
     "load",
     "save",
+    "to_torch",
     "trace",
     "verify_artifact",
 ]
@@ -37,6 +40,7 @@ _HOMES = {
     "snnc.driver": ("compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
+    "snnc.interp": ("from_torch", "to_torch"),
     "snnc.ir": ("Graph",),
     "snnc.pipeline": ("Pipeline",),
     "snnc.transform": ("Pass", "PassContext", "PassResult", "Recipe"),

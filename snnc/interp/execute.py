@@ -16,7 +16,8 @@ from snnc.encoding import encode
 from snnc.errors import DataError, GraphError
 from snnc.interp.neuron import Population
 from snnc.interp.ops import evaluate, for_sample
-from snnc.interp.surrogate import Surrogate
+from snnc.interp.scan import scan
+from snnc.interp.surrogate import AnySurrogate
 from snnc.ir import Encode, Graph, Input, Neuron, Node, Readout, Ref, Stage
 
 Keep = Collection[str] | Literal["all"]
@@ -38,7 +39,7 @@ class Run:
     timesteps: int
     sample_ids: NDArray[np.int64] | None = None
     seed: int = 0
-    surrogate: Surrogate | None = None
+    surrogate: AnySurrogate | None = None
 
     def __post_init__(self) -> None:
         if self.timesteps < 1:
@@ -139,10 +140,10 @@ class Interpreter:
         if isinstance(op, Encode):
             return self._encode(op, x, run)[0]
         if isinstance(op, Neuron):
-            return self.population(node, run.surrogate).run(x, run.timesteps)
+            return scan(self.population(node), x, run.timesteps, run.surrogate)
         return self._read_out(node, op, x, run.timesteps)[1]
 
-    def population(self, node: Node, surrogate: Surrogate | None = None) -> Population:
+    def population(self, node: Node) -> Population:
         """The population of a `Neuron` node, its parameters ready to broadcast."""
         op = node.op
         if not isinstance(op, Neuron):
@@ -156,7 +157,6 @@ class Interpreter:
             leak=None if idle else leak,
             v_init=for_sample(self.constant(op.v_init), kind.shape),
             integer=kind.quantized,
-            surrogate=surrogate,
         )
 
     def _encode(self, op: Encode, x: Tensor, run: Run) -> tuple[Tensor, int]:
@@ -207,7 +207,7 @@ class Interpreter:
         keep: Keep = (),
         sample_ids: NDArray[np.int64] | None = None,
         seed: int = 0,
-        surrogate: Surrogate | None = None,
+        surrogate: AnySurrogate | None = None,
         prefixes: Sequence[int] = (),
         observe: Observe | None = None,
     ) -> SnnValues:
@@ -287,7 +287,7 @@ def run_snn(
     sample_ids: NDArray[np.int64] | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
-    surrogate: Surrogate | None = None,
+    surrogate: AnySurrogate | None = None,
     prefixes: Sequence[int] = (),
 ) -> SnnValues:
     """Run an `snn` graph on a batch (N, *shape) for a window of `timesteps` steps."""

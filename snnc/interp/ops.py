@@ -112,7 +112,7 @@ def _torch_padding(padding: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _biased(y: Tensor, bias: Ref | None, constant: Constant) -> Tensor:
-    return y if bias is None else y + for_sample(constant(bias), y.shape[1:])
+    return y if bias is None else y + for_sample(constant(bias), y.shape[1:]).to(y.dtype)
 
 
 def _linear(op: Linear, x: Tensor, constant: Constant) -> Tensor:
@@ -131,7 +131,8 @@ def _relu(op: Relu, x: Tensor, constant: Constant) -> Tensor:
 
 
 def _scale(op: Scale, x: Tensor, constant: Constant) -> Tensor:
-    return _biased(x * for_sample(constant(op.factor), x.shape[1:]), op.bias, constant)
+    factor = for_sample(constant(op.factor), x.shape[1:]).to(x.dtype)
+    return _biased(x * factor, op.bias, constant)
 
 
 def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:

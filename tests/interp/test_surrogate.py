@@ -13,7 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from snnc.interp import Interpreter, PiecewiseLinear
+from snnc.errors import UsageError
+from snnc.interp import (
+    SURROGATES,
+    Atan,
+    Exponential,
+    FastSigmoid,
+    Interpreter,
+    PiecewiseLinear,
+    Rectangular,
+    Sigmoid,
+    Stdb,
+    TimedSurrogate,
+    Triangle,
+    find_surrogate,
+)
+from snnc.interp.surrogate import AnySurrogate
 from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Ref, Stage
 
 T = 5
@@ -53,25 +68,29 @@ def network(neuron: Mapping[str, object]) -> Graph:
 class Frozen:
     """Per layer and step: (slope, z, value) of each spike, and the indicator of the reset."""
 
+    surrogate: AnySurrogate
     steps: dict[tuple[int, int], tuple[list[np.ndarray], list[np.ndarray], np.ndarray]] = field(
         default_factory=dict
     )
 
-
-def slope(z: np.ndarray) -> np.ndarray:
-    return 0.3 * np.maximum(0, 1 - np.abs(z))
+    def slope(self, z: np.ndarray, since: np.ndarray) -> np.ndarray:
+        if isinstance(self.surrogate, PiecewiseLinear):
+            return 0.3 * np.maximum(0, 1 - np.abs(z))
+        if isinstance(self.surrogate, TimedSurrogate):
+            return 0.3 * np.exp(-0.01 * since)
+        return self.surrogate.gradient(torch.tensor(z)).numpy()
 
 
 def emit(key: tuple[int, int], p: np.ndarray, v: np.ndarray, total: np.ndarray, signed: bool,
-         frozen: Frozen) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+         since: np.ndarray, frozen: Frozen) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The spike as a smooth function, and the frozen indicator; the first call freezes."""
     zs = [p / v - 1, -p / v] if signed else [p / v - 1]
     if key not in frozen.steps:
         h = (p > v).astype(float)
-        slopes = [slope(zs[0])]
+        slopes = [frozen.slope(zs[0], since)]
         if signed:
             h = h - (total > 0) * (p < 0)
-            slopes.append(-slope(zs[1]) * (total > 0))
+            slopes.append(-frozen.slope(zs[1], since) * (total > 0))
         frozen.steps[key] = (slopes, zs, h)
     slopes, zs0, h = frozen.steps[key]
     return h + sum(s * (z - z0) for s, z, z0 in zip(slopes, zs, zs0, strict=True)), h
@@ -86,14 +105,18 @@ def smooth(p: Params, x: np.ndarray, neuron: Mapping[str, object], frozen: Froze
         v, leak = p[f"threshold{i}"], p[f"leak{i}"]
         u = np.zeros((len(x), SIZES[i + 1])) + p[f"v_init{i}"]
         total, out = np.zeros_like(u), []
+        last = np.full_like(u, -1000)
         for t in range(T + wait):
             drive = series[t] @ p[f"w{i}"].T if t < T else 0
             potential = leak * u + drive if first else u
             s, h = np.zeros_like(u), np.zeros_like(u)
             if t >= wait:
-                s, h = emit((i, t), potential, v, total, bool(neuron.get("signed")), frozen)
+                s, h = emit(
+                    (i, t), potential, v, total, bool(neuron.get("signed")), t - last, frozen
+                )
                 out.append(s)
                 total = total + h
+                last = np.where(h != 0, t, last)
             kept = potential * (1 - h) if zero else potential - v * h
             if first:
                 u = kept
@@ -117,19 +140,27 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_equal_frozen_finite_differences(variant: str) -> None:
+CASES = [(variant, "linear") for variant in VARIANTS] + [
+    (variant, surrogate)
+    for variant in ("default", "second")
+    for surrogate in SURROGATES
+    if surrogate != "linear"
+]
+
+
+@pytest.mark.parametrize(("variant", "surrogate"), CASES)
+def test_gradients_equal_frozen_finite_differences(variant: str, surrogate: str) -> None:
     neuron = VARIANTS[variant]
     x = np.random.default_rng(5).normal(0.4, 1, (4, SIZES[0]))
     values = parameters()
     tensors = {n: torch.tensor(a, requires_grad=True) for n, a in values.items()}
     run = Interpreter(network(neuron), params=tensors).snn(
-        torch.tensor(x), T, surrogate=PiecewiseLinear(), keep=["act0", "act1"]
+        torch.tensor(x), T, surrogate=find_surrogate(surrogate), keep=["act0", "act1"]
     )
     loss = torch.nn.functional.cross_entropy(run.outputs["out"], torch.arange(4) % 3)
     loss.backward()
 
-    frozen = Frozen()
+    frozen = Frozen(find_surrogate(surrogate))
     assert smooth(values, x, neuron, frozen) == pytest.approx(loss.item(), abs=1e-12)
     assert all(0.05 < float(spikes.detach().abs().mean()) < 0.95 for spikes in run.values.values())
     step = 1e-6
@@ -170,3 +201,39 @@ def test_piecewise_linear_by_hand() -> None:
     torch.testing.assert_close(PiecewiseLinear().gradient(z), expected)
     wide = PiecewiseLinear(gamma=1.0, width=2.0).gradient(z)
     torch.testing.assert_close(wide, torch.tensor([0, 0.5, 0.75, 1, 0.75, 0.5, 0]))
+
+
+def test_named_surrogates_by_hand() -> None:
+    z = torch.tensor([-1.0, -0.25, 0.0, 0.25, 1.0], dtype=torch.float64)
+    expected = {
+        Triangle(width=2.0): [0.25, 0.4375, 0.5, 0.4375, 0.25],
+        Rectangular(): [0, 1, 1, 1, 0],
+        Atan(alpha=2.0): [1 / (1 + np.pi**2), 1 / (1 + np.pi**2 / 16), 1] * 2,
+        Sigmoid(alpha=4.0): [0.07065082, 0.78644773, 1.0] * 2,
+        FastSigmoid(slope=4.0): [0.04, 0.25, 1.0] * 2,
+        Exponential(): [0.3 * np.exp(-1), 0.3 * np.exp(-0.25), 0.3] * 2,
+    }
+    for surrogate, values in expected.items():
+        five = values if len(values) == 5 else [*values[:3], values[1], values[0]]
+        torch.testing.assert_close(surrogate.gradient(z), torch.tensor(five, dtype=z.dtype))
+    assert all(find_surrogate(name) == kind() for name, kind in SURROGATES.items())
+
+
+@pytest.mark.parametrize("surrogate", [Triangle(0.7), Rectangular(2.0), Atan(3.0), Sigmoid(5.0)])
+def test_surrogates_of_area_one(surrogate: Triangle | Rectangular | Atan | Sigmoid) -> None:
+    z = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
+    assert float(torch.trapezoid(surrogate.gradient(z), z)) == pytest.approx(1, abs=2e-3)
+
+
+def test_stdb_does_not_underflow() -> None:
+    steps = torch.tensor([1.0, 103.0, 104.0, 1000.0, 5000.0])
+    slope = Stdb().gradient_since(torch.zeros(5), steps)
+    expected = 0.3 * np.exp(-0.01 * steps.double().numpy())
+    np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-5)
+    assert float(torch.exp(-steps[2]) ** 0.01) == 0 and (slope > 0).all()
+
+
+def test_an_unknown_surrogate() -> None:
+    with pytest.raises(UsageError, match="'step'") as caught:
+        find_surrogate("step")
+    assert "linear, stdb" in str(caught.value.hint)

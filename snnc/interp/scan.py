@@ -1,0 +1,228 @@
+"""The population as one differentiable function: a scan forward in time, and one back.
+
+With p the potential held against the threshold V, h the spikes, S(z) the surrogate, z = p/V - 1,
+g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the end), going back:
+
+    through = g * S(z) / V                      dL/dp by way of the spike
+    dL/dV  += -through * p / V - d * h          (the last term for reset "subtract" only)
+
+    order "integrate-fire", reset "subtract"    e = through + d         dL/dI = e
+                            reset "zero"        e = through + d*(1-h)   dL/dI = e
+                            dL/dleak += e * u_before                    d_before = leak * e
+    order "fire-integrate", reset "subtract"    k = d                   dL/dI = d
+                            reset "zero"        k = d*(1-h)             dL/dI = d
+                            dL/dleak += k * p                           d_before = leak*k + through
+
+and dL/dv_init is the d that is left. The indicator h of the reset is a constant to the gradient,
+the threshold that multiplies it is not. A signed population adds to S the surrogate of its
+negative spikes, at z = -p/V and where the total of its spikes is positive.
+
+Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
+ICLR 2020), whose gradient autograd finds; the recursion is the same, written down.
+
+Of the forward scan only p is kept, and the spikes as bytes where p does not tell them: in signed
+populations, and where p is rounded (a bfloat16 current; the state itself is float32 then).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from snnc.errors import GraphError
+from snnc.interp.neuron import Population, parts, train_like
+from snnc.interp.surrogate import AnySurrogate, TimedSurrogate
+from snnc.ir import Neuron
+
+
+def scan(
+    population: Population, current: Tensor, timesteps: int, surrogate: AnySurrogate | None
+) -> Tensor:
+    """Spikes (T, N, *shape) of `population.run`; with a surrogate, differentiable.
+
+    Gradients go to the current, the threshold, the leak (where there is one) and v_init. There is
+    no second derivative.
+
+    Raises:
+        GraphError: a gradient through an integer population.
+    """
+    tensors = (current, population.threshold, population.leak, population.v_init)
+    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    if surrogate is None or not wanted:
+        return population.run(current, timesteps)
+    if population.integer:
+        raise GraphError("integer neurons have no gradient; train the graph before quantize")
+    return cast(Tensor, _Scan.apply(*tensors, population, surrogate, timesteps))
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        threshold: Tensor,
+        leak: Tensor | None,
+        v_init: Tensor,
+        population: Population,
+        surrogate: AnySurrogate,
+        timesteps: int,
+    ) -> Tensor:
+        kept = timesteps + (population.op.wait if ctx.needs_input_grad[2] else 0)
+        spikes, potentials = train_like(current, timesteps), train_like(current, kept)
+        for rows in parts(current):
+            population.fill(current[:, rows], spikes[:, rows], potentials[:, rows])
+        rounded = population.state_dtype(current) != current.dtype
+        fired = spikes.to(torch.int8) if rounded or population.op.signed else None
+        ctx.save_for_backward(potentials, fired, threshold, leak, v_init)
+        ctx.op, ctx.surrogate, ctx.timesteps = population.op, surrogate, timesteps
+        ctx.constant = len(current) == 1
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        potentials, fired, threshold, leak, v_init = ctx.saved_tensors
+        currents = 1 if ctx.constant else ctx.timesteps
+        wanted: Sequence[bool] = ctx.needs_input_grad[:4]
+        to_current = train_like(potentials, currents).zero_() if wanted[0] else None
+        sums: list[Tensor | None] = [None, None, None]
+        for rows in parts(potentials):
+            tape = Tape(
+                op=ctx.op,
+                surrogate=ctx.surrogate,
+                potentials=potentials[:, rows],
+                fired=None if fired is None else fired[:, rows],
+                threshold=threshold,
+                leak=leak,
+                v_init=v_init,
+                wanted=wanted,
+            )
+            into = None if to_current is None else to_current[:, rows]
+            found = tape.back(grads[0][:, rows], into)
+            sums = [_plus(old, new) for old, new in zip(sums, found, strict=True)]
+        return to_current, *sums, None, None, None
+
+
+def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return new if old is None or new is None else old + new
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What a forward scan of some samples left, and the way back through it.
+
+    Attributes:
+        potentials: (K, N, *shape), of the last K steps; all T + wait of them if the leak learns.
+        fired: (T, N, *shape) spikes in int8; None where they are `potentials > threshold`.
+        wanted: whether current, threshold, leak, v_init need a gradient.
+    """
+
+    op: Neuron
+    surrogate: AnySurrogate
+    potentials: Tensor
+    fired: Tensor | None
+    threshold: Tensor
+    leak: Tensor | None
+    v_init: Tensor
+    wanted: Sequence[bool]
+
+    def back(self, grad: Tensor, to_current: Tensor | None) -> list[Tensor | None]:
+        """Gradients of threshold, leak and v_init, for those of the spikes (T, N, *shape).
+
+        `to_current` (T or 1, N, *shape) is added to.
+        """
+        timesteps, wait = len(grad), self.op.wait
+        like = self._potential(-1)
+        to_threshold, to_leak = torch.zeros_like(like), torch.zeros_like(like)
+        d = torch.zeros_like(like)
+        since = self._since(timesteps)
+        total = self.fired.sum(0) if self.op.signed and self.fired is not None else None
+        for t in reversed(range(timesteps + wait)):
+            h, through = None, None
+            if t >= wait:
+                h = self._fired(t - wait - timesteps)
+                total = None if total is None else total - h
+                steps = None if since is None else since[t - wait]
+                p = self._potential(t - wait - timesteps)
+                through = grad[t - wait].to(p.dtype) * self._slope(p, total, steps)
+                through = through / self.threshold
+                if self.wanted[1]:
+                    to_threshold -= through * p / self.threshold
+                    to_threshold -= d * h if self.op.reset == "subtract" else 0
+            e, d = self._through_step(d, h, through)
+            if to_current is not None and t < timesteps:
+                to_current[t if len(to_current) > 1 else 0] += e[0]
+            if self.wanted[2]:
+                to_leak += e[1] * self._leaking(t, timesteps)
+        found = zip(
+            (to_threshold, to_leak, d), (self.threshold, self.leak, self.v_init), strict=True
+        )
+        return [
+            None if parameter is None or not wanted else x.sum_to_size(parameter.shape)
+            for (x, parameter), wanted in zip(found, self.wanted[1:], strict=True)
+        ]
+
+    def _through_step(
+        self, d: Tensor, h: Tensor | None, through: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """(what goes to the current, what multiplies the state that leaks), and d one step back."""
+        first = self.op.order == "integrate-fire"
+        kept = d * (1 - h) if self.op.reset == "zero" and h is not None else d
+        if first:
+            kept = kept if through is None else kept + through
+        before = kept if self.leak is None else kept * self.leak
+        if first:
+            return (kept, kept), before
+        return (d, kept), before if through is None else before + through
+
+    def _potential(self, step: int) -> Tensor:
+        """p of a step counted from the end (-1 is the last), in the dtype of the state."""
+        p = self.potentials[step]
+        return p.to(torch.promote_types(p.dtype, self.threshold.dtype))
+
+    def _fired(self, step: int) -> Tensor:
+        """Spikes of a step counted from the end."""
+        p = self._potential(step)
+        fired = p > self.threshold if self.fired is None else self.fired[step]
+        return fired.to(p.dtype)
+
+    def _leaking(self, t: int, timesteps: int) -> Tensor:
+        """The state that the leak multiplied in step t of own time, but for its own reset."""
+        back = t - timesteps - self.op.wait
+        if self.op.order == "fire-integrate":
+            return self._potential(back)
+        if t == 0:
+            return self.v_init
+        before = self._potential(back - 1)
+        if t - 1 < self.op.wait:
+            return before
+        h = self._fired(back - 1)
+        return before * (1 - h) if self.op.reset == "zero" else before - self.threshold * h
+
+    def _slope(self, p: Tensor, total: Tensor | None, steps: Tensor | None) -> Tensor:
+        """V * ds/dp of one step."""
+        slope = self._surrogate(p / self.threshold - 1, steps)
+        if total is None:
+            return slope
+        return slope + (total > 0) * self._surrogate(-p / self.threshold, steps)
+
+    def _surrogate(self, z: Tensor, steps: Tensor | None) -> Tensor:
+        if steps is not None and isinstance(self.surrogate, TimedSurrogate):
+            return self.surrogate.gradient_since(z, steps)
+        return cast(Any, self.surrogate).gradient(z)
+
+    def _since(self, timesteps: int) -> list[Tensor] | None:
+        """Per firing step, the steps since the neuron's last spike; None if nobody asks."""
+        if not isinstance(self.surrogate, TimedSurrogate):
+            return None
+        steps = torch.full_like(self._potential(-1), self.op.wait + self.surrogate.silent)
+        found: list[Tensor] = []
+        for step in range(-timesteps, 0):
+            found.append(steps)
+            steps = torch.where(self._fired(step) != 0, 1.0, steps + 1)
+        return found
