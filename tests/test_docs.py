@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import snnc
 
 BLOCK = re.compile(r"<!-- test: (?P<file>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]+)")
@@ -37,6 +40,21 @@ def test_a_model_is_saved_as_the_page_says(repository: Path, tmp_path: Path) -> 
     done = subprocess.run([sys.executable, name], cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "net.snnc").exists()
+
+
+def test_a_network_is_trained_as_the_page_says(repository: Path, tmp_path: Path) -> None:
+    ((name, code),) = BLOCK.findall((repository / "docs" / "training.md").read_text())
+    (tmp_path / name).write_text(code)
+    for used in ("net.py", "weights.safetensors"):
+        shutil.copy(repository / "examples" / "digits" / used, tmp_path)
+    done = subprocess.run(
+        [sys.executable, name], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("threshold") == 3
+    measured = snnc.evaluate(tmp_path / "digits.snnc", "digits#test").evaluation
+    accuracy = measured.windows[-1].accuracy
+    assert accuracy is not None and accuracy > 0.97
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"])
