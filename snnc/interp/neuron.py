@@ -13,6 +13,8 @@ from snnc.ir import Neuron
 LEAK_UNIT = 1 << 15
 CHUNK = 1 << 16
 """Neurons (of all samples) stepped together: their state stays in the processor's cache."""
+GPU_CHUNK = 1 << 24
+"""The same on a GPU, where it bounds the memory for the gradients of a step."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,8 @@ def train_like(current: Tensor, steps: int, dtype: torch.dtype | None = None) ->
 
 
 def parts(current: Tensor) -> Iterator[slice]:
-    """Rows of the batch of (…, N, *shape) to step together: on a GPU all of them."""
-    count = current.shape[1]
-    rows = max(1, CHUNK // max(1, current[0, :1].numel()))
-    if current.device.type != "cpu":
-        rows = max(1, count)
-    for first in range(0, count, rows):
+    """Rows of the batch of (…, N, *shape) to step together."""
+    most = CHUNK if current.device.type == "cpu" else GPU_CHUNK
+    rows = max(1, most // max(1, current[0, :1].numel()))
+    for first in range(0, current.shape[1], rows):
         yield slice(first, first + rows)

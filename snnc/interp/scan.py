@@ -137,92 +137,76 @@ class Tape:
         `to_current` (T or 1, N, *shape) is added to.
         """
         timesteps, wait = len(grad), self.op.wait
-        like = self._potential(-1)
-        to_threshold, to_leak = torch.zeros_like(like), torch.zeros_like(like)
-        d = torch.zeros_like(like)
-        since = self._since(timesteps)
-        total = self.fired.sum(0) if self.op.signed and self.fired is not None else None
+        p = self.potentials.to(torch.promote_types(grad.dtype, self.threshold.dtype))
+        firing = p[len(p) - timesteps :]
+        h = (firing > self.threshold if self.fired is None else self.fired).to(p.dtype)
+        normal = firing / self.threshold
+        through = grad.to(p.dtype) * self._slopes(normal, h) / self.threshold
+        to_threshold = -(through * normal).sum(0) if self.wanted[1] else None
+        before = self._before(p, h) if self.wanted[2] else None
+        to_leak = torch.zeros_like(p[0])
+        d = torch.zeros_like(p[0])
         for t in reversed(range(timesteps + wait)):
-            h, through = None, None
-            if t >= wait:
-                h = self._fired(t - wait - timesteps)
-                total = None if total is None else total - h
-                steps = None if since is None else since[t - wait]
-                p = self._potential(t - wait - timesteps)
-                through = grad[t - wait].to(p.dtype) * self._slope(p, total, steps)
-                through = through / self.threshold
-                if self.wanted[1]:
-                    to_threshold -= through * p / self.threshold
-                    to_threshold -= d * h if self.op.reset == "subtract" else 0
-            e, d = self._through_step(d, h, through)
+            at = t - wait if t >= wait else None
+            if to_threshold is not None and at is not None and self.op.reset == "subtract":
+                to_threshold.addcmul_(d, h[at], value=-1)
+            drive, kept, d = self._step(d, at, h, through)
             if to_current is not None and t < timesteps:
-                to_current[t if len(to_current) > 1 else 0] += e[0]
-            if self.wanted[2]:
-                to_leak += e[1] * self._leaking(t, timesteps)
+                to_current[t if len(to_current) > 1 else 0] += drive
+            if before is not None:
+                to_leak.addcmul_(kept, before[t])
         found = zip(
             (to_threshold, to_leak, d), (self.threshold, self.leak, self.v_init), strict=True
         )
         return [
-            None if parameter is None or not wanted else x.sum_to_size(parameter.shape)
+            None if x is None or parameter is None or not wanted else x.sum_to_size(parameter.shape)
             for (x, parameter), wanted in zip(found, self.wanted[1:], strict=True)
         ]
 
-    def _through_step(
-        self, d: Tensor, h: Tensor | None, through: Tensor | None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """(what goes to the current, what multiplies the state that leaks), and d one step back."""
-        first = self.op.order == "integrate-fire"
-        kept = d * (1 - h) if self.op.reset == "zero" and h is not None else d
-        if first:
-            kept = kept if through is None else kept + through
-        before = kept if self.leak is None else kept * self.leak
-        if first:
-            return (kept, kept), before
-        return (d, kept), before if through is None else before + through
+    def _step(
+        self, d: Tensor, at: int | None, h: Tensor, through: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the current and of leak * state, and d one step back.
 
-    def _potential(self, step: int) -> Tensor:
-        """p of a step counted from the end (-1 is the last), in the dtype of the state."""
-        p = self.potentials[step]
-        return p.to(torch.promote_types(p.dtype, self.threshold.dtype))
+        `at` is the step of the window; None while the population must not fire.
+        """
+        kept = d * (1 - h[at]) if self.op.reset == "zero" and at is not None else d
+        if self.op.order == "integrate-fire":
+            e = kept if at is None else kept + through[at]
+            return e, e, e if self.leak is None else e * self.leak
+        back = kept if self.leak is None else kept * self.leak
+        return d, kept, back if at is None else back + through[at]
 
-    def _fired(self, step: int) -> Tensor:
-        """Spikes of a step counted from the end."""
-        p = self._potential(step)
-        fired = p > self.threshold if self.fired is None else self.fired[step]
-        return fired.to(p.dtype)
-
-    def _leaking(self, t: int, timesteps: int) -> Tensor:
-        """The state that the leak multiplied in step t of own time, but for its own reset."""
-        back = t - timesteps - self.op.wait
+    def _before(self, p: Tensor, h: Tensor) -> Tensor:
+        """Per step of own time, the state that the leak multiplies."""
         if self.op.order == "fire-integrate":
-            return self._potential(back)
-        if t == 0:
-            return self.v_init
-        before = self._potential(back - 1)
-        if t - 1 < self.op.wait:
-            return before
-        h = self._fired(back - 1)
-        return before * (1 - h) if self.op.reset == "zero" else before - self.threshold * h
+            return p  # what a reset to zero clears is no part of `kept`
+        after, wait = p.roll(1, 0), self.op.wait
+        after[0] = self.v_init
+        fired = h[: len(after) - wait - 1]
+        if self.op.reset == "zero":
+            after[wait + 1 :] *= 1 - fired
+        else:
+            after[wait + 1 :] -= self.threshold * fired
+        return after
 
-    def _slope(self, p: Tensor, total: Tensor | None, steps: Tensor | None) -> Tensor:
-        """V * ds/dp of one step."""
-        slope = self._surrogate(p / self.threshold - 1, steps)
-        if total is None:
-            return slope
-        return slope + (total > 0) * self._surrogate(-p / self.threshold, steps)
+    def _slopes(self, normal: Tensor, h: Tensor) -> Tensor:
+        """ds/dz (T, N, *shape) of p/threshold."""
+        since = self._since(h) if isinstance(self.surrogate, TimedSurrogate) else None
+        slopes = self._surrogate(normal - 1, since)
+        if not self.op.signed:
+            return slopes
+        positive = h.cumsum(0) - h > 0
+        return slopes + positive * self._surrogate(-normal, since)
 
-    def _surrogate(self, z: Tensor, steps: Tensor | None) -> Tensor:
-        if steps is not None and isinstance(self.surrogate, TimedSurrogate):
-            return self.surrogate.gradient_since(z, steps)
+    def _surrogate(self, z: Tensor, since: Tensor | None) -> Tensor:
+        if since is not None and isinstance(self.surrogate, TimedSurrogate):
+            return self.surrogate.gradient_since(z, since)
         return cast(Any, self.surrogate).gradient(z)
 
-    def _since(self, timesteps: int) -> list[Tensor] | None:
-        """Per firing step, the steps since the neuron's last spike; None if nobody asks."""
-        if not isinstance(self.surrogate, TimedSurrogate):
-            return None
-        steps = torch.full_like(self._potential(-1), self.op.wait + self.surrogate.silent)
-        found: list[Tensor] = []
-        for step in range(-timesteps, 0):
-            found.append(steps)
-            steps = torch.where(self._fired(step) != 0, 1.0, steps + 1)
-        return found
+    def _since(self, h: Tensor) -> Tensor:
+        """Per step of the window, the steps since the neuron's last spike."""
+        steps = torch.full_like(h, self.op.wait + cast(TimedSurrogate, self.surrogate).silent)
+        for t in range(1, len(h)):
+            steps[t] = torch.where(h[t - 1] != 0, 1.0, steps[t - 1] + 1)
+        return steps
