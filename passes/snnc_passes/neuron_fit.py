@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnc.interp.ops import for_sample
 from snnc.ir import Neuron
-from snnc_passes.paired import counts_at_once, spikes_of
+from snnc_passes.paired import counts_at_once, firing
 
 NEURONS_AT_ONCE = 1 << 16
 SEARCHED = 1 << 21
@@ -126,12 +126,14 @@ class Fit:
         size = max(1, NEURONS_AT_ONCE // self.target[0].numel())
         for i in range(0, samples, size):
             rows = slice(i, min(i + size, samples))
-            current = self.current[:, rows] + bias
+            current = self.current[:, rows]
             if self.at_once:
-                counts = counts_at_once(current, threshold, start, self.timesteps)
+                counts = counts_at_once(current + bias, threshold, start, self.timesteps)
             else:
-                counts = spikes_of(current, threshold, start, self.op, self.timesteps).sum(0)
-            yield self.target[rows] - counts * threshold / self.timesteps
+                counts = torch.zeros_like(self.target[rows])
+                for fired in firing(current, threshold, start, self.op, self.timesteps, bias):
+                    counts.add_(fired)
+            yield self.target[rows] - counts * (threshold / self.timesteps)
 
 
 def _chosen(where: Tensor, one: Settings, other: Settings) -> Settings:

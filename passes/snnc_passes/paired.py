@@ -161,7 +161,7 @@ class PairedSweep:
                 current = self.current(layer.source, rows)
                 wanted = self.target(layer.counterpart, rows).clamp(min=0)
             events = self._events(op, current, theta, for_sample(start, layer.shape))
-            error = events.sum(0) * theta / self.timesteps - wanted
+            error = events.sum(0, dtype=theta.dtype) * theta / self.timesteps - wanted
             moments += [float(m) for m in ((error**2).sum(), wanted.sum(), (wanted**2).sum())]
             small = torch.int8 if self.timesteps < 128 else torch.int32
             parts.append(events.to(small).cpu().numpy())
@@ -231,29 +231,46 @@ def waits_for_all(graph: Graph, timesteps: int) -> bool:
     return not pooled and all(op.wait >= timesteps and not op.signed for op in neurons)
 
 
-def spikes_of(current: Tensor, threshold: Tensor, start: Tensor, op: Neuron, steps: int) -> Tensor:
-    """Spikes (T, n, *shape) of neurons without leak that reset by subtraction.
+def firing(
+    current: Tensor,
+    threshold: Tensor,
+    start: Tensor,
+    op: Neuron,
+    steps: int,
+    bias: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Spikes (n, *shape) step by step, of neurons without leak that reset by subtraction.
+
+    The tensor is the same one each time.
 
     Args:
         current: (T or 1, n, *shape).
         threshold, start: broadcast against a sample.
         op: `wait` and `signed` are read.
         steps: T.
+        bias: added to the current of every step; broadcasts likewise.
     """
-    u = torch.zeros_like(current[0]) + start
-    spikes = current.new_zeros((steps, *current.shape[1:]))
-    total = torch.zeros_like(u)
+    u = torch.zeros_like(current[0]).add_(start)
+    fired, total = torch.empty_like(u), torch.zeros_like(u)
     for t in range(steps + op.wait):
         if t < steps:
-            u += current[t if len(current) > 1 else 0]
+            u.add_(current[t if len(current) > 1 else 0])
+            if bias is not None:
+                u.add_(bias)
         if t < op.wait:
             continue
-        fired = torch.gt(u, threshold, out=spikes[t - op.wait])
+        torch.gt(u, threshold, out=fired)
         if op.signed:
-            fired -= ((total > 0) & (u < 0)).to(fired.dtype)
-            total += fired
-        u -= threshold * fired
-    return spikes
+            fired.sub_(((total > 0) & (u < 0)).to(fired.dtype))
+            total.add_(fired)
+        u.addcmul_(fired, threshold, value=-1)
+        yield fired
+
+
+def spikes_of(current: Tensor, threshold: Tensor, start: Tensor, op: Neuron, steps: int) -> Tensor:
+    """All spikes of `firing`, (T, n, *shape) int8."""
+    spikes = firing(current, threshold, start, op, steps)
+    return torch.stack([fired.to(torch.int8) for fired in spikes])
 
 
 def counts_at_once(current: Tensor, threshold: Tensor, start: Tensor, steps: int) -> Tensor:

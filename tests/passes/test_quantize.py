@@ -266,6 +266,8 @@ def test_the_recipe_as_text() -> None:
     assert "quantize" not in Convert().pipeline()
     assert Convert(bits=4).pipeline().endswith("quantize{bits=4}")
     assert Convert(maxpool="average").pipeline().startswith("replace-maxpool")
-    for options in ({"bits": 1}, {"maxpool": "gated"}, {"percentile": 101.0}):
+    assert "calibrate" not in Convert(calibrate=False).pipeline()
+    assert "{wait=T signed=true}" in Convert(wait="T", signed=True).pipeline()
+    for options in ({"bits": 1}, {"maxpool": "gated"}, {"percentile": 101.0}, {"wait": -1}):
         with pytest.raises(ValueError, match=next(iter(options))):
             Convert(**options)  # type: ignore[arg-type]

@@ -10,17 +10,29 @@ from snnc.transform import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Recipe):
-    """Fold, replace ReLUs by neurons, balance thresholds on the ANN's activations, fold again.
+    """Fold, replace ReLUs by neurons, and fit them to the ANN's activations for the window T.
+
+    With `calibrate`, thresholds have the least squared error for T, and every layer is corrected
+    against the ANN (see `snnc passes calibrate`): it is good from T=8 on, but for that T. Without,
+    thresholds are percentiles and potentials start at half of them, which does not depend on T and
+    needs T of 64 or more.
 
     Attributes:
         bits: width of integer weights; none keeps real values.
         maxpool: what becomes of max-pools: "refuse" or "average".
-        percentile: of the activations, where a threshold is put.
+        wait: steps every population integrates before it may fire, or "T": more accurate, and as
+            many steps later per layer.
+        signed: neurons that fired too often may emit -1; more accurate, needs ternary wires.
+        calibrate: whether layers are corrected one after the other.
+        percentile: of the activations, where a threshold is put; without `calibrate`.
     """
 
     name: ClassVar[str] = "convert"
     bits: int | None = None
     maxpool: Literal["refuse", "average"] = "refuse"
+    wait: int | Literal["T"] = 0
+    signed: bool = False
+    calibrate: bool = True
     percentile: float = 99.9
 
     def __post_init__(self) -> None:
@@ -28,23 +40,34 @@ class Convert(Recipe):
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
         if self.maxpool not in ("refuse", "average"):
             raise ValueError(f"maxpool must be refuse or average, not {self.maxpool}")
+        if self.wait != "T" and self.wait < 0:
+            raise ValueError(f"wait must not be negative, not {self.wait}")
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
 
     def pipeline(self) -> str:
-        balance = (
-            "threshold-balance{source=ann statistic=percentile "
-            f"percentile={self.percentile:g} granularity=channel}}"
-        )
         passes = [
             *(["replace-maxpool"] if self.maxpool == "average" else []),
             "fold-batchnorm",
             "fold-normalization",
             "lower-avgpool",
-            "activations-to-neurons",
-            balance,
+            self._neurons(),
+            f"threshold-balance{{source=ann {self._statistic()} granularity=channel}}",
             "initialize-potential{fraction=0.5}",
+            *(["calibrate"] if self.calibrate else []),
             "fold-scale",
             *([] if self.bits is None else [f"quantize{{bits={self.bits}}}"]),
         ]
         return ",".join(passes)
+
+    def _neurons(self) -> str:
+        options = [
+            *([f"wait={self.wait}"] if self.wait else []),
+            *(["signed=true"] if self.signed else []),
+        ]
+        return "activations-to-neurons" + (f"{{{' '.join(options)}}}" if options else "")
+
+    def _statistic(self) -> str:
+        if self.calibrate:
+            return "statistic=mse"
+        return f"statistic=percentile percentile={self.percentile:g}"
