@@ -37,18 +37,25 @@ def start(place: Path, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does for jobs in the background, whose children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(child: subprocess.Popen[str], reached: Path) -> tuple[int, str, str]:
     """Send SIGINT as soon as a file is there; exit code, stdout and stderr."""
-    try:
-        while not reached.exists() and child.poll() is None:
-            time.sleep(0.05)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=50)
-    finally:
-        child.kill()
+    with child:
+        try:
+            while not reached.exists() and child.poll() is None:
+                time.sleep(0.05)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=50)
+        finally:
+            child.kill()
     return child.returncode, out, err
 
 
