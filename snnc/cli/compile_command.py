@@ -29,13 +29,9 @@ def compile_model(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
     ] = None,
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="See targets.")] = "cpu",
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="RECIPE", help="See recipes; default convert.")
-    ] = None,
-    passes: Annotated[
-        str | None, typer.Option("--passes", metavar="SPEC", help="A pipeline of your own.")
-    ] = None,
+    target: options.Target = "cpu",
+    recipe: options.Recipe = None,
+    passes: options.Passes = None,
     timesteps: options.Timesteps = None,
     calibration: options.Calibration = None,
     train: options.Train = None,
@@ -45,16 +41,10 @@ def compile_model(
     input_shape: options.InputShape = None,
     mean: options.Mean = None,
     std: options.Std = None,
-    workdir: Annotated[
-        Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints of long passes.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="cpu|cuda", help="Where passes compute.")
-    ] = "cpu",
+    workdir: options.Workdir = None,
+    device: options.Device = "cpu",
     report: options.Report = None,
-    dump_ir: Annotated[
-        Path | None, typer.Option("--dump-ir", metavar="DIR", help="The graph after each pass.")
-    ] = None,
+    dump_ir: options.DumpIr = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say whether it can be compiled; write nothing.")
     ] = False,

@@ -40,13 +40,9 @@ def diagnose(
         str | None,
         typer.Option("--compare", metavar="MODEL", help="What a compiled .snnc was made from."),
     ] = None,
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="See targets.")] = "cpu",
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="RECIPE", help="See recipes; default convert.")
-    ] = None,
-    passes: Annotated[
-        str | None, typer.Option("--passes", metavar="SPEC", help="A pipeline of your own.")
-    ] = None,
+    target: options.Target = "cpu",
+    recipe: options.Recipe = None,
+    passes: options.Passes = None,
     timesteps: options.Timesteps = None,
     calibration: options.Calibration = None,
     limit: Annotated[
@@ -59,12 +55,8 @@ def diagnose(
     input_shape: options.InputShape = None,
     mean: options.Mean = None,
     std: options.Std = None,
-    workdir: Annotated[
-        Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints of long passes.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="cpu|cuda", help="Where passes compute.")
-    ] = "cpu",
+    workdir: options.Workdir = None,
+    device: options.Device = "cpu",
     report: options.Report = None,
     seed: options.Seed = 0,
     json: options.Json = False,

@@ -27,9 +27,7 @@ def optimize(
     calibration: options.Calibration = None,
     train: options.Train = None,
     validation: options.Validation = None,
-    dump_ir: Annotated[
-        Path | None, typer.Option("--dump-ir", metavar="DIR", help="The graph after each pass.")
-    ] = None,
+    dump_ir: options.DumpIr = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -35,6 +35,20 @@ Std = Annotated[
     str | None,
     typer.Option("--std", metavar="S,…", help="Divides the input, one or per channel."),
 ]
+Target = Annotated[str, typer.Option("--target", metavar="TARGET", help="See targets.")]
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="RECIPE", help="See recipes; default convert.")
+]
+Passes = Annotated[
+    str | None, typer.Option("--passes", metavar="SPEC", help="A pipeline of your own.")
+]
+Workdir = Annotated[
+    Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints of long passes.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where passes compute.")]
+DumpIr = Annotated[
+    Path | None, typer.Option("--dump-ir", metavar="DIR", help="The graph after each pass.")
+]
 Timesteps = Annotated[
     int | None, typer.Option("-T", "--timesteps", metavar="N", help="The window, in time steps.")
 ]
