@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,30 @@ from snnc.ir import Graph, Stage
 Batch = tuple[NDArray[np.float32], NDArray[np.generic] | None]
 Batches = Iterable[Batch]
 """Re-iterable: batches of `(x: float32 (N, *shape), y: (N, …) or None)`."""
+
+
+@runtime_checkable
+class Selectable(Protocol):
+    """Data whose samples can be taken in any order: what shuffles without being held in memory."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: NDArray[np.int64]) -> Batch:
+        """The samples `rows`, numbers from 0 on, as one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that work on one compilation together, and which of them this one is.
+
+    Attributes:
+        rank: from 0 on; rank 0 alone writes files.
+        count: how many there are. Above 1, torch.distributed is initialised.
+    """
+
+    rank: int = 0
+    count: int = 1
 
 
 class Advance(Protocol):
@@ -60,7 +84,9 @@ class PassContext:
         ann: the last graph of stage `ann`, or None.
         calibration, train, validation: data, or None when the user gave none.
         device: "cpu" or "cuda".
-        workdir: where a long pass keeps checkpoints; None for nowhere.
+        workdir: a folder of the pass's own for checkpoints, which it makes; None for nowhere.
+        resume: whether it may go on from a checkpoint it finds there.
+        ranks: the processes it shares its work with.
         target: limits and noise of the target, or None.
         log: the pass's logger.
         progress: opens a progress bar.
@@ -74,6 +100,8 @@ class PassContext:
     validation: Batches | None = None
     device: str = "cpu"
     workdir: Path | None = None
+    resume: bool = False
+    ranks: Ranks = field(default_factory=Ranks)
     target: TargetInfo | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
     progress: Progress = silent

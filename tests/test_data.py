@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from snnc.data import Dataset, DataSpec, open_data, parse
 from snnc.errors import DataError
+from snnc.transform import Selectable
 
 
 def everything(data: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
@@ -141,6 +142,15 @@ def test_ranges(arrays: tuple[np.ndarray, np.ndarray, str], selection: str, rows
     x, y, path = arrays
     xs, ys = everything(open_data(path + selection, batch_size=4))
     assert np.array_equal(xs, x[rows]) and np.array_equal(ys, y[rows])  # type: ignore[arg-type]
+
+
+def test_samples_in_any_order(arrays: tuple[np.ndarray, np.ndarray, str]) -> None:
+    x, y, path = arrays
+    data = open_data(path + "[3:20]")
+    assert isinstance(data, Selectable)
+    xs, ys = data.take(np.array([16, 0, 4]))
+    assert np.array_equal(xs, x[[19, 3, 7]])
+    assert ys is not None and np.array_equal(ys, y[[19, 3, 7]])
 
 
 def test_masks(arrays: tuple[np.ndarray, np.ndarray, str], tmp_path: Path) -> None:

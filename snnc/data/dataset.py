@@ -43,14 +43,18 @@ class Dataset:
         Raises `DataError` for a sample with NaN or infinity, or that cannot be read.
         """
         for start in range(0, len(self), self.batch_size):
-            rows = self.indices[start : start + self.batch_size]
-            x, y = self.source.take(rows)
-            x = to_float32(x, str(self.spec))
-            finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-            if not finite.all():
-                bad = rows[np.flatnonzero(~finite)[0]]
-                raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
-            yield x, y
+            yield self.take(np.arange(start, min(start + self.batch_size, len(self))))
+
+    def take(self, rows: Indices) -> tuple[NDArray[np.float32], NDArray[np.generic] | None]:
+        """The samples at these places of `indices`, as one batch; errors as when iterating."""
+        rows = self.indices[rows]
+        x, y = self.source.take(rows)
+        x = to_float32(x, str(self.spec))
+        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        if not finite.all():
+            bad = rows[np.flatnonzero(~finite)[0]]
+            raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
+        return x, y
 
     @property
     def input_shape(self) -> tuple[int, ...]:

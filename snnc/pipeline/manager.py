@@ -129,7 +129,7 @@ class Pipeline:
     def _step(self, number: int, each: Pass, graph: Graph, ctx: PassContext) -> tuple[Graph, Step]:
         start = time.perf_counter()
         try:
-            result = each.run(graph.clone(), ctx)
+            result = each.run(graph.clone(), _at_home(number, each, ctx))
             _keep_to_word(each, graph, result)
             verify(result.graph)
         except SnncError as error:
@@ -150,6 +150,13 @@ class Pipeline:
         if cause is None:
             raise error
         raise error from cause
+
+
+def _at_home(number: int, each: Pass, ctx: PassContext) -> PassContext:
+    """The context with a folder of the pass's own, `NN-name`, in the working directory."""
+    if ctx.workdir is None:
+        return ctx
+    return replace(ctx, workdir=ctx.workdir / f"{number:02}-{each.name}")
 
 
 def _keep_to_word(each: Pass, before: Graph, result: PassResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -188,3 +189,21 @@ def test_text_and_passes_are_one() -> None:
     text = "spike{threshold=2},tune{blind=true}"
     assert str(Pipeline.from_text(text, Names())) == text
     assert Pipeline.from_text(text, Names()) == Pipeline([Spike(threshold=2.0), Tune(blind=True)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle(Pass):
+    """Tell where it may keep checkpoints."""
+
+    name = "settle"
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        return PassResult(graph, changed=False, metrics={"workdir": str(ctx.workdir)})
+
+
+def test_every_pass_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    pipeline = Pipeline([Spike(), Settle(), Settle()])
+    _, *settled = pipeline.run(ann(), PassContext(workdir=tmp_path)).steps
+    folders = [str(tmp_path / "02-settle"), str(tmp_path / "03-settle")]
+    assert [step.metrics["workdir"] for step in settled] == folders
+    assert pipeline.run(ann(), PassContext()).steps[1].metrics["workdir"] == "None"
