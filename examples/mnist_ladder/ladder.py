@@ -140,7 +140,9 @@ def claim(workdir: Path, settings: dict[str, object]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise SystemExit(f"{workdir} holds a run of other settings ({path}); give another --workdir")
+        raise SystemExit(
+            f"{workdir} holds a run of other settings ({path}); give another --workdir"
+        )
     path.write_text(json.dumps(settings, indent=1))
 
 

@@ -106,8 +106,8 @@ def spike_cost(
     r_l is the number of spikes of population l per neuron and step, over the batch. C does not grow
     with the window, the batch or the network. With the default weights, the numbers of neurons,
     and a target of 0 it is the rate of the whole network: every spike costs the same. With the
-    numbers of synapses behind each population it is the share of the additions that take place of
-    those that would if all neurons fired at every step.
+    additions behind each population (`snnc.analysis.synaptic_operations`) it is proportional to
+    their energy.
 
     Args:
         spikes: neuron node -> (T, N, *shape), as `network.record()` collects them.
