@@ -173,6 +173,7 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
             passes=CONVERT,
             timesteps=START,
             calibration=train.limit(512),
+            input_shape=train.input_shape,
             mean=MEAN,
             std=STD,
             output=path,
@@ -188,7 +189,7 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
             )
             snnc.compile(
                 before,
-                passes=f"reduce-timesteps{{start={timesteps} {options}}}",
+                passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
                 timesteps=timesteps,
                 train=train,
                 validation=validation,
@@ -206,21 +207,20 @@ def claim(workdir: Path, settings: dict[str, object]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise SystemExit(
-            f"{workdir} holds a run of other settings ({path}); give another --workdir"
-        )
+        raise SystemExit(f"{workdir} holds a run of other settings; give another --workdir")
     path.write_text(json.dumps(settings, indent=1))
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", required=True, help="training data, e.g. mnist:DIR#train")
-    parser.add_argument("--test", required=True, help="test data, e.g. mnist:DIR#test")
+    parser.add_argument("--train", required=True, help="training data, e.g. cifar10:DIR#train")
+    parser.add_argument("--test", required=True, help="test data, e.g. cifar10:DIR#test")
     parser.add_argument("--workdir", type=Path, required=True, help="for checkpoints and networks")
-    parser.add_argument("--full", action="store_true", help="all images, many epochs, on a GPU")
+    parser.add_argument("--full", action="store_true", help="the setting of the paper, on a GPU")
     parser.add_argument("--device", choices=["cpu", "cuda"])
     parser.add_argument("--images", type=int, help="training images")
+    parser.add_argument("--width", type=int, help="channels of the first convolutions")
     parser.add_argument("--ann-epochs", type=int)
     parser.add_argument("--epochs", type=int, help="for every window")
     parser.add_argument("--batch", type=int)

@@ -110,9 +110,13 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
 
     path = workdir / "converted.snnc"
     if not path.exists():
-        calibration = train.limit(1000)
         snnc.compile(
-            model.cpu(), recipe="convert", timesteps=START, calibration=calibration, output=path
+            model.cpu(),
+            recipe="convert",
+            timesteps=START,
+            calibration=train.limit(1000),
+            input_shape=train.input_shape,
+            output=path,
         )
     show("converted", path, test)
 
@@ -122,7 +126,7 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
             options = f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr}"
             snnc.compile(
                 before,
-                passes=f"reduce-timesteps{{start={timesteps} {options}}}",
+                passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
                 timesteps=timesteps,
                 train=train,
                 validation=validation,
