@@ -69,7 +69,7 @@ class Session:
             PassError: see `Trainer.run`; the graph cannot be trained.
         """
         options, ctx = self.options, self.ctx
-        _refuse_late(graph, timesteps)
+        refuse_late(graph, timesteps)
         objective = Objective(options.loss, graph, ctx.ann, ctx.device)
         if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
             raise PassError(f"augment={options.augment} is for images (C, H, W)")
@@ -129,10 +129,10 @@ class Session:
         }
 
 
-def _refuse_late(graph: Graph, timesteps: int) -> None:
-    """Refuse a network whose populations fire on the step before, if T ends before its output.
+def refuse_late(graph: Graph, timesteps: int) -> None:
+    """Refuse a window that ends before anything of the input reaches the output.
 
-    Each such population is a step behind its input, so that the output is the same for all inputs.
+    Populations that fire on the potential of the step before are a step behind their input each.
     """
     delay: dict[str, int] = {}
     for node in graph.nodes:
