@@ -34,7 +34,7 @@ class Journal:
         self.silent = ctx.ranks.rank > 0
         self._board: Any = None
         if options.tensorboard and ctx.workdir is not None and not self.silent:
-            self._board = _open_board(ctx.workdir / "tensorboard" / title.split()[-1])
+            self._board = _open_board(ctx.workdir / "tensorboard" / title.split()[-1].replace("=", ""))
 
     def tell(self, text: str, *values: object) -> None:
         """A line of the log."""
