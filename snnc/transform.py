@@ -83,10 +83,13 @@ class PassContext:
         timesteps: the window T.
         ann: the last graph of stage `ann`, or None.
         calibration, train, validation: data, or None when the user gave none.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda", the current CUDA device.
         workdir: a folder of the pass's own for checkpoints, which it makes; None for nowhere.
         resume: whether it may go on from a checkpoint it finds there.
-        ranks: the processes it shares its work with.
+        ranks: the processes it shares its work with. A pass that does not learn has nothing to
+            share: it does the same in each of them.
+        trial: whether only the form of the result matters, not its values: data are a few samples,
+            and a pass that learns takes one step in place of all.
         target: limits and noise of the target, or None.
         log: the pass's logger.
         progress: opens a progress bar.
@@ -102,6 +105,7 @@ class PassContext:
     workdir: Path | None = None
     resume: bool = False
     ranks: Ranks = field(default_factory=Ranks)
+    trial: bool = False
     target: TargetInfo | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
     progress: Progress = silent

@@ -1,5 +1,6 @@
 """Measurements on programs: accuracy, activity, what they do, equality with the reference."""
 
+from snnc.analysis.energy import Energy, OperationEnergy, energy
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
 from snnc.analysis.observations import AnnStage, observe, spike_values
@@ -8,9 +9,12 @@ __all__ = [
     "Ann",
     "AnnStage",
     "Comparison",
+    "Energy",
     "Evaluation",
+    "OperationEnergy",
     "Window",
     "compare",
+    "energy",
     "evaluate",
     "observe",
     "spike_values",

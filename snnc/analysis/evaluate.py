@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.analysis.deviation import Deviation, Outputs
+from snnc.analysis.energy import Energy, energy
 from snnc.analysis.exits import Exits
 from snnc.early_exit import ExitRule
 from snnc.errors import DataError
-from snnc.ir import Graph, Neuron
+from snnc.ir import Encode, Graph, Neuron
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
@@ -63,6 +64,7 @@ class Evaluation:
     ann_max_rel_diff: float | None = None
     activity: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
     """Per node, what the target counted, summed over all samples; empty if it counts nothing."""
+    energy: Energy | None = None
     early_exit: Mapping[str, Any] | None = None
     """What the graph's exit rule gives, as in the report; None without one."""
 
@@ -83,6 +85,7 @@ class Evaluation:
         if len(self.windows) > 1:
             figures["sweep"] = [self._window(window) for window in self.windows]
         figures["early_exit"] = self.early_exit
+        figures["energy"] = None if self.energy is None else self.energy.report()
         if self.activity:
             figures["activity"] = self._activity()
         return {key: value for key, value in figures.items() if value is not None}
@@ -121,7 +124,7 @@ class _Tally:
     """Sums over batches, by window length (0 for the ANN)."""
 
     samples: int = 0
-    spikes: int = 0
+    spikes: dict[str, int] = field(default_factory=dict[str, int])
     right: dict[int, int] = field(default_factory=dict[int, int])
     error: dict[int, Deviation] = field(default_factory=dict[int, Deviation])
     agree: dict[int, int] = field(default_factory=dict[int, int])
@@ -129,6 +132,11 @@ class _Tally:
     diff: float = 0.0
     largest: float = 0.0
     activity: dict[str, dict[str, int]] = field(default_factory=dict[str, Any])
+
+    def count(self, counts: Mapping[str, NDArray[np.uint32]]) -> None:
+        """Add the spikes of a batch, by node."""
+        for node, each in counts.items():
+            self.spikes[node] = self.spikes.get(node, 0) + int(each.sum())
 
     def act(self, counted: Mapping[str, Mapping[str, int]]) -> None:
         """Add what the target counted in a batch."""
@@ -188,7 +196,6 @@ def evaluate(
     windows = tuple(sorted({*sweep, timesteps}))
     exits = _exits(graph)
     run = windows if exits is None else tuple(range(1, timesteps + 1))
-    populations = [node.name for node in graph if isinstance(node.op, Neuron)]
     tally = _Tally()
     with progress("evaluate", total) as advance:
         for x, y in data:
@@ -206,14 +213,13 @@ def evaluate(
             expected = _count(tally, x, y, {t: outputs[t] for t in windows}, ann)
             if exits is not None and not _real(y):
                 exits.add(outputs, y, None if expected is None else _classes(expected))
-            tally.spikes += sum(int(result.counts[name].sum()) for name in populations)
+            tally.count(result.counts)
             tally.act(result.stats.get("activity", {}))
             tally.samples += len(x)
             advance(len(x))
     if not tally.samples:
         raise DataError("the data has no samples")
-    neurons = sum(graph.type_of(name).size for name in populations)
-    found = _evaluation(tally, windows, neurons, ann)
+    found = _evaluation(tally, windows, graph, ann)
     return (
         found if exits is None or not exits.samples else replace(found, early_exit=exits.report())
     )
@@ -261,24 +267,31 @@ def _count(
     return expected
 
 
-def _evaluation(tally: _Tally, windows: Iterable[int], neurons: int, ann: Ann | None) -> Evaluation:
+def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | None) -> Evaluation:
     def fraction(sums: Mapping[int, float], key: int) -> float | None:
         return sums[key] / tally.samples if key in sums else None
 
     checked = ann is not None and ann.graph is not None
+    populations = [node.name for node in graph if isinstance(node.op, Neuron)]
+    firing = [node.name for node in graph if isinstance(node.op, Neuron | Encode)]
+    rates = {
+        name: tally.spikes.get(name, 0) / (tally.samples * graph.type_of(name).size)
+        for name in firing
+    }
     return Evaluation(
         samples=tally.samples,
         windows=tuple(
             Window(t, fraction(tally.right, t), fraction(tally.agree, t), tally.errors(t))
             for t in windows
         ),
-        neurons=neurons,
-        spikes_per_inference=tally.spikes / tally.samples,
+        neurons=sum(graph.type_of(name).size for name in populations),
+        spikes_per_inference=sum(tally.spikes[name] for name in populations) / tally.samples,
         ann_accuracy=fraction(tally.right, 0),
         ann_errors=tally.errors(0),
         ann_max_abs_diff=tally.diff if checked else None,
         ann_max_rel_diff=tally.diff / tally.largest if checked and tally.largest else None,
         activity=tally.activity,
+        energy=energy(graph, rates, windows[-1]),
     )
 
 

@@ -42,6 +42,7 @@ def compile_model(
     mean: options.Mean = None,
     std: options.Std = None,
     workdir: options.Workdir = None,
+    resume: options.Resume = False,
     device: options.Device = "cpu",
     report: options.Report = None,
     dump_ir: options.DumpIr = None,
@@ -62,7 +63,7 @@ def compile_model(
     from snnc.driver import Job, ModelSource
     from snnc.driver.job import run
 
-    out = Output(json, quiet, verbose)
+    out = Output.of_process(json, quiet, verbose)
     source = ModelSource(
         model=model,
         weights=weights,
@@ -81,6 +82,7 @@ def compile_model(
         train=train,
         validation=validation,
         workdir=workdir,
+        resume=resume,
         device=device,
         seed=seed,
         dump_ir=None if dry_run else dump_ir,

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnc.torchrun import launch
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -26,21 +28,28 @@ class Output:
         json: stdout gets one JSON document and nothing else.
         quiet: neither progress nor logs.
         verbose: logs of level debug.
+        mute: nothing but errors; for all processes of torchrun's but one.
     """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    mute: bool = False
     bars: _SharedBars = field(default_factory=lambda: _SharedBars(), repr=False)
+
+    @classmethod
+    def of_process(cls, json: bool, quiet: bool, verbose: bool) -> Output:
+        """How this one of torchrun's processes speaks: rank 0 as told, the others not at all."""
+        return cls(json, quiet, verbose, mute=launch().rank > 0)
 
     def line(self, text: str = "") -> None:
         """A line of result for people; never wrapped."""
-        if not self.json:
+        if not self.json and not self.mute:
             print(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Aligned columns; numbers to the right."""
-        if self.json or not rows:
+        if self.json or self.mute or not rows:
             return
         cells = [list(columns), *(list(row) for row in rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
@@ -53,14 +62,14 @@ class Output:
 
     def document(self, report: Mapping[str, Any]) -> None:
         """The JSON document, if that is wanted."""
-        if self.json:
+        if self.json and not self.mute:
             from snnc.report.files import to_json
 
             print(to_json(report))
 
     def report(self, folder: Path | None, report: Mapping[str, Any]) -> None:
         """Write the report where a folder is given, and say where on a line of its own."""
-        if folder is None:
+        if folder is None or self.mute:
             return
         from snnc.report import write_report
 
@@ -74,6 +83,8 @@ class Output:
         """A logger of this command's own, writing to stderr."""
         level = logging.DEBUG if self.verbose else logging.INFO
         logger = logging.Logger("snnc", logging.WARNING if self.quiet else level)
+        if self.mute:
+            logger.setLevel(logging.CRITICAL + 1)
         handler = _Lines(self.bars)
         logger.addHandler(handler)
         return logger
@@ -83,7 +94,7 @@ class Output:
         """Bars on a terminal, nothing elsewhere."""
         from snnc.transform import silent
 
-        return silent if self.quiet or not sys.stderr.isatty() else self.bars.open
+        return silent if self.quiet or self.mute or not sys.stderr.isatty() else self.bars.open
 
 
 class _Lines(logging.Handler):

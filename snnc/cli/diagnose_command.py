@@ -56,6 +56,7 @@ def diagnose(
     mean: options.Mean = None,
     std: options.Std = None,
     workdir: options.Workdir = None,
+    resume: options.Resume = False,
     device: options.Device = "cpu",
     report: options.Report = None,
     seed: options.Seed = 0,
@@ -71,7 +72,7 @@ def diagnose(
     """
     from snnc.driver import Job, ModelSource, diagnose_artifact, diagnose_job
 
-    out = Output(json, quiet, verbose)
+    out = Output.of_process(json, quiet, verbose)
     source = ModelSource(
         model=model if compare is None else compare,
         weights=weights,
@@ -104,6 +105,7 @@ def diagnose(
             train=train,
             validation=validation,
             workdir=workdir,
+            resume=resume,
             device=device,
             seed=seed,
             progress=out.progress,

@@ -116,6 +116,7 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     out.line(f"spikes per neuron  {figures['spikes_per_neuron']:.4g}")
     out.line(f"spikes per run     {figures['spikes_per_inference']:.6g}")
     out.line(f"latency            {figures['latency_timesteps']} steps")
+    out.line(f"energy             {_energy(figures['energy'])}")
     for key, number in figures.get("activity", {}).get("per_inference", {}).items():
         out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
 
@@ -126,6 +127,11 @@ def _exit(exits: dict[str, Any], timesteps: int) -> str:
         f"{name} {percent(exits[name])}" for name in ("accuracy", "agreement") if name in exits
     ]
     return ", ".join(parts)
+
+
+def _energy(figures: dict[str, Any]) -> str:
+    own, ann = (figures[key] / 1e3 for key in ("energy_pj", "ann_energy_pj"))
+    return f"{own:.4g} nJ of arithmetic (the ANN {ann:.4g} nJ)"
 
 
 def _cell(name: str, value: float) -> str:

@@ -22,6 +22,7 @@ from snnc.cli import (
     verify_command,
 )
 from snnc.errors import SnncError
+from snnc.torchrun import once
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -96,20 +97,18 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _say(" ".join(shown), "see snnc --help, or snnc VERB --help", error.exit_code or 2)
     except SnncError as error:
-        return _fail(error, debug)
+        return _say(error.message, error.hint, error.exit_code, trace=debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
     except OSError as error:
-        if debug:
-            traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{error.strerror or error}", None, 2)
+        return _say(f"{where}{error.strerror or error}", None, 2, trace=debug)
     except KeyboardInterrupt:
         return _interrupted()
     except Exception:
-        traceback.print_exc()
-        return _say("a defect of snnc or of a plugin", "please report the lines above", DEFECT)
+        hint = "please report the lines above"
+        return _say("a defect of snnc or of a plugin", hint, DEFECT, trace=True)
     if result == INTERRUPTED:
         return _interrupted()
     return int(result or 0)
@@ -120,19 +119,14 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def _fail(error: SnncError, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    return _say(error.message, error.hint, error.exit_code)
-
-
-def _say(message: str, hint: str | None, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    for line in (hint or "").splitlines():
-        print(f"  hint: {line}", file=sys.stderr)
+def _say(message: str, hint: str | None, code: int, *, trace: bool = False) -> int:
+    shown = [f"error: {message}", *(f"  hint: {line}" for line in (hint or "").splitlines())]
+    if trace:
+        shown.insert(0, traceback.format_exc().rstrip())
+    once(lambda: print(*shown, sep="\n", file=sys.stderr))
     return code
 
 
 def _interrupted() -> int:
-    print("interrupted", file=sys.stderr)
+    once(lambda: print("interrupted", file=sys.stderr))
     return INTERRUPTED

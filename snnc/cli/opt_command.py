@@ -27,6 +27,9 @@ def optimize(
     calibration: options.Calibration = None,
     train: options.Train = None,
     validation: options.Validation = None,
+    workdir: options.Workdir = None,
+    resume: options.Resume = False,
+    device: options.Device = "cpu",
     dump_ir: options.DumpIr = None,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -38,12 +41,12 @@ def optimize(
 
     Example: snnc opt net.snnc --passes 'fold-scale,quantize{bits=4}' -o small.snnc
     """
-    from snnc.artifact import open_artifact, write
+    from snnc.artifact import open_artifact
     from snnc.driver import Job, ModelSource
     from snnc.driver.job import optimize as run_passes
     from snnc.ir.text import to_text
 
-    out = Output(json, quiet, verbose)
+    out = Output.of_process(json, quiet, verbose)
     graph = open_artifact(net).graph()
     window = timesteps if timesteps is not None else graph.meta.get("timesteps") or 8
     graph.meta["timesteps"] = window
@@ -54,17 +57,19 @@ def optimize(
         calibration=calibration,
         train=train,
         validation=validation,
+        workdir=workdir,
+        resume=resume,
+        device=device,
         seed=seed,
         dump_ir=dump_ir,
         progress=out.progress,
         log=out.log,
     )
-    result = run_passes(job)
+    result = run_passes(job, output)
     text = to_text(result.graph)
     if output is None:
         out.line(text.rstrip())
     else:
-        write(output, result.graph, pipeline=passes)
         out.line(f"wrote {output}")
     steps = [
         {"name": s.name, "spec": s.spec, "changed": s.changed, "metrics": dict(s.metrics)}

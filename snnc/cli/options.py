@@ -43,7 +43,12 @@ Passes = Annotated[
     str | None, typer.Option("--passes", metavar="SPEC", help="A pipeline of your own.")
 ]
 Workdir = Annotated[
-    Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints of long passes.")
+    Path | None,
+    typer.Option("--workdir", metavar="DIR", help="Keep checkpoints of passes that learn there."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the checkpoints in --workdir, if there are any."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where passes compute.")]
 DumpIr = Annotated[
@@ -59,7 +64,12 @@ Train = Annotated[
     str | None, typer.Option("--train", metavar="DATA", help="Data for passes that learn.")
 ]
 Validation = Annotated[
-    str | None, typer.Option("--validation", metavar="DATA", help="Data for passes that choose.")
+    str | None,
+    typer.Option(
+        "--validation",
+        metavar="DATA|0.1",
+        help="Data for passes that choose; a fraction takes that part out of --train.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 Limit = Annotated[

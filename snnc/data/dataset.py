@@ -16,6 +16,8 @@ from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
 
 Indices = NDArray[np.int64]
+SPLIT = 0x5B117
+"""Tells the draws of a split from others of the same seed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,24 @@ class Dataset:
         if n is not None and n < 1:
             raise DataError(f"a limit of {n} samples", hint="one or more")
         return self if n is None else replace(self, indices=self.indices[:n])
+
+    def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """What is left of the samples, and a part of them that `seed` chooses, each in order.
+
+        Args:
+            fraction: of the samples in the part, in (0, 1); their number is rounded.
+
+        Raises `DataError` where one of both would be empty.
+        """
+        count = round(fraction * len(self))
+        if not 0 < count < len(self):
+            raise DataError(
+                f"{self.spec}: {fraction:g} of {len(self)} samples is {count}",
+                hint="another fraction, or more samples",
+            )
+        order = np.random.default_rng([SPLIT, seed]).permutation(len(self))
+        part, rest = np.sort(order[:count]), np.sort(order[count:])
+        return replace(self, indices=self.indices[rest]), replace(self, indices=self.indices[part])
 
     @cached_property
     def digest(self) -> str:

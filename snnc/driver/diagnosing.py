@@ -11,16 +11,15 @@ import numpy as np
 
 from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
-from snnc.data import Dataset
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import Data, open_batches, size_of
-from snnc.driver.job import Job
+from snnc.driver.inputs import Data, first_samples, open_batches, size_of
+from snnc.driver.job import Job, together
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.driver.observing import values_of
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
-from snnc.transform import Batch, Batches, Progress, silent
+from snnc.transform import Progress, silent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,13 +39,14 @@ def diagnose(
     passes: str | None = None,
     timesteps: int = 8,
     train: Data | None = None,
-    validation: Data | None = None,
+    validation: Data | float | None = None,
     weights: str | Path | None = None,
     allow: Sequence[str] = (),
     input_shape: tuple[int, ...] | None = None,
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     workdir: str | Path | None = None,
+    resume: bool = False,
     device: str = "cpu",
     seed: int = 0,
     limit: int = SAMPLES,
@@ -78,6 +78,7 @@ def diagnose(
         train=train,
         validation=validation,
         workdir=workdir,
+        resume=resume,
         device=device,
         seed=seed,
         progress=progress,
@@ -88,7 +89,11 @@ def diagnose(
 
 def diagnose_job(job: Job, limit: int = SAMPLES) -> Diagnosis:
     """Run the passes of a job, and diagnose what they gave; see `diagnose`."""
-    job.check()
+    with together(job) as job:
+        return _diagnose(job, limit)
+
+
+def _diagnose(job: Job, limit: int) -> Diagnosis:
     _check_limit(limit)
     if job.calibration is None:
         raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
@@ -109,7 +114,7 @@ def diagnose_job(job: Job, limit: int = SAMPLES) -> Diagnosis:
         )
     snn = kept.graph or result.graph
     assert ctx.calibration is not None
-    data = _limited(ctx.calibration, limit)
+    data = first_samples(ctx.calibration, limit)
     return diagnose_graphs(
         snn,
         result.ann,
@@ -164,7 +169,7 @@ def diagnose_artifact(
     model = load_model(as_compiled(compare, artifact, shape))
     opened = open_batches(data, "calibration", shape, log=log)
     assert opened is not None
-    chosen = _limited(opened, limit)
+    chosen = first_samples(opened, limit)
     return diagnose_graphs(
         graph,
         folded(model, artifact.manifest.get("pipeline") or ""),
@@ -197,17 +202,3 @@ def _has_integers(graph: Graph) -> bool:
 def _check_limit(limit: int) -> None:
     if limit < 1:
         raise UsageError(f"--limit {limit}: at least one sample is needed", hint="e.g. --limit 128")
-
-
-def _limited(batches: Batches, limit: int) -> Batches:
-    """The first `limit` samples."""
-    if isinstance(batches, Dataset):
-        return batches.limit(limit)
-    first: list[Batch] = []
-    left = limit
-    for x, y in batches:
-        if left <= 0:
-            break
-        first.append((x[:left], None if y is None else y[:left]))
-        left -= len(x)
-    return first

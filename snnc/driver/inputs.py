@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from snnc.data import Dataset, DataSpec, open_data
 from snnc.data.arrays import array_source
-from snnc.errors import DataError
-from snnc.transform import Batches
+from snnc.errors import DataError, UsageError
+from snnc.transform import Batch, Batches
 
 Data = str | NDArray[Any] | Batches
 """A DATA text, an array (N, *shape) of samples, or re-iterable batches of (x, y or None)."""
@@ -46,6 +46,76 @@ def open_batches(
         for note in opened.notes:
             log.info("%s: %s", what, note)
     return opened
+
+
+def fraction(validation: Data | float | None) -> float | None:
+    """The part of the training data that `validation` names; None where it names data.
+
+    Raises `UsageError` for a number outside (0, 1).
+    """
+    if not isinstance(validation, str | float | int):
+        return None
+    try:
+        found = float(validation)
+    except ValueError:
+        return None
+    if not 0 < found < 1:
+        raise UsageError(
+            f"--validation {validation}: a part of the training data lies between 0 and 1",
+            hint="e.g. 0.1, or data of their own",
+        )
+    return found
+
+
+def open_training(
+    train: Data | None,
+    validation: Data | float | None,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    log: logging.Logger,
+) -> tuple[Batches | None, Batches | None]:
+    """Training and validation data, as `open_batches` opens them.
+
+    Args:
+        validation: a fraction takes that part out of the training data.
+        seed: chooses the part; the same seed, data and fraction give the same part.
+
+    Raises:
+        UsageError: a fraction that cannot be taken out.
+        DataError: as `open_batches`, or one of both would be empty.
+    """
+    part = fraction(validation)
+    opened = open_batches(train, "train", shape, log=log)
+    if part is None:
+        own = None if isinstance(validation, float | int) else validation
+        return opened, open_batches(own, "validation", shape, log=log)
+    if not isinstance(opened, Dataset):
+        found = "there are none" if opened is None else "these come in batches"
+        raise UsageError(
+            f"--validation {validation} takes samples out of the training data, and {found}",
+            hint="--train DATA" if opened is None else "train on a DATA text or an array",
+        )
+    try:
+        rest, chosen = opened.split(part, seed)
+    except DataError as error:
+        raise DataError(f"validation: {error.message}", hint=error.hint) from error
+    log.info("train: %d samples; validation: %d others, by seed %d", len(rest), len(chosen), seed)
+    return rest, chosen
+
+
+def first_samples(batches: Batches, limit: int) -> Batches:
+    """The first `limit` samples."""
+    if isinstance(batches, Dataset):
+        return batches.limit(limit)
+    first: list[Batch] = []
+    left = limit
+    for x, y in batches:
+        if left <= 0:
+            break
+        first.append((x[:left], None if y is None else y[:left]))
+        left -= len(x)
+    return first
 
 
 def data_info(data: Batches | None) -> dict[str, Any] | None:

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from snnc.artifact import open_artifact, write
-from snnc.driver.inputs import Data, data_info, open_batches
+from snnc.driver.inputs import Data, data_info, open_batches, open_training
+from snnc.driver.lowering import lower
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.driver.observing import RealThresholds, observed
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.synthetic import stand_in, synthetic_info
-from snnc.errors import UnsupportedError, UsageError
-from snnc.ir import Graph, Stage
+from snnc.errors import UsageError
+from snnc.ir import Graph
 from snnc.ir.text import to_text
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
-from snnc.target import Backend, Diagnostic, Program
-from snnc.transform import Observer, PassContext, Progress, TargetInfo, silent
+from snnc.target import Backend, Program
+from snnc.torchrun import joined
+from snnc.transform import Observer, PassContext, Progress, Ranks, TargetInfo, silent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,14 +48,16 @@ class Job:
     timesteps: int = 8
     calibration: Data | None = None
     train: Data | None = None
-    validation: Data | None = None
+    validation: Data | float | None = None
     workdir: str | Path | None = None
+    resume: bool = False
     device: str = "cpu"
     seed: int = 0
     dump_ir: str | Path | None = None
     observe: bool = False
     progress: Progress = silent
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
+    ranks: Ranks = field(default_factory=Ranks)
 
     def check(self) -> None:
         """Raise `UsageError` for values no compilation can have."""
@@ -70,6 +74,13 @@ class Job:
                 raise UsageError("--device cuda: torch finds no CUDA device", hint="--device cpu")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is not negative")
+        if self.workdir is not None and Path(self.workdir).is_file():
+            raise UsageError(f"--workdir {self.workdir} is a file", hint="a folder, or a new name")
+        if self.resume and self.workdir is None:
+            raise UsageError(
+                "--resume goes on from the checkpoints of an earlier run, and needs their folder",
+                hint="--workdir DIR, as in that run",
+            )
 
     def backend(self) -> Backend:
         """The target. Raises `SpecError`."""
@@ -95,14 +106,19 @@ class Job:
         """What passes may know; opens the data. Raises `DataError`."""
         shape = graph.type_of(graph.input).shape
         known = backend if hasattr(backend, "limits") else None
+        train, validation = open_training(
+            self.train, self.validation, shape, seed=self.seed, log=self.log
+        )
         return PassContext(
             rng=np.random.default_rng(self.seed),
             timesteps=self.timesteps,
             calibration=open_batches(self.calibration, "calibration", shape, log=self.log),
-            train=open_batches(self.train, "train", shape, log=self.log),
-            validation=open_batches(self.validation, "validation", shape, log=self.log),
+            train=train,
+            validation=validation,
             device=self.device,
             workdir=None if self.workdir is None else Path(self.workdir),
+            resume=self.resume,
+            ranks=self.ranks,
             target=cast(TargetInfo | None, known),
             log=self.log,
             progress=self.progress,
@@ -126,13 +142,26 @@ class Job:
         return dump
 
 
+@contextmanager
+def together(job: Job) -> Iterator[Job]:
+    """`job`, checked, as this one of torchrun's processes does it: only rank 0 logs and writes."""
+    job.check()
+    with joined(job.device) as ranks:
+        if ranks.rank:
+            mute = logging.Logger("snnc", logging.CRITICAL + 1)
+            job = replace(job, dump_ir=None, progress=silent, log=mute)
+        if job.resume and not Path(job.workdir or "").is_dir():
+            job.log.info("--resume: there is no %s yet, this is the first run", job.workdir)
+        yield replace(job, ranks=ranks)
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A compiled network.
 
     Attributes:
         graph: the `snn` graph, before legalisation.
-        artifact: the file, or None if it was not written.
+        artifact: the file, or None if this process did not write it.
         report: JSON-able, keys as in docs/report.md.
         backend: what it is compiled for.
         content: what an artifact of it holds, as `snnc.artifact.write` takes it.
@@ -168,13 +197,14 @@ def compile(
     timesteps: int = 8,
     calibration: Data | None = None,
     train: Data | None = None,
-    validation: Data | None = None,
+    validation: Data | float | None = None,
     weights: str | Path | None = None,
     allow: Sequence[str] = (),
     input_shape: tuple[int, ...] | None = None,
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     workdir: str | Path | None = None,
+    resume: bool = False,
     device: str = "cpu",
     seed: int = 0,
     dump_ir: str | Path | None = None,
@@ -191,9 +221,11 @@ def compile(
             itself instead.
         timesteps: the window T, the longest where a pass chooses one.
         calibration, train, validation: data, as text (`digits#train`), array or batches. Without
-            calibration data thresholds are guessed from synthetic inputs, with a warning.
+            calibration data thresholds are guessed from synthetic inputs, with a warning. A number
+            as validation, or its text, is the fraction of the training data to take for it.
         weights, allow, input_shape, mean, std: see `ModelSource`.
-        workdir: where long passes keep checkpoints.
+        workdir: where passes that learn keep checkpoints.
+        resume: go on from the checkpoints in `workdir`, if there are any.
         device: "cpu" or "cuda", for passes.
         seed: of everything random.
         dump_ir: a folder for the graph after every pass.
@@ -219,6 +251,7 @@ def compile(
         train=train,
         validation=validation,
         workdir=workdir,
+        resume=resume,
         device=device,
         seed=seed,
         dump_ir=dump_ir,
@@ -230,8 +263,12 @@ def compile(
 
 def run(job: Job, output: str | Path | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
+    with together(job) as job:
+        return _run(job, output)
+
+
+def _run(job: Job, output: str | Path | None) -> Compiled:
     seconds: dict[str, float] = {}
-    job.check()
     pipeline, backend = job.pipeline(), job.backend()
     _check_output(output)
     with _timed(seconds, "load"):
@@ -253,13 +290,13 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
     content["info"].update(observer.info(result.graph))
     compiled = Compiled(
         graph=result.graph,
-        artifact=None if output is None else Path(output),
+        artifact=None if output is None or job.ranks.rank else Path(output),
         report=compile_report(job, result, content, output, seconds),
         backend=backend,
         content=content,
     )
-    if output is not None:
-        compiled.save(output)
+    if compiled.artifact is not None:
+        compiled.save(compiled.artifact)
     return _observed(job, compiled, result, ctx, observer) if job.observe else compiled
 
 
@@ -291,44 +328,19 @@ def _observed(
     return replace(compiled, report=report)
 
 
-def optimize(job: Job) -> PipelineResult:
-    """Run the passes of a job on its graph and stop there; the target plays no part."""
-    job.check()
-    pipeline = job.pipeline()
-    graph = load_model(job.source)
-    return pipeline.run(graph, job.context(graph), observer=job.observer())
+def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
+    """Run the passes of a job on its graph, save what they give, and stop there.
 
-
-def lower(graph: Graph, backend: Backend, ctx: PassContext) -> dict[str, bytes]:
-    """The target's files for a graph. Raises `UnsupportedError` listing every problem."""
-    require_supported(graph, backend)
-    legalize = backend.legalize(graph)
-    if legalize:
-        ctx.log.info("the target %s runs its own copy of the network: %s", backend.name, legalize)
-    legal = Pipeline.from_text(legalize, Registry(PASSES)).run(graph, ctx).graph
-    return backend.lower(legal, ctx)
-
-
-def require_supported(graph: Graph, backend: Backend) -> None:
-    """Raise `UsageError` for a graph that is not spiking, `UnsupportedError` for the target's."""
-    if graph.stage is not Stage.SNN:
-        raise UsageError(
-            f"the pipeline ends with a graph of stage {graph.stage}; targets take snn",
-            hint="add the passes that make it spike, e.g. activations-to-neurons",
-        )
-    found = backend.check(graph)
-    if found:
-        raise unsupported(backend.name, found)
-
-
-def unsupported(target: str, found: Sequence[Diagnostic]) -> UnsupportedError:
-    """One error for all diagnostics."""
-    if len(found) == 1:
-        return UnsupportedError(f"target {target} cannot take this network: {found[0]}")
-    listed = "".join(f"\n  {diagnostic}" for diagnostic in found)
-    return UnsupportedError(
-        f"target {target} cannot take this network, for {len(found)} reasons:{listed}"
-    )
+    The target plays no part.
+    """
+    with together(job) as job:
+        pipeline = job.pipeline()
+        _check_output(output)
+        graph = load_model(job.source)
+        result = pipeline.run(graph, job.context(graph), observer=job.observer())
+        if output is not None and job.ranks.rank == 0:
+            write(output, result.graph, pipeline=str(pipeline))
+        return result
 
 
 def _check_output(output: str | Path | None) -> None:

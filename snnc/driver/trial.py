@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from snnc.data import Dataset
-from snnc.driver.job import Job, lower
+from snnc.driver.inputs import first_samples, fraction
+from snnc.driver.job import Job
+from snnc.driver.lowering import lower
 from snnc.driver.synthetic import stand_in
 from snnc.errors import SnncError, UsageError
 from snnc.ir import Graph, Stage
@@ -18,13 +21,14 @@ from snnc.transform import PassContext
 T = TypeVar("T")
 DATA = ("calibration", "train", "validation")
 SAMPLES = 8
-"""Calibration samples of a trial; enough to run every pass, too few to be right."""
+"""Of each kind of data in a trial; enough to run every pass, too few to be right."""
 
 
 def dry_run(job: Job) -> list[SnncError]:
     """Every reason why `job` cannot be compiled; nothing when it can.
 
-    The passes are run, on few samples: only then is it known what the target gets to see.
+    The passes are run, on few samples and as a trial (see `PassContext`): only then is it known
+    what the target gets to see.
     """
     found: list[SnncError] = []
     _try(found, job.check)
@@ -48,8 +52,11 @@ def dry_run(job: Job) -> list[SnncError]:
 
 
 def _run(graph: Graph, pipeline: Pipeline, backend: Backend, ctx: PassContext) -> None:
-    result = pipeline.run(graph, ctx)
-    lower(result.graph, backend, replace(ctx, ann=result.ann))
+    with tempfile.TemporaryDirectory() as folder:
+        home = None if ctx.workdir is None else Path(folder)
+        ctx = replace(ctx, workdir=home)
+        result = pipeline.run(graph, ctx)
+        lower(result.graph, backend, replace(ctx, ann=result.ann))
 
 
 def _context(
@@ -57,19 +64,24 @@ def _context(
 ) -> PassContext:
     """The context with the data that can be opened; a problem for each that cannot."""
     none = replace(job, **dict.fromkeys(DATA))
-    ctx = none.context(graph, backend)
-    for name in DATA:
-        if getattr(job, name) is None:
-            continue
-        only = replace(none, **{name: getattr(job, name)})
+    ctx = replace(none.context(graph, backend), trial=True, resume=False)
+    for names in _opened_together(job):
+        given = [name for name in names if getattr(job, name) is not None]
+        only = replace(none, **{name: getattr(job, name) for name in given})
         opened = _try(found, lambda only=only: only.context(graph, backend))
         if opened is not None:
-            ctx = replace(ctx, **{name: _few(getattr(opened, name))})
+            few = {name: first_samples(getattr(opened, name), SAMPLES) for name in given}
+            ctx = replace(ctx, **few)
     return ctx
 
 
-def _few(data: object) -> object:
-    return data.limit(SAMPLES) if isinstance(data, Dataset) else data
+def _opened_together(job: Job) -> Sequence[Sequence[str]]:
+    """Names of data; those in one group cannot be opened without each other."""
+    try:
+        part = fraction(job.validation)
+    except UsageError:
+        part = None  # said where the data is opened
+    return [[name] for name in DATA] if part is None else [DATA[:1], DATA[1:]]
 
 
 def _try(found: list[SnncError], attempt: Callable[[], T]) -> T | None:
