@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,14 +46,17 @@ class Session:
     def __init__(self, options: TrainingPass, ctx: PassContext) -> None:
         if ctx.train is None:
             raise PassError("there is nothing to learn from", hint="add --train DATA")
-        self.options, self.ctx = options, ctx
+        self.ctx = ctx
         self.seed = int(ctx.rng.integers(2**63))
         self.train = selectable(ctx.train, "training")
         self.held: Selectable | None = None
         if ctx.validation is not None:
             self.held = selectable(ctx.validation, "validation")
+        # a trial takes one step, and writes nothing
+        single = {"epochs": 1, "batch": len(self.train), "tensorboard": False}
+        self.options = replace(options, **single) if ctx.trial else options
         self.store: Checkpoints | None = None
-        if ctx.workdir is not None:
+        if ctx.workdir is not None and not ctx.trial:
             self.store = Checkpoints(ctx.workdir, ctx.resume)
             if self.store.left() and not ctx.resume and not ctx.ranks.rank:
                 ctx.log.warning(
@@ -83,13 +86,14 @@ class Session:
         judge = None
         if self.held is not None:
             judge = Judge(self.held, objective, options.batch, ctx.ranks)
-        journal = Journal(f"{options.name} T={timesteps}", options, ctx)
+        name = f"T{timesteps}"
+        journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
         trainer = Trainer(
             Stepper(network, options, objective, self.train, ctx.ranks),
             judge,
             ctx,
             store=self.store,
-            stage=f"T{timesteps}",
+            stage=name,
             identity=self._identity(graph, timesteps),
             seed=(self.seed, timesteps),
             journal=journal,

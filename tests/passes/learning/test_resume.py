@@ -199,6 +199,24 @@ def test_a_checkpoint_of_another_run_is_refused_in_one_line(
     assert "--workdir" in str(caught.value.hint)
 
 
+def test_a_trial_takes_one_step_and_leaves_the_folder_alone(
+    plain: Graph, labelled: list[Any], tmp_path: Path
+) -> None:
+    finished(plain, labelled, workdir=tmp_path)
+    before = (tmp_path / "T3.safetensors").read_bytes()
+    steps: list[str] = []
+
+    @contextmanager
+    def progress(title: str, total: int | None) -> Iterator[Any]:
+        yield lambda n=1: steps.extend([title] * n)
+
+    given = context(labelled, workdir=tmp_path, trial=True, progress=progress)
+    result = Learn(**{**OPTIONS, "lr": 1.0, "tensorboard": True}).run(plain.clone(), given)
+    assert len(steps) == 1 and result.metrics["epochs"]
+    assert [file.name for file in tmp_path.iterdir()] == ["T3.safetensors"]
+    assert (tmp_path / "T3.safetensors").read_bytes() == before
+
+
 def test_a_damaged_checkpoint_is_refused_in_one_line(
     plain: Graph, labelled: list[Any], tmp_path: Path
 ) -> None:
