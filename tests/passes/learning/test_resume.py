@@ -112,12 +112,14 @@ def interrupting(at: tuple[str, int], twice: bool = False) -> Iterator[Any]:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("step", [2, 3])
 def test_ctrl_c_saves_and_the_run_goes_on(
-    plain: Graph, labelled: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    plain: Graph, labelled: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, step: int
 ) -> None:
+    """Also behind the last step of an epoch, before it is judged."""
     with (
         caplog.at_level(logging.INFO),
-        interrupting(("epoch 2/4", 2)) as progress,
+        interrupting(("epoch 2/4", step)) as progress,
         pytest.raises(KeyboardInterrupt),
     ):
         finished(plain, labelled, workdir=tmp_path, progress=progress)
@@ -126,7 +128,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         resumed = finished(plain, labelled, workdir=tmp_path, resume=True)
-    assert "goes on in epoch 2, step 2" in caplog.text
+    assert f"goes on in epoch 2, step {step}" in caplog.text
     assert resumed == finished(plain, labelled)
 
 
