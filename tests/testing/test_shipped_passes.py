@@ -10,7 +10,7 @@ from snnc.testing import assert_pass_contract
 REGISTRY = Registry(PASSES)
 OURS = [name for name in REGISTRY.names() if REGISTRY.owner(name).distribution == "snnc"]
 
-SHORT = {"learn": {"epochs": 1}}
+SHORT = {"learn": {"epochs": 1}, "reduce-timesteps": {"epochs": 1}}
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -22,6 +22,7 @@ class Journal:
 
     Args:
         title: of the stage, e.g. "learn T=5".
+        stage: its name in files.
         options: of the pass.
         ctx: where to log.
 
@@ -29,12 +30,12 @@ class Journal:
         PassError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, title: str, options: TrainingPass, ctx: PassContext) -> None:
+    def __init__(self, title: str, stage: str, options: TrainingPass, ctx: PassContext) -> None:
         self.title, self.epochs, self.log = title, options.epochs, ctx.log
         self.silent = ctx.ranks.rank > 0
         self._board: Any = None
         if options.tensorboard and ctx.workdir is not None and not self.silent:
-            self._board = _open_board(ctx.workdir / "tensorboard" / title.split()[-1])
+            self._board = _open_board(ctx.workdir / "tensorboard" / stage)
 
     def tell(self, text: str, *values: object) -> None:
         """A line of the log."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
-from snnc.interp import from_torch, to_torch
+from snnc.interp import SpikingNetwork, from_torch, to_torch
 from snnc.ir import Graph, Neuron
 from snnc.transform import PassContext, Selectable
 from snnc_passes.training.checkpoint import Checkpoints
@@ -46,14 +46,17 @@ class Session:
     def __init__(self, options: TrainingPass, ctx: PassContext) -> None:
         if ctx.train is None:
             raise PassError("there is nothing to learn from", hint="add --train DATA")
-        self.options, self.ctx = options, ctx
+        self.ctx = ctx
         self.seed = int(ctx.rng.integers(2**63))
         self.train = selectable(ctx.train, "training")
         self.held: Selectable | None = None
         if ctx.validation is not None:
             self.held = selectable(ctx.validation, "validation")
+        # a trial takes one step, and writes nothing
+        single = {"epochs": 1, "batch": len(self.train), "tensorboard": False}
+        self.options = replace(options, **single) if ctx.trial else options
         self.store: Checkpoints | None = None
-        if ctx.workdir is not None:
+        if ctx.workdir is not None and not ctx.trial:
             self.store = Checkpoints(ctx.workdir, ctx.resume)
             if self.store.left() and not ctx.resume and not ctx.ranks.rank:
                 ctx.log.warning(
@@ -69,27 +72,20 @@ class Session:
             PassError: see `Trainer.run`; the graph cannot be trained.
         """
         options, ctx = self.options, self.ctx
-        _refuse_late(graph, timesteps)
+        refuse_late(graph, timesteps)
         objective = Objective(options.loss, graph, ctx.ann, ctx.device)
-        if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
-            raise PassError(f"augment={options.augment} is for images (C, H, W)")
-        network = to_torch(
-            graph,
-            timesteps,
-            surrogate=options.surrogate,
-            learn=options.learned(),
-            dropout=options.dropout,
-        ).to(objective.device)
+        network = self._network(graph, timesteps).to(objective.device)
         judge = None
         if self.held is not None:
             judge = Judge(self.held, objective, options.batch, ctx.ranks)
-        journal = Journal(f"{options.name} T={timesteps}", options, ctx)
+        name = f"T{timesteps}"
+        journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
         trainer = Trainer(
             Stepper(network, options, objective, self.train, ctx.ranks),
             judge,
             ctx,
             store=self.store,
-            stage=f"T{timesteps}",
+            stage=name,
             identity=self._identity(graph, timesteps),
             seed=(self.seed, timesteps),
             journal=journal,
@@ -102,6 +98,18 @@ class Session:
         if result.fingerprint() != graph.fingerprint():
             result.meta.pop(EARLY_EXIT, None)  # it was calibrated for the network before
         return Trained(result, standing.chosen, tuple(standing.rows))
+
+    def _network(self, graph: Graph, timesteps: int) -> SpikingNetwork:
+        options = self.options
+        if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
+            raise PassError(f"augment={options.augment} is for images (C, H, W)")
+        return to_torch(
+            graph,
+            timesteps,
+            surrogate=options.surrogate,
+            learn=options.learned(),
+            dropout=options.dropout,
+        )
 
     def _identity(self, graph: Graph, timesteps: int) -> Mapping[str, Any]:
         teacher = self.ctx.ann if self.options.loss == "ann" else None
@@ -129,10 +137,10 @@ class Session:
         }
 
 
-def _refuse_late(graph: Graph, timesteps: int) -> None:
-    """Refuse a network whose populations fire on the step before, if T ends before its output.
+def refuse_late(graph: Graph, timesteps: int) -> None:
+    """Refuse a window that ends before anything of the input reaches the output.
 
-    Each such population is a step behind its input, so that the output is the same for all inputs.
+    Populations that fire on the potential of the step before are a step behind their input each.
     """
     delay: dict[str, int] = {}
     for node in graph.nodes:
