@@ -16,10 +16,12 @@ from snnc.ir import (
     Neuron,
     Readout,
     Relu,
+    Scale,
     Stage,
 )
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes.analog import before_encode, never_negative
+from snnc_passes.encoders import ranged
 from snnc_passes.events import scale_events_into_currents
 
 LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
@@ -30,15 +32,17 @@ class ActivationsToNeurons(Pass):
     """Replace every ReLU by a population of integrate-and-fire neurons with threshold 1.
 
     A neuron's rate over a window is its ReLU, clipped at one spike per step (Cao, Chen, Khosla
-    2015; Rueckauer et al. 2017, section 2.1). The input gets a direct encoder `<input>.encode`,
-    every output a Readout. A ReLU of a value that cannot be negative is dropped. Identity
+    2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
+    output a Readout. A ReLU of a value that cannot be negative is dropped. Identity
     shortcuts become `Scale(1)` from spikes to currents. Max pooling of activations is refused: the
     maximum of the spikes of a step is not the maximum of the rates.
 
-    The options are the fields of `snnc.ir.Neuron`, the same for all populations; only the default,
-    no leak and reset by subtraction, has rates that equal the ReLU.
+    The options but `encode` are the fields of `snnc.ir.Neuron`, the same for all populations; only
+    the default, no leak and reset by subtraction, has rates that equal the ReLU.
 
     Attributes:
+        encode: "direct" gives the input itself at every step; "poisson" spikes at random, in
+            proportion to it, of one size that holds the largest input of the calibration data.
         leak: what is left of a potential after a step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
@@ -52,6 +56,7 @@ class ActivationsToNeurons(Pass):
     name = "activations-to-neurons"
     takes = Stage.ANN
     gives = Stage.SNN
+    encode: Literal["direct", "poisson"] = "direct"
     leak: float = 1.0
     reset: Literal["subtract", "zero"] = "subtract"
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
@@ -65,14 +70,19 @@ class ActivationsToNeurons(Pass):
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.signed and self.reset == "zero":
             raise ValueError("signed spikes need reset=subtract")
+        if self.encode not in ("direct", "poisson"):
+            raise ValueError(f"encode={self.encode} is not one of: direct, poisson")
+
+    def requirements(self) -> frozenset[str]:
+        """encode=poisson needs calibration data."""
+        return self.needs | ({"calibration"} if self.encode == "poisson" else frozenset())
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Convert. Raises `UnsupportedError` listing every max pool that has no spiking meaning."""
         _refuse(graph)
         dropped = _drop_idle_relus(graph)
         first = before_encode(graph)[-1]
-        name = graph.fresh(f"{graph.input}.encode")
-        graph.insert_after(first, name, Encode())
+        self._encode(graph, first, ctx)
         relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
         neurons = sum(graph.type_of(relu).size for relu in relus)
         for relu in relus:
@@ -83,6 +93,20 @@ class ActivationsToNeurons(Pass):
         scale_events_into_currents(graph)
         metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
         return PassResult(graph, metrics=metrics)
+
+    def _encode(self, graph: Graph, first: str, ctx: PassContext) -> None:
+        """An encoder behind `first`; what one of its random spikes counts stands behind it."""
+        name = graph.fresh(f"{graph.input}.encode")
+        if self.encode == "direct":
+            graph.insert_after(first, name, Encode())
+            return
+        if ctx.calibration is None:
+            raise PassError("encode=poisson needs data", hint="add --calibration DATA")
+        op = ranged(Encode(mode="poisson"), ctx.calibration)
+        graph.insert_after(first, name, op)
+        assert op.scale is not None
+        if op.scale * op.hi != 1:
+            graph.insert_after(name, graph.fresh(f"{name}.value"), Scale(factor=op.scale * op.hi))
 
     def _neuron(self, timesteps: int) -> Neuron:
         return Neuron(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,17 +17,10 @@ from snnc.ir import Encode, Graph, Input, Neuron, Node, broadcast_to_sample
 from snnc.transform import Advance, PassContext
 from snnc_passes.calibration import CHUNK, Granularity, chunks, in_rows, kth_smallest
 
+Choose = Callable[[Node, Iterator[NDArray[np.float32]]], NDArray[np.float64]]
+"""Given a neuron node and its input (N, *shape) at every step, chooses its threshold."""
 LARGEST_IN_MEMORY = 1 << 29
-Choose = Callable[[Node, NDArray[np.float32]], NDArray[np.float64]]
-"""Given a neuron node and its input (T or 1, N, *shape), chooses its threshold."""
-
-
-def _buffer(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """Memory for one layer; a file that has no name where it is large."""
-    if int(np.prod(shape)) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+"""Bytes of a layer's input that are held; what is larger is computed again to fire on."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,8 @@ class LayerSweep:
             if isinstance(node.op, Encode):
                 self.trains[node.name] = self._encoded(node)
             else:
-                currents = self._currents(node)
-                self.trains[node.name] = self._fired(node, currents, choose(node, currents))
+                currents = _Currents(self, node)
+                self.trains[node.name] = self._fired(node, currents, choose(node, currents.steps()))
                 advance(1)
             later = {name for each in order[position + 1 :] for name in needed[each.name]}
             for name in list(self.trains):
@@ -138,20 +130,7 @@ class LayerSweep:
         sources = [self._value(source, step, rows) for source in self.graph.inputs_of(name)]
         return self.interpreter.apply(self.graph.node(name), sources)
 
-    def _currents(self, node: Node) -> NDArray[np.float32]:
-        """(T, N, *shape) input of a neuron; (1, N, *shape) where it is the same at every step."""
-        (source,) = self.graph.inputs_of(node.name)
-        kind = self.types[source]
-        steps = 1 if kind.constant_in_time else self.timesteps
-        currents = _buffer((steps, len(self.x), *kind.shape), np.float32)
-        for step in range(steps):
-            for rows in self.rows:
-                currents[step, rows] = self._value(source, step, rows).cpu().numpy()
-        return currents
-
-    def _fired(
-        self, node: Node, currents: NDArray[np.float32], threshold: NDArray[np.float64]
-    ) -> _Train:
+    def _fired(self, node: Node, currents: _Currents, threshold: NDArray[np.float64]) -> _Train:
         op, shape = node.op, self.types[node.name].shape
         assert isinstance(op, Neuron)
         wide = broadcast_to_sample(np.asarray(threshold, np.float32), shape)
@@ -167,12 +146,43 @@ class LayerSweep:
         )
         parts: list[NDArray[Any]] = []
         for rows in self.rows:
-            current = self._tensor(currents[:, rows])
+            current = self._tensor(currents.window(rows))
             spikes = population.run(current, self.timesteps).cpu().numpy().astype(np.int8)
             flat = spikes.reshape(*spikes.shape[:2], -1)
             parts.append(spikes if op.signed else np.packbits(flat, axis=-1))
         packed = np.concatenate(parts, axis=1)
         return _Train(packed, shape, not op.signed, gain)
+
+
+class _Currents:
+    """The input of a neuron node: at one step of all samples, or of some samples at all steps."""
+
+    def __init__(self, sweep: LayerSweep, node: Node) -> None:
+        (self.source,) = sweep.graph.inputs_of(node.name)
+        kind = sweep.types[self.source]
+        self.sweep, self.shape = sweep, kind.shape
+        self.count = 1 if kind.constant_in_time else sweep.timesteps
+        size = 4 * self.count * len(sweep.x) * kind.size
+        self.held: list[NDArray[np.float32]] | None = [] if size <= LARGEST_IN_MEMORY else None
+
+    def steps(self) -> Iterator[NDArray[np.float32]]:
+        """(N, *shape) of every step; one where all are the same."""
+        for step in range(self.count):
+            values = np.empty((len(self.sweep.x), *self.shape), np.float32)
+            for rows in self.sweep.rows:
+                values[rows] = self._at(step, rows)
+            if self.held is not None:
+                self.held.append(values)
+            yield values
+
+    def window(self, rows: slice) -> NDArray[np.float32]:
+        """(T or 1, n, *shape) of some samples, after `steps`."""
+        if self.held is not None:
+            return np.stack([values[rows] for values in self.held])
+        return np.stack([self._at(step, rows) for step in range(self.count)])
+
+    def _at(self, step: int, rows: slice) -> NDArray[np.float32]:
+        return self.sweep._value(self.source, step, rows).cpu().numpy()
 
 
 def current_statistic(
@@ -181,19 +191,27 @@ def current_statistic(
     neurons: Sequence[str],
     percent: float,
     granularity: Granularity,
+    timesteps: int,
 ) -> Mapping[str, NDArray[np.float64]]:
-    """Per neuron node, the largest over the steps of a percentile of its weighted input.
+    """Per neuron node, the largest over `timesteps` steps of a percentile of its weighted input.
 
-    At each step over all samples: the k-th smallest, k = 1 + round(percent/100 * (n-1)). Returns
-    (G,) arrays, one value a channel or one for the layer; they may be zero or negative.
+    At each step over all samples: the k-th smallest, k = 1 + round(percent/100 * (n-1)). Where that
+    is positive nowhere, the maximum. Returns (G,) arrays, one value a channel or one for the layer;
+    they may be zero or negative.
     """
     if ctx.calibration is None:
         raise PassError("there is no calibration data", hint="add --calibration DATA")
     found: dict[str, NDArray[np.float64]] = {}
 
-    def choose(node: Node, currents: NDArray[np.float32]) -> NDArray[np.float64]:
-        steps = [kth_smallest(in_rows(step, granularity), percent) for step in currents]
-        found[node.name] = np.max(np.stack(steps), axis=0).astype(np.float64)
+    def choose(node: Node, currents: Iterator[NDArray[np.float32]]) -> NDArray[np.float64]:
+        steps: list[NDArray[np.floating]] = []
+        tops: list[NDArray[np.floating]] = []
+        for values in currents:
+            rows = in_rows(values, granularity)
+            steps.append(kth_smallest(rows, percent))
+            tops.append(rows.max(axis=1))
+        usual, top = (np.max(np.stack(each), axis=0).astype(np.float64) for each in (steps, tops))
+        found[node.name] = usual if np.any(usual > 0) else top
         filled = fill_silent(found[node.name])
         if filled is None:
             assert isinstance(node.op, Neuron)
@@ -202,7 +220,7 @@ def current_statistic(
 
     x = np.concatenate(list(chunks(ctx.calibration)))
     with ctx.progress("currents", len(neurons)) as advance:
-        LayerSweep(graph, x, ctx.timesteps, ctx.device).visit(choose, advance)
+        LayerSweep(graph, x, timesteps, ctx.device).visit(choose, advance)
     return found
 
 

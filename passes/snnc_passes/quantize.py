@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from snnc.errors import PassError, UnsupportedError
 from snnc.ir import Conv, Encode, Graph, Linear, Scale
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.calibration import Granularity, Range, chunks
+from snnc_passes.calibration import Granularity
+from snnc_passes.encoders import ranged
 from snnc_passes.events import event_kinds, scale_events_into_currents
 from snnc_passes.populations import groups
 from snnc_passes.rounding import Rounding
@@ -56,7 +57,8 @@ class Quantize(Pass):
         scale_events_into_currents(graph)
         for node in graph.nodes:
             if isinstance(node.op, Encode) and node.op.scale is None:
-                graph.replace_op(node.name, self._encode(node.op, graph, ctx))
+                encoder = ranged(node.op, ctx.calibration or (), self.input_bits)
+                graph.replace_op(node.name, encoder)
         rounding = Rounding(graph, dict(graph.types()), self.bits)
         bounds: dict[str, dict[str, int]] = {}
         for group in groups(graph):
@@ -70,17 +72,6 @@ class Quantize(Pass):
         }
         largest = max((b["rest"] + ctx.timesteps * b["step"] for b in bounds.values()), default=0)
         return PassResult(graph, metrics={"populations": len(bounds), "largest_bound": largest})
-
-    def _encode(self, op: Encode, graph: Graph, ctx: PassContext) -> Encode:
-        """The encoder with a scale and a range that hold the calibration data."""
-        extent = Range()
-        for x in chunks(ctx.calibration or ()):
-            extent.add(x.reshape(1, -1))
-        low, high = extent.limits()
-        if low >= 0 and high <= 1:
-            return replace(op, scale=1 / 255, lo=0, hi=255)
-        hi = 2 ** (self.input_bits - 1) - 1
-        return replace(op, scale=max(-low, high) / hi, lo=-hi, hi=hi)
 
 
 def _has_integers(graph: Graph) -> bool:

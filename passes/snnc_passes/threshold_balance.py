@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -38,10 +38,16 @@ class ThresholdBalance(Pass):
         round(percentile/100 * (n-1)), negatives included; the largest of all steps (Sengupta et
         al., "Going Deeper in Spiking Neural Networks: VGG and Residual Architectures", 2019; Rathi
         et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
-        Dependent Backpropagation", 2020).
+        Dependent Backpropagation", 2020). Where the percentile is positive nowhere in a layer, the
+        maximum.
 
     A Scale of threshold / previous threshold follows every population, and v_init grows alike, so
     that a spike counts in proportion to the threshold. It stands behind a max pool of spikes.
+
+    `scale` then multiplies the thresholds alone: a spike counts as before, so that with less than 1
+    more of them reach the layers behind within a short window. The values a network tells grow by
+    it, which training makes up for (the scaling factor of Rathi et al. 2020, and of Rathi & Roy,
+    "DIET-SNN", 2020).
 
     Attributes:
         source: what is measured.
@@ -49,6 +55,8 @@ class ThresholdBalance(Pass):
         percentile: used by statistic=percentile.
         levels: steps of the quantiser of statistic=mse; none for T.
         granularity: one threshold per channel or per layer.
+        scale: what thresholds are multiplied by in the end.
+        timesteps: for source=current, how long the network is run; none for T.
 
     Metrics: `thresholds`, per node the smallest, median and largest; `silent`, nodes that were
     never active.
@@ -61,6 +69,8 @@ class ThresholdBalance(Pass):
     percentile: float = 99.9
     levels: int | None = None
     granularity: Granularity = "channel"
+    scale: float = 1.0
+    timesteps: int | None = None
 
     def __post_init__(self) -> None:
         for option, choices in (
@@ -77,6 +87,12 @@ class ThresholdBalance(Pass):
             raise ValueError("statistic=mse is one of activations; it needs source=ann")
         if self.levels is not None and self.levels < 1:
             raise ValueError(f"levels={self.levels} is not positive")
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale={self.scale} is not positive")
+        if self.timesteps is not None and self.timesteps < 1:
+            raise ValueError(f"timesteps={self.timesteps} is not positive")
+        if self.timesteps is not None and self.source == "ann":
+            raise ValueError("timesteps is for source=current; the ANN has no steps")
 
     def requirements(self) -> frozenset[str]:
         """source=current needs no ANN."""
@@ -94,6 +110,9 @@ class ThresholdBalance(Pass):
         before = graph.fingerprint()
         thresholds = {name: values for name, values in found.items() if values is not None}
         set_thresholds(graph, thresholds)
+        if self.scale != 1:
+            thresholds = {name: values * self.scale for name, values in thresholds.items()}
+            _scale(graph, thresholds, self.scale)
         graph.prune_params()
         changed = graph.fingerprint() != before
         metrics = {"thresholds": {n: _summary(t) for n, t in thresholds.items()}, "silent": silent}
@@ -104,7 +123,8 @@ class ThresholdBalance(Pass):
     ) -> Mapping[str, NDArray[np.float64]]:
         if self.source == "current":
             percent = 100.0 if self.statistic == "max" else self.percentile
-            return current_statistic(graph, ctx, names, percent, self.granularity)
+            steps = self.timesteps or ctx.timesteps
+            return current_statistic(graph, ctx, names, percent, self.granularity, steps)
         return ann_statistic(graph, ctx, names, self._pick(ctx.timesteps), self.granularity)
 
     def _pick(self, timesteps: int) -> Pick | None:
@@ -169,6 +189,18 @@ def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> No
         shapes[new] = shapes[name]
     if pooled:
         _sink_past_max_pools(graph, Sinker(graph, shapes))
+
+
+def _scale(graph: Graph, names: Iterable[str], scale: float) -> None:
+    """Multiply thresholds and starting potentials, and nothing else."""
+    for name in names:
+        op = graph.node(name).op
+        assert isinstance(op, Neuron)
+        for field in ("threshold", "v_init"):
+            scaled = np.asarray(graph.array(getattr(op, field)), np.float64) * scale
+            if np.any(scaled):
+                op = replace(op, **{field: _param(graph, name, field, scaled)})
+        graph.replace_op(name, op)
 
 
 def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:

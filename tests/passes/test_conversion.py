@@ -306,6 +306,57 @@ def test_sequential_currents_are_those_of_the_network_balanced_so_far() -> None:
         assert balanced.node(name).op.threshold == pytest.approx(float(steps[:, k].max()), rel=1e-5)
 
 
+def test_currents_that_do_not_fit_into_memory_are_computed_again(monkeypatch) -> None:
+    ann = build("plain", Style.ANN, lowered=True)
+    snn = convert(ann, 5)
+    ctx = PassContext(calibration=batches(ann, 70), timesteps=5)
+    each = ThresholdBalance(source="current", percentile=90)
+    held = each.run(snn.clone(), ctx).graph.fingerprint()
+    monkeypatch.setattr("snnc_passes.currents.LARGEST_IN_MEMORY", 0)
+    assert each.run(snn.clone(), ctx).graph.fingerprint() == held
+
+
+def test_currents_of_another_number_of_steps_than_the_window() -> None:
+    ann = build("plain", Style.ANN, lowered=True)
+    data = batches(ann, 20)
+    short, long, wanted = (
+        ThresholdBalance(source="current", timesteps=steps)
+        .run(convert(ann, 2), PassContext(calibration=data, timesteps=timesteps))
+        .graph
+        for steps, timesteps in ((None, 2), (None, 9), (9, 2))
+    )
+    assert wanted.fingerprint() == long.fingerprint() != short.fingerprint()
+
+
+def test_a_layer_whose_percentile_is_negative_takes_its_maximum() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(1,)))
+    graph.add("relu", Relu(), ["x"])
+    x = np.linspace(-9, 1, 101, dtype=np.float32)[:, None]
+    ctx = PassContext(calibration=[(x, None)])
+    each = ThresholdBalance(source="current", percentile=50)
+    result = each.run(convert(end(graph, "relu")), ctx).graph
+    assert result.node("relu").op.threshold == 1.0  # type: ignore[attr-defined]
+
+
+def test_scale_is_for_thresholds_alone() -> None:
+    ann = build("plain", Style.ANN, lowered=True)
+    ctx = PassContext(calibration=batches(ann, 20), ann=ann, timesteps=4)
+    whole, scaled = (ThresholdBalance(scale=scale).run(convert(ann), ctx) for scale in (1.0, 0.25))
+    neurons = [node.name for node in whole.graph if isinstance(node.op, Neuron)]
+    for name in neurons:
+        thresholds = [r.graph.array(r.graph.node(name).op.threshold) for r in (whole, scaled)]
+        np.testing.assert_allclose(thresholds[1], 0.25 * thresholds[0], rtol=1e-6)
+        assert scaled.metrics["thresholds"][name]["max"] == pytest.approx(thresholds[1].max())
+    for node in whole.graph:
+        if node.name not in neurons:
+            assert scaled.graph.node(node.name).op == node.op
+    factors = [n for n in whole.graph.params if n.endswith("factor")]
+    assert factors
+    for name in factors:
+        np.testing.assert_array_equal(scaled.graph.params[name], whole.graph.params[name])
+
+
 def test_balancing_an_integer_graph_is_refused() -> None:
     graph = build("plain", Style.QUANTIZED)
     ctx = PassContext(ann=build("plain", Style.ANN), calibration=batches(graph))
@@ -314,7 +365,16 @@ def test_balancing_an_integer_graph_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"percentile": 0}, {"source": "data"}, {"statistic": "mean"}, {"granularity": "x"}]
+    "options",
+    [
+        {"percentile": 0},
+        {"source": "data"},
+        {"statistic": "mean"},
+        {"granularity": "x"},
+        {"scale": 0.0},
+        {"timesteps": 0, "source": "current"},
+        {"timesteps": 4},
+    ],
 )
 def test_wrong_options_are_refused(options) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -1,0 +1,38 @@
+"""`diet`: direct input, weights, thresholds and leaks learnt together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc_passes.recipes.training import TrainingRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diet(TrainingRecipe):
+    """Thresholds from a percentile of the currents, then train weights, thresholds and leaks.
+
+    Rathi & Roy, "DIET-SNN: Direct Input Encoding With Leakage and Threshold Optimization in Deep
+    Spiking Neural Networks", 2020. T of 5 to 20. Needs training data; validation data choose the
+    epoch.
+
+    Attributes:
+        percentile: of a layer's currents, where its threshold is put.
+        scale: what thresholds are multiplied by.
+        weights, threshold, leak: what learns.
+    """
+
+    name: ClassVar[str] = "diet"
+    percentile: float = 99.7
+    scale: float = 0.3
+    weights: bool = True
+    threshold: bool = True
+    leak: bool = True
+
+    def pipeline(self) -> str:
+        balance: dict[str, object] = {"percentile": self.percentile, "scale": self.scale}
+        learn = self.trained(
+            "learn", weights=self.weights, threshold=self.threshold, leak=self.leak
+        )
+        passes = [*self.converted("activations-to-neurons", balance), learn, *self.quantized()]
+        return ",".join(passes)

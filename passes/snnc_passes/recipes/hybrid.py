@@ -1,0 +1,46 @@
+"""`hybrid`: conversion, then a few epochs of spike-timing dependent backpropagation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from snnc_passes.recipes.training import TrainingRecipe, spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hybrid(TrainingRecipe):
+    """Poisson input, thresholds from the largest current, then train the weights by STDB.
+
+    Rathi et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
+    Dependent Backpropagation", 2020. Neurons fire on the potential of the step before, so that
+    every population adds a step: T of 25 to 250. Thresholds and leak stay. Needs training data;
+    validation data choose the epoch.
+
+    Attributes:
+        scale: what thresholds are multiplied by; smaller for fewer steps.
+        leak: of all neurons; a little below 1 makes them leaky.
+        surrogate: the gradient of a spike; where "stdb" is unstable, "linear".
+        weight_decay: of training.
+    """
+
+    name: ClassVar[str] = "hybrid"
+    dropout: float = 0.3
+    scale: float = 0.7
+    leak: float = 1.0
+    surrogate: Literal["stdb", "linear"] = "stdb"
+    weight_decay: float = 5e-4
+
+    def pipeline(self) -> str:
+        neurons = spec(
+            "activations-to-neurons", encode="poisson", leak=self.leak, order="fire-integrate"
+        )
+        learn = self.trained(
+            "learn",
+            threshold=False,
+            leak=False,
+            surrogate=self.surrogate,
+            weight_decay=self.weight_decay,
+        )
+        balance: dict[str, object] = {"statistic": "max", "scale": self.scale}
+        return ",".join([*self.converted(neurons, balance), learn, *self.quantized()])

@@ -1,0 +1,1 @@
+"""The loop behind the passes that learn: data, objective, optimiser, checkpoints."""

@@ -1,0 +1,117 @@
+"""What an interrupted run needs to go on: one file a stage, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from snnc.errors import PassError
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Tensors by name, and numbers, JSON-able."""
+
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one pass, in a folder of its own.
+
+    A run that does not resume removes what an earlier one left, but only when its own first
+    checkpoint is complete.
+
+    Attributes:
+        folder: made when the first is written.
+        resume: whether what lies there may be gone on from.
+    """
+
+    folder: Path
+    resume: bool
+    _cleared: bool = field(default=False, init=False)
+
+    def left(self) -> bool:
+        """Whether an earlier run left any."""
+        return any(self.folder.glob(f"*{SUFFIX}"))
+
+    def path(self, stage: str) -> Path:
+        """The file of a stage."""
+        return self.folder / f"{stage}{SUFFIX}"
+
+    def read(self, stage: str, identity: Mapping[str, Any]) -> Saved | None:
+        """What a run of this identity left of a stage; None for nothing, or to begin anew.
+
+        Raises:
+            PassError: it cannot be read, or is of another run.
+        """
+        path = self.path(stage)
+        if not self.resume or not path.exists():
+            return None
+        again = "leave out --resume to begin anew, or give another --workdir"
+        try:
+            with safe_open(path, framework="pt") as file:
+                numbers = json.loads((file.metadata() or {})["numbers"])
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+            theirs = numbers["identity"]
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise PassError(f"the checkpoint {path} cannot be read: {error}", hint=again) from None
+        if differing := _differences(theirs, identity):
+            raise PassError(
+                f"the checkpoint {path} is of another run: {', '.join(differing)} differ",
+                hint=again,
+            )
+        return Saved(tensors, numbers)
+
+    def write(self, stage: str, identity: Mapping[str, Any], saved: Saved) -> None:
+        """Replace the checkpoint of a stage. Raises `PassError` if the folder takes no files."""
+        path = self.path(stage)
+        new = path.with_name(f".{path.name}.new")
+        numbers = json.dumps({**saved.numbers, "identity": identity}, allow_nan=False)
+        tensors = {
+            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, value in saved.tensors.items()
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, new, {"numbers": numbers})
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+            new.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise PassError(
+                f"cannot write the checkpoint {path}: {error}", hint="another --workdir"
+            ) from None
+        self._clear(path)
+
+    def _clear(self, kept: Path) -> None:
+        if not self.resume and not self._cleared:
+            for old in self.folder.glob(f"*{SUFFIX}"):
+                if old != kept:
+                    old.unlink(missing_ok=True)
+        self._cleared = True
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """The names of what two identities do not share; options by their own names."""
+    found: list[str] = []
+    for name in sorted({*theirs, *ours}):
+        a, b = theirs.get(name), ours.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b)
+        elif a != b:
+            found.append(name.replace("_", "-"))
+    return found

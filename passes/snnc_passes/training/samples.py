@@ -1,0 +1,71 @@
+"""Samples in any order, and the order of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import PassError
+from snnc.transform import Batch, Batches, Ranks, Selectable
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Samples in memory: x (N, *shape), and y (N, …) or None."""
+
+    x: NDArray[np.float32]
+    y: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Rows) -> Batch:
+        """The samples `rows` as one batch."""
+        return self.x[rows], None if self.y is None else self.y[rows]
+
+
+def selectable(data: Batches, what: str) -> Selectable:
+    """`data` itself where its samples can be taken in any order, else its samples in memory.
+
+    Args:
+        data: the stream.
+        what: what it is, for errors: "training" or "validation".
+
+    Raises:
+        PassError: there are no samples, or some have labels and some have not.
+    """
+    found = data if isinstance(data, Selectable) else _held(data, what)
+    if not len(found):
+        raise PassError(f"the {what} data hold no samples", hint="give at least one sample")
+    return found
+
+
+def _held(data: Batches, what: str) -> Held:
+    xs: list[NDArray[np.float32]] = []
+    ys: list[NDArray[Any]] = []
+    for x, y in data:
+        xs.append(np.asarray(x, np.float32))
+        if y is not None:
+            ys.append(np.asarray(y))
+    if ys and len(ys) != len(xs):
+        raise PassError(f"some of the {what} data have labels and some have not")
+    if not xs:
+        return Held(np.empty((0,), np.float32), None)
+    return Held(np.concatenate(xs), np.concatenate(ys) if ys else None)
+
+
+def batches(order: Rows, size: int, start: int = 0) -> Iterator[Rows]:
+    """`order` in batches of `size`, from batch `start` on; only the last may be smaller."""
+    for first in range(start * size, len(order), size):
+        yield order[first : first + size]
+
+
+def share(rows: Rows, ranks: Ranks) -> Rows:
+    """What one process computes of a batch; none where there are more processes than samples."""
+    return rows[ranks.rank :: ranks.count]
