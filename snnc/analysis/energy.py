@@ -8,8 +8,8 @@ neuron over the whole window of the populations that feed it, before any pooling
 the directly encoded input (MAC_1) multiply real values: once if their result is kept (k = 1), or at
 every step (k = T). Memory, neurons, shortcuts and the transport of spikes are not counted.
 
-Source: the model of Rathi & Roy, "DIET-SNN" (2020), section V; energies of 32-bit floating point
-in 45 nm at 0.9 V: Horowitz, "Computing's Energy Problem", ISSCC 2014.
+Source: how the papers on spiking networks trained from ANNs count (Rathi & Roy, "DIET-SNN", 2020);
+energies of 32-bit floating point in 45 nm: Horowitz, "Computing's Energy Problem", ISSCC 2014.
 """
 
 from __future__ import annotations

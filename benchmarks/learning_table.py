@@ -1,0 +1,313 @@
+"""What learning gives at few time steps: tables of accuracy, spikes and energy, three seeds.
+
+    python benchmarks/learning_table.py --data-dir DIR --experiments together ladder hybrid resnet20
+
+DIR is that of `conversion_table.py`, with `fashion-mnist/` besides. A row is one network: an arm of
+an experiment, a data set, a seed. Rows are kept in `--results` as soon as they are known, and the
+same command goes on where it was stopped; networks in between are kept in `--work`. `--table FILE`
+writes the tables of all kept rows between two markers of FILE.
+
+- together: converted at T=5; then weights, weights and thresholds, all three learn, equal epochs.
+- ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
+  weights; equal epochs in all.
+- hybrid: Poisson input at T=25, before and after a few epochs of STDB.
+- resnet20: the given ResNet-20, converted and fine-tuned at T=4, then at 2, then at 1.
+
+10,000 training images learn (of ResNet-20 the bit-exact ones), 2,000 others choose the epoch; test
+images are seen once for a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import learning_networks as networks
+import numpy as np
+from learning_report import write_tables
+from safetensors.torch import load_file
+from torch import nn
+
+import snnc
+from snnc.analysis import evaluate
+from snnc.data import Dataset, open_data
+from snnc.driver import Compiled, ModelSource
+from snnc.driver.models import eager
+
+ROOT = Path(__file__).resolve().parent.parent
+T, STEPS = 5, (5, 4, 3, 2, 1)
+POISSON_T = 25
+RESNET_MEAN, RESNET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FOLDED = "fold-batchnorm,fold-normalization,lower-avgpool"
+CURRENT = (
+    "threshold-balance{source=current percentile=%s granularity=layer timesteps=100 scale=0.5}"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of a table."""
+
+    experiment: str
+    dataset: str
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its files and of its entry in the results."""
+        return "/".join(map(str, asdict(self).values()))
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images that learn, choose, calibrate and judge."""
+
+    train: Dataset
+    validation: Dataset
+    calibration: Dataset
+    parts: Mapping[str, Dataset]
+
+
+class Bench:
+    """Data, options, and what has been measured."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.work = options, options.work
+        self.tasks = networks.tasks(options.data_dir)
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def rows(self) -> dict[str, Any]:
+        """All that is kept, by name."""
+        path = self.options.results
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def keep(self, row: Row, figures: Mapping[str, Any]) -> None:
+        """Add a row to the results."""
+        entry = {**asdict(row), **figures}
+        text = json.dumps({**self.rows(), row.name: entry}, indent=1, sort_keys=True)
+        part = self.options.results.with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(self.options.results)
+
+    def data(self, dataset: str) -> Data:
+        """Of a small network's data set."""
+        task = self.tasks[dataset]
+        return Data(task.train, task.validation, task.calibration, task.parts)
+
+    def ann(self, row: Row) -> nn.Module:
+        """The trained network of a data set and seed."""
+        kept = self.work / f"{row.dataset}-{row.seed}.safetensors"
+        task = self.tasks[row.dataset]
+        return networks.trained_ann(task, row.seed, self.options.ann_epochs, kept)
+
+    def graph(self, row: Row) -> Path:
+        """Where the graph of a row is kept."""
+        return self.work / f"{row.name.replace('/', '-')}.snnc"
+
+    def compile(self, row: Row, model: Any, passes: str, timesteps: int, data: Data) -> Compiled:
+        """Run passes on a model or graph; nothing is normalised a second time."""
+        task = self.tasks.get(row.dataset)
+        mean, std = (task.mean, task.std) if task else (RESNET_MEAN, RESNET_STD)
+        fresh = isinstance(model, nn.Module)
+        return snnc.compile(
+            model,
+            passes=passes,
+            timesteps=timesteps,
+            calibration=data.calibration,
+            train=data.train,
+            validation=data.validation,
+            input_shape=data.train.input_shape if fresh else None,
+            mean=mean if fresh else (),
+            std=std if fresh else (),
+            output=self.graph(row),
+            workdir=self.work / "checkpoints" / row.name,
+            resume=True,
+            seed=row.seed,
+        )
+
+    def measure(self, row: Row, compiled: Compiled, data: Data) -> dict[str, Any]:
+        """Figures of a network on the test images."""
+        found: dict[str, Any] = {"timesteps": compiled.report["timesteps"], "accuracy": {}}
+        for part, images in data.parts.items():
+            figures = evaluate(
+                compiled.program, compiled.graph, images, timesteps=found["timesteps"]
+            ).report()
+            found["accuracy"][part] = figures["accuracy"]
+            found["spikes_per_neuron"] = figures["spikes_per_neuron"]
+            found["energy"] = figures["energy"]
+        learnt = [s["metrics"] for s in compiled.report["steps"] if "chosen" in s["metrics"]]
+        found["learnt"] = learnt[-1] if learnt else None
+        return found
+
+    def measure_ann(self, row: Row, model: nn.Module, data: Data) -> None:
+        """Keep the accuracy of the network before conversion."""
+        row = replace(row, arm="ANN")
+        if row.name in self.rows():
+            return
+        task = self.tasks.get(row.dataset)
+        mean, std = (task.mean, task.std) if task else (RESNET_MEAN, RESNET_STD)
+        run = eager(ModelSource(model=model, mean=mean, std=std))
+        found = {
+            part: float(np.concatenate([run(x).argmax(1) == y for x, y in images]).mean())
+            for part, images in data.parts.items()
+        }
+        self.keep(row, {"accuracy": found})
+
+
+def together(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """Arms of the first table."""
+    data, options = bench.data(row.dataset), bench.options
+    start = f"{FOLDED},activations-to-neurons,{CURRENT % 99.7},fold-scale"
+    bench.measure_ann(row, bench.ann(row), data)
+    converted = bench.compile(row, bench.ann(row), start, T, data)
+    yield replace(row, arm="converted"), converted
+    calibrated = replace(row, arm="convert, calibrated")
+    passes = snnc_recipe("convert")
+    yield calibrated, bench.compile(calibrated, bench.ann(row), passes, T, data)
+    for arm, choice in (
+        ("weights", "threshold=false leak=false"),
+        ("weights, thresholds", "leak=false"),
+        ("weights, thresholds, leaks", ""),
+    ):
+        learnt = replace(row, arm=arm)
+        spec = f"learn{{epochs={options.epochs} {choice} {options.learn}}}"
+        yield learnt, bench.compile(learnt, converted.graph, spec, T, data)
+
+
+def ladder(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """Arms of the second table."""
+    data, options = bench.data(row.dataset), bench.options
+    start = f"{FOLDED},activations-to-neurons,{CURRENT % 90},fold-scale"
+    bench.measure_ann(row, bench.ann(row), data)
+    graph: Any = bench.compile(row, bench.ann(row), start, T, data).graph
+    for step in STEPS:
+        rung = replace(row, arm=f"ladder, T={step}")
+        spec = f"reduce-timesteps{{start={step} stop={step} epochs={options.epochs} "
+        spec += f"{options.learn}}},drop-state"
+        compiled = bench.compile(rung, graph, spec, step, data)
+        graph = compiled.graph
+        yield rung, compiled
+    untrained = networks.network(bench.tasks[row.dataset], row.seed)
+    for arm, model in (("ANN to T=1", bench.ann(row)), ("scratch, T=1", untrained)):
+        direct = replace(row, arm=arm)
+        spec = f"{start},learn{{epochs={len(STEPS) * options.epochs} {options.learn}}},drop-state"
+        yield direct, bench.compile(direct, model, spec, 1, data)
+
+
+def hybrid(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """Arms of the third table."""
+    data = bench.data(row.dataset)
+    bench.measure_ann(row, bench.ann(row), data)
+    recipe = snnc_recipe("hybrid", epochs=bench.options.hybrid_epochs)
+    start, _, learn = recipe.rpartition(",learn{")
+    converted = bench.compile(row, bench.ann(row), start, POISSON_T, data)
+    yield replace(row, arm="converted"), converted
+    learnt = replace(row, arm="STDB")
+    yield learnt, bench.compile(learnt, converted.graph, f"learn{{{learn}", POISSON_T, data)
+
+
+def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """Arms of the fourth table."""
+    sys.path.insert(0, str(ROOT / "examples" / "resnet20"))
+    from net import resnet20 as build
+
+    options, folder = bench.options, bench.options.data_dir
+    model = build()
+    model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
+    data = resnet_data(folder)
+    bench.measure_ann(row, model.eval(), data)
+    calibrated = replace(row, arm="converted, T=4")
+    graph: Any = model.eval()
+    passes, epochs = snnc_recipe("convert"), options.resnet_epochs
+    compiled = bench.compile(calibrated, graph, passes, 4, data)
+    yield calibrated, compiled
+    for step in (4, 2, 1):
+        rung = replace(row, arm=f"learnt, T={step}")
+        spec = f"reduce-timesteps{{start={step} stop={step} epochs={epochs} {options.resnet}}}"
+        compiled = bench.compile(rung, compiled.graph, f"{spec},drop-state", step, data)
+        yield rung, compiled
+
+
+def resnet_data(folder: Path) -> Data:
+    """The bit-exact images; a tenth of those that train choose the epoch."""
+    where = f"cifar10:{folder / 'cifar10'}"
+    exact = open_data(f"{where}#train[@exact_train.npy]")
+    rows = np.random.default_rng(0).permutation(exact.indices)
+    held = len(rows) // 10
+    train = replace(exact, indices=np.sort(rows[held:]))
+    validation = replace(exact, indices=np.sort(rows[:held]))
+    parts = {"exact": open_data(f"{where}#test[@exact_test.npy]")}
+    return Data(train, validation, train.limit(1024), parts)
+
+
+EXPERIMENTS = {"together": together, "ladder": ladder, "hybrid": hybrid, "resnet20": resnet20}
+
+
+def snnc_recipe(name: str, **options: object) -> str:
+    """The passes of a recipe."""
+    from snnc.pipeline import parse_one
+    from snnc.plugins import RECIPES, Registry
+
+    told = " ".join(f"{key}={value}" for key, value in options.items())
+    return parse_one(f"{name}{{{told}}}" if told else name, Registry(RECIPES)).pipeline()
+
+
+def planned(options: argparse.Namespace) -> Iterator[Row]:
+    """One row for every experiment, data set and seed; its arms follow from it."""
+    for seed in options.seeds:
+        for experiment in options.experiments:
+            if experiment == "resnet20":
+                if seed == options.seeds[0]:
+                    yield Row(experiment, "resnet20", "start", seed)
+                continue
+            for dataset in options.datasets:
+                yield Row(experiment, dataset, "start", seed)
+
+
+def main() -> None:
+    """Measure what is missing; then the tables."""
+    options = _options()
+    bench = Bench(options)
+    for start in planned(options):
+        began = time.monotonic()
+        for row, compiled in EXPERIMENTS[start.experiment](bench, start):
+            if row.name in bench.rows():
+                continue
+            resnet = start.experiment == "resnet20"
+            data = resnet_data(options.data_dir) if resnet else bench.data(row.dataset)
+            figures = bench.measure(row, compiled, data)
+            bench.keep(row, figures)
+            print(f"{row.name}: {figures['accuracy']}", file=sys.stderr, flush=True)
+        print(f"{start.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    if options.table is not None:
+        write_tables(options.table, bench.rows())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data-dir", type=Path, required=True, help="data and weights")
+    parser.add_argument("--work", type=Path, default=Path("learning-out"), help="networks are kept")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/learning.json")
+    parser.add_argument("--experiments", nargs="*", choices=[*EXPERIMENTS], default=[*EXPERIMENTS])
+    parser.add_argument("--datasets", nargs="+", default=["fashion-mnist", "cifar10"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=4, help="of a stage")
+    parser.add_argument("--ann-epochs", type=int, default=15)
+    parser.add_argument("--hybrid-epochs", type=int, default=2)
+    parser.add_argument("--resnet-epochs", type=int, default=8)
+    parser.add_argument("--learn", default="lr=1e-3 schedule=cosine", help="options of learning")
+    parser.add_argument("--resnet", default="lr=5e-4 schedule=cosine", help="the same of ResNet-20")
+    parser.add_argument("--table", type=Path, help="write all kept rows into this file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
