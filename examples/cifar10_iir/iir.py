@@ -236,4 +236,12 @@ if __name__ == "__main__":
         for name, value in vars(given).items()
         if value is not None and name in SMALL.__dataclass_fields__
     }
-    main(replace(FULL if given.full else SMALL, **chosen), given.train, given.test, given.workdir)
+    settings = replace(FULL if given.full else SMALL, **chosen)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch finds no CUDA device; --device cpu does it without, slowly")
+    try:
+        main(settings, given.train, given.test, given.workdir)
+    except snnc.SnncError as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the same command goes on") from None

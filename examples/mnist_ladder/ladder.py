@@ -144,9 +144,7 @@ def claim(workdir: Path, settings: dict[str, object]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise SystemExit(
-            f"{workdir} holds a run of other settings ({path}); give another --workdir"
-        )
+        raise SystemExit(f"{workdir} holds a run of other settings; give another --workdir")
     path.write_text(json.dumps(settings, indent=1))
 
 
@@ -174,4 +172,12 @@ if __name__ == "__main__":
         for name, value in vars(given).items()
         if value is not None and name in SMALL.__dataclass_fields__
     }
-    main(replace(FULL if given.full else SMALL, **chosen), given.train, given.test, given.workdir)
+    settings = replace(FULL if given.full else SMALL, **chosen)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch finds no CUDA device; --device cpu does it without, slowly")
+    try:
+        main(settings, given.train, given.test, given.workdir)
+    except snnc.SnncError as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the same command goes on") from None
