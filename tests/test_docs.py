@@ -57,6 +57,22 @@ def test_a_network_is_trained_as_the_page_says(repository: Path, tmp_path: Path)
     assert accuracy is not None and accuracy > 0.97
 
 
+def test_passes_learn_as_the_page_says(repository: Path, tmp_path: Path) -> None:
+    ((name, code),) = BLOCK.findall((repository / "docs" / "learning.md").read_text())
+    (tmp_path / name).write_text(code)
+    for used in ("net.py", "weights.safetensors"):
+        shutil.copy(repository / "examples" / "digits" / used, tmp_path)
+    done = subprocess.run(
+        [sys.executable, name], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *epochs, last = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in epochs] == [
+        f"T={timesteps} epoch {epoch}" for timesteps in (2, 1) for epoch in (1, 2)
+    ]
+    assert float(last.removeprefix("T=1: ").removesuffix("%")) > 93
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"])
 def test_every_link_leads_somewhere(repository: Path, page: str) -> None:
     files = sorted((repository / page).glob("*.md")) if page == "docs" else [repository / page]

@@ -10,7 +10,7 @@ import numpy as np
 
 from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
-from snnc.interp import from_torch, to_torch
+from snnc.interp import SpikingNetwork, from_torch, to_torch
 from snnc.ir import Graph, Neuron
 from snnc.transform import PassContext, Selectable
 from snnc_passes.training.checkpoint import Checkpoints
@@ -74,15 +74,7 @@ class Session:
         options, ctx = self.options, self.ctx
         refuse_late(graph, timesteps)
         objective = Objective(options.loss, graph, ctx.ann, ctx.device)
-        if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
-            raise PassError(f"augment={options.augment} is for images (C, H, W)")
-        network = to_torch(
-            graph,
-            timesteps,
-            surrogate=options.surrogate,
-            learn=options.learned(),
-            dropout=options.dropout,
-        ).to(objective.device)
+        network = self._network(graph, timesteps).to(objective.device)
         judge = None
         if self.held is not None:
             judge = Judge(self.held, objective, options.batch, ctx.ranks)
@@ -106,6 +98,18 @@ class Session:
         if result.fingerprint() != graph.fingerprint():
             result.meta.pop(EARLY_EXIT, None)  # it was calibrated for the network before
         return Trained(result, standing.chosen, tuple(standing.rows))
+
+    def _network(self, graph: Graph, timesteps: int) -> SpikingNetwork:
+        options = self.options
+        if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
+            raise PassError(f"augment={options.augment} is for images (C, H, W)")
+        return to_torch(
+            graph,
+            timesteps,
+            surrogate=options.surrogate,
+            learn=options.learned(),
+            dropout=options.dropout,
+        )
 
     def _identity(self, graph: Graph, timesteps: int) -> Mapping[str, Any]:
         teacher = self.ctx.ann if self.options.loss == "ann" else None

@@ -101,14 +101,15 @@ class Trainer:
             PassError: the loss is not finite; the data or a checkpoint do not fit.
             KeyboardInterrupt: after Ctrl-C, when the state is saved.
         """
-        cuda = self.stepper.objective.device.type == "cuda"
-        devices = [torch.cuda.current_device()] if cuda else []
+        device = self.stepper.objective.device
+        devices = [torch.cuda.current_device()] if device.type == "cuda" else []
         with torch.random.fork_rng(devices), Interrupt(self.ctx.log) as interrupt:
             self._begin()
             while self.now.epoch <= self.options.epochs and not self.now.finished:
                 self._epoch(interrupt)
             self._finish()
-            if interrupt.asked:
+            (stop,) = summed([torch.tensor(interrupt.asked, device=device)], self.ctx.ranks)
+            if stop:
                 self._leave()
         return self.now
 

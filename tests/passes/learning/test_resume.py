@@ -112,12 +112,14 @@ def interrupting(at: tuple[str, int], twice: bool = False) -> Iterator[Any]:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("step", [2, 3])
 def test_ctrl_c_saves_and_the_run_goes_on(
-    plain: Graph, labelled: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    plain: Graph, labelled: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, step: int
 ) -> None:
+    """Also behind the last step of an epoch, before it is judged."""
     with (
         caplog.at_level(logging.INFO),
-        interrupting(("epoch 2/4", 2)) as progress,
+        interrupting(("epoch 2/4", step)) as progress,
         pytest.raises(KeyboardInterrupt),
     ):
         finished(plain, labelled, workdir=tmp_path, progress=progress)
@@ -126,7 +128,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         resumed = finished(plain, labelled, workdir=tmp_path, resume=True)
-    assert "goes on in epoch 2, step 2" in caplog.text
+    assert f"goes on in epoch 2, step {step}" in caplog.text
     assert resumed == finished(plain, labelled)
 
 
@@ -173,10 +175,10 @@ def test_a_finished_run_is_taken_as_it_is(
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        ({"options": {"lr": 0.02, "epochs": 5}}, "epochs, lr differ"),
-        ({"timesteps": 3, "seed": 1}, "seed differ"),
-        ({"limit": 20}, "training samples, validation samples differ"),
-        ({"graph": True}, "graph differ"),
+        ({"options": {"lr": 0.02, "epochs": 5}}, "epochs, lr"),
+        ({"timesteps": 3, "seed": 1}, "seed"),
+        ({"limit": 20}, "training samples, validation samples"),
+        ({"graph": True}, "graph"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_in_one_line(
@@ -193,7 +195,9 @@ def test_a_checkpoint_of_another_run_is_refused_in_one_line(
         part = [(x[: what["limit"]], y[: what["limit"]])]  # type: ignore[index]
         given = replace(given, train=part, validation=part)
     given = replace(given, rng=np.random.default_rng(what.get("seed", 0)))
-    with pytest.raises(PassError, match=f"T3.safetensors is of another run: {reason}") as caught:
+    with pytest.raises(
+        PassError, match=f"T3.safetensors is of another run, which differs in {reason}$"
+    ) as caught:
         Learn(**{**OPTIONS, **what.get("options", {})}).run(graph, given)
     assert "\n" not in caught.value.message
     assert "--workdir" in str(caught.value.hint)
