@@ -173,7 +173,7 @@ class Bench:
         if kept.exists():
             return json.loads(kept.read_text(encoding="utf-8"))
         judge, artifact = self._judges[setting.network], self.work / f"{setting.name}.snnc"
-        compiled = self._compile(setting, artifact)
+        compiled = self.compile(setting, artifact)
         chosen = np.arange(len(judge.images)) if everything else np.flatnonzero(judge.exact)
         images = replace(judge.images, indices=judge.images.indices[chosen], batch_size=BATCH)
         program, start = snnc.load(artifact), time.perf_counter()
@@ -184,7 +184,8 @@ class Bench:
         kept.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         return row
 
-    def _compile(self, setting: Setting, artifact: Path) -> dict[str, Any]:
+    def compile(self, setting: Setting, artifact: Path) -> dict[str, Any]:
+        """One conversion in a process of its own: pipeline, latency, seconds and peak memory."""
         net = NETWORKS[setting.network]
         command = [
             sys.executable, "-m", "snnc", "compile", ROOT / "examples" / net.model,
