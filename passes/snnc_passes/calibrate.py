@@ -24,7 +24,8 @@ from snnc_passes.compensation import (
 )
 from snnc_passes.folding import own_param
 from snnc_passes.judging import first
-from snnc_passes.neuron_fit import Fit, Settings, choices, refuse_neurons, settings_of
+from snnc_passes.neuron_fit import CONSTANT, Fit, Settings, choices, refuse_neurons, settings_of
+from snnc_passes.output_error import output_gradient, search
 from snnc_passes.paired import Layer, PairedSweep, waits_for_all
 from snnc_passes.threshold_balance import refuse_integers, set_thresholds
 
@@ -33,6 +34,8 @@ STEPS = 8192
 FEWEST = 128
 ROWS_PER_WEIGHT = 4
 """Output positions there must be for every weight of an output, or it is left as it is."""
+GRADIENTS = 512
+"""Samples on which a population that sees the input itself is chosen by the outputs."""
 SOLVED = 1 << 16
 """Output positions, of all samples, that weights are solved on."""
 
@@ -157,7 +160,11 @@ class Calibrate(Pass):
         biased = self.bias and bool(summed_into(graph, layer.source))
         current, target = sweep.kept(layer)
         fit = Fit(op, current, target, sweep.timesteps, sweep.at_once)
-        if self.potential:
+        if self.potential and sweep.types[layer.source].constant_in_time:
+            x = sweep.x[: min(len(target), GRADIENTS)]
+            gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
+            settings = search(fit, gradient, settings, CONSTANT, biased)
+        elif self.potential:
             settings = fit.search(settings, choices(op, sweep.timesteps), biased)
         if biased:
             settings = fit.balance(settings, self.rounds)

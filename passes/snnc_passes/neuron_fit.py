@@ -32,6 +32,7 @@ class Choices:
 SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5))
 CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
 WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
+CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.7))
 
 
 def choices(op: Neuron, timesteps: int) -> Choices:
@@ -118,7 +119,7 @@ class Fit:
                 else:
                     threshold, start = fixed.threshold, fixed.threshold * value
                 trial = Settings(threshold, start, torch.zeros_like(start))
-                trial = self._biased(trial) if biased else trial
+                trial = self.biased(trial) if biased else trial
                 error = self.error(trial)
                 best = _chosen(error < least, trial, best)
                 least = torch.minimum(error, least)
@@ -131,7 +132,8 @@ class Fit:
             settings = replace(settings, bias=settings.bias + lacking)
         return settings
 
-    def _biased(self, settings: Settings) -> Settings:
+    def biased(self, settings: Settings) -> Settings:
+        """With the bias that makes up for a late start and for what the output lacks on average."""
         late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
         settings = replace(settings, bias=late)
         return replace(settings, bias=late + self._lacking(settings, self.few))
@@ -139,18 +141,19 @@ class Fit:
     def _lacking(self, settings: Settings, samples: int) -> Tensor:
         """(C,) mean of target minus output."""
         total = torch.zeros_like(settings.bias)
-        for error in self._errors(settings, samples):
+        for error in self.errors(settings, samples):
             total += error.sum(self.others)
         return total / (samples * self.target[0, 0].numel())
 
     def error(self, settings: Settings) -> Tensor:
         """(C,) sum of squares of target minus output, of the first `few` samples."""
         total = torch.zeros_like(settings.bias)
-        for error in self._errors(settings, self.few):
+        for error in self.errors(settings, self.few):
             total += error.square().sum(self.others)
         return total
 
-    def _errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
+    def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
+        """(n, C, *rest) target minus output, of the first `samples` samples, some at a time."""
         shape = tuple(self.target.shape[1:])
         threshold, start, bias = (
             for_sample(each, shape) for each in (settings.threshold, settings.start, settings.bias)
