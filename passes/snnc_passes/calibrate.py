@@ -34,8 +34,6 @@ STEPS = 8192
 FEWEST = 128
 ROWS_PER_WEIGHT = 4
 """Output positions there must be for every weight of an output, or it is left as it is."""
-GRADIENTS = 512
-"""Samples on which a population that sees the input itself is chosen by the outputs."""
 SOLVED = 1 << 16
 """Output positions, of all samples, that weights are solved on."""
 
@@ -57,7 +55,8 @@ class Calibrate(Pass):
         trial on the layer's own, uneven input. A neuron that starts below zero waits, as it were,
         and its bias makes up for it (optimised starts: Bu et al., "Optimized Potential
         Initialization for Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et
-        al. 2021, section 4.1).
+        al. 2021, section 4.1). A population that sees the input itself, whose rounding reaches the
+        whole network, is chosen by what its errors do to the outputs, to first order, instead.
     bias: what the output lacks on average is added to the bias of its channel, `rounds` times (Li
         et al. 2021, section 4.2).
 
@@ -161,7 +160,7 @@ class Calibrate(Pass):
         current, target = sweep.kept(layer)
         fit = Fit(op, current, target, sweep.timesteps, sweep.at_once)
         if self.potential and sweep.types[layer.source].constant_in_time:
-            x = sweep.x[: min(len(target), GRADIENTS)]
+            x = sweep.x[: len(target)]
             gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
             settings = search(fit, gradient, settings, CONSTANT, biased)
         elif self.potential:
