@@ -34,7 +34,7 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None
         model.parameters(), lr=0.2, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=epochs * batches)
-    model.to(memory_format=torch.channels_last).train()
+    model.train()
     for _ in range(epochs):
         for chosen in torch.randperm(len(images)).split(BATCH)[:batches]:
             mirrored = torch.rand(len(chosen), 1, 1, 1) < 0.5
