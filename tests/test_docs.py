@@ -14,6 +14,8 @@ import pytest
 import snnc
 
 BLOCK = re.compile(r"<!-- test: (?P<file>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
+DIFF = re.compile(r"<!-- test: (?P<file>\S+) -->\n```diff\n(?P<diff>.*?)```", re.DOTALL)
+PART = re.compile(r"<!-- part of: (?P<file>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]+)")
 
 
@@ -44,17 +46,50 @@ def test_a_model_is_saved_as_the_page_says(repository: Path, tmp_path: Path) -> 
 
 def test_a_network_is_trained_as_the_page_says(repository: Path, tmp_path: Path) -> None:
     ((name, code),) = BLOCK.findall((repository / "docs" / "training.md").read_text())
-    (tmp_path / name).write_text(code)
+    printed = _run_in_digits(repository, tmp_path, name, code)
+    assert printed.count("threshold") == printed.count("spikes per neuron and step") == 3
+    assert _accuracy(tmp_path) > 0.97
+
+
+def test_a_loop_becomes_one_of_a_spiking_network_by_the_lines_of_the_page(
+    repository: Path, tmp_path: Path
+) -> None:
+    ((name, diff),) = DIFF.findall((repository / "docs" / "training.md").read_text())
+    lines = diff.splitlines(keepends=True)
+    added = [line for line in lines if line[0] == "+"]
+    assert len(added) <= 5 and not [line for line in lines if line[0] == "-"]
+    before, after = ("".join(x[1:] for x in lines if x[0] in kept) for kept in (" ", " +"))
+    _run_in_digits(repository, tmp_path, name, before)
+    assert not (tmp_path / "digits.snnc").exists()
+    _run_in_digits(repository, tmp_path, name, after)
+    assert _accuracy(tmp_path) > 0.97
+
+
+def _run_in_digits(repository: Path, folder: Path, name: str, code: str) -> str:
+    """What the code prints when run beside the files of examples/digits."""
+    (folder / name).write_text(code)
     for used in ("net.py", "weights.safetensors"):
-        shutil.copy(repository / "examples" / "digits" / used, tmp_path)
+        shutil.copy(repository / "examples" / "digits" / used, folder)
     done = subprocess.run(
-        [sys.executable, name], cwd=tmp_path, check=False, capture_output=True, text=True
+        [sys.executable, name], cwd=folder, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("threshold") == 3
-    measured = snnc.evaluate(tmp_path / "digits.snnc", "digits#test").evaluation
+    return done.stdout
+
+
+def _accuracy(folder: Path) -> float:
+    measured = snnc.evaluate(folder / "digits.snnc", "digits#test").evaluation
     accuracy = measured.windows[-1].accuracy
-    assert accuracy is not None and accuracy > 0.97
+    assert accuracy is not None
+    return accuracy
+
+
+def test_a_page_shows_examples_as_they_are(repository: Path) -> None:
+    pages = (page.read_text() for page in (repository / "docs").glob("*.md"))
+    shown = [part for page in pages for part in PART.findall(page)]
+    assert shown
+    for file, code in shown:
+        assert code.strip() in (repository / file).read_text(), file
 
 
 def test_passes_learn_as_the_page_says(repository: Path, tmp_path: Path) -> None:

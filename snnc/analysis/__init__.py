@@ -1,6 +1,6 @@
 """Measurements on programs: accuracy, activity, what they do, equality with the reference."""
 
-from snnc.analysis.energy import Energy, OperationEnergy, energy
+from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
 from snnc.analysis.observations import AnnStage, observe, spike_values
@@ -18,4 +18,5 @@ __all__ = [
     "evaluate",
     "observe",
     "spike_values",
+    "synaptic_operations",
 ]

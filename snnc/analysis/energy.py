@@ -84,19 +84,10 @@ def energy(
         cost: of an operation; None for 45 nm.
     """
     cost = cost or OperationEnergy()
-    analog, total, acs = 0, 0, 0.0
-    for node in graph.nodes:
-        if not isinstance(node.op, Conv | Linear):
-            continue
-        macs = _macs(graph, node)
-        total += macs
-        sources = set(_sources(graph, node))
-        if any(_is_analog(graph.node(name)) for name in sources):
-            analog += macs
-            continue
-        sizes = {name: graph.type_of(name).size for name in sources}
-        spikes = sum(spikes_per_neuron[name] * size for name, size in sizes.items())
-        acs += macs * spikes / sum(sizes.values())
+    layers = [(_macs(graph, node), _is_analog(graph, node)) for node in _weighted(graph)]
+    analog = sum(macs for macs, is_analog in layers if is_analog)
+    total = sum(macs for macs, _ in layers)
+    acs = sum(spikes_per_neuron[name] * n for name, n in synaptic_operations(graph).items())
     return Energy(
         ann_pj=cost.mac * total,
         once_pj=cost.mac * analog + cost.ac * acs,
@@ -105,6 +96,27 @@ def energy(
         acs=acs,
         cost=cost,
     )
+
+
+def synaptic_operations(graph: Graph) -> dict[str, float]:
+    """Additions in an `snn` graph for one spike of every neuron, by population.
+
+    Populations are neuron nodes and spiking encoders; where several feed a layer, its MACs are
+    shared out by their sizes. Those that feed no weighted layer are left out.
+    """
+    found: dict[str, float] = {}
+    for node in _weighted(graph):
+        if _is_analog(graph, node):
+            continue
+        sizes = {name: graph.type_of(name).size for name in _sources(graph, node)}
+        for name, size in sizes.items():
+            share = _macs(graph, node) * size / sum(sizes.values())
+            found[name] = found.get(name, 0.0) + share
+    return found
+
+
+def _weighted(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if isinstance(node.op, Conv | Linear)]
 
 
 def _macs(graph: Graph, node: Node) -> int:
@@ -124,5 +136,8 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
             yield from _sources(graph, each)
 
 
-def _is_analog(node: Node) -> bool:
-    return not isinstance(node.op, Neuron) and getattr(node.op, "mode", "direct") == "direct"
+def _is_analog(graph: Graph, node: Node) -> bool:
+    """Whether a layer sees the directly encoded input."""
+    ops = [graph.node(name).op for name in _sources(graph, node)]
+    events = (isinstance(op, Neuron) or getattr(op, "mode", "direct") != "direct" for op in ops)
+    return not all(events)

@@ -98,7 +98,7 @@ class SpikingNetwork(nn.Module):
         return _Watched(self._graph, params, dropout, self._recorded)
 
     @contextmanager
-    def record(self) -> Iterator[Mapping[str, Tensor]]:
+    def record(self) -> Iterator[dict[str, Tensor]]:
         """Collect the spikes of the last call: neuron node -> (T, N, *shape), before dropout.
 
         Gradients pass through them: a cost of spikes is `sum(s.sum() for s in spikes.values())`.

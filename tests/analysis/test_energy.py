@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import snnc
-from snnc.analysis import OperationEnergy, energy, evaluate
+from snnc.analysis import OperationEnergy, energy, evaluate, synaptic_operations
 from snnc.errors import Loc
 from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Readout, Reshape, Stage, SumPool
 from snnc.testing import build, sample_inputs
@@ -53,6 +53,20 @@ def test_spikes_from_the_encoder_on_only_add() -> None:
     assert found.acs == pytest.approx(acs)
     assert found.once_pj == found.every_step_pj == pytest.approx(acs)
     assert found.report()["mac_pj"] == 10.0
+
+
+def test_synaptic_operations_are_the_macs_behind_a_population() -> None:
+    graph = network(Encode())
+    assert synaptic_operations(graph) == {"relu1": MACS[1], "relu2": MACS[2]}
+    poisson = network(Encode(mode="poisson", scale=1.0, hi=1))
+    assert synaptic_operations(poisson)["encode"] == MACS[0]
+
+
+def test_what_several_populations_feed_is_shared_out() -> None:
+    graph = build("branches", Style.SNN)
+    found = synaptic_operations(graph)
+    conv3 = graph.params["conv3.weight"].size * graph.type_of("conv3").shape[1]
+    assert found["act1"] + found["act2"] == conv3 and found["act1"] == found["act2"]
 
 
 def test_eval_tells_it_from_the_spikes_it_counted() -> None:

@@ -1,0 +1,183 @@
+"""MNIST: from an ANN to a spiking network of one time step, one step less at a time.
+
+python examples/mnist_ladder/ladder.py --train 'mnist:DIR#train' --test 'mnist:DIR#test' \
+    --workdir DIR [--full]
+
+The same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from net import ladder_net
+from torch import nn
+
+import snnc
+from snnc.data import Dataset, open_data
+
+START = 5
+"""The first window; the last is one step."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a run: training images, epochs of the ANN and of every window, how and where it learns."""
+
+    images: int | None
+    ann_epochs: int
+    epochs: int
+    batch: int
+    lr: float
+    device: str
+    seed: int = 0
+
+
+SMALL = Settings(images=10_000, ann_epochs=4, epochs=1, batch=64, lr=1e-3, device="cpu")
+FULL = Settings(images=None, ann_epochs=30, epochs=20, batch=256, lr=1e-3, device="cuda")
+
+
+def train_ann(model: nn.Module, data: Dataset, settings: Settings, checkpoint: Path) -> None:
+    """Train with SGD, or go on after the last epoch that was finished."""
+    samples, classes = data.take(np.arange(len(data)))
+    x, y = torch.from_numpy(samples), torch.from_numpy(classes).long()
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.ann_epochs)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    done = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=settings.device, weights_only=True)
+        done = saved.pop("done")
+        for name, state in saved.items():
+            parts[name].load_state_dict(state)
+    model.train()
+    for epoch in range(done, settings.ann_epochs):
+        torch.manual_seed(1000 * settings.seed + epoch)
+        total = 0.0
+        for rows in torch.randperm(len(x)).split(settings.batch):
+            images, labels = (each[rows].to(settings.device) for each in (x, y))
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        schedule.step()
+        logging.info("ANN: epoch %d/%d, loss %.4g", epoch + 1, settings.ann_epochs, total / len(x))
+        states = {name: part.state_dict() for name, part in parts.items()}
+        torch.save({**states, "done": epoch + 1}, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").replace(checkpoint)
+    model.eval()
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: Dataset, device: str) -> float:
+    """Fraction of the samples that an ANN classifies correctly."""
+    right = 0
+    for x, y in data:
+        right += int((model(torch.from_numpy(x).to(device)).argmax(1).cpu().numpy() == y).sum())
+    return right / len(data)
+
+
+def show(name: str, path: Path, test: Dataset) -> None:
+    """A line of the table for a spiking network."""
+    figures = snnc.evaluate(path, test).evaluation.report()
+    print(
+        f"{name:10} {figures['timesteps']:2}  {100 * figures['accuracy']:6.2f} %"
+        f"  {figures['spikes_per_neuron']:.3f}"
+    )
+
+
+def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> None:
+    """Train, convert, reduce, and print a line for every network."""
+    claim(workdir, {**asdict(settings), "train": train_data})
+    train, validation = open_data(train_data).limit(settings.images).split(0.1, settings.seed)
+    test = open_data(test_data)
+
+    torch.manual_seed(settings.seed)
+    model = ladder_net().to(settings.device)
+    train_ann(model, train, settings, workdir / "ann.pt")
+    print("network     T  accuracy  spikes per neuron")
+    print(f"ANN            {100 * accuracy(model, test, settings.device):6.2f} %")
+
+    path = workdir / "converted.snnc"
+    if not path.exists():
+        snnc.compile(
+            model.cpu(),
+            recipe="convert",
+            timesteps=START,
+            calibration=train.limit(1000),
+            input_shape=train.input_shape,
+            output=path,
+        )
+    show("converted", path, test)
+
+    for timesteps in range(START, 0, -1):
+        before, path = path, workdir / f"T{timesteps}.snnc"
+        if not path.exists():
+            options = f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr}"
+            snnc.compile(
+                before,
+                passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
+                timesteps=timesteps,
+                train=train,
+                validation=validation,
+                device=settings.device,
+                seed=settings.seed,
+                workdir=workdir / f"T{timesteps}",
+                resume=True,
+                output=path,
+            )
+        show("trained", path, test)
+
+
+def claim(workdir: Path, settings: dict[str, object]) -> None:
+    """Make the folder of a run, or see that it is one of the same settings."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "settings.json"
+    if path.exists() and json.loads(path.read_text()) != settings:
+        raise SystemExit(f"{workdir} holds a run of other settings; give another --workdir")
+    path.write_text(json.dumps(settings, indent=1))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", required=True, help="training data, e.g. mnist:DIR#train")
+    parser.add_argument("--test", required=True, help="test data, e.g. mnist:DIR#test")
+    parser.add_argument("--workdir", type=Path, required=True, help="for checkpoints and networks")
+    parser.add_argument("--full", action="store_true", help="all images, many epochs, on a GPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--images", type=int, help="training images")
+    parser.add_argument("--ann-epochs", type=int)
+    parser.add_argument("--epochs", type=int, help="for every window")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--seed", type=int)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    given = arguments()
+    chosen = {
+        name: value
+        for name, value in vars(given).items()
+        if value is not None and name in SMALL.__dataclass_fields__
+    }
+    settings = replace(FULL if given.full else SMALL, **chosen)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch finds no CUDA device; --device cpu does it without, slowly")
+    try:
+        main(settings, given.train, given.test, given.workdir)
+    except snnc.SnncError as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the same command goes on") from None
