@@ -53,6 +53,12 @@ def scan(
     """
     tensors = (current, population.threshold, population.leak, population.v_init)
     wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    learning = surrogate if wanted else None
+    if current.device.type == "cpu" and current.dtype != torch.float64:
+        from snnc.interp.native_scan import has_code, native_scan
+
+        if has_code(population, current, learning):
+            return native_scan(population, current, timesteps, learning)
     if surrogate is None or not wanted:
         return population.run(current, timesteps)
     if population.integer:
