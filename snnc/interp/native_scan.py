@@ -18,7 +18,7 @@ from snnc.interp.scan_kernel import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, Kin
 from snnc.interp.slopes import SLOPES, slope_of
 from snnc.interp.surrogate import AnySurrogate
 from snnc.native.cache import open_cache
-from snnc.native.jit import Library, host
+from snnc.native.jit import Host, Library, host
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 LEAST = 1 << 12
@@ -112,7 +112,7 @@ class _Row:
         parameters = _parameters(population)
         sample = current[0, 0]
         own = _period([x for x in parameters if x is not None and x.numel() > 1], sample)
-        lanes = host().machine.block
+        lanes = _lanes()
         period = own * lanes // gcd(own, lanes)
         spec = ScanKernel(
             dtype=cast(Any, DTYPES[current.dtype]),
@@ -144,7 +144,7 @@ class _Row:
         laid = train_like(self.current, timesteps)
         grad = grad if _same_order(grad, laid) else laid.copy_(grad)
         to_current = train_like(self.current, len(self.current))
-        lanes = host().machine.block
+        lanes = _lanes()
         scratch = torch.empty(PARTS * timesteps * 3 * lanes)
         sums = torch.zeros(PARTS, 3, SUMMED + 1, dtype=torch.float64)
         rows = torch.zeros(PARTS if "row" in self._wanted_kinds(wanted) else 0, 3, self.period)
@@ -170,7 +170,7 @@ class _Row:
         return _from_row(row, self.current[0, 0]).sum_to_size(parameter.shape)
 
     def _call(self, spec: ScanKernel, timesteps: int, **pointers: int) -> None:
-        lanes, count = host().machine.block, self.count
+        lanes, count = _lanes(), self.count
         part = max(LEAST, -(-count // PARTS))
         part = -(-part // lanes) * lanes
         parts = -(-count // part)
@@ -186,9 +186,19 @@ class _Row:
 
 
 @cache
+def _host() -> Host:
+    return host()  # LLVM takes its time to say
+
+
+@cache
+def _lanes() -> int:
+    return _host().machine.block
+
+
+@cache
 def _function(spec: ScanKernel) -> Callable[..., None]:
     """The code of a population, compiled or from the user's cache."""
-    target = host()
+    target = _host()
     name = BACKWARD if spec.slope else FORWARD
     library = Library(spec.text(target.machine), (name,), target, open_cache())
     function = library.function(name, ctypes.c_void_p)

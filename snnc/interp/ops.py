@@ -93,15 +93,14 @@ def _conv(op: Conv, x: Tensor, constant: Constant) -> Tensor:
     else:
         x = F.pad(x, _torch_padding(op.padding))
         padding = [0] * len(op.padding)
-    parts = x.split(_rows_at_once(op, x, weight))
-    done = [convolve(p, weight, None, op.stride, padding, op.dilation, op.groups) for p in parts]
-    y = done[0] if len(done) == 1 else torch.cat(done)
-    return _biased(y, op.bias, constant)
+    rest = (op.stride, padding, op.dilation, op.groups)
+    if x.dtype != torch.float64:
+        return convolve(x, weight, None if op.bias is None else constant(op.bias), *rest)
+    done = [convolve(p, weight, None, *rest) for p in x.split(_rows_at_once(op, x, weight))]
+    return _biased(done[0] if len(done) == 1 else torch.cat(done), op.bias, constant)
 
 
 def _rows_at_once(op: Conv, x: Tensor, weight: Tensor) -> int:
-    if x.dtype != torch.float64:
-        return max(1, len(x))
     positions = prod(n // s + 1 for n, s in zip(x.shape[2:], op.stride, strict=True))
     columns = x.shape[1] * prod(weight.shape[2:]) * positions * x.element_size()
     return max(1, COLUMN_BYTES // columns)
@@ -116,6 +115,8 @@ def _biased(y: Tensor, bias: Ref | None, constant: Constant) -> Tensor:
 
 
 def _linear(op: Linear, x: Tensor, constant: Constant) -> Tensor:
+    if x.dtype != torch.float64:
+        return F.linear(x, constant(op.weight), None if op.bias is None else constant(op.bias))
     return _biased(F.linear(x, constant(op.weight)), op.bias, constant)
 
 
@@ -136,13 +137,33 @@ def _scale(op: Scale, x: Tensor, constant: Constant) -> Tensor:
 
 
 def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
-    """Weighted sums over separable windows: each spatial axis times a 0/w matrix."""
+    """Weighted sums over separable windows: each spatial axis times a 0/w matrix.
+
+    Where torch has an operation for them, it is taken, but in float64: there a sum is always made
+    in the same order.
+    """
+    plain = all(factor == 1 for axis in weights for factor in axis)
+    if plain and x.dtype != torch.float64 and (regular := _regular(windows, x.shape[2:])):
+        return F.avg_pool2d(x, *regular, divisor_override=1)
     for axis, factors in zip(windows, weights, strict=True):
         matrix = x.new_zeros(len(axis), x.shape[2])
         for i, ((start, stop), factor) in enumerate(zip(axis, factors, strict=True)):
             matrix[i, start:stop] = factor
         x = x.movedim(2, -1) @ matrix.T  # the new axis is last: after all, the order is the old one
     return x
+
+
+def _regular(windows: Any, sizes: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """Extent and stride of windows over two axes if they are all alike and none is clipped."""
+    if len(windows) != 2:
+        return None
+    extents = [axis[0][1] - axis[0][0] for axis in windows]
+    strides = [axis[1][0] - axis[0][0] if len(axis) > 1 else axis[0][1] for axis in windows]
+    for axis, size, extent, stride in zip(windows, sizes, extents, strides, strict=True):
+        starts = range(0, size - extent + 1, max(1, stride))
+        if tuple(axis) != tuple((start, start + extent) for start in starts):
+            return None
+    return extents, strides
 
 
 def _sumpool(op: SumPool, x: Tensor, constant: Constant) -> Tensor:
