@@ -144,13 +144,38 @@ def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
     """
     plain = all(factor == 1 for axis in weights for factor in axis)
     if plain and x.dtype != torch.float64 and (regular := _regular(windows, x.shape[2:])):
-        return F.avg_pool2d(x, *regular, divisor_override=1)
+        extents, strides = regular
+        tiled = extents == strides and all(n % k == 0 for n, k in zip(x.shape[2:], extents))
+        return _TileSums.apply(x, extents) if tiled else _window_sums(x, extents, strides)
     for axis, factors in zip(windows, weights, strict=True):
         matrix = x.new_zeros(len(axis), x.shape[2])
         for i, ((start, stop), factor) in enumerate(zip(axis, factors, strict=True)):
             matrix[i, start:stop] = factor
         x = x.movedim(2, -1) @ matrix.T  # the new axis is last: after all, the order is the old one
     return x
+
+
+def _window_sums(x: Tensor, extents: list[int], strides: list[int]) -> Tensor:
+    return F.avg_pool2d(x, extents, strides, divisor_override=1)
+
+
+class _TileSums(torch.autograd.Function):
+    """Sums over windows that tile the image. The gradient is the nearest neighbour's.
+
+    In channels_last torch enlarges an image much faster than it takes pooling back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, extents: list[int]) -> Tensor:
+        ctx.extents = [float(extent) for extent in extents]
+        ctx.last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        return _window_sums(x, extents, extents)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grad = grads[0]
+        grad = grad.contiguous(memory_format=torch.channels_last) if ctx.last else grad
+        return F.interpolate(grad, scale_factor=ctx.extents, mode="nearest"), None
 
 
 def _regular(windows: Any, sizes: Sequence[int]) -> tuple[list[int], list[int]] | None:
