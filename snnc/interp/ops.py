@@ -145,7 +145,9 @@ def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
     plain = all(factor == 1 for axis in weights for factor in axis)
     if plain and x.dtype != torch.float64 and (regular := _regular(windows, x.shape[2:])):
         extents, strides = regular
-        tiled = extents == strides and all(n % k == 0 for n, k in zip(x.shape[2:], extents))
+        tiled = extents == strides and all(
+            n % k == 0 for n, k in zip(x.shape[2:], extents, strict=True)
+        )
         return _TileSums.apply(x, extents) if tiled else _window_sums(x, extents, strides)
     for axis, factors in zip(windows, weights, strict=True):
         matrix = x.new_zeros(len(axis), x.shape[2])
