@@ -95,7 +95,8 @@ def _conv(op: Conv, x: Tensor, constant: Constant) -> Tensor:
         padding = [0] * len(op.padding)
     rest = (op.stride, padding, op.dilation, op.groups)
     if x.dtype != torch.float64:
-        return convolve(x, weight, None if op.bias is None else constant(op.bias), *rest)
+        inside, outside = _divided(op.bias, constant)
+        return _biased(convolve(x, weight, inside, *rest), outside, constant)
     done = [convolve(p, weight, None, *rest) for p in x.split(_rows_at_once(op, x, weight))]
     return _biased(done[0] if len(done) == 1 else torch.cat(done), op.bias, constant)
 
@@ -114,9 +115,20 @@ def _biased(y: Tensor, bias: Ref | None, constant: Constant) -> Tensor:
     return y if bias is None else y + for_sample(constant(bias), y.shape[1:]).to(y.dtype)
 
 
+def _divided(bias: Ref | None, constant: Constant) -> tuple[Tensor | None, Ref | None]:
+    """A bias that torch's layer can add by itself (one number per channel), or one to add behind.
+
+    In float64 it is always added behind: there a sum is made in the same order everywhere.
+    """
+    if bias is None or constant(bias).ndim != 1:
+        return None, bias
+    return constant(bias), None
+
+
 def _linear(op: Linear, x: Tensor, constant: Constant) -> Tensor:
     if x.dtype != torch.float64:
-        return F.linear(x, constant(op.weight), None if op.bias is None else constant(op.bias))
+        inside, outside = _divided(op.bias, constant)
+        return _biased(F.linear(x, constant(op.weight), inside), outside, constant)
     return _biased(F.linear(x, constant(op.weight)), op.bias, constant)
 
 
@@ -176,7 +188,8 @@ class _TileSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         grad = grads[0]
-        grad = grad.contiguous(memory_format=torch.channels_last) if ctx.last else grad
+        if ctx.last and grad.stride(1) != 1:  # `contiguous` leaves an image of one pixel as it is
+            grad = torch.empty_like(grad, memory_format=torch.channels_last).copy_(grad)
         return F.interpolate(grad, scale_factor=ctx.extents, mode="nearest"), None
 
 
