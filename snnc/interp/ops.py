@@ -188,8 +188,9 @@ class _TileSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         grad = grads[0]
-        if ctx.last and grad.stride(1) != 1:  # `contiguous` leaves an image of one pixel as it is
-            grad = torch.empty_like(grad, memory_format=torch.channels_last).copy_(grad)
+        if ctx.last:  # `contiguous` would leave an image of one pixel as it is
+            laid = torch.empty_like(grad, memory_format=torch.channels_last)
+            grad = grad if grad.stride() == laid.stride() else laid.copy_(grad)
         return F.interpolate(grad, scale_factor=ctx.extents, mode="nearest"), None
 
 
