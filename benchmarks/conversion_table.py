@@ -2,8 +2,9 @@
 
     python benchmarks/conversion_table.py --data-dir DIR
 
-DIR holds `mnist/`, `cifar10/` (official layouts; CIFAR-10 with `exact_train.npy` and
-`exact_test.npy`, the images that are bit-exact) and `models/` with the weights of both networks.
+DIR holds `mnist/`, `fashion-mnist/`, `cifar10/` (official layouts; CIFAR-10 with `exact_train.npy`
+and `exact_test.npy`, the images that are bit-exact) and `models/` with the weights of the first two
+networks. The third is trained into `--work`, once, in minutes.
 Every row is one `snnc compile` with the default recipe and 1,024 training images, drawn anew for
 each of `--draws`, and one run of the test images: the gap to the ANN on the exact ones with its
 paired 95 % interval, agreement with the ANN on all 10,000 (of the first draw; the others see the
@@ -50,6 +51,7 @@ class Network:
         kind: the DATA kind; its folder is `DIR/kind`.
         exact: whether only a part of the images is bit-exact.
         mean, std: what the network's author normalised by.
+        training: a script below `examples/` that trains weights which are not there.
     """
 
     title: str
@@ -60,6 +62,19 @@ class Network:
     exact: bool
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    training: str = ""
+
+    def find_weights(self, data: Path, work: Path) -> Path:
+        """Below `data`, else below `work`, where they are trained if they are missing."""
+        given, own = data / "models" / self.weights, work / Path(self.weights).name
+        if given.exists() or not self.training:
+            return given
+        if not own.exists():
+            script = ROOT / "examples" / self.training
+            command = [sys.executable, script, data / self.kind, "-o", own]
+            if subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False).returncode:
+                sys.exit(f"{script} failed")
+        return own
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -80,6 +95,15 @@ NETWORKS: Mapping[str, Network] = {
         (1, 28, 28),
         "mnist",
         False,
+    ),
+    "fashion": Network(
+        "residual, 8 layers, Fashion-MNIST",
+        "fashion_mnist/net.py:fashion_resnet",
+        "fashion-resnet.safetensors",
+        (1, 28, 28),
+        "fashion-mnist",
+        False,
+        training="fashion_mnist/train.py",
     ),
 }
 NEURONS = {"synchronous": "", "wait": "wait=T", "signed": "signed=true"}
@@ -114,6 +138,12 @@ class Judge:
 
     net: Network
     data: Path
+    work: Path
+
+    @cached_property
+    def weights(self) -> Path:
+        """The file of the network's weights."""
+        return self.net.find_weights(self.data, self.work)
 
     @cached_property
     def images(self) -> Dataset:
@@ -134,7 +164,7 @@ class Judge:
         run = eager(
             ModelSource(
                 model=str(ROOT / "examples" / self.net.model),
-                weights=self.data / "models" / self.net.weights,
+                weights=self.weights,
                 mean=self.net.mean,
                 std=self.net.std,
             )
@@ -165,7 +195,7 @@ class Bench:
     def __init__(self, data: Path, work: Path) -> None:
         self.data, self.work = data.resolve(), work.resolve()
         self.work.mkdir(parents=True, exist_ok=True)
-        self._judges = {name: Judge(net, self.data) for name, net in NETWORKS.items()}
+        self._judges = {name: Judge(net, self.data, self.work) for name, net in NETWORKS.items()}
 
     def row(self, setting: Setting, everything: bool) -> dict[str, Any]:
         """Figures of a setting, measured or kept."""
@@ -173,7 +203,7 @@ class Bench:
         if kept.exists():
             return json.loads(kept.read_text(encoding="utf-8"))
         judge, artifact = self._judges[setting.network], self.work / f"{setting.name}.snnc"
-        compiled = self._compile(setting, artifact)
+        compiled = self.compile(setting, artifact)
         chosen = np.arange(len(judge.images)) if everything else np.flatnonzero(judge.exact)
         images = replace(judge.images, indices=judge.images.indices[chosen], batch_size=BATCH)
         program, start = snnc.load(artifact), time.perf_counter()
@@ -184,11 +214,12 @@ class Bench:
         kept.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         return row
 
-    def _compile(self, setting: Setting, artifact: Path) -> dict[str, Any]:
+    def compile(self, setting: Setting, artifact: Path) -> dict[str, Any]:
+        """One conversion in a process of its own: pipeline, latency, seconds and peak memory."""
         net = NETWORKS[setting.network]
         command = [
             sys.executable, "-m", "snnc", "compile", ROOT / "examples" / net.model,
-            "--weights", self.data / "models" / net.weights,
+            "--weights", self._judges[setting.network].weights,
             "--input-shape", ",".join(map(str, net.input_shape)),
             *(["--mean", ",".join(map(str, net.mean))] if net.mean else []),
             *(["--std", ",".join(map(str, net.std))] if net.std else []),

@@ -75,6 +75,10 @@ class Data:
     parts: Mapping[str, Dataset]
 
 
+AUGMENTED = {"cifar10": "augment=crop-flip"}
+"""10,000 images of CIFAR-10 are learnt by heart within a few epochs."""
+
+
 class Bench:
     """Data, options, and what has been measured."""
 
@@ -107,6 +111,10 @@ class Bench:
         kept = self.work / f"{row.dataset}-{row.seed}.safetensors"
         task = self.tasks[row.dataset]
         return networks.trained_ann(task, row.seed, self.options.ann_epochs, kept)
+
+    def learning(self, row: Row, epochs: int) -> str:
+        """Options of a pass that learns."""
+        return f"epochs={epochs} {AUGMENTED.get(row.dataset, '')} {self.options.learn}"
 
     def graph(self, row: Row) -> Path:
         """Where the graph of a row is kept."""
@@ -178,7 +186,7 @@ def together(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         ("weights, thresholds, leaks", ""),
     ):
         learnt = replace(row, arm=arm)
-        spec = f"learn{{epochs={options.epochs} {choice} {options.learn}}}"
+        spec = f"learn{{{bench.learning(row, options.epochs)} {choice}}}"
         yield learnt, bench.compile(learnt, converted.graph, spec, T, data)
 
 
@@ -190,15 +198,16 @@ def ladder(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     graph: Any = bench.compile(row, bench.ann(row), start, T, data).graph
     for step in STEPS:
         rung = replace(row, arm=f"ladder, T={step}")
-        spec = f"reduce-timesteps{{start={step} stop={step} epochs={options.epochs} "
-        spec += f"{options.learn}}},drop-state"
+        learning = bench.learning(row, options.epochs)
+        spec = f"reduce-timesteps{{start={step} stop={step} {learning}}},drop-state"
         compiled = bench.compile(rung, graph, spec, step, data)
         graph = compiled.graph
         yield rung, compiled
     untrained = networks.network(bench.tasks[row.dataset], row.seed)
     for arm, model in (("ANN to T=1", bench.ann(row)), ("scratch, T=1", untrained)):
         direct = replace(row, arm=arm)
-        spec = f"{start},learn{{epochs={len(STEPS) * options.epochs} {options.learn}}},drop-state"
+        learning = bench.learning(row, len(STEPS) * options.epochs)
+        spec = f"{start},learn{{{learning}}},drop-state"
         yield direct, bench.compile(direct, model, spec, 1, data)
 
 

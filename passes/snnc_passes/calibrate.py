@@ -8,13 +8,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp.ops import for_sample
 from snnc.ir import Conv, Graph, Linear, Neuron, Readout
 from snnc.transform import Batches, Pass, PassContext, PassResult
-from snnc_passes.calibration import chunks
 from snnc_passes.compensation import (
     LeastSquares,
     Part,
@@ -25,15 +23,15 @@ from snnc_passes.compensation import (
     weighted,
 )
 from snnc_passes.folding import own_param
-from snnc_passes.neuron_fit import Fit, Settings, choices
-from snnc_passes.paired import Layer, PairedSweep, counterparts_missing, waits_for_all
+from snnc_passes.judging import first
+from snnc_passes.neuron_fit import CONSTANT, Fit, Settings, choices, refuse_neurons, settings_of
+from snnc_passes.output_error import output_gradient, search
+from snnc_passes.paired import Layer, PairedSweep, waits_for_all
 from snnc_passes.threshold_balance import refuse_integers, set_thresholds
 
 STEPS = 8192
 """Samples times steps that are simulated."""
 FEWEST = 128
-KEPT = 1 << 24
-"""Values of a layer's input that are kept for choosing."""
 ROWS_PER_WEIGHT = 4
 """Output positions there must be for every weight of an output, or it is left as it is."""
 SOLVED = 1 << 16
@@ -57,7 +55,8 @@ class Calibrate(Pass):
         trial on the layer's own, uneven input. A neuron that starts below zero waits, as it were,
         and its bias makes up for it (optimised starts: Bu et al., "Optimized Potential
         Initialization for Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et
-        al. 2021, section 4.1).
+        al. 2021, section 4.1). A population that sees the input itself, whose rounding reaches the
+        whole network, is chosen by what its errors do to the outputs, to first order, instead.
     bias: what the output lacks on average is added to the bias of its channel, `rounds` times (Li
         et al. 2021, section 4.2).
 
@@ -96,7 +95,7 @@ class Calibrate(Pass):
         if ctx.ann is None or ctx.calibration is None:
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         refuse_integers(graph, self.name)
-        _refuse_neurons(graph, ctx.ann)
+        refuse_neurons(graph, ctx.ann, self.name)
         before = graph.fingerprint()
         x = self._samples(graph, ctx.calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
@@ -124,12 +123,7 @@ class Calibrate(Pass):
         most = self.samples
         if not waits_for_all(graph, steps):
             most = min(most, max(FEWEST, STEPS // steps))
-        held: list[NDArray[np.float32]] = []
-        for x in chunks(batches):
-            held.append(x[: most - sum(map(len, held))])
-            if sum(map(len, held)) == most:
-                break
-        return np.concatenate(held)
+        return np.concatenate(list(first(batches, most)))
 
     def _compensate(self, sweep: PairedSweep, layer: Layer) -> None:
         """Solve for the weights of the layer in front of a population."""
@@ -161,11 +155,15 @@ class Calibrate(Pass):
         """Choose for one population, write its bias into the graph and let it fire."""
         graph, op = sweep.graph, layer.node.op
         assert isinstance(op, Neuron)
-        settings = _settings(graph, op, layer.shape[0], sweep.snn_interpreter.device)
+        settings = settings_of(graph, op, layer.shape[0], sweep.snn_interpreter.device)
         biased = self.bias and bool(summed_into(graph, layer.source))
-        current, target = self._kept(sweep, layer)
+        current, target = sweep.kept(layer)
         fit = Fit(op, current, target, sweep.timesteps, sweep.at_once)
-        if self.potential:
+        if self.potential and sweep.types[layer.source].constant_in_time:
+            x = sweep.x[: len(target)]
+            gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
+            settings = search(fit, gradient, settings, CONSTANT, biased)
+        elif self.potential:
             settings = fit.search(settings, choices(op, sweep.timesteps), biased)
         if biased:
             settings = fit.balance(settings, self.rounds)
@@ -174,18 +172,6 @@ class Calibrate(Pass):
         current += for_sample(settings.bias, layer.shape)
         error = sweep.fire(layer, settings.threshold, settings.start, (current, target))
         return settings, error
-
-    def _kept(self, sweep: PairedSweep, layer: Layer) -> tuple[Tensor, Tensor]:
-        """Input and target of as many samples as fit."""
-        size = int(np.prod(layer.shape)) * sweep.steps(layer)
-        samples = max(1, min(len(sweep.x), KEPT // size))
-        device = sweep.snn_interpreter.device
-        current = torch.empty((sweep.steps(layer), samples, *layer.shape), device=device)
-        target = torch.empty((samples, *layer.shape), device=device)
-        for each in sweep.chunks(layer, samples):
-            current[:, each] = sweep.current(layer.source, each)
-            target[each] = sweep.target(layer.counterpart, each).clamp(min=0)
-        return current, target
 
     def _readout(self, sweep: PairedSweep, layer: Layer) -> None:
         """Take the mean error from the bias in front of a readout."""
@@ -198,34 +184,8 @@ class Calibrate(Pass):
             sweep.edited()
 
 
-def _settings(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Settings:
-    """Those of the graph, one value per channel, without a correction."""
-    threshold, start = (
-        torch.from_numpy(np.array(np.broadcast_to(graph.array(value), (channels,)), np.float32))
-        for value in (op.threshold, op.v_init)
-    )
-    return Settings(threshold.to(device), start.to(device), torch.zeros(channels, device=device))
-
-
 def _set_start(graph: Graph, name: str, start: NDArray[np.float32]) -> None:
     op = graph.node(name).op
     assert isinstance(op, Neuron)
     ref = own_param(graph, name, "v_init", start.astype(np.float64))
     graph.replace_op(name, replace(op, v_init=ref))
-
-
-def _refuse_neurons(graph: Graph, ann: Graph) -> None:
-    if missing := counterparts_missing(graph, ann):
-        raise PassError(f"the ANN has no activation {missing[0]} to compare with")
-    for node in graph.nodes:
-        op = node.op
-        if not isinstance(op, Neuron):
-            continue
-        leak = graph.array(op.leak)
-        if np.any(leak != 1) or (op.reset, op.order) != ("subtract", "integrate-fire"):
-            raise PassError(
-                f"{node.name} at {node.loc} leaks, resets to zero or fires before it integrates",
-                hint="calibrate is for leak=1 reset=subtract order=integrate-fire",
-            )
-        if graph.array(op.threshold).ndim > 1 or graph.array(op.v_init).ndim > 1:
-            raise PassError(f"{node.name} at {node.loc} has a threshold or v_init per position")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from snnc.errors import PassError
 from snnc.interp.ops import for_sample
-from snnc.ir import Neuron
-from snnc_passes.paired import counts_at_once, firing
+from snnc.ir import Graph, Neuron
+from snnc_passes.paired import counterparts_missing, counts_at_once, firing
 
 NEURONS_AT_ONCE = 1 << 16
 SEARCHED = 1 << 21
@@ -30,6 +32,7 @@ class Choices:
 SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5))
 CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
 WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
+CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.7))
 
 
 def choices(op: Neuron, timesteps: int) -> Choices:
@@ -46,6 +49,36 @@ class Settings:
     threshold: Tensor
     start: Tensor
     bias: Tensor
+
+
+def settings_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Settings:
+    """Those of the graph, one value per channel, without a correction."""
+    threshold, start = (
+        torch.from_numpy(np.array(np.broadcast_to(graph.array(value), (channels,)), np.float32))
+        for value in (op.threshold, op.v_init)
+    )
+    return Settings(threshold.to(device), start.to(device), torch.zeros(channels, device=device))
+
+
+def refuse_neurons(graph: Graph, ann: Graph, name: str) -> None:
+    """Raise `PassError` for neurons that leak, reset to zero, or have no activation in the ANN.
+
+    `name` is the pass that cannot take them.
+    """
+    if missing := counterparts_missing(graph, ann):
+        raise PassError(f"the ANN has no activation {missing[0]} to compare with")
+    for node in graph.nodes:
+        op = node.op
+        if not isinstance(op, Neuron):
+            continue
+        leak = graph.array(op.leak)
+        if np.any(leak != 1) or (op.reset, op.order) != ("subtract", "integrate-fire"):
+            raise PassError(
+                f"{node.name} at {node.loc} leaks, resets to zero or fires before it integrates",
+                hint=f"{name} is for leak=1 reset=subtract order=integrate-fire",
+            )
+        if graph.array(op.threshold).ndim > 1 or graph.array(op.v_init).ndim > 1:
+            raise PassError(f"{node.name} at {node.loc} has a threshold or v_init per position")
 
 
 class Fit:
@@ -76,7 +109,7 @@ class Fit:
         it may be `biased`, its bias gives back what it lacks, so that it has seen more of an uneven
         input by then.
         """
-        best, least = settings, self._error(settings)
+        best, least = settings, self.error(settings)
         for moved in ("factor", "start", "factor"):
             fixed = best
             for value in tried.factors if moved == "factor" else tried.starts:
@@ -86,8 +119,8 @@ class Fit:
                 else:
                     threshold, start = fixed.threshold, fixed.threshold * value
                 trial = Settings(threshold, start, torch.zeros_like(start))
-                trial = self._biased(trial) if biased else trial
-                error = self._error(trial)
+                trial = self.biased(trial) if biased else trial
+                error = self.error(trial)
                 best = _chosen(error < least, trial, best)
                 least = torch.minimum(error, least)
         return best
@@ -99,7 +132,8 @@ class Fit:
             settings = replace(settings, bias=settings.bias + lacking)
         return settings
 
-    def _biased(self, settings: Settings) -> Settings:
+    def biased(self, settings: Settings) -> Settings:
+        """With the bias that makes up for a late start and for what the output lacks on average."""
         late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
         settings = replace(settings, bias=late)
         return replace(settings, bias=late + self._lacking(settings, self.few))
@@ -107,18 +141,19 @@ class Fit:
     def _lacking(self, settings: Settings, samples: int) -> Tensor:
         """(C,) mean of target minus output."""
         total = torch.zeros_like(settings.bias)
-        for error in self._errors(settings, samples):
+        for error in self.errors(settings, samples):
             total += error.sum(self.others)
         return total / (samples * self.target[0, 0].numel())
 
-    def _error(self, settings: Settings) -> Tensor:
-        """(C,) sum of squares of target minus output."""
+    def error(self, settings: Settings) -> Tensor:
+        """(C,) sum of squares of target minus output, of the first `few` samples."""
         total = torch.zeros_like(settings.bias)
-        for error in self._errors(settings, self.few):
+        for error in self.errors(settings, self.few):
             total += error.square().sum(self.others)
         return total
 
-    def _errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
+    def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
+        """(n, C, *rest) target minus output, of the first `samples` samples, some at a time."""
         shape = tuple(self.target.shape[1:])
         threshold, start, bias = (
             for_sample(each, shape) for each in (settings.threshold, settings.start, settings.bias)

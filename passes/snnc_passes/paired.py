@@ -16,6 +16,8 @@ from snnc.ir import Encode, Graph, Input, MaxPool, Neuron, Node, Readout, Relu
 
 VALUES_AT_ONCE = 1 << 21
 """Largest tensor computed at a time, in values."""
+KEPT = 1 << 24
+"""Values of a layer's input that are kept for choosing."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,18 @@ class PairedSweep:
         """(n, *shape) mean over the window of a node of the spiking network."""
         linear = not self._pools_spikes(name)
         return self._event(name, rows, mean=linear).mean(0)
+
+    def kept(self, layer: Layer) -> tuple[Tensor, Tensor]:
+        """Input (T or 1, n, *shape) and activation (n, *shape) of as many samples as fit."""
+        size = int(np.prod(layer.shape)) * self.steps(layer)
+        samples = max(1, min(len(self.x), KEPT // size))
+        device = self.snn_interpreter.device
+        current = torch.empty((self.steps(layer), samples, *layer.shape), device=device)
+        target = torch.empty((samples, *layer.shape), device=device)
+        for rows in self.chunks(layer, samples):
+            current[:, rows] = self.current(layer.source, rows)
+            target[rows] = self.target(layer.counterpart, rows).clamp(min=0)
+        return current, target
 
     def fire(
         self, layer: Layer, threshold: Tensor, start: Tensor, known: tuple[Tensor, Tensor]

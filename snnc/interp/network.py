@@ -87,10 +87,24 @@ class SpikingNetwork(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**31, ())) if self.training and self._random else 0
         values = self._interpreter().snn(
-            x, self.timesteps, sample_ids=sample_ids, seed=seed, surrogate=self.surrogate
+            self._laid(x),
+            self.timesteps,
+            sample_ids=sample_ids,
+            seed=seed,
+            surrogate=self.surrogate,
         )
         outputs = {name: values.outputs[name] for name in self._graph.outputs}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def _laid(self, x: Tensor) -> Tensor:
+        """`x` in the memory format of the weights: torch takes images of one channel for both."""
+        last = torch.channels_last
+        if x.ndim != 4 or not any(
+            p.ndim == 4 and p.is_contiguous(memory_format=last) and not p.is_contiguous()
+            for p in self.parameters()
+        ):
+            return x
+        return torch.empty_like(x, memory_format=last).copy_(x)
 
     def _interpreter(self) -> Interpreter:
         params = {name: self.get_parameter(path) for name, path in self._paths.items()}

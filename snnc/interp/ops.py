@@ -93,15 +93,15 @@ def _conv(op: Conv, x: Tensor, constant: Constant) -> Tensor:
     else:
         x = F.pad(x, _torch_padding(op.padding))
         padding = [0] * len(op.padding)
-    parts = x.split(_rows_at_once(op, x, weight))
-    done = [convolve(p, weight, None, op.stride, padding, op.dilation, op.groups) for p in parts]
-    y = done[0] if len(done) == 1 else torch.cat(done)
-    return _biased(y, op.bias, constant)
+    rest = (op.stride, padding, op.dilation, op.groups)
+    if x.dtype != torch.float64:
+        inside, outside = _divided(op.bias, constant)
+        return _biased(convolve(x, weight, inside, *rest), outside, constant)
+    done = [convolve(p, weight, None, *rest) for p in x.split(_rows_at_once(op, x, weight))]
+    return _biased(done[0] if len(done) == 1 else torch.cat(done), op.bias, constant)
 
 
 def _rows_at_once(op: Conv, x: Tensor, weight: Tensor) -> int:
-    if x.dtype != torch.float64:
-        return max(1, len(x))
     positions = prod(n // s + 1 for n, s in zip(x.shape[2:], op.stride, strict=True))
     columns = x.shape[1] * prod(weight.shape[2:]) * positions * x.element_size()
     return max(1, COLUMN_BYTES // columns)
@@ -115,7 +115,20 @@ def _biased(y: Tensor, bias: Ref | None, constant: Constant) -> Tensor:
     return y if bias is None else y + for_sample(constant(bias), y.shape[1:]).to(y.dtype)
 
 
+def _divided(bias: Ref | None, constant: Constant) -> tuple[Tensor | None, Ref | None]:
+    """A bias that torch's layer can add by itself (one number per channel), or one to add behind.
+
+    In float64 it is always added behind: there a sum is made in the same order everywhere.
+    """
+    if bias is None or constant(bias).ndim != 1:
+        return None, bias
+    return constant(bias), None
+
+
 def _linear(op: Linear, x: Tensor, constant: Constant) -> Tensor:
+    if x.dtype != torch.float64:
+        inside, outside = _divided(op.bias, constant)
+        return _biased(F.linear(x, constant(op.weight), inside), outside, constant)
     return _biased(F.linear(x, constant(op.weight)), op.bias, constant)
 
 
@@ -136,13 +149,62 @@ def _scale(op: Scale, x: Tensor, constant: Constant) -> Tensor:
 
 
 def _axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
-    """Weighted sums over separable windows: each spatial axis times a 0/w matrix."""
+    """Weighted sums over separable windows: each spatial axis times a 0/w matrix.
+
+    Where torch has an operation for them, it is taken, but in float64: there a sum is always made
+    in the same order.
+    """
+    plain = all(factor == 1 for axis in weights for factor in axis)
+    if plain and x.dtype != torch.float64 and (regular := _regular(windows, x.shape[2:])):
+        extents, strides = regular
+        tiled = extents == strides and all(
+            n % k == 0 for n, k in zip(x.shape[2:], extents, strict=True)
+        )
+        return _TileSums.apply(x, extents) if tiled else _window_sums(x, extents, strides)
     for axis, factors in zip(windows, weights, strict=True):
         matrix = x.new_zeros(len(axis), x.shape[2])
         for i, ((start, stop), factor) in enumerate(zip(axis, factors, strict=True)):
             matrix[i, start:stop] = factor
         x = x.movedim(2, -1) @ matrix.T  # the new axis is last: after all, the order is the old one
     return x
+
+
+def _window_sums(x: Tensor, extents: list[int], strides: list[int]) -> Tensor:
+    return F.avg_pool2d(x, extents, strides, divisor_override=1)
+
+
+class _TileSums(torch.autograd.Function):
+    """Sums over windows that tile the image. The gradient is the nearest neighbour's.
+
+    In channels_last torch enlarges an image much faster than it takes pooling back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, extents: list[int]) -> Tensor:
+        ctx.extents = [float(extent) for extent in extents]
+        ctx.last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        return _window_sums(x, extents, extents)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grad = grads[0]
+        if ctx.last:  # `contiguous` would leave an image of one pixel as it is
+            laid = torch.empty_like(grad, memory_format=torch.channels_last)
+            grad = grad if grad.stride() == laid.stride() else laid.copy_(grad)
+        return F.interpolate(grad, scale_factor=ctx.extents, mode="nearest"), None
+
+
+def _regular(windows: Any, sizes: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """Extent and stride of windows over two axes if they are all alike and none is clipped."""
+    if len(windows) != 2:
+        return None
+    extents = [axis[0][1] - axis[0][0] for axis in windows]
+    strides = [axis[1][0] - axis[0][0] if len(axis) > 1 else axis[0][1] for axis in windows]
+    for axis, size, extent, stride in zip(windows, sizes, extents, strides, strict=True):
+        starts = range(0, size - extent + 1, max(1, stride))
+        if tuple(axis) != tuple((start, start + extent) for start in starts):
+            return None
+    return extents, strides
 
 
 def _sumpool(op: SumPool, x: Tensor, constant: Constant) -> Tensor:

@@ -20,6 +20,9 @@ negative spikes, at z = -p/V and where the total of its spikes is positive.
 Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
 ICLR 2020), whose gradient autograd finds; the recursion is the same, written down.
 
+This is the scan in torch operations, for every population and device. The common ones have machine
+code on the CPU (snnc/interp/native_scan.py), with the same spikes, bit for bit.
+
 Of the forward scan only p is kept, and the spikes as bytes where p does not tell them: in signed
 populations, and where p is rounded (a bfloat16 current; the state itself is float32 then).
 """
@@ -53,6 +56,12 @@ def scan(
     """
     tensors = (current, population.threshold, population.leak, population.v_init)
     wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    learning = surrogate if wanted else None
+    if current.device.type == "cpu" and current.dtype != torch.float64:
+        from snnc.interp.native_scan import has_code, native_scan
+
+        if has_code(population, current, learning):
+            return native_scan(population, current, timesteps, learning)
     if surrogate is None or not wanted:
         return population.run(current, timesteps)
     if population.integer:

@@ -28,6 +28,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
+from snnc.native.code import Machine
 from snnc.testing import (
     Style,
     assert_backend_contract,
@@ -39,7 +40,6 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.cpu import CpuBackend
-from snnc_backends.cpu.kernels.code import Machine
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
 from snnc_backends.cpu.program import CpuProgram, load
@@ -297,8 +297,8 @@ def test_every_width_of_vector_gives_valid_code(machine: Machine) -> None:
 
 
 def test_code_without_wide_vectors_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from snnc.native.jit import Host, host
     from snnc_backends.cpu import program as module
-    from snnc_backends.cpu.jit import Host, host
 
     lesser = {"+avx2", "+sse4.2", "+sse4.1", "+ssse3", "+sse3", "+sse2", "+avx", "+popcnt"}
     features = ",".join(f for f in host().features.split(",") if f in lesser)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from snnc.ir import Graph
-from snnc_backends.cpu.cache import ObjectCache, open_cache
+from snnc.native.cache import ObjectCache, open_cache
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.program import CpuProgram, load
 from snnc_backends.reference import ReferenceProgram

@@ -324,3 +324,29 @@ def test_channels_last_and_bfloat16() -> None:
         if parameter.requires_grad:
             assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
             assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_last_is_kept_through_all_layers(channels: int) -> None:
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(channels, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(2),
+        torch.nn.Conv2d(4, 6, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(6 * 16, 10),
+    )  # fmt: skip
+    passes = "lower-avgpool,activations-to-neurons,fold-scale"
+    graph = snnc.trace(model.eval(), (channels, 8, 8))
+    graph = snnc.Pipeline.from_text(passes).run(graph, snnc.PassContext(timesteps=T)).graph
+    network, x = snnc.to_torch(graph), torch.rand(3, channels, 8, 8)
+    with network.record() as contiguous:
+        expected = network(x)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with network.record() as spikes:
+        output = network(x)
+    assert all(s[0].is_contiguous(memory_format=torch.channels_last) for s in spikes.values())
+    assert all(s.is_contiguous() for s in contiguous.values())
+    torch.testing.assert_close(output, expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(x)
+    assert rounded.dtype == torch.bfloat16
+    rounded.float().square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)

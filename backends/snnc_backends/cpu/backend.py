@@ -52,7 +52,7 @@ class CpuBackend:
 
     def load(self, artifact: Artifact) -> CpuProgram:
         """Check the plan, generate and compile its kernels or take them from the user's cache."""
-        from snnc_backends.cpu.cache import open_cache
+        from snnc.native.cache import open_cache
         from snnc_backends.cpu.program import load
 
         plan, weights = artifact.read(PLAN), artifact.read(WEIGHTS)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from snnc_backends.cpu.kernels import Code, Kernel, Machine
-from snnc_backends.cpu.kernels.code import I8, I64, POINTER
+from snnc.native.code import I8, I64, POINTER, Machine
+from snnc_backends.cpu.kernels import Code, Kernel
 from snnc_backends.cpu.plan import Plan, Step
+
+ANALOG, RUN = "analog", "run"
 
 
 def build(plan: Plan, machine: Machine) -> str:
@@ -22,8 +24,8 @@ def build(plan: Plan, machine: Machine) -> str:
     for step in plan.steps:
         if step.kernel not in functions:
             functions[step.kernel] = _kernel(module, step.kernel, len(functions), machine)
-    _driver(module, "analog", plan.steps[: plan.analog], functions)
-    _driver(module, "run", plan.steps[plan.analog :], functions)
+    _driver(module, ANALOG, plan.steps[: plan.analog], functions)
+    _driver(module, RUN, plan.steps[plan.analog :], functions)
     return str(module)
 
 

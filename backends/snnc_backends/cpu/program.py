@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 
 from snnc.encoding import encode
 from snnc.errors import DataError, UsageError
+from snnc.native.cache import ObjectCache
+from snnc.native.jit import Library, host
 from snnc.target import RECORDS, Record, RunResult, checked_input
-from snnc_backends.cpu.cache import ObjectCache
-from snnc_backends.cpu.jit import Library, host
 from snnc_backends.cpu.kernels import DTYPES, Table
-from snnc_backends.cpu.module import build
+from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
@@ -26,6 +27,8 @@ from snnc_backends.cpu.workspace import Workspace, aligned
 ENCODED_BYTES = 1 << 24
 """Size of the encoded input held at a time by one thread."""
 CHUNK = 16
+ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+"""Of the functions of a plan: buffers, weights, scratch, timesteps."""
 
 Array = NDArray[Any]
 
@@ -36,7 +39,7 @@ def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | No
     blob[:] = np.frombuffer(weights, np.uint8)
     plan = Plan.from_json(plan_text, blob)
     target = host()
-    library = Library(build(plan, target.machine), target, cache)
+    library = Library(build(plan, target.machine), (ANALOG, RUN), target, cache)
     return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)))
 
 
@@ -56,8 +59,8 @@ class CpuProgram:
         self.threads = threads
         self._weights = weights
         self._library = library
-        self._analog = library.function("analog")
-        self._run = library.function("run")
+        self._analog = library.function(ANALOG, *ARGUMENTS)
+        self._run = library.function(RUN, *ARGUMENTS)
         self._free: list[Workspace] = []
         self._lock = threading.Lock()
 

@@ -71,7 +71,7 @@ class Checkpoints:
             raise PassError(f"the checkpoint {path} cannot be read: {error}", hint=again) from None
         if differing := _differences(theirs, identity):
             raise PassError(
-                f"the checkpoint {path} is of another run: {', '.join(differing)} differ",
+                f"the checkpoint {path} is of another run, which differs in {', '.join(differing)}",
                 hint=again,
             )
         return Saved(tensors, numbers)

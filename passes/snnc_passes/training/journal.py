@@ -101,6 +101,6 @@ def _open_board(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise PassError(
-            "tensorboard=true, but TensorBoard is not installed", hint="pip install tensorboard"
+            "tensorboard=true, but TensorBoard is not installed", hint="pip install 'snnc[train]'"
         ) from None
     return SummaryWriter(str(folder))

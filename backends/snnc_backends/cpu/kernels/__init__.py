@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snnc_backends.cpu.kernels.add import Add
 from snnc_backends.cpu.kernels.base import DTYPES, Arrays, Kernel, Port, Table
-from snnc_backends.cpu.kernels.code import Code, Machine
+from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
 from snnc_backends.cpu.kernels.depthwise import Depthwise
@@ -29,7 +29,6 @@ __all__ = [
     "Gather",
     "KERNELS",
     "Kernel",
-    "Machine",
     "Neuron",
     "Pool",
     "Port",

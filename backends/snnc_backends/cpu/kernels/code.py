@@ -1,42 +1,13 @@
-"""A thin layer over llvmlite's IR builder: typed loads and stores, loops, blocks of vectors."""
+"""The function a kernel becomes, and the arguments it has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
 from llvmlite import ir
 
-Value = Any
-"""An SSA value; llvmlite has no types worth naming here."""
-
-I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
-TYPES = {"i8": I8, "i32": I32, "i64": I64, "f32": ir.FloatType(), "f64": ir.DoubleType()}
-ALIGN = {"i8": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
-POINTER = ir.PointerType()
+from snnc.native.code import I64, POINTER, Emitter, Machine, Value
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What code generation may know of the processor.
-
-    Attributes:
-        block: channels accumulated in registers at a time, a power of two.
-        compress: it packs the chosen lanes of a vector with one instruction.
-    """
-
-    block: int = 16
-    compress: bool = False
-
-
-def is_float(dtype: str) -> bool:
-    """True for f32 and f64."""
-    return dtype.startswith("f")
-
-
-class Code:
+class Code(Emitter):
     """Writes the body of one function.
 
     Attributes:
@@ -48,143 +19,16 @@ class Code:
     ) -> None:
         count = inputs + 1 + len(arrays) + 1
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * count + [I64])
-        self.function = ir.Function(module, kind, name)
-        self.function.linkage = "internal"
-        self.machine = machine
-        for argument in self.function.args[:-1]:
+        function = ir.Function(module, kind, name)
+        function.linkage = "internal"
+        for argument in function.args[:-1]:
             argument.add_attribute("noalias")
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        args = self.function.args
+        super().__init__(function, machine)
+        args = function.args
         self.inputs = args[:inputs]
         self.output = args[inputs]
         self.arrays = dict(zip(arrays, args[inputs + 1 : -2], strict=True))
         self.scratch, self.timesteps = args[-2], args[-1]
-
-    # -- numbers ---------------------------------------------------------------------------
-
-    def int(self, value: int) -> Value:
-        """An i64 constant."""
-        return ir.Constant(I64, value)
-
-    def zero(self, dtype: str, lanes: int = 1) -> Value:
-        """Zero of a type."""
-        return ir.Constant(self.type(dtype, lanes), None)
-
-    def type(self, dtype: str, lanes: int = 1) -> Value:
-        """The LLVM type; a vector for more than one lane."""
-        return TYPES[dtype] if lanes == 1 else ir.VectorType(TYPES[dtype], lanes)
-
-    def index(self, *terms: Value | tuple[Value, int]) -> Value:
-        """The i64 sum of values and of (value, factor) products."""
-        total: Value = None
-        for term in terms:
-            value, factor = term if isinstance(term, tuple) else (term, 1)
-            value = self.int(value) if isinstance(value, int) else value
-            value = value if factor == 1 else self.builder.mul(value, self.int(factor))
-            total = value if total is None else self.builder.add(total, value)
-        return total
-
-    def add(self, dtype: str, a: Value, b: Value) -> Value:
-        """a + b"""
-        return self.builder.fadd(a, b) if is_float(dtype) else self.builder.add(a, b)
-
-    def sub(self, dtype: str, a: Value, b: Value) -> Value:
-        """a - b"""
-        return self.builder.fsub(a, b) if is_float(dtype) else self.builder.sub(a, b)
-
-    def mul(self, dtype: str, a: Value, b: Value) -> Value:
-        """a * b, rounded on its own: never fused with an addition"""
-        return self.builder.fmul(a, b) if is_float(dtype) else self.builder.mul(a, b)
-
-    def greater(self, dtype: str, a: Value, b: Value) -> Value:
-        """a > b"""
-        if is_float(dtype):
-            return self.builder.fcmp_ordered(">", a, b)
-        return self.builder.icmp_signed(">", a, b)
-
-    def nonzero(self, dtype: str, a: Value, lanes: int = 1) -> Value:
-        """a != 0"""
-        zero = self.zero(dtype, lanes)
-        if is_float(dtype):
-            return self.builder.fcmp_unordered("!=", a, zero)
-        return self.builder.icmp_signed("!=", a, zero)
-
-    def largest(self, dtype: str, a: Value, b: Value) -> Value:
-        """max(a, b)"""
-        return self.builder.select(self.greater(dtype, a, b), a, b)
-
-    def convert(self, value: Value, source: str, target: str, lanes: int = 1) -> Value:
-        """A value of one type as another; integers are signed."""
-        if source == target:
-            return value
-        kind = self.type(target, lanes)
-        if is_float(source):
-            if not is_float(target):
-                return self.builder.fptosi(value, kind)
-            widen = (source, target) == ("f32", "f64")
-            return (self.builder.fpext if widen else self.builder.fptrunc)(value, kind)
-        if is_float(target):
-            return self.builder.sitofp(value, kind)
-        widen = TYPES[source].width < TYPES[target].width
-        return (self.builder.sext if widen else self.builder.trunc)(value, kind)
-
-    def splat(self, value: Value, dtype: str, lanes: int) -> Value:
-        """A scalar in every lane."""
-        if lanes == 1:
-            return value
-        kind = self.type(dtype, lanes)
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = self.builder.insert_element(undefined, value, ir.Constant(I32, 0))
-        mask = ir.Constant(ir.VectorType(I32, lanes), None)
-        return self.builder.shuffle_vector(first, undefined, mask)
-
-    # -- memory ----------------------------------------------------------------------------
-
-    def at(self, pointer: Value, dtype: str, index: Value) -> Value:
-        """The address of an element."""
-        index = self.int(index) if isinstance(index, int) else index
-        return self.builder.gep(pointer, [index], source_etype=TYPES[dtype])
-
-    def load(self, pointer: Value, dtype: str, index: Value, lanes: int = 1) -> Value:
-        """`lanes` elements from `index` on; no alignment beyond the element's is assumed."""
-        address = self.at(pointer, dtype, index)
-        return self.builder.load(address, align=ALIGN[dtype], typ=self.type(dtype, lanes))
-
-    def store(self, value: Value, pointer: Value, dtype: str, index: Value) -> None:
-        """Store a scalar or a vector from element `index` on."""
-        self.builder.store(value, self.at(pointer, dtype, index), align=ALIGN[dtype])
-
-    def local(self, dtype: str, lanes: int = 1, count: int = 1) -> Value:
-        """Memory on the stack."""
-        with self.builder.goto_entry_block():
-            return self.builder.alloca(self.type(dtype, lanes), size=self.int(count))
-
-    def get(self, variable: Value, dtype: str, lanes: int = 1) -> Value:
-        """The value of a stack variable."""
-        return self.builder.load(variable, typ=self.type(dtype, lanes))
-
-    def set(self, variable: Value, value: Value) -> None:
-        """Assign a stack variable."""
-        self.builder.store(value, variable)
-
-    # -- control ---------------------------------------------------------------------------
-
-    @contextmanager
-    def loop(self, start: Value | int, stop: Value | int, step: int = 1) -> Iterator[Value]:
-        """`for i in range(start, stop, step)`; yields i, an i64."""
-        start, stop = (self.int(v) if isinstance(v, int) else v for v in (start, stop))
-        b, before = self.builder, self.builder.block
-        head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", i, stop), body, after)
-        b.position_at_end(body)
-        yield i
-        i.add_incoming(b.add(i, self.int(step)), b.block)
-        b.branch(head)
-        b.position_at_end(after)
 
     def steps(self, constant: bool) -> Value:
         """The number of steps of a tensor."""
@@ -193,27 +37,3 @@ class Code:
     def step_of(self, t: Value, constant: bool) -> Value:
         """The row of a tensor at step t."""
         return self.int(0) if constant else t
-
-    def blocks(self, count: int, width: int, body: Callable[[Value, int], None]) -> None:
-        """Cover 0..count with vectors: `body(offset, lanes)`, lanes a power of two <= width."""
-        done = count // width * width
-        if done == width:
-            body(self.int(0), width)
-        elif done:
-            with self.loop(0, done, width) as offset:
-                body(offset, width)
-        while width > 1:
-            width //= 2
-            if (count - done) & width:
-                body(self.int(done), width)
-                done += width
-
-    def minimum(self, a: Value, b: Value) -> Value:
-        """min of two i64"""
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
-
-    def clamp(self, a: Value, low: int, high: int) -> Value:
-        """An i64 kept in low..high"""
-        b = self.builder
-        a = b.select(b.icmp_signed("<", a, self.int(low)), self.int(low), a)
-        return self.minimum(a, self.int(high))

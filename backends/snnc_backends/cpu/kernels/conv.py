@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from snnc.native.code import Value
 from snnc_backends.cpu.kernels import events
 from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
-from snnc_backends.cpu.kernels.code import Code, Value
+from snnc_backends.cpu.kernels.code import Code
 
 
 @dataclass(frozen=True, kw_only=True)

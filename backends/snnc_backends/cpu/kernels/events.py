@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from snnc_backends.cpu.kernels.code import I32, I64, Code, Value
+from snnc.native.code import I32, I64, Value
+from snnc_backends.cpu.kernels.code import Code
 
 LANES = 16
 

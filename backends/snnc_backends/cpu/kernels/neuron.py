@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
+from snnc.native.code import Value, is_float
 from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
-from snnc_backends.cpu.kernels.code import Code, Value, is_float
+from snnc_backends.cpu.kernels.code import Code
 
 BLOCK = 1024
 """Neurons whose state is held on the stack at a time."""

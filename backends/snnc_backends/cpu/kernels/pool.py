@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from snnc.native.code import Value
 from snnc_backends.cpu.kernels.base import Arrays, Kernel, Port, Table, one_of, positive, require
-from snnc_backends.cpu.kernels.code import Code, Value
+from snnc_backends.cpu.kernels.code import Code
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
 
-from snnc_backends.cpu.cache import ObjectCache
-from snnc_backends.cpu.kernels.code import Machine
+from snnc.native.cache import ObjectCache
+from snnc.native.code import Machine
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,17 @@ def host() -> Host:
 class Library:
     """Compiled functions; they live as long as this object.
 
+    Args:
+        text: a module as IR text.
+        names: the functions that may be asked for.
+
     Attributes:
         compiled: False when the object came from the cache.
     """
 
-    def __init__(self, text: str, target: Host, cache: ObjectCache | None) -> None:
+    def __init__(
+        self, text: str, names: Sequence[str], target: Host, cache: ObjectCache | None
+    ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         key = _key(text, target)
@@ -52,15 +58,13 @@ class Library:
                 cache.put(key, image)
         self._jit = llvm.create_lljit_compiler(_machine(target, jit=True))
         builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-        for name in ("analog", "run"):
+        for name in names:
             builder.export_symbol(name)
         self._tracker = builder.link(self._jit, "plan")
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """`void name(buffers, weights, scratch, i64 timesteps)`; releases the interpreter lock."""
-        pointer = ctypes.c_void_p
-        kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
-        return kind(self._tracker[name])
+    def function(self, name: str, *arguments: Any) -> Callable[..., Any]:
+        """A function without result, by the ctypes of its arguments. It releases the GIL."""
+        return ctypes.CFUNCTYPE(None, *arguments)(self._tracker[name])
 
 
 def _key(text: str, target: Host) -> str:
