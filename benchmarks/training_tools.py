@@ -116,8 +116,8 @@ def snnc_network(net: Net, timesteps: int, learn: tuple[str, ...] = ("weight", "
     module = snnc.to_torch(result.graph, surrogate="triangle", learn=learn)
     ours, theirs = dict(module.named_parameters()), dict(model.named_parameters())
     with torch.no_grad():
-        firsts = {name: (ours[name].flatten()[0], p.flatten()[0]) for name, p in theirs.items()}
-    factors = [float(a / b) for a, b in firsts.values()]
+        quotients = [ours[name].flatten()[0] / p.flatten()[0] for name, p in theirs.items()]
+    factors = [float(q) for q in quotients]
     order = [name for name, p in ours.items() if p.requires_grad and name in theirs]
     assert order == list(theirs)
     return Tool(module.train(), module, tuple(factors))
