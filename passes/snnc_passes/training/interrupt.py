@@ -14,7 +14,8 @@ from typing import Any
 class Interrupt:
     """While entered, the first Ctrl-C only sets `asked`; the second interrupts at once.
 
-    Outside the main thread, where Python gives nobody a signal, it does nothing.
+    It does nothing outside the main thread, where Python gives nobody a signal, and where Ctrl-C is
+    ignored, as in jobs that a script has put in the background.
     """
 
     log: logging.Logger
@@ -22,8 +23,10 @@ class Interrupt:
     _before: Any = field(default=None, init=False)
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+        before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+        main = threading.current_thread() is threading.main_thread()
+        if main and before is not signal.SIG_IGN:
+            self._before = before
             signal.signal(signal.SIGINT, self._note)
         return self
 

@@ -89,6 +89,14 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_bits(
     assert len(steps) == 1 + 2 + 4, "epoch 3 goes on behind its first step"
 
 
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Ctrl-C is heeded, also where the tests run in a job that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def interrupting(at: tuple[str, int], twice: bool = False) -> Iterator[Any]:
     """A progress that presses Ctrl-C when so many steps of an epoch are done."""
@@ -151,6 +159,15 @@ def test_ctrl_c_without_a_folder_says_what_would_have_helped(
     ):
         finished(plain, labelled, progress=progress)
     assert "nothing is kept; --workdir DIR" in caplog.text
+
+
+def test_a_run_that_ignores_ctrl_c_is_not_stopped(
+    plain: Graph, labelled: list[Any], tmp_path: Path
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupting(("epoch 1/4", 1)) as progress:
+        ran = finished(plain, labelled, workdir=tmp_path, progress=progress)
+    assert ran == finished(plain, labelled)
 
 
 def test_signals_are_left_alone_outside_the_main_thread(plain: Graph, labelled: list[Any]) -> None:
