@@ -48,7 +48,7 @@ def test_a_network_is_trained_as_the_page_says(repository: Path, tmp_path: Path)
     ((name, code),) = BLOCK.findall((repository / "docs" / "training.md").read_text())
     printed = _run_in_digits(repository, tmp_path, name, code)
     assert printed.count("threshold") == printed.count("spikes per neuron and step") == 3
-    assert _accuracy(tmp_path) > 0.97
+    assert _accuracy(tmp_path) > 0.96
 
 
 def test_a_loop_becomes_one_of_a_spiking_network_by_the_lines_of_the_page(
