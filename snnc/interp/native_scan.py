@@ -196,14 +196,17 @@ def _lanes() -> int:
 
 
 @cache
-def _function(spec: ScanKernel) -> Callable[..., None]:
+def _library(spec: ScanKernel) -> Library:
     """The code of a population, compiled or from the user's cache."""
     target = _host()
     name = BACKWARD if spec.slope else FORWARD
-    library = Library(spec.text(target.machine), (name,), target, open_cache())
-    function = library.function(name, ctypes.c_void_p)
-    function.library = library  # type: ignore[attr-defined]  (the code lives as long as it)
-    return function
+    return Library(spec.text(target.machine), (name,), target, open_cache())
+
+
+@cache
+def _function(spec: ScanKernel) -> Callable[..., None]:
+    name = BACKWARD if spec.slope else FORWARD
+    return _library(spec).function(name, ctypes.c_void_p)
 
 
 @cache
