@@ -3,43 +3,43 @@
     python benchmarks/spikingjelly_conversion.py --data-dir DIR
 
 DIR is that of `conversion_table.py`. SpikingJelly wants an environment of its own; without it the
-script says how to make one. What is measured, per calibration draw, recipe and T = 4 … 64:
+script says how to make one. There are three readouts, each the mean of the last layer's output over
+a range of steps (from 0):
 
-- the gap to the ANN in points on the bit-exact test images, with its paired 95 % interval;
-- the arg-max agreement with the ANN on all 10,000 test images, with its 95 % interval;
-- three readouts, each the mean of the last layer's output over a range of steps (from 0):
+    all      steps 0 … T−1      latency T
+    within   steps D … T−1      latency T: T−D steps are averaged
+    after    steps D … D+T−1    latency D+T: T steps are averaged, D more are waited for
 
-      all      steps 0 … T−1      latency T
-      after    steps D … D+T−1    latency D+T: T steps are averaged, D more are waited for
-      within   steps D … T−1      latency T: T−D steps are averaged
+A draw is `default_rng(draw).permutation` of the bit-exact training images: the first 1,024
+calibrate, the next 1,024 choose. All recipes run on these; for each T and readout they choose D, of
+greatest agreement with the ANN (the smallest such D), and the recipe. Then the recipes that were
+chosen somewhere run on the test images, no longer than is read of them:
 
-D maximises the agreement with the ANN on bit-exact training images that were not used for the
-calibration (the smallest such D), for each draw, recipe, T and readout. So does the recipe in the
-rows "best". A draw is `default_rng(draw).permutation` of the bit-exact training images: the first
-1,024 calibrate, the next 1,024 choose.
+- the gap to the ANN in points on the bit-exact ones, with its paired 95 % interval, for each draw;
+- the arg-max agreement with the ANN on an evenly spaced sample of all (`--agreement-images`), with
+  its 95 % interval, for `--agreement-draws`.
 
-One run of `--steps` steps serves all T and D. The outputs of every 256 images are kept below
-`--work`, so that a run that was stopped goes on where it was; the tables, of all that is there of
-`--draws`, are rewritten as soon as a recipe is through. One folder per network and machine. About
-2.7 ms per image and step on one core.
+The outputs of every 256 images are kept below `--work`, so that a run that was stopped goes on
+where it was; the tables are rewritten as soon as a draw is through. One folder per network and
+machine.
+About 1.2 ms per image and step on one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module, metadata, util
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import spikingjelly_judging as judging
+import spikingjelly_simulation as simulation
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -50,36 +50,16 @@ from snnc.errors import SnncError
 
 ROOT = Path(__file__).resolve().parent.parent
 CALIBRATION_IMAGES = SELECTION_IMAGES = 1024
-CALIBRATION_BATCH, BATCH, CHUNK = 128, 32, 256
+CALIBRATION_BATCH, BATCH, CHUNK, COMPARED_IMAGES = 128, 32, 256, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SETUP = (
     "SpikingJelly is not installed here. Make an environment for it: python -m venv sj && "
-    "sj/bin/pip install -c constraints.txt torch safetensors tqdm loguru requests && "
+    "sj/bin/pip install -c constraints.txt torch numpy pillow safetensors tqdm loguru requests && "
     "sj/bin/pip install --no-deps spikingjelly==2.0.0 -e . (then sj/bin/python benchmarks/…)"
 )
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
-Batches = Sequence[Tensor]
-
-
-def _rate(mode: str, **options: bool) -> Callable[[Any, Batches], Any]:
-    return lambda sj, batches: sj.RateCodingRecipe(batches, mode=mode, **options)
-
-
-RECIPES: Mapping[str, Callable[[Any, Batches], Any]] = {
-    "local-threshold-balancing-20": lambda sj, batches: sj.LocalThresholdBalancingRecipe(
-        [*batches] * 20
-    ),
-    "99.9%-channel-half": _rate("99.9%", channel_wise=True, half_threshold=True),
-    "max-channel-half": _rate("Max", channel_wise=True, half_threshold=True),
-    "99.9%-channel": _rate("99.9%", channel_wise=True),
-    "99.9%": _rate("99.9%"),
-    "max-channel": _rate("Max", channel_wise=True),
-    "max": _rate("Max"),
-}
-
-
 # -- the network as SpikingJelly can trace it ----------------------------------------------
 
 
@@ -153,22 +133,44 @@ class Images:
         return np.concatenate([y for _, y in chosen if y is not None]).astype(np.int64)
 
 
-def test_images(folder: Path, limit: int | None) -> dict[str, Images]:
-    """`exact`, the bit-exact test images, and `rest`, the others."""
+@dataclass(frozen=True)
+class Draw:
+    """The training images of a draw: those that calibrate, those that choose delay and recipe."""
+
+    number: int
+    calibration: Images
+    selection: Images
+
+
+def test_images(
+    folder: Path, agreement: int, limit: int | None
+) -> tuple[dict[str, Images], NDArray[np.bool_]]:
+    """The bit-exact test images, the others of an evenly spaced sample; which are in both.
+
+    Args:
+        folder: of the data.
+        agreement: images of the sample.
+        limit: take only so many of each part.
+    """
     everything = open_data(f"cifar10:{folder / 'cifar10'}#test")
+    rows = everything.indices
+    sample = rows[np.arange(agreement) * len(rows) // agreement]
     exact = open_data(f"{everything.spec}[@exact_test.npy]").indices
-    rest = np.setdiff1d(everything.indices, exact)
-    parts = {"exact": exact, "rest": rest}
-    return {name: Images(name, everything, rows[:limit]) for name, rows in parts.items()}
+    rest, exact = np.setdiff1d(sample, exact)[:limit], exact[:limit]
+    parts = {
+        "exact": Images("exact", everything, exact),
+        "rest": Images(f"rest-of-{agreement}", everything, rest),
+    }
+    return parts, np.isin(exact, sample)
 
 
-def training_images(folder: Path, draw: int, limit: int | None) -> tuple[Images, Images]:
-    """Those that calibrate, and those that choose the delay and the recipe."""
+def training_images(folder: Path, draw: int, limit: int | None) -> Draw:
+    """The first 1,024 of a permutation calibrate, the next 1,024 choose."""
     exact = open_data(f"cifar10:{folder / 'cifar10'}#train[@exact_train.npy]")
     rows = np.random.default_rng(draw).permutation(exact.indices)
     chosen = rows[CALIBRATION_IMAGES:][:SELECTION_IMAGES][:limit]
     calibration = Images("calibration", exact, rows[:CALIBRATION_IMAGES])
-    return calibration, Images("selection", exact, chosen)
+    return Draw(draw, calibration, Images("selection", exact, chosen))
 
 
 # -- running -------------------------------------------------------------------------------
@@ -181,12 +183,14 @@ class Runner:
     Attributes:
         ann: the trained network.
         work: folder of the outputs.
-        steps: how many steps are run.
+        steps: how many steps of a converted network are compared with SpikingJelly's own run.
+        networks: what has been converted, by draw and recipe.
     """
 
     ann: nn.Module
     work: Path
     steps: int
+    networks: dict[tuple[int, str], nn.Module] = field(default_factory=dict)
 
     def predictions(self, images: Images) -> Labels:
         """The ANN's classes, (N,)."""
@@ -194,102 +198,160 @@ class Runner:
             found = [self.ann(x).argmax(1).numpy() for x in images.batches(100)]
         return np.concatenate(found)
 
-    def outputs(self, draw: int, recipe: str, images: Images) -> Array | None:
+    def outputs(self, draw: Draw, recipe: str, images: Images, steps: int) -> Array | None:
         """The last layer's output, (steps, N, 10); None if not all of it has been computed."""
-        chunks = [self._read(path, n) for path, n in self._files(draw, recipe, images)]
+        chunks = [_read(path, n, steps) for path, n in self._files(draw, recipe, images)]
         found = [chunk for chunk in chunks if chunk is not None]
-        return np.concatenate(found, axis=1) if len(found) == len(chunks) else None
+        return np.concatenate(found, axis=1) if found and len(found) == len(chunks) else None
 
-    def run(self, draw: int, recipe: str, calibration: Images, parts: Sequence[Images]) -> None:
-        """Convert, and compute what is missing of `parts`."""
-        missing = [
-            (images, number * CHUNK, path)
-            for images in parts
-            for number, (path, n) in enumerate(self._files(draw, recipe, images))
-            if self._read(path, n) is None
-        ]
+    def run(self, draw: Draw, recipe: str, images: Images, steps: int) -> None:
+        """Compute what is missing."""
+        files = list(enumerate(self._files(draw, recipe, images)))
+        missing = [(k * CHUNK, path) for k, (path, n) in files if _read(path, n, steps) is None]
         if not missing:
             return
-        snn = self._convert(recipe, calibration)
+        network = self._network(draw, recipe)
         began = time.monotonic()
-        for done, (images, start, path) in enumerate(missing, 1):
-            chunk = [self._simulate(snn, x) for x in images.batches(BATCH, start, start + CHUNK)]
+        for done, (start, path) in enumerate(missing, 1):
+            batches = images.batches(BATCH, start, start + CHUNK)
+            chunk = [simulation.simulate(network, x, steps) for x in batches]
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.with_suffix(".part").open("wb") as file:
                 np.save(file, np.concatenate(chunk, axis=1))
             path.with_suffix(".part").replace(path)
             left = (time.monotonic() - began) / done * (len(missing) - done)
-            where = f"draw {draw}, {recipe}, {images.name}"
+            where = f"draw {draw.number}, {recipe}, {images.name}, {steps} steps"
             _say(f"{where}: {done} of {len(missing)} chunks, {left / 60:.0f} min left")
 
-    def _files(self, draw: int, recipe: str, images: Images) -> list[tuple[Path, int]]:
-        folder, count = self.work / f"draw{draw}" / recipe, len(images.rows)
+    def _files(self, draw: Draw, recipe: str, images: Images) -> list[tuple[Path, int]]:
+        folder, count = self.work / f"draw{draw.number}" / recipe, len(images.rows)
         return [
             (folder / f"{images.name}-{start:05d}.npy", min(CHUNK, count - start))
             for start in range(0, count, CHUNK)
         ]
 
-    def _read(self, path: Path, images: int) -> Array | None:
-        if not path.is_file():
-            return None
-        chunk = np.load(path)
-        fits = chunk.shape[0] >= self.steps and chunk.shape[1] >= images
-        return chunk[: self.steps, :images] if fits else None
+    def _network(self, draw: Draw, recipe: str) -> nn.Module:
+        key = draw.number, recipe
+        if key not in self.networks:
+            batches = list(draw.calibration.batches(CALIBRATION_BATCH))
+            x = next(draw.selection.batches(COMPARED_IMAGES))
+            self.networks[key] = simulation.convert(self.ann, recipe, batches, x, self.steps)
+            _say(f"draw {draw.number}, {recipe}: converted, bit for bit as SpikingJelly runs it")
+        return self.networks[key]
 
-    def _convert(self, recipe: str, calibration: Images) -> nn.Module:
-        spikingjelly = import_module("spikingjelly.activation_based.ann2snn")
-        batches = list(calibration.batches(CALIBRATION_BATCH))
-        converter = spikingjelly.Converter(RECIPES[recipe](spikingjelly, batches))
-        return converter.convert(copy.deepcopy(self.ann)).eval()
 
-    def _simulate(self, snn: nn.Module, x: Tensor) -> Array:
-        """(N,3,32,32) -> (steps, N, 10)."""
-        import_module("spikingjelly.activation_based.functional").reset_net(snn)
-        with torch.inference_mode():
-            return np.stack([snn(x).numpy() for _ in range(self.steps)])
+def _read(path: Path, images: int, steps: int) -> Array | None:
+    if not path.is_file():
+        return None
+    chunk = np.load(path)
+    fits = chunk.shape[0] >= steps and chunk.shape[1] >= images
+    return chunk[:steps, :images] if fits else None
 
 
 # -- the whole -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured, and how far it has come.
+
+    Attributes:
+        runner: keeps the outputs.
+        draws, recipes, steps: what to run.
+        tests: `exact`, and `rest` of the sample for the agreement.
+        truth: what the outputs on test images are compared with.
+    """
+
+    runner: Runner
+    draws: Sequence[Draw]
+    recipes: Sequence[str]
+    steps: int
+    tests: Mapping[str, Images]
+    truth: judging.Truth
+
+    def choices(self, draw: Draw) -> list[judging.Choice]:
+        """Of all recipes, or none while one is missing."""
+        ann, found = self.runner.predictions(draw.selection), list[judging.Choice]()
+        for recipe in self.recipes:
+            outputs = self.runner.outputs(draw, recipe, draw.selection, self.steps)
+            if outputs is None:
+                return []
+            found += judging.choose(draw.number, recipe, outputs, ann)
+        return found
+
+    def select(self, draw: Draw) -> None:
+        """All recipes on the training images."""
+        for recipe in self.recipes:
+            self.runner.run(draw, recipe, draw.selection, self.steps)
+
+    def test(self, draw: Draw, part: str) -> None:
+        """A part of the test images: recipes that are best somewhere, as far as they are read."""
+        chosen = judging.best(self.choices(draw))
+        for (_, recipe), steps in judging.steps_needed(chosen).items():
+            self.runner.run(draw, recipe, self.tests[part], steps)
+
+    def write(self, about: Mapping[str, Any]) -> None:
+        """`results.json` and `tables.md`, of all that there is."""
+        choices = {draw.number: self.choices(draw) for draw in self.draws}
+        judged: list[judging.Judged] = []
+        for draw in self.draws:
+            chosen = judging.best(choices[draw.number])
+            steps = judging.steps_needed(chosen)
+            for choice in chosen:
+                outputs = {
+                    name: self.runner.outputs(
+                        draw, choice.recipe, images, steps[draw.number, choice.recipe]
+                    )
+                    for name, images in self.tests.items()
+                }
+                if (found := judging.judge(choice, outputs, self.truth)) is not None:
+                    judged.append(found)
+        all_choices = [c for found in choices.values() for c in found]
+        document = judging.document(all_choices, judged, about)
+        tables = judging.tables(all_choices, judged, self.recipes)
+        for name, text in ("results.json", compact(document)), ("tables.md", tables):
+            part = self.runner.work / f"{name}.part"
+            part.write_text(text.rstrip() + "\n", encoding="utf-8")
+            part.replace(self.runner.work / name)
+
+
+def compact(document: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of a list."""
+    lines: list[str] = []
+    for key, value in document.items():
+        text = json.dumps(value)
+        if isinstance(value, list):
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        lines.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
 def measure(options: argparse.Namespace) -> None:
-    """Recipe after recipe; the files are up to date after each, with all that `--work` holds."""
+    """Part after part; the files are up to date after each."""
     network = load_network(options.data_dir / "models/cifar10-resnet20/weights.safetensors")
     runner = Runner(network, options.work, options.steps)
-    tests = test_images(options.data_dir, options.limit)
-    train = {draw: training_images(options.data_dir, draw, options.limit) for draw in options.draws}
+    tests, sampled = test_images(options.data_dir, options.agreement_images, options.limit)
     ann = {name: runner.predictions(images) for name, images in tests.items()}
     labels = tests["exact"].labels()
+    draws = [training_images(options.data_dir, draw, options.limit) for draw in options.draws]
+    truth = judging.Truth(ann, labels, sampled)
+    task = Measurement(runner, draws, options.recipes, options.steps, tests, truth)
     about = {
         "spikingjelly": metadata.version("spikingjelly"),
         "torch": torch.__version__,
         "steps": options.steps,
-        "limit": options.limit,
+        "selection_images": len(draws[0].selection.rows),
         "exact_images": len(labels),
-        "ann_accuracy": 100 * float((ann["exact"] == labels).mean()),
+        "ann_accuracy": round(100 * float((ann["exact"] == labels).mean()), 3),
     }
-    known = {d: {**ann, "selection": runner.predictions(train[d][1])} for d in train}
-
-    def figures(draw: int, recipe: str) -> list[judging.Judged]:
-        parts = (train[draw][1], *tests.values())
-        outputs = {images.name: runner.outputs(draw, recipe, images) for images in parts}
-        return judging.judge(draw, recipe, outputs, known[draw], labels)
-
-    judged = {(draw, recipe): figures(draw, recipe) for draw in train for recipe in RECIPES}
-    for part, draw, recipe in product(options.parts, train, options.recipes):
-        calibration, selection = train[draw]
-        runner.run(draw, recipe, calibration, [selection, tests[part]])
-        judged[draw, recipe] = figures(draw, recipe)
-        write(options.work, [x for rows in judged.values() for x in rows], about)
-
-
-def write(work: Path, results: Sequence[judging.Judged], about: Mapping[str, Any]) -> None:
-    """`results.json` and `tables.md`."""
-    text = json.dumps(judging.document(results, about), indent=1) + "\n"
-    for name, content in ("results.json", text), ("tables.md", judging.tables(results, [*RECIPES])):
-        part = work / f"{name}.part"
-        part.write_text(content.rstrip() + "\n", encoding="utf-8")
-        part.replace(work / name)
+    for draw in draws:
+        task.select(draw)
+        task.test(draw, "exact")
+        task.write(about)
+    for draw in draws:
+        if draw.number in options.agreement_draws:
+            task.test(draw, "rest")
+            task.write(about)
 
 
 def _say(text: str) -> None:
@@ -305,7 +367,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     try:
         measure(options)
-    except (SnncError, OSError) as error:
+    except (SnncError, simulation.SimulationError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"stopped; the same command goes on from what {options.work} holds")
@@ -317,9 +379,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, required=True, help="data and weights")
     parser.add_argument("--work", type=Path, default=Path("spikingjelly-out"), help="outputs")
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2], help="seeds")
-    parser.add_argument("--recipes", nargs="+", choices=[*RECIPES], default=[*RECIPES])
-    parser.add_argument("--parts", nargs="+", choices=["exact", "rest"], default=["exact", "rest"])
-    parser.add_argument("--steps", type=int, default=80, help="steps of a run, T+D at most")
+    parser.add_argument("--agreement-draws", type=int, nargs="*", default=[0], help="of --draws")
+    parser.add_argument("--agreement-images", type=int, default=10_000, help="size of the sample")
+    names = [*simulation.RECIPES]
+    parser.add_argument("--recipes", nargs="+", choices=names, default=names)
+    parser.add_argument("--steps", type=int, default=64, help="steps of a run, T+D at most")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--limit", type=int, help="only so many images of each part, for a trial")
     return parser.parse_args()

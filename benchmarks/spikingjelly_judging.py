@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,23 +11,21 @@ from numpy.typing import NDArray
 
 TIMESTEPS = (4, 8, 16, 32, 64)
 LONGEST_DELAY = 32
-READOUTS: tuple[Readout, ...] = ("all", "after", "within")
+READOUTS: tuple[Readout, ...] = ("all", "within", "after")
 
-Readout = Literal["all", "after", "within"]
+Readout = Literal["all", "within", "after"]
 Labels = NDArray[np.int64]
+Outputs = NDArray[np.float32]
 Sums = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One draw, recipe, T and readout, image by image.
+class Choice:
+    """A recipe, T and readout with the delay that the training images choose.
 
     Attributes:
-        draw, recipe, timesteps, readout, delay: what was measured.
-        chosen_by: agreement with the ANN on the training images that chose the delay, 0 … 1.
-        lost: on the exact test images, ANN right minus SNN right, (N,) of −1, 0, 1.
-        accuracy: of the SNN on the exact test images, 0 … 1.
-        agrees: whether SNN and ANN give the same class, all test images, or None.
+        draw, recipe, timesteps, readout, delay: what is to be measured.
+        agreement: with the ANN on the images that chose the delay, 0 … 1.
     """
 
     draw: int
@@ -35,10 +33,7 @@ class Judged:
     timesteps: int
     readout: Readout
     delay: int
-    chosen_by: float
-    lost: Labels
-    accuracy: float
-    agrees: NDArray[np.bool_] | None
+    agreement: float
 
     @property
     def latency(self) -> int:
@@ -46,12 +41,44 @@ class Judged:
         return steps_read(self.timesteps, self.readout, self.delay)[1]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A choice on the test images, image by image.
+
+    Attributes:
+        choice: what was measured.
+        lost: on the exact images, ANN right minus SNN right, (N,) of −1, 0, 1.
+        accuracy: of the SNN on the exact images, 0 … 1.
+        agrees: whether SNN and ANN give the same class, (images of the sample,), or None.
+    """
+
+    choice: Choice
+    lost: Labels
+    accuracy: float
+    agrees: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the outputs are compared with.
+
+    Attributes:
+        ann: the ANN's classes of `exact` and `rest`.
+        labels: of `exact`, (N,).
+        sampled: which of `exact` belong, with all of `rest`, to the sample of the agreement, (N,).
+    """
+
+    ann: Mapping[str, Labels]
+    labels: Labels
+    sampled: NDArray[np.bool_]
+
+
 def steps_read(timesteps: int, readout: Readout, delay: int) -> tuple[int, int]:
     """First step of the mean, and the one after the last."""
     return delay, timesteps + (delay if readout == "after" else 0)
 
 
-def running_sums(outputs: NDArray[np.float32]) -> Sums:
+def running_sums(outputs: Outputs) -> Sums:
     """(steps, N, classes) -> (steps + 1, N, classes), of which the first is 0."""
     sums = np.zeros((len(outputs) + 1, *outputs.shape[1:]))
     np.cumsum(outputs, axis=0, out=sums[1:])
@@ -64,66 +91,63 @@ def classes(sums: Sums, timesteps: int, readout: Readout, delay: int) -> Labels:
     return (sums[stop] - sums[first]).argmax(1)
 
 
-def choose_delay(sums: Sums, ann: Labels, timesteps: int, readout: Readout) -> tuple[int, float]:
-    """The smallest delay of greatest agreement with the ANN's classes, and that agreement."""
-    longest = {"all": 0, "after": len(sums) - 1 - timesteps, "within": timesteps - 1}[readout]
-    rates = [
-        float((classes(sums, timesteps, readout, delay) == ann).mean())
-        for delay in range(min(longest, LONGEST_DELAY) + 1)
-    ]
-    return int(np.argmax(rates)), max(rates)
-
-
-def judge(
-    draw: int,
-    recipe: str,
-    outputs: Mapping[str, NDArray[np.float32] | None],
-    ann: Mapping[str, Labels],
-    labels: Labels,
-) -> list[Judged]:
-    """All T and readouts of a recipe; none while `selection` or `exact` is not through.
+def choose(draw: int, recipe: str, outputs: Outputs, ann: Labels) -> list[Choice]:
+    """Per T and readout the smallest delay of greatest agreement with the ANN's classes.
 
     Args:
         draw, recipe: what put it out.
-        outputs: of `selection`, `exact` and `rest`, (steps, N, classes), or None.
-        ann: the ANN's classes of the same.
-        labels: of `exact`.
+        outputs: on the training images that choose, (steps, N, classes).
+        ann: the ANN's classes of the same, (N,).
+    """
+    sums = running_sums(outputs)
+    choices: list[Choice] = []
+    for readout in READOUTS:
+        for timesteps in (t for t in TIMESTEPS if t < len(sums)):
+            longest = {"all": 0, "within": timesteps - 1, "after": len(sums) - 1 - timesteps}
+            rates = [
+                float((classes(sums, timesteps, readout, delay) == ann).mean())
+                for delay in range(min(longest[readout], LONGEST_DELAY) + 1)
+            ]
+            delay = int(np.argmax(rates))
+            choices.append(Choice(draw, recipe, timesteps, readout, delay, rates[delay]))
+    return choices
+
+
+def best(choices: Iterable[Choice]) -> list[Choice]:
+    """For each draw, readout and T the recipe of greatest agreement; of equals the first."""
+    groups: dict[tuple[int, Readout, int], list[Choice]] = {}
+    for c in choices:
+        groups.setdefault((c.draw, c.readout, c.timesteps), []).append(c)
+    return [max(group, key=lambda c: c.agreement) for group in groups.values()]
+
+
+def steps_needed(chosen: Iterable[Choice]) -> dict[tuple[int, str], int]:
+    """How long each draw's recipe has to run, for all that is read of it."""
+    steps: dict[tuple[int, str], int] = {}
+    for c in chosen:
+        steps[c.draw, c.recipe] = max(c.latency, steps.get((c.draw, c.recipe), 0))
+    return steps
+
+
+def judge(choice: Choice, outputs: Mapping[str, Outputs | None], truth: Truth) -> Judged | None:
+    """The choice on the test images; None while `exact` is not through.
+
+    Args:
+        choice: what to judge.
+        outputs: of `exact` and `rest`, (steps, N, classes), or None.
+        truth: what they should be.
     """
     sums = {name: running_sums(x) for name, x in outputs.items() if x is not None}
-    if "selection" not in sums or "exact" not in sums:
-        return []
-    right = (ann["exact"] == labels).astype(np.int64)
-    results: list[Judged] = []
-    for readout in READOUTS:
-        for timesteps in (t for t in TIMESTEPS if t < len(sums["exact"])):
-            delay, rate = choose_delay(sums["selection"], ann["selection"], timesteps, readout)
-            snn = {name: classes(x, timesteps, readout, delay) for name, x in sums.items()}
-            hit = (snn["exact"] == labels).astype(np.int64)
-            agrees = None
-            if "rest" in snn:
-                agrees = np.concatenate([snn[name] == ann[name] for name in ("exact", "rest")])
-            results.append(
-                Judged(
-                    draw,
-                    recipe,
-                    timesteps,
-                    readout,
-                    delay,
-                    rate,
-                    right - hit,
-                    float(hit.mean()),
-                    agrees,
-                )
-            )
-    return results
-
-
-def best(results: Sequence[Judged]) -> list[Judged]:
-    """For each draw, T and readout the recipe that the training images choose."""
-    groups: dict[tuple[int, Readout, int], list[Judged]] = {}
-    for r in results:
-        groups.setdefault((r.draw, r.readout, r.timesteps), []).append(r)
-    return [max(group, key=lambda r: r.chosen_by) for group in groups.values()]
+    if "exact" not in sums:
+        return None
+    read = choice.timesteps, choice.readout, choice.delay
+    agrees = {name: classes(x, *read) == truth.ann[name] for name, x in sums.items()}
+    hit = (classes(sums["exact"], *read) == truth.labels).astype(np.int64)
+    lost = (truth.ann["exact"] == truth.labels) - hit
+    sample = None
+    if "rest" in agrees:
+        sample = np.concatenate([agrees["exact"][truth.sampled], agrees["rest"]])
+    return Judged(choice, lost, float(hit.mean()), sample)
 
 
 def interval(values: NDArray[Any]) -> tuple[float, float]:
@@ -131,79 +155,118 @@ def interval(values: NDArray[Any]) -> tuple[float, float]:
     return 100 * float(values.mean()), 196 * float(values.std(ddof=1)) / len(values) ** 0.5
 
 
-def document(results: Sequence[Judged], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Every draw's figures, in points."""
-    chosen = [
-        {"draw": r.draw, "readout": r.readout, "timesteps": r.timesteps, "recipe": r.recipe}
-        for r in best(results)
+# -- JSON ----------------------------------------------------------------------------------
+
+
+def document(
+    choices: Sequence[Choice], judged: Sequence[Judged], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`about`, all choices on training images, the best of them on test images; in percent."""
+    groups: dict[tuple[int, str, Readout], list[Choice]] = {}
+    for c in choices:
+        groups.setdefault((c.draw, c.recipe, c.readout), []).append(c)
+    training = [
+        {
+            "draw": draw,
+            "recipe": recipe,
+            "readout": readout,
+            "timesteps": [c.timesteps for c in of],
+            "delay": [c.delay for c in of],
+            "agreement": [_rounded(100 * c.agreement) for c in of],
+        }
+        for (draw, recipe, readout), of in groups.items()
     ]
-    return {**about, "rows": [_figures(r) for r in results], "best": chosen}
+    return {**about, "training_images": training, "test_images": [_figures(j) for j in judged]}
 
 
-def _figures(r: Judged) -> dict[str, Any]:
-    gap, gap_interval = interval(r.lost)
+def _figures(j: Judged) -> dict[str, Any]:
+    c = j.choice
+    gap, gap_interval = interval(j.lost)
     figures: dict[str, Any] = {
-        "draw": r.draw,
-        "recipe": r.recipe,
-        "timesteps": r.timesteps,
-        "readout": r.readout,
-        "delay": r.delay,
-        "latency": r.latency,
-        "selection_agreement": 100 * r.chosen_by,
-        "accuracy": 100 * r.accuracy,
-        "gap": gap,
-        "gap_interval": gap_interval,
+        "draw": c.draw,
+        "recipe": c.recipe,
+        "timesteps": c.timesteps,
+        "readout": c.readout,
+        "delay": c.delay,
+        "latency": c.latency,
+        "accuracy": _rounded(100 * j.accuracy),
+        "gap": _rounded(gap),
+        "gap_interval": _rounded(gap_interval),
     }
-    if r.agrees is not None:
-        figures["agreement"], figures["agreement_interval"] = interval(r.agrees)
+    if j.agrees is not None:
+        mean, half = interval(j.agrees)
+        figures["agreement"] = _rounded(mean)
+        figures["agreement_interval"] = _rounded(half)
+        figures["agreement_images"] = len(j.agrees)
     return figures
 
 
-def tables(results: Sequence[Judged], recipes: Sequence[str]) -> str:
-    """Both tables in Markdown: means over the draws, intervals over the images."""
-    gaps = "Gap to the ANN in points on the exact test images (±: paired 95 % interval)"
-    agreements = "Agreement with the ANN in percent on all test images (±: 95 % interval)"
+def _rounded(number: float) -> float:
+    return round(number, 3)
+
+
+# -- Markdown ------------------------------------------------------------------------------
+
+
+def tables(choices: Sequence[Choice], judged: Sequence[Judged], recipes: Sequence[str]) -> str:
+    """Both tables: the best on test images, all recipes on training images."""
     return "\n\n".join(
         [
-            gaps,
-            _table(results, recipes, lambda r: r.lost),
-            agreements,
-            _table(results, recipes, lambda r: r.agrees),
+            "Test images, with the recipe and the D that the training images choose",
+            best_table(judged),
+            "Training images that choose: agreement with the ANN in percent, mean of the draws",
+            training_table(choices, recipes),
         ]
     )
 
 
-Values = Callable[[Judged], NDArray[Any] | None]
-
-
-def _table(results: Sequence[Judged], recipes: Sequence[str], values: Values) -> str:
-    lines = [_row(["recipe", "readout", *(f"T={t}" for t in TIMESTEPS)])]
-    lines.append(_row(["---", "---", *["---:"] * len(TIMESTEPS)]))
-    named = {name: [r for r in results if r.recipe == name] for name in recipes}
-    for name, own in {**named, "best": best(results)}.items():
-        for readout in READOUTS:
-            rows = [r for r in own if r.readout == readout]
-            cells = [_cell([r for r in rows if r.timesteps == t], values) for t in TIMESTEPS]
-            if any(cells):
-                lines.append(_row([name, readout, *cells]))
+def best_table(judged: Sequence[Judged]) -> str:
+    """A row per readout and T; draws side by side where they differ."""
+    head = ["readout", "T", "latency", "D", "recipe", "gap (points)", "agreement (%)"]
+    lines = [_row(head), _row(["---", "---:", "---:", "---:", "---", "---:", "---:"])]
+    for readout in READOUTS:
+        for timesteps in TIMESTEPS:
+            of = [
+                j for j in judged if (j.choice.readout, j.choice.timesteps) == (readout, timesteps)
+            ]
+            if not of:
+                continue
+            agreements = [
+                f"{_interval_text(j.agrees)} ({len(j.agrees)} images)"
+                for j in of
+                if j.agrees is not None
+            ]
+            columns = [
+                _side_by_side([j.choice.latency for j in of]),
+                _side_by_side([j.choice.delay for j in of]),
+                _side_by_side([j.choice.recipe for j in of]),
+                " · ".join(_interval_text(j.lost) for j in of),
+            ]
+            lines.append(_row([readout, str(timesteps), *columns, " · ".join(agreements)]))
     return "\n".join(lines)
 
 
-def _cell(draws: Sequence[Judged], values: Values) -> str:
-    found = [x for x in map(values, draws) if x is not None]
-    if not found or len(found) < len(draws):
-        return ""
-    mean, half = interval(np.mean(found, axis=0))
-    text = f"{mean:.2f} ± {half:.2f}"
-    if draws[0].readout == "all":
-        return text
-    delays, latencies = _span([r.delay for r in draws]), _span([r.latency for r in draws])
-    return f"{text} (D={delays}, latency {latencies})"
+def training_table(choices: Sequence[Choice], recipes: Sequence[str]) -> str:
+    """A row per recipe and readout."""
+    lines = [_row(["recipe", "readout", *(f"T={t}" for t in TIMESTEPS)])]
+    lines.append(_row(["---", "---", *["---:"] * len(TIMESTEPS)]))
+    for recipe in recipes:
+        for readout in READOUTS:
+            of = [c for c in choices if (c.recipe, c.readout) == (recipe, readout)]
+            cells = [[c.agreement for c in of if c.timesteps == t] for t in TIMESTEPS]
+            if of:
+                means = [f"{100 * float(np.mean(x)):.1f}" if x else "" for x in cells]
+                lines.append(_row([recipe, readout, *means]))
+    return "\n".join(lines)
 
 
-def _span(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{low}" if low == high else f"{low}…{high}"
+def _interval_text(values: NDArray[Any]) -> str:
+    mean, half = interval(values)
+    return f"{mean:.2f} ± {half:.2f}"
+
+
+def _side_by_side(values: Sequence[object]) -> str:
+    return " · ".join(map(str, values if len(set(values)) > 1 else values[:1]))
 
 
 def _row(cells: Sequence[str]) -> str:
