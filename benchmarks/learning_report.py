@@ -74,6 +74,8 @@ def _parameters(rows: Rows) -> Iterator[str]:
                 node: np.mean([each[what][node]["mean"] for each in found])
                 for node in found[0][what]
             }
+            if what == "leaks" and set(means.values()) == {1.0}:
+                continue
             shown = ", ".join(f"{value:.3g}" for value in means.values())
             yield f"- {arm}: {what} of the layers, mean of the seeds: {shown}"
 
