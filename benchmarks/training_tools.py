@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NORSE_GAIN = 2.0**20
+NORSE_GAIN = 2.0**40
 """Norse has leaky neurons only: v + a(I - v), with a = 1/gain and currents gain times as large."""
 
 
