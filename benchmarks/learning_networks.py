@@ -104,6 +104,25 @@ def network(task: Task, seed: int) -> nn.Sequential:
         return six_layers(task.shape[0], task.shape[1]).eval()
 
 
+def untrained(task: Task, seed: int) -> nn.Sequential:
+    """`six_layers` to be trained from scratch: He's weights, batch norms that know their inputs.
+
+    Folded, the latter give every convolution outputs of mean 0 and variance 1.
+    """
+    model = network(task, seed)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for layer in model:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = 1.0
+        x, _ = task.calibration.take(np.arange(CALIBRATED))
+        model.train()
+        model(normalized(task, x))
+    return model.eval()
+
+
 def trained_ann(task: Task, seed: int, epochs: int, kept: Path) -> nn.Sequential:
     """`six_layers` after training, from `kept` if it is there."""
     model = network(task, seed)

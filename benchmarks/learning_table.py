@@ -11,7 +11,7 @@ writes the tables of all kept rows between two markers of FILE.
 - ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
   weights; equal epochs in all.
 - hybrid: Poisson input at T=25, before and after a few epochs of STDB.
-- resnet20: the given ResNet-20, converted and fine-tuned at T=4, then at 2, then at 1.
+- resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1.
 
 10,000 training images learn (of ResNet-20 the bit-exact ones), 2,000 others choose the epoch; test
 images are seen once for a row.
@@ -44,6 +44,12 @@ ROOT = Path(__file__).resolve().parent.parent
 T, STEPS = 5, (5, 4, 3, 2, 1)
 POISSON_T = 25
 RESNET_MEAN, RESNET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RESNET_LEARNS = (
+    "loss=ann batch=32 schedule=cosine augment=crop-flip surrogate=triangle v-init=true "
+    "precision=bfloat16"
+)
+RESNET = (("", 4, 7e-4), ("signed ", 4, 3e-4), ("", 2, 3e-4), ("", 1, 1e-4))
+"""Neurons, window and learning rate of the arms of ResNet-20."""
 FOLDED = "fold-batchnorm,fold-normalization,lower-avgpool"
 CURRENT = (
     "threshold-balance{source=current percentile=%s granularity=layer timesteps=100 scale=0.5}"
@@ -173,21 +179,23 @@ class Bench:
 def together(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     """Arms of the first table."""
     data, options = bench.data(row.dataset), bench.options
-    start = f"{FOLDED},activations-to-neurons,{CURRENT % 99.7},fold-scale"
+    conversion = f"{FOLDED},activations-to-neurons,{CURRENT % 99.7},fold-scale"
     bench.measure_ann(row, bench.ann(row), data)
-    converted = bench.compile(row, bench.ann(row), start, T, data)
+    converted = bench.compile(row, bench.ann(row), conversion, T, data)
     yield replace(row, arm="converted"), converted
     calibrated = replace(row, arm="convert, calibrated")
     passes = snnc_recipe("convert")
-    yield calibrated, bench.compile(calibrated, bench.ann(row), passes, T, data)
-    for arm, choice in (
-        ("weights", "threshold=false leak=false"),
-        ("weights, thresholds", "leak=false"),
-        ("weights, thresholds, leaks", ""),
+    calibration = bench.compile(calibrated, bench.ann(row), passes, T, data)
+    yield calibrated, calibration
+    for arm, start, choice in (
+        ("weights", converted, "threshold=false leak=false"),
+        ("weights, thresholds", converted, "leak=false"),
+        ("weights, thresholds, leaks", converted, ""),
+        ("calibrated, then all three", calibration, ""),
     ):
         learnt = replace(row, arm=arm)
         spec = f"learn{{{bench.learning(row, options.epochs)} {choice}}}"
-        yield learnt, bench.compile(learnt, converted.graph, spec, T, data)
+        yield learnt, bench.compile(learnt, start.graph, spec, T, data)
 
 
 def ladder(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
@@ -203,7 +211,7 @@ def ladder(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         compiled = bench.compile(rung, graph, spec, step, data)
         graph = compiled.graph
         yield rung, compiled
-    untrained = networks.network(bench.tasks[row.dataset], row.seed)
+    untrained = networks.untrained(bench.tasks[row.dataset], row.seed)
     for arm, model in (("ANN to T=1", bench.ann(row)), ("scratch, T=1", untrained)):
         direct = replace(row, arm=arm)
         learning = bench.learning(row, len(STEPS) * options.epochs)
@@ -224,7 +232,7 @@ def hybrid(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
 
 
 def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
-    """Arms of the fourth table."""
+    """Arms of the fourth table: every window from its own calibrated conversion."""
     sys.path.insert(0, str(ROOT / "examples" / "resnet20"))
     from net import resnet20 as build
 
@@ -233,16 +241,17 @@ def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
     data = resnet_data(folder)
     bench.measure_ann(row, model.eval(), data)
-    calibrated = replace(row, arm="converted, T=4")
-    graph: Any = model.eval()
-    passes, epochs = snnc_recipe("convert"), options.resnet_epochs
-    compiled = bench.compile(calibrated, graph, passes, 4, data)
-    yield calibrated, compiled
-    for step in (4, 2, 1):
-        rung = replace(row, arm=f"learnt, T={step}")
-        spec = f"reduce-timesteps{{start={step} stop={step} epochs={epochs} {options.resnet}}}"
-        compiled = bench.compile(rung, compiled.graph, f"{spec},drop-state", step, data)
-        yield rung, compiled
+    for neurons, step, lr in RESNET:
+        if options.resnet_arms and f"{neurons}{step}" not in options.resnet_arms:
+            continue
+        start = snnc_recipe("convert", **({"signed": "true"} if neurons else {}))
+        learning = f"epochs={options.resnet_epochs} lr={lr:g} {options.resnet}"
+        for arm, passes in (
+            ("converted", start),
+            ("learnt", f"{start},learn{{{learning}}},drop-state"),
+        ):
+            network = replace(row, arm=f"{neurons}{arm}, T={step}")
+            yield network, bench.compile(network, model, passes, step, data)
 
 
 def resnet_data(folder: Path) -> Data:
@@ -311,9 +320,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4, help="of a stage")
     parser.add_argument("--ann-epochs", type=int, default=15)
     parser.add_argument("--hybrid-epochs", type=int, default=2)
-    parser.add_argument("--resnet-epochs", type=int, default=8)
+    parser.add_argument("--resnet-epochs", type=int, default=10)
     parser.add_argument("--learn", default="lr=1e-3 schedule=cosine", help="options of learning")
-    parser.add_argument("--resnet", default="lr=5e-4 schedule=cosine", help="the same of ResNet-20")
+    parser.add_argument("--resnet", default=RESNET_LEARNS, help="of ResNet-20, all but the rate")
+    parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", 2, 1')
     parser.add_argument("--table", type=Path, help="write all kept rows into this file")
     return parser.parse_args()
 

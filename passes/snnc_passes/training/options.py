@@ -23,7 +23,9 @@ class TrainingPass(Pass):
     Attributes:
         epochs: passes over the training data.
         batch: samples of a step of the optimiser, of all processes together.
-        weights, threshold, leak: what learns; biases go with weights.
+        weights, threshold, leak, v_init: what learns; biases go with weights. Starting potentials
+            are worth learning where the input is the same at every step (Shen et al., "Rethinking
+            the Membrane Dynamics and Optimization Objectives of Spiking Neural Networks", 2024).
         loss: "cross-entropy" to class labels; "mse" to targets of the output's shape; "ann" to the
             outputs of the ANN, without labels.
         optimizer: Adam (AMSGrad), or SGD with `momentum`.
@@ -50,6 +52,7 @@ class TrainingPass(Pass):
     weights: bool = True
     threshold: bool = True
     leak: bool = True
+    v_init: bool = False
     loss: Loss = "cross-entropy"
     optimizer: Optimizer = "adam"
     lr: float = 1e-4
@@ -80,8 +83,8 @@ class TrainingPass(Pass):
         _refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
         if not all(0 < each < 1 for each in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
-        if not (self.weights or self.threshold or self.leak):
-            raise ValueError("weights, threshold and leak are all false; nothing would learn")
+        if not self.learned():
+            raise ValueError("weights, threshold, leak, v-init are all false: nothing would learn")
 
     def requirements(self) -> frozenset[str]:
         """loss=ann needs the ANN, tensorboard=true a place for its logs."""
@@ -95,6 +98,7 @@ class TrainingPass(Pass):
             (self.weights, ("weight", "bias")),
             (self.threshold, ("threshold",)),
             (self.leak, ("leak",)),
+            (self.v_init, ("v_init",)),
         )
         return tuple(name for wanted, names in chosen if wanted for name in names)
 

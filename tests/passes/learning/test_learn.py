@@ -55,6 +55,7 @@ def test_learning_improves_a_converted_network_on_data_it_has_not_seen(
         ({"threshold": False, "leak": False}, {"weight", "bias"}),
         ({"weights": False, "leak": False}, {"threshold"}),
         ({"weights": False, "threshold": False}, {"leak"}),
+        ({"weights": False, "threshold": False, "leak": False, "v_init": True}, {"v_init"}),
         ({}, {"weight", "bias", "threshold", "leak"}),
     ],
 )
