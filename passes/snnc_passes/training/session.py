@@ -18,7 +18,7 @@ from snnc_passes.training.journal import Journal, Row, extent
 from snnc_passes.training.judge import Judge
 from snnc_passes.training.objective import Objective
 from snnc_passes.training.options import TrainingPass
-from snnc_passes.training.samples import selectable
+from snnc_passes.training.samples import digest, selectable
 from snnc_passes.training.stepper import Stepper
 from snnc_passes.training.trainer import Trainer
 
@@ -56,8 +56,11 @@ class Session:
         single = {"epochs": 1, "batch": len(self.train), "tensorboard": False}
         self.options = replace(options, **single) if ctx.trial else options
         self.store: Checkpoints | None = None
+        self.data: dict[str, str | None] = {}
         if ctx.workdir is not None and not ctx.trial:
             self.store = Checkpoints(ctx.workdir, ctx.resume)
+            self.data["training data"] = digest(self.train)
+            self.data["validation data"] = None if self.held is None else digest(self.held)
             if self.store.left() and not ctx.resume and not ctx.ranks.rank:
                 ctx.log.warning(
                     "%s: the checkpoint of an earlier run in %s will be replaced; --resume goes on "
@@ -119,8 +122,7 @@ class Session:
             "options": self.options.as_numbers(),
             "timesteps": timesteps,
             "seed": self.seed,
-            "training samples": len(self.train),
-            "validation samples": 0 if self.held is None else len(self.held),
+            **self.data,
         }
 
     def metrics(self, graph: Graph, stages: list[Trained]) -> dict[str, Any]:

@@ -194,7 +194,9 @@ def test_a_finished_run_is_taken_as_it_is(
     [
         ({"options": {"lr": 0.02, "epochs": 5}}, "epochs, lr"),
         ({"timesteps": 3, "seed": 1}, "seed"),
-        ({"limit": 20}, "training samples, validation samples"),
+        ({"limit": 20}, "training data, validation data"),
+        ({"brighter": 1.5}, "training data"),
+        ({"relabelled": 1}, "training data"),
         ({"graph": True}, "graph"),
     ],
 )
@@ -211,6 +213,11 @@ def test_a_checkpoint_of_another_run_is_refused_in_one_line(
         ((x, y),) = given.train or ()
         part = [(x[: what["limit"]], y[: what["limit"]])]  # type: ignore[index]
         given = replace(given, train=part, validation=part)
+    if "brighter" in what or "relabelled" in what:
+        ((x, y),) = given.train or ()
+        assert y is not None
+        other = (x * np.float32(what.get("brighter", 1)), y[::-1] if "relabelled" in what else y)
+        given = replace(given, train=[other])
     given = replace(given, rng=np.random.default_rng(what.get("seed", 0)))
     with pytest.raises(
         PassError, match=f"T3.safetensors is of another run, which differs in {reason}$"
