@@ -48,8 +48,14 @@ RESNET_LEARNS = (
     "loss=ann batch=32 schedule=cosine augment=crop-flip surrogate=triangle v-init=true "
     "precision=bfloat16"
 )
-RESNET = (("", 4, 7e-4), ("signed ", 4, 3e-4), ("", 2, 3e-4), ("", 1, 1e-4))
-"""Neurons, window and learning rate of the arms of ResNet-20."""
+RESNET = (
+    ("", {}, 4, 7e-4),
+    ("signed ", {"signed": "true"}, 4, 3e-4),
+    ("waiting ", {"wait": "T"}, 4, 1e-4),
+    ("", {}, 2, 3e-4),
+    ("", {}, 1, 1e-4),
+)
+"""Arms of ResNet-20: neurons, options of their conversion, window, learning rate."""
 FOLDED = "fold-batchnorm,fold-normalization,lower-avgpool"
 CURRENT = (
     "threshold-balance{source=current percentile=%s granularity=layer timesteps=100 scale=0.5}"
@@ -241,10 +247,10 @@ def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
     data = resnet_data(folder)
     bench.measure_ann(row, model.eval(), data)
-    for neurons, step, lr in RESNET:
+    for neurons, converting, step, lr in RESNET:
         if options.resnet_arms and f"{neurons}{step}" not in options.resnet_arms:
             continue
-        start = snnc_recipe("convert", **({"signed": "true"} if neurons else {}))
+        start = snnc_recipe("convert", **converting)
         learning = f"epochs={options.resnet_epochs} lr={lr:g} {options.resnet}"
         for arm, passes in (
             ("converted", start),
@@ -323,7 +329,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--resnet-epochs", type=int, default=10)
     parser.add_argument("--learn", default="lr=1e-3 schedule=cosine", help="options of learning")
     parser.add_argument("--resnet", default=RESNET_LEARNS, help="of ResNet-20, all but the rate")
-    parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", 2, 1')
+    parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", …')
     parser.add_argument("--table", type=Path, help="write all kept rows into this file")
     return parser.parse_args()
 
