@@ -60,7 +60,7 @@ def _order(arm: str) -> tuple[int, int, str]:
     window = int(arm.rpartition("T=")[2]) if "T=" in arm else 0
     direct = arm.startswith(("ANN to", "scratch"))
     first = 0 if arm == "ANN" else 1 if "convert" in arm else 3 if direct else 2
-    return first, -window or len(arm), arm
+    return first + arm.startswith("calibrated"), -window or len(arm), arm
 
 
 def _parameters(rows: Rows) -> Iterator[str]:
