@@ -10,7 +10,7 @@ writes the tables of all kept rows between two markers of FILE.
 - together: converted at T=5; then weights, weights and thresholds, all three learn, equal epochs.
 - ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
   weights; equal epochs in all.
-- hybrid: Poisson input at T=25, before and after a few epochs of STDB.
+- hybrid: Poisson input at T=25, before and after a few epochs of STDB, and of the linear surrogate.
 - resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1.
 
 10,000 training images learn (of ResNet-20 the bit-exact ones), 2,000 others choose the epoch; test
@@ -226,15 +226,20 @@ def ladder(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
 
 
 def hybrid(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
-    """Arms of the third table."""
+    """Arms of the third table: the recipe, its learning rate for few epochs, either surrogate."""
     data = bench.data(row.dataset)
     bench.measure_ann(row, bench.ann(row), data)
-    recipe = snnc_recipe("hybrid", epochs=bench.options.hybrid_epochs)
-    start, _, learn = recipe.rpartition(",learn{")
-    converted = bench.compile(row, bench.ann(row), start, POISSON_T, data)
-    yield replace(row, arm="converted"), converted
-    learnt = replace(row, arm="STDB")
-    yield learnt, bench.compile(learnt, converted.graph, f"learn{{{learn}", POISSON_T, data)
+    few = {"epochs": bench.options.hybrid_epochs, "lr": 1e-3, "dropout": 0, "weight-decay": 0}
+    graph: Any = None
+    for arm, surrogate in (("STDB", "stdb"), ("linear surrogate", "linear")):
+        recipe = snnc_recipe("hybrid", **few, surrogate=surrogate)
+        start, _, learn = recipe.rpartition(",learn{")
+        if graph is None:
+            converted = bench.compile(row, bench.ann(row), start, POISSON_T, data)
+            yield replace(row, arm="converted"), converted
+            graph = converted.graph
+        learnt = replace(row, arm=arm)
+        yield learnt, bench.compile(learnt, graph, f"learn{{{learn}", POISSON_T, data)
 
 
 def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
