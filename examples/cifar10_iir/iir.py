@@ -41,7 +41,7 @@ class Settings:
         images: how many to train on, None for all.
         width: channels of the first convolutions; VGG16 has 64.
         ann_epochs, ann_lr, ann_dropout: of the ANN.
-        epochs, lr, dropout: of the spiking network, for every window.
+        epochs, lr, dropout, surrogate: of the spiking network, for every window.
         batch: of both.
         device: where both are trained.
         seed: of everything random.
@@ -55,6 +55,7 @@ class Settings:
     epochs: int
     lr: float
     dropout: float
+    surrogate: str = "linear"
     batch: int = 64
     device: str = "cpu"
     seed: int = 0
@@ -67,8 +68,9 @@ SMALL = Settings(
     ann_lr=0.02,
     ann_dropout=0.0,
     epochs=1,
-    lr=1e-3,
+    lr=5e-4,
     dropout=0.0,
+    surrogate="triangle",
 )
 FULL = Settings(
     images=None,
@@ -185,7 +187,7 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
         if not path.exists():
             options = (
                 f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr} "
-                f"dropout={settings.dropout} augment=crop-flip"
+                f"dropout={settings.dropout} surrogate={settings.surrogate} augment=crop-flip"
             )
             snnc.compile(
                 before,
