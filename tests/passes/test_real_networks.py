@@ -28,7 +28,8 @@ def test_ann_passes_keep_the_logits_of_real_images(name: str, request) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("bits", [None, 8])
 @pytest.mark.parametrize(
-    ("name", "images", "timesteps", "gap"), [("resnet20", 1017, 64, 1.0), ("mnist", 10_000, 16, 0.2)]
+    ("name", "images", "timesteps", "gap"),
+    [("resnet20", 1017, 64, 1.0), ("mnist", 10_000, 16, 0.2)],
 )
 def test_the_default_recipe_keeps_the_accuracy(
     name: str, images: int, timesteps: int, gap: float, bits: int | None, request
