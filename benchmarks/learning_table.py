@@ -128,14 +128,18 @@ class Bench:
         """Options of a pass that learns."""
         return f"epochs={epochs} {AUGMENTED.get(row.dataset, '')} {self.options.learn}"
 
+    def normalization(self, row: Row) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the channels, as the network takes its images."""
+        task = self.tasks.get(row.dataset)
+        return (task.mean, task.std) if task else (RESNET_MEAN, RESNET_STD)
+
     def graph(self, row: Row) -> Path:
         """Where the graph of a row is kept."""
         return self.work / f"{row.name.replace('/', '-')}.snnc"
 
     def compile(self, row: Row, model: Any, passes: str, timesteps: int, data: Data) -> Compiled:
         """Run passes on a model or graph; nothing is normalised a second time."""
-        task = self.tasks.get(row.dataset)
-        mean, std = (task.mean, task.std) if task else (RESNET_MEAN, RESNET_STD)
+        mean, std = self.normalization(row)
         fresh = isinstance(model, nn.Module)
         return snnc.compile(
             model,
@@ -172,8 +176,7 @@ class Bench:
         row = replace(row, arm="ANN")
         if row.name in self.rows():
             return
-        task = self.tasks.get(row.dataset)
-        mean, std = (task.mean, task.std) if task else (RESNET_MEAN, RESNET_STD)
+        mean, std = self.normalization(row)
         run = eager(ModelSource(model=model, mean=mean, std=std))
         found = {
             part: float(np.concatenate([run(x).argmax(1) == y for x, y in images]).mean())
