@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import distribution
+from importlib.metadata import distribution, entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import snnc_passes
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,16 @@ def test_the_wheel_holds_the_three_packages(repository: Path, tmp_path: Path) ->
         assert expected <= names
         assert f"{package}/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "passes/"))]
+
+
+def test_a_file_without_underscore_is_a_plugin() -> None:
+    """In `snnc_passes`, NAME.py is a pass or recipe, _NAME.py a helper."""
+    home = Path(snnc_passes.__file__).parent
+    files = {
+        path.relative_to(home).with_suffix("").as_posix()
+        for path in home.rglob("*.py")
+        if not path.name.startswith("_")
+    }
+    plugins = [*entry_points(group="snnc.passes"), *entry_points(group="snnc.recipes")]
+    ours = [e.module for e in plugins if e.module.startswith("snnc_passes.")]
+    assert files == {m.removeprefix("snnc_passes.").replace(".", "/") for m in ours}

@@ -13,7 +13,7 @@ from snnc.errors import PassError
 from snnc.interp import Interpreter
 from snnc.ir import Encode, Graph, Neuron, Node, SumPool
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.calibration import chunks
+from snnc_passes._samples import chunks
 
 
 @dataclass(frozen=True, kw_only=True)

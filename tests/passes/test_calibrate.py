@@ -12,9 +12,9 @@ from snnc.interp import run_ann, run_snn
 from snnc.ir import Add, AvgPool, Conv, Graph, Input, Linear, MaxPool, Neuron, Relu, Reshape, verify
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
-from snnc_passes.calibrate import Calibrate
-from snnc_passes.compensation import LeastSquares, rows_of_inputs, rows_of_outputs
-from snnc_passes.paired import PairedSweep, spikes_of
+from snnc_passes._paired import PairedSweep, spikes_of
+from snnc_passes.calibrate._weight_correction import LeastSquares, rows_of_inputs, rows_of_outputs
+from snnc_passes.calibrate.calibrate import Calibrate
 
 T = 4
 BEFORE = "lower-avgpool,activations-to-neurons{%s},threshold-balance{statistic=mse}," + (

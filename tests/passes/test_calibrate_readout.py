@@ -15,7 +15,7 @@ from snnc.ir import Conv, Graph, Input, Linear, Readout, Relu, Reshape
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, sample_inputs
 from snnc.transform import PassContext
-from snnc_passes.calibrate_readout import CalibrateReadout
+from snnc_passes.calibrate.calibrate_readout import CalibrateReadout
 
 CONVERT = "activations-to-neurons,threshold-balance,initialize-potential,fold-scale"
 T = 2

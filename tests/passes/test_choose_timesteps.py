@@ -16,8 +16,9 @@ from snnc.ir import Graph, Linear, Neuron
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, sample_inputs
 from snnc.transform import PassContext, PassResult
-from snnc_passes.choose_timesteps import ChooseTimesteps, bisect, longest_wait
-from snnc_passes.early_exit import EarlyExit
+from snnc_passes._window import longest_wait
+from snnc_passes.choose.choose_timesteps import ChooseTimesteps, bisect
+from snnc_passes.choose.early_exit import EarlyExit
 
 CONVERT = "activations-to-neurons,threshold-balance,initialize-potential,fold-scale"
 T, SAMPLES = 12, 300

@@ -13,7 +13,7 @@ from snnc.ir import Add, Graph, Input, Linear, Neuron, Relu
 from snnc.pipeline import Pipeline
 from snnc.report import latency_timesteps
 from snnc.transform import PassContext, PassResult
-from snnc_passes.choose_wait import ChooseWait
+from snnc_passes.choose.choose_wait import ChooseWait
 
 T = 16
 BEFORE = "activations-to-neurons{%s},threshold-balance{statistic=mse},initialize-potential"

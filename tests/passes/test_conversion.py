@@ -30,12 +30,13 @@ from snnc.ir import (
 from snnc.testing import ann_cases, build, sample_inputs, snn_cases
 from snnc.testing.builder import Style
 from snnc.transform import PassContext
-from snnc_passes.activations_to_neurons import ActivationsToNeurons
-from snnc_passes.calibration import BINS, Histogram, chunks
-from snnc_passes.initialize_potential import InitializePotential
+from snnc_passes._samples import chunks
+from snnc_passes._statistics import BINS, Histogram
+from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
+from snnc_passes.lower.replace_maxpool import ReplaceMaxpool
 from snnc_passes.profile import Profile
-from snnc_passes.replace_maxpool import ReplaceMaxpool
-from snnc_passes.threshold_balance import ThresholdBalance
+from snnc_passes.threshold.initialize_potential import InitializePotential
+from snnc_passes.threshold.threshold_balance import ThresholdBalance
 
 POOL = (((0, 2), (2, 4)), ((0, 2), (2, 4)))
 
@@ -312,7 +313,7 @@ def test_currents_that_do_not_fit_into_memory_are_computed_again(monkeypatch) ->
     ctx = PassContext(calibration=batches(ann, 70), timesteps=5)
     each = ThresholdBalance(source="current", percentile=90)
     held = each.run(snn.clone(), ctx).graph.fingerprint()
-    monkeypatch.setattr("snnc_passes.currents.LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr("snnc_passes.threshold._currents.LARGEST_IN_MEMORY", 0)
     assert each.run(snn.clone(), ctx).graph.fingerprint() == held
 
 

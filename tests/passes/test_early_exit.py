@@ -14,7 +14,7 @@ from snnc.interp import run_snn
 from snnc.ir import Graph
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
-from snnc_passes.early_exit import EarlyExit, least_margin
+from snnc_passes.choose.early_exit import EarlyExit, least_margin
 
 CONVERT = (
     "fold-batchnorm,lower-avgpool,activations-to-neurons,threshold-balance,"

@@ -33,10 +33,10 @@ from snnc.ir import (
 )
 from snnc.testing import Style, ann_cases, random_graph, sample_inputs, snn_cases
 from snnc.transform import Pass, PassContext
-from snnc_passes.fold_batchnorm import FoldBatchnorm
-from snnc_passes.fold_normalization import FoldNormalization
-from snnc_passes.fold_scale import FoldScale
-from snnc_passes.lower_avgpool import LowerAvgpool
+from snnc_passes.fold.fold_batchnorm import FoldBatchnorm
+from snnc_passes.fold.fold_normalization import FoldNormalization
+from snnc_passes.fold.fold_scale import FoldScale
+from snnc_passes.lower.lower_avgpool import LowerAvgpool
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -240,7 +240,7 @@ def test_an_even_pooling_of_any_size_is_lowered() -> None:
 
 def converted(graph: Graph) -> Graph:
     """As activations-to-neurons and threshold-balance leave it, with odd thresholds."""
-    from snnc_passes.activations_to_neurons import ActivationsToNeurons
+    from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
 
     graph = ActivationsToNeurons().run(graph.clone(), PassContext()).graph
     rng, types = np.random.default_rng(1), dict(graph.types())

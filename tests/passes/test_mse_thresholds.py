@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from snnc.ir import Graph, Input, Linear, Neuron, Relu
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
-from snnc_passes.calibration import CLIPS, Histogram
-from snnc_passes.threshold_balance import ThresholdBalance
+from snnc_passes._statistics import CLIPS, Histogram
+from snnc_passes.threshold.threshold_balance import ThresholdBalance
 
 
 def quantiser_error(values: NDArray[np.float64], threshold: float, levels: int) -> float:

@@ -7,8 +7,8 @@ import torch
 
 from snnc.interp import Interpreter
 from snnc.ir import Graph, Input, Linear, Neuron, Relu
-from snnc_passes.neuron_fit import Choices, Fit, Settings
-from snnc_passes.output_error import output_gradient, search
+from snnc_passes._neuron_search import Choices, Fit, Settings
+from snnc_passes.calibrate._output_error import output_gradient, search
 
 T = 4
 RNG = np.random.default_rng(0)

@@ -29,7 +29,7 @@ from snnc.ir import (
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, quantized_cases, random_graph, sample_inputs
 from snnc.transform import PassContext
-from snnc_passes.quantize import Quantize
+from snnc_passes.quantize.quantize import Quantize
 from snnc_passes.recipes.convert import Convert
 
 T = 16

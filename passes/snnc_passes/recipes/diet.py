@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from snnc_passes.recipes.training import TrainingRecipe
+from snnc_passes.recipes._training import TrainingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)

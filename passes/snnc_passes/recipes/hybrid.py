@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from snnc_passes.recipes.training import TrainingRecipe, spec
+from snnc_passes.recipes._training import TrainingRecipe, spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, snn_cases
 from snnc.testing.graphs import sample_inputs
 from snnc.transform import PassContext, PassResult
-from snnc_passes.drop_state import DropState
+from snnc_passes.lower.drop_state import DropState
 
 
 def dropped(graph: Graph, timesteps: int = 1) -> PassResult:

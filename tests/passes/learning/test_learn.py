@@ -17,8 +17,8 @@ from snnc.ir import Encode, Graph, Neuron
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build
 from snnc.transform import PassContext
-from snnc_passes.learn import Learn
-from snnc_passes.training.options import TrainingPass
+from snnc_passes.train._options import TrainingPass
+from snnc_passes.train.learn import Learn
 
 FAST = {"epochs": 2, "batch": 8, "lr": 1e-2}
 
@@ -93,7 +93,7 @@ def test_the_chosen_epoch_is_the_best_one_not_the_last(digits: Any) -> None:
 
 
 def test_keeping_the_untrained_network_is_no_change(ran: Any, labelled: Any, plain: Graph) -> None:
-    from snnc_passes.training.judge import Judge, Verdict
+    from snnc_passes.train._judge import Judge, Verdict
 
     seen: list[float] = []
 
@@ -105,7 +105,7 @@ def test_keeping_the_untrained_network_is_no_change(ran: Any, labelled: Any, pla
             return Verdict("accuracy", seen[-1], (seen[-1],))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("snnc_passes.training.session.Judge", Downhill)
+        patch.setattr("snnc_passes.train._session.Judge", Downhill)
         before = plain.clone()
         before.meta["timesteps"] = 3
         result = Learn(**FAST).run(
@@ -194,7 +194,6 @@ def test_a_silenced_neuron_is_silent_at_every_step(plain: Graph) -> None:
 
 
 def test_weight_decay_is_for_weights_alone(ran: Any, plain: Graph) -> None:
-    from snnc_passes.training import stepper
 
     network = to_torch(plain, 2)
     weights, others = stepper._parameters(network)

@@ -18,13 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from snnc.errors import PassError
 from snnc.interp import to_torch
 from snnc.transform import Ranks
-from snnc_passes.learn import Learn
-from snnc_passes.training.augment import augment
-from snnc_passes.training.journal import duration
-from snnc_passes.training.judge import Judge
-from snnc_passes.training.objective import TEMPERATURE, Objective
-from snnc_passes.training.optimizer import rate
-from snnc_passes.training.samples import Held, batches, selectable
+from snnc_passes.train._augment import augment
+from snnc_passes.train._journal import duration
+from snnc_passes.train._judge import Judge
+from snnc_passes.train._objective import TEMPERATURE, Objective
+from snnc_passes.train._optimizer import rate
+from snnc_passes.train._samples import Held, batches, selectable
+from snnc_passes.train.learn import Learn
 
 
 @dataclass

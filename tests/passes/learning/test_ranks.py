@@ -13,8 +13,8 @@ import pytest
 from snnc.artifact import open_artifact, write
 from snnc.ir import Graph
 from snnc.transform import PassContext
-from snnc_passes.learn import Learn
-from snnc_passes.training.samples import share
+from snnc_passes.train._samples import share
+from snnc_passes.train.learn import Learn
 
 OPTIONS = {"epochs": 2, "batch": 8, "lr": 1e-2, "spike_cost": 0.1, "clip": 1.0}
 
@@ -25,7 +25,7 @@ import numpy as np, torch
 import torch.distributed as dist
 from snnc.artifact import open_artifact, write
 from snnc.transform import PassContext, Ranks
-from snnc_passes.learn import Learn
+from snnc_passes.train.learn import Learn
 
 folder, rank, options = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
 torch.set_num_threads(1)

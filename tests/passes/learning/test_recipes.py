@@ -93,7 +93,7 @@ def test_random_spikes_count_as_much_as_the_input(digits: Any, low: float, facto
 
 
 def test_random_spikes_need_data() -> None:
-    from snnc_passes.activations_to_neurons import ActivationsToNeurons
+    from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
 
     assert ActivationsToNeurons(encode="poisson").requirements() == {"calibration"}
     assert not ActivationsToNeurons().requirements()

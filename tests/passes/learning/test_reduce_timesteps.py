@@ -12,8 +12,8 @@ from snnc.ir import Graph, Neuron
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build
 from snnc.transform import PassContext
-from snnc_passes.reduce_timesteps import ReduceTimesteps
-from snnc_passes.training import session
+from snnc_passes.train import _session as session
+from snnc_passes.train.reduce_timesteps import ReduceTimesteps
 
 FAST = {"epochs": 1, "batch": 8, "lr": 1e-2}
 
@@ -85,7 +85,7 @@ def test_finished_stages_are_not_trained_again(
     ]
     (tmp_path / "T1.safetensors").unlink()
     trained: list[str] = []
-    from snnc_passes.training.trainer import Trainer
+    from snnc_passes.train._trainer import Trainer
 
     epoch = Trainer._epoch
 

@@ -21,7 +21,7 @@ from snnc.artifact import write
 from snnc.errors import PassError
 from snnc.ir import Graph
 from snnc.transform import PassContext
-from snnc_passes.learn import Learn
+from snnc_passes.train.learn import Learn
 
 OPTIONS = {"epochs": 4, "batch": 8, "lr": 1e-2, "dropout": 0.2, "augment": "flip"}
 
@@ -32,8 +32,8 @@ from pathlib import Path
 import numpy as np, torch
 from snnc.artifact import open_artifact
 from snnc.transform import PassContext
-from snnc_passes.learn import Learn
-from snnc_passes.training import trainer
+from snnc_passes.train.learn import Learn
+from snnc_passes.train import _trainer as trainer
 
 folder, threads, options = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
 torch.set_num_threads(threads)

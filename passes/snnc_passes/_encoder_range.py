@@ -1,0 +1,28 @@
+"""Encoders that fit the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snnc.ir import Encode
+from snnc.transform import Batches
+from snnc_passes._samples import chunks
+from snnc_passes._statistics import Range
+
+
+def ranged(op: Encode, batches: Batches, bits: int = 8) -> Encode:
+    """The encoder with a scale and a range that hold the data.
+
+    Inputs in 0..1 become 0..255; others -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+
+    Raises:
+        DataError: there are no data, or they hold NaN or infinity.
+    """
+    extent = Range()
+    for x in chunks(batches):
+        extent.add(x.reshape(1, -1))
+    low, high = extent.limits()
+    if low >= 0 and high <= 1:
+        return replace(op, scale=1 / 255, lo=0, hi=255)
+    hi = 2 ** (bits - 1) - 1
+    return replace(op, scale=max(-low, high) / hi, lo=-hi, hi=hi)

@@ -1,0 +1,19 @@
+"""Passes that work on real values only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.errors import PassError
+from snnc.ir import Graph
+
+
+def refuse_integers(graph: Graph, name: str) -> None:
+    """Raise `PassError` for a graph of integers; `name` is the pass that cannot take it."""
+    for node in graph.nodes:
+        arrays = [graph.params[ref.name] for ref in node.op.refs().values()]
+        if any(np.issubdtype(array.dtype, np.integer) for array in arrays):
+            raise PassError(
+                f"{node.name} at {node.loc} is quantised already",
+                hint=f"put {name} before quantize",
+            )

@@ -1,0 +1,47 @@
+"""The samples of a stream, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import DataError
+from snnc.transform import Batches
+
+CHUNK = 64
+"""Samples computed at a time, whatever the batches of the stream: sums in float32 depend on it."""
+
+
+def chunks(batches: Batches, size: int = CHUNK) -> Iterator[NDArray[np.float32]]:
+    """The samples of a stream in chunks of `size`; only the last may be smaller.
+
+    Raises:
+        DataError: the stream is empty, or holds NaN or infinity.
+    """
+    held: list[NDArray[np.float32]] = []
+    count = total = 0
+    for x, _ in batches:
+        if not np.all(np.isfinite(x)):
+            raise DataError("the calibration data hold NaN or infinity")
+        held.append(np.asarray(x, np.float32))
+        count, total = count + len(x), total + len(x)
+        while count >= size:
+            joined = np.concatenate(held)
+            yield joined[:size]
+            held, count = [joined[size:]], count - size
+    if total == 0:
+        raise DataError("the calibration data hold no samples", hint="give at least one sample")
+    if count:
+        yield np.concatenate(held)
+
+
+def first(data: Batches, samples: int) -> Iterator[NDArray[np.float32]]:
+    """At most `samples` samples of a stream, in chunks."""
+    left = samples
+    for x in chunks(data):
+        yield x[:left]
+        left -= len(x)
+        if left <= 0:
+            return

@@ -1,0 +1,114 @@
+"""Sinking `Scale`s towards the outputs: past pools and rearrangements, into weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from snnc.ir import Concat, Conv, Graph, Linear, Scale
+from snnc_passes._affine import (
+    PASSABLE,
+    Affine,
+    Floats,
+    Shape,
+    affine_of,
+    compact,
+    compose,
+    fold_into_inputs,
+    full,
+    pushed,
+    scale_op,
+)
+from snnc_passes._events import event_kinds
+
+Wanted = Callable[[str], bool]
+"""Says of a user of a `Scale` whether the scale should be sunk into or past it."""
+
+
+class Sinker:
+    """Sinks the scales of one graph.
+
+    Args:
+        graph: edited in place.
+        shapes: shape of every node's sample. The types of the graph are not asked for, so that it
+            may break a rule of its stage until everything has been sunk.
+    """
+
+    def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
+        self.graph = graph
+        self.shapes = dict(shapes)
+
+    def sink(self, name: str, wanted: Wanted) -> bool:
+        """Sink the scale `name` into or past every wanted user that takes it.
+
+        It is removed when nobody is left; otherwise it is kept for the others. Returns whether the
+        graph changed.
+        """
+        users = [pair for pair in self.graph.users_of(name) if wanted(pair[0])]
+        moved = [self._sink_into(name, user, port) for user, port in users]
+        if name in self.graph and not self._used(name):
+            self.graph.remove(name)
+        return any(moved)
+
+    def _used(self, name: str) -> bool:
+        return bool(self.graph.users_of(name)) or name in self.graph.outputs
+
+    def _sink_into(self, name: str, user: str, port: int) -> bool:
+        graph, node = self.graph, self.graph.node(name)
+        if name not in graph.inputs_of(user)[port : port + 1]:
+            return False  # a concatenation has taken all its ports at once
+        assert isinstance(node.op, Scale)
+        (source,) = graph.inputs_of(name)
+        affine, shape, op = affine_of(graph, node.op), self.shapes[name], graph.node(user).op
+        if isinstance(op, Concat):
+            return self._sink_past_concat(user)
+        if isinstance(op, Conv | Linear):
+            done = fold_into_inputs(graph, user, affine, shape)
+        elif isinstance(op, Scale):
+            graph.replace_op(
+                user, scale_op(graph, user, compose(affine, affine_of(graph, op), shape))
+            )
+            done = True
+        elif isinstance(op, PASSABLE):
+            after = pushed(op, affine, shape)
+            done = after is not None
+            if after is not None:
+                self._put_after(user, after)
+        else:
+            return False
+        if done:
+            graph.set_input(user, port, source)
+            graph.replace_op(user, graph.node(user).op, origins=[name, *node.origins])
+        return done
+
+    def _put_after(self, name: str, affine: Affine) -> None:
+        """Insert a scale behind `name`; even the identity, as a sum may need its current."""
+        new = self.graph.fresh(f"{name}.scale")
+        self.graph.insert_after(name, new, scale_op(self.graph, new, affine))
+        self.shapes[new] = self.shapes[name]
+
+    def _sink_past_concat(self, name: str) -> bool:
+        """Take the scales in front of a concatenation behind it, if its inputs stay of one kind."""
+        graph, op = self.graph, self.graph.node(name).op
+        assert isinstance(op, Concat)
+        sources, factors = [], []
+        for source in graph.inputs_of(name):
+            factor: Floats = np.ones(())
+            each = graph.node(source).op
+            if isinstance(each, Scale) and each.bias is None:
+                factor = affine_of(graph, each).factor
+                (source,) = graph.inputs_of(source)
+            sources.append(source)
+            factors.append(full(factor, self.shapes[source]))
+        kinds = event_kinds(graph)
+        if len({kinds.get(source) for source in sources}) > 1:
+            return False
+        old = graph.inputs_of(name)
+        for port, source in enumerate(sources):
+            graph.set_input(name, port, source)
+        self._put_after(name, Affine(compact(np.concatenate(factors, axis=op.axis))))
+        for source in dict.fromkeys(old):
+            if source in graph and not self._used(source):
+                graph.remove(source)
+        return True

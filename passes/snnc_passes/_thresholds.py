@@ -1,0 +1,78 @@
+"""New thresholds, and factors behind them that keep what a spike stands for in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Graph, MaxPool, Neuron, Ref, Scale
+from snnc_passes._affine import combine, leads_to, own_param
+from snnc_passes._scale_propagation import Sinker
+
+
+def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
+    """Replace thresholds and insert what keeps the meaning of a spike in proportion.
+
+    If any threshold changes, every population of `found` gets its factor, 1 where its own stays:
+    spikes that are concatenated are scaled all or none.
+    """
+    shapes = {name: kind.shape for name, kind in graph.types().items()}
+    pooled = [
+        name
+        for name in found
+        if any(leads_to(graph, u, (MaxPool,)) for u, _ in graph.users_of(name))
+    ]
+    thresholds = {name: _threshold(value, shapes[name]) for name, value in found.items()}
+    gains = {name: _gain(graph, name, each) for name, each in thresholds.items()}
+    if all(np.all(gain == 1) for gain in gains.values()):
+        return
+    for name, gain in gains.items():
+        op = graph.node(name).op
+        assert isinstance(op, Neuron)
+        start = combine(np.multiply, gain, np.asarray(graph.array(op.v_init)), shapes[name])
+        op = replace(op, threshold=param(graph, name, "threshold", thresholds[name]))
+        if np.any(start):
+            op = replace(op, v_init=param(graph, name, "v_init", start))
+        graph.replace_op(name, op)
+        new = graph.fresh(f"{name}.scale")
+        graph.insert_after(name, new, Scale(factor=1.0))
+        graph.replace_op(new, Scale(factor=param(graph, new, "factor", gain)))
+        shapes[new] = shapes[name]
+    if pooled:
+        _sink_past_max_pools(graph, Sinker(graph, shapes))
+
+
+def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """One value per channel, or a single one."""
+    threshold = np.asarray(value, np.float32)
+    single = threshold.shape != shape[:1] or threshold.shape == (1,)
+    return threshold.reshape(()) if single else threshold
+
+
+def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The new threshold of a population relative to the one it has."""
+    node = graph.node(name)
+    assert isinstance(node.op, Neuron)
+    before = np.asarray(graph.array(node.op.threshold), np.float64)
+    return combine(np.divide, threshold.astype(np.float64), before, graph.type_of(name).shape)
+
+
+def _sink_past_max_pools(graph: Graph, sinker: Sinker) -> None:
+    """The maximum of spikes is one of spikes only in front of their factors (all positive)."""
+    moving = True
+    while moving:
+        scales = [node.name for node in graph.nodes if isinstance(node.op, Scale)]
+        moving = any(
+            sinker.sink(name, lambda user: leads_to(graph, user, (MaxPool,))) for name in scales
+        )
+
+
+def param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref | float:
+    """A number where `array` is one, else an array of the node's own."""
+    if array.ndim == 0:
+        return float(array)
+    return own_param(graph, node, field, np.asarray(array))

@@ -1,0 +1,33 @@
+"""The window of a spiking graph, and the waits within it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from snnc.early_exit import EARLY_EXIT
+from snnc.ir import Encode, Graph, Neuron
+
+
+def prefixes_are_runs(graph: Graph) -> bool:
+    """Whether the first t steps of a run are a run over t steps."""
+    ops: list[Any] = [node.op for node in graph.nodes]
+    waits = any(isinstance(op, Neuron) and op.wait for op in ops)
+    return not waits and not any(isinstance(op, Encode) and op.mode == "latency" for op in ops)
+
+
+def longest_wait(graph: Graph) -> int:
+    """The largest `wait` of a population."""
+    return max((n.op.wait for n in graph.nodes if isinstance(n.op, Neuron)), default=0)
+
+
+def with_window(graph: Graph, timesteps: int, wait: int) -> Graph:
+    """A copy for another window, whose populations wait at most `wait` steps."""
+    twin = graph.clone()
+    for node in twin.nodes:
+        if isinstance(node.op, Neuron) and node.op.wait > wait:
+            twin.replace_op(node.name, replace(node.op, wait=wait))
+    if timesteps != twin.meta.get("timesteps"):
+        twin.meta["timesteps"] = timesteps
+        twin.meta.pop(EARLY_EXIT, None)  # it was calibrated for another window
+    return twin

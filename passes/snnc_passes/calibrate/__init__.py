@@ -1,0 +1,1 @@
+"""Corrections of a spiking network against its ANN."""

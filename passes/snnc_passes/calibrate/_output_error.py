@@ -1,0 +1,110 @@
+"""Thresholds and potentials of a population, chosen by the error they make in the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.interp import Interpreter
+from snnc_passes._neuron_search import Choices, Fit, Settings
+
+CHUNK = 64
+"""Samples whose gradients are computed at a time."""
+SEED = 0
+"""Of the combinations of outputs."""
+ROUNDS = 3
+"""Visits of every channel."""
+ALONE = 0.1
+"""Weight of the error each position would make alone; steadies the choice on few samples."""
+
+
+def output_gradient(ann: Interpreter, name: str, x: NDArray[np.float32]) -> Tensor:
+    """Gradient of a random combination of the outputs, another for each sample.
+
+    Args:
+        ann: the network.
+        name: the node whose value it is the gradient to.
+        x: (n, *shape) samples.
+
+    Returns:
+        (n, *shape of the node).
+    """
+    generator, outputs = torch.Generator().manual_seed(SEED), ann.graph.outputs
+    parts: list[Tensor] = []
+    for i in range(0, len(x), CHUNK):
+        with torch.enable_grad():
+            samples = torch.from_numpy(x[i : i + CHUNK]).to(ann.device).requires_grad_(True)
+            values = ann.ann(samples, keep=[name])
+            total = torch.zeros((), device=ann.device)
+            for output in outputs:
+                weights = torch.randn(values[output].shape, generator=generator)
+                total = total + (values[output] * weights.to(ann.device)).sum()
+            parts += torch.autograd.grad(total, [values[name]])
+    return torch.cat(parts)
+
+
+def search(
+    fit: Fit, gradient: Tensor, settings: Settings, tried: Choices, biased: bool
+) -> Settings:
+    """The settings whose errors, channels taken together, move the outputs least.
+
+    To first order the outputs move by the errors times `gradient`. All factors are tried with all
+    starts; then every channel takes, in turn, what is best given the others, so that errors that
+    cancel may stay. What is the same for all samples does not count: a bias makes up for it.
+
+    Args:
+        fit: the population.
+        gradient: (n, C, *rest) of a combination of the outputs, for the first samples of `fit`.
+        settings: where factors and starts are counted from.
+        tried: what is tried.
+        biased: whether the bias may be corrected.
+    """
+    trials: list[Settings] = []
+    for factor in tried.factors:
+        for start in tried.starts:
+            threshold = settings.threshold * factor
+            trial = Settings(threshold, threshold * start, torch.zeros_like(threshold))
+            trials.append(fit.biased(trial) if biased else trial)
+    effects, alone = zip(*(_effect(fit, gradient, trial) for trial in trials), strict=True)
+    picked = _together(torch.stack(effects), torch.stack(alone))
+    return Settings(
+        _each([trial.threshold for trial in trials], picked),
+        _each([trial.start for trial in trials], picked),
+        _each([trial.bias for trial in trials], picked),
+    )
+
+
+def _effect(fit: Fit, gradient: Tensor, trial: Settings) -> tuple[Tensor, Tensor]:
+    """Of every channel on the outputs, (n, C) about its mean; squares of all positions, (C,)."""
+    parts: list[Tensor] = []
+    alone, done = torch.zeros_like(trial.bias), 0
+    for error in fit.errors(trial, len(gradient)):
+        moved = error * gradient[done : done + len(error)]
+        done += len(error)
+        parts.append(moved.flatten(2).sum(2) if moved.ndim > 2 else moved)
+        alone += moved.square().sum(fit.others)
+    effect = torch.cat(parts)
+    return effect - effect.mean(0), ALONE * alone
+
+
+def _together(effects: Tensor, alone: Tensor) -> Tensor:
+    """(C,) which trial each channel takes, of (K, n, C) effects and (K, C) costs of its own."""
+    picked = (effects.square().sum(1) + alone).argmin(0)
+    channels = range(effects.shape[2])
+    total = torch.stack([effects[int(picked[c]), :, c] for c in channels]).sum(0)
+    for _ in range(ROUNDS):
+        for c in channels:
+            rest = total - effects[int(picked[c]), :, c]
+            costs = (rest + effects[:, :, c]).square().sum(1) + alone[:, c]
+            picked[c] = costs.argmin()
+            total = rest + effects[int(picked[c]), :, c]
+    return picked
+
+
+def _each(values: Iterable[Tensor], picked: Tensor) -> Tensor:
+    """(C,) of the picked ones of (K, C)."""
+    return torch.stack(list(values)).gather(0, picked[None])[0]

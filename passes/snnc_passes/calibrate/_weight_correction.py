@@ -1,0 +1,137 @@
+"""Weights of one layer that make up for errors of the layers in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale
+from snnc_passes._affine import combine, own_param
+
+SILENT = 1e-12
+"""Mean squared input below which a layer counts as silent."""
+Part = tuple[Tensor, Tensor, Tensor]
+"""Of one chunk: inputs (rows, K), outputs (rows, C) and what they should be (rows, C)."""
+
+
+def summed_into(graph: Graph, name: str) -> list[Node]:
+    """Weighted layers and scales that are only added together to give `name`; used nowhere else."""
+    node = graph.node(name)
+    if len(graph.users_of(name)) != 1 or name in graph.outputs:
+        return []
+    if isinstance(node.op, Conv | Linear | Scale):
+        return [node]
+    if isinstance(node.op, Add):
+        return [each for source in graph.inputs_of(name) for each in summed_into(graph, source)]
+    return []
+
+
+def weighted(graph: Graph, name: str) -> Node | None:
+    """The layer with most weights of `summed_into` that reads spikes and can be solved for."""
+    found = [
+        node
+        for node in summed_into(graph, name)
+        if (isinstance(node.op, Conv) and node.op.groups == 1 and len(node.op.stride) == 2)
+        or isinstance(node.op, Linear)
+    ]
+    spiking = [node for node in found if _sees_spikes(graph, node.name)]
+    return max(spiking, key=lambda n: graph.array(n.op.refs()["weight"]).size, default=None)
+
+
+def _sees_spikes(graph: Graph, name: str) -> bool:
+    sources = graph.inputs_of(name)
+    return any(isinstance(graph.node(s).op, Neuron) or _sees_spikes(graph, s) for s in sources)
+
+
+def add_bias(graph: Graph, name: str, bias: NDArray[np.floating]) -> bool:
+    """Add (C,) to what reaches `name`, in a layer that is summed into it; False if there is none.
+
+    Weighted layers are preferred to factors of spikes.
+    """
+    layers = summed_into(graph, name)
+    layers.sort(key=lambda node: isinstance(node.op, Scale))
+    if not layers:
+        return False
+    node = layers[0]
+    assert isinstance(node.op, Conv | Linear | Scale)
+    shape = graph.type_of(node.name).shape
+    if node.op.bias is not None:
+        bias = combine(np.add, graph.array(node.op.bias).astype(np.float64), bias, shape)
+    ref = own_param(graph, node.name, "bias", np.asarray(bias, np.float64))
+    graph.replace_op(node.name, replace(node.op, bias=ref))
+    return True
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Ridge regression of a layer's weights towards their old values.
+
+    Attributes:
+        ridge: penalty on a change of a weight, in mean squared inputs.
+        rounds: solutions; after the first, values that are rightly below zero count as right.
+    """
+
+    ridge: float
+    rounds: int
+
+    def solve(self, parts: Sequence[Part], rectified: bool) -> tuple[Tensor, Tensor]:
+        """Changes of the weights (C, K) and of the bias (C,)."""
+        count = sum(len(inputs) for inputs, _, _ in parts)
+        gram = torch.stack([_gram(inputs) for inputs, _, _ in parts]).sum(0) / count
+        strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
+        penalty = torch.eye(len(gram), dtype=torch.float64) * strength
+        penalty[-1, -1] = 0
+        factor = torch.linalg.cholesky(gram + penalty)
+        change = gram.new_zeros(len(gram), parts[0][1].shape[1])
+        for _ in range(self.rounds if rectified else 1):
+            lacks = [_missing(part, change, rectified) for part in parts]
+            missing = torch.stack(lacks).sum(0) / count
+            change = change + torch.cholesky_solve(missing - penalty @ change, factor)
+        return change[:-1].T, change[-1]
+
+
+def _gram(x: Tensor) -> Tensor:
+    """(K+1, K+1) products of the inputs and of one that is always 1."""
+    gram = torch.empty((x.shape[1] + 1,) * 2, dtype=torch.float64)
+    gram[:-1, :-1] = x.T @ x
+    gram[-1, :-1] = gram[:-1, -1] = x.sum(0)
+    gram[-1, -1] = len(x)
+    return gram
+
+
+def _missing(part: Part, change: Tensor, rectified: bool) -> Tensor:
+    """(K+1, C) products of the inputs with what the outputs lack after `change`."""
+    x, outputs, wanted = part
+    told = outputs + x @ change[:-1].to(x) + change[-1].to(x)
+    error = wanted - told
+    if rectified:
+        silent = (wanted <= 0) & (told <= 0)
+        error = torch.where(silent, torch.zeros_like(error), wanted.clamp(min=0) - told)
+    return torch.cat([x.T @ error, error.sum(0, keepdim=True)]).double().cpu()
+
+
+def rows_of_inputs(op: Conv | Linear, x: Tensor, kernel: Sequence[int]) -> Tensor:
+    """(rows, K): the inputs of every output position, in the order of the weights.
+
+    Args:
+        op: the layer.
+        x: its input, (n, C, H, W) or (n, F).
+        kernel: the spatial shape of its weights.
+    """
+    if isinstance(op, Linear):
+        return x
+    (top, bottom), (left, right) = op.padding
+    padded = F.pad(x, (left, right, top, bottom))
+    columns = F.unfold(padded, (kernel[0], kernel[1]), dilation=op.dilation, stride=op.stride)
+    return columns.transpose(1, 2).reshape(-1, columns.shape[1])
+
+
+def rows_of_outputs(y: Tensor) -> Tensor:
+    """(rows, C) of (n, C, *rest)."""
+    return y.movedim(1, -1).reshape(-1, y.shape[1])

@@ -1,0 +1,192 @@
+"""`calibrate`: correct a spiking network layer by layer against its ANN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnc.errors import PassError
+from snnc.interp.ops import for_sample
+from snnc.ir import Conv, Graph, Linear, Neuron, Readout
+from snnc.transform import Batches, Pass, PassContext, PassResult
+from snnc_passes._affine import own_param
+from snnc_passes._neuron_search import CONSTANT, Fit, Settings, choices, refuse_neurons, settings_of
+from snnc_passes._paired import Layer, PairedSweep, waits_for_all
+from snnc_passes._real_values import refuse_integers
+from snnc_passes._samples import first
+from snnc_passes._thresholds import set_thresholds
+from snnc_passes.calibrate._output_error import output_gradient, search
+from snnc_passes.calibrate._weight_correction import (
+    LeastSquares,
+    Part,
+    add_bias,
+    rows_of_inputs,
+    rows_of_outputs,
+    summed_into,
+    weighted,
+)
+
+STEPS = 8192
+"""Samples times steps that are simulated."""
+FEWEST = 128
+ROWS_PER_WEIGHT = 4
+"""Output positions there must be for every weight of an output, or it is left as it is."""
+SOLVED = 1 << 16
+"""Output positions, of all samples, that weights are solved on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(Pass):
+    """Correct weights, thresholds, potentials and biases, layer by layer, against the ANN.
+
+    The network is run once, population after population, and each is corrected on the spikes that
+    the corrected populations before it give. Put it behind threshold-balance, before fold-scale.
+
+    weights: the layer's weights and bias are solved anew, in closed form, so that they give the
+        ANN's value from the rates as they are: least squares with a penalty `ridge` on the change;
+        values the ReLU cuts off on both sides count as right. (The layer-wise reconstruction of
+        Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020, eq. 21,
+        without its rounding; for spiking networks weight calibration, Li et al., "A Free Lunch From
+        ANN", 2021, section 4.3.)
+    potential: threshold and starting potential of every channel with the least squared error, by
+        trial on the layer's own, uneven input. A neuron that starts below zero waits, as it were,
+        and its bias makes up for it (optimised starts: Bu et al., "Optimized Potential
+        Initialization for Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et
+        al. 2021, section 4.1). A population that sees the input itself, whose rounding reaches the
+        whole network, is chosen by what its errors do to the outputs, to first order, instead.
+    bias: what the output lacks on average is added to the bias of its channel, `rounds` times (Li
+        et al. 2021, section 4.2).
+
+    At most `samples` samples are used, and no more than 8,192 / T but at least 128, unless every
+    population waits for its whole input, when steps need not be simulated.
+
+    Attributes:
+        weights, potential, bias: which corrections are made.
+        rounds: of bias correction.
+        ridge: penalty on a change of a weight, as a fraction of the mean squared input.
+        samples: the largest number of samples.
+
+    Metrics: `samples`; `errors`, per population the squared error of its rate as a fraction of the
+    variance of the activation, on the calibration data.
+    """
+
+    name: ClassVar[str] = "calibrate"
+    needs: ClassVar[frozenset[str]] = frozenset({"calibration", "ann"})
+    weights: bool = True
+    potential: bool = True
+    bias: bool = True
+    rounds: int = 3
+    ridge: float = 0.01
+    samples: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds={self.rounds} is not positive")
+        if self.ridge <= 0:
+            raise ValueError(f"ridge={self.ridge} is not positive")
+        if self.samples < 1:
+            raise ValueError(f"samples={self.samples} is not positive")
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Correct. Raises `PassError` for neurons that leak, reset to zero, or have no ANN."""
+        if ctx.ann is None or ctx.calibration is None:
+            raise PassError("needs the network before activations-to-neurons, and calibration data")
+        refuse_integers(graph, self.name)
+        refuse_neurons(graph, ctx.ann, self.name)
+        before = graph.fingerprint()
+        x = self._samples(graph, ctx.calibration, ctx.timesteps)
+        sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
+        found: dict[str, Settings] = {}
+        errors: dict[str, float] = {}
+        populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)
+        with ctx.progress(self.name, populations) as advance, torch.no_grad():
+            for layer in sweep.layers():
+                if self.weights:
+                    self._compensate(sweep, layer)
+                if isinstance(layer.node.op, Neuron):
+                    found[layer.node.name], error = self._neuron(sweep, layer)
+                    errors[layer.node.name] = error
+                elif self.bias:
+                    self._readout(sweep, layer)
+                advance(1)
+        set_thresholds(graph, {n: s.threshold.double().cpu().numpy() for n, s in found.items()})
+        for name, settings in found.items():
+            _set_start(graph, name, settings.start.cpu().numpy())
+        graph.prune_params()
+        metrics = {"samples": len(x), "errors": errors}
+        return PassResult(graph, changed=graph.fingerprint() != before, metrics=metrics)
+
+    def _samples(self, graph: Graph, batches: Batches, steps: int) -> NDArray[np.float32]:
+        most = self.samples
+        if not waits_for_all(graph, steps):
+            most = min(most, max(FEWEST, STEPS // steps))
+        return np.concatenate(list(first(batches, most)))
+
+    def _compensate(self, sweep: PairedSweep, layer: Layer) -> None:
+        """Solve for the weights of the layer in front of a population."""
+        graph = sweep.graph
+        node = weighted(graph, layer.source)
+        if node is None:
+            return
+        op = node.op
+        assert isinstance(op, Conv | Linear)
+        (source,) = graph.inputs_of(node.name)
+        weight = graph.array(op.weight)
+        positions = int(np.prod(layer.shape[1:]))
+        samples = min(len(sweep.x), max(1, SOLVED // positions))
+        if samples * positions < ROWS_PER_WEIGHT * weight[0].size:
+            return
+        parts: list[Part] = []
+        for rows in sweep.chunks(layer, samples):
+            inputs = rows_of_inputs(op, sweep.mean(source, rows), weight.shape[2:])
+            outputs = rows_of_outputs(sweep.mean(layer.source, rows))
+            parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer.counterpart, rows))))
+        neuron = isinstance(layer.node.op, Neuron)
+        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, rectified=neuron)
+        new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
+        graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
+        add_bias(graph, layer.source, shift.numpy())
+        sweep.edited()
+
+    def _neuron(self, sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
+        """Choose for one population, write its bias into the graph and let it fire."""
+        graph, op = sweep.graph, layer.node.op
+        assert isinstance(op, Neuron)
+        settings = settings_of(graph, op, layer.shape[0], sweep.snn_interpreter.device)
+        biased = self.bias and bool(summed_into(graph, layer.source))
+        current, target = sweep.kept(layer)
+        fit = Fit(op, current, target, sweep.timesteps, sweep.at_once)
+        if self.potential and sweep.types[layer.source].constant_in_time:
+            x = sweep.x[: len(target)]
+            gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
+            settings = search(fit, gradient, settings, CONSTANT, biased)
+        elif self.potential:
+            settings = fit.search(settings, choices(op, sweep.timesteps), biased)
+        if biased:
+            settings = fit.balance(settings, self.rounds)
+            add_bias(graph, layer.source, settings.bias.double().cpu().numpy())
+            sweep.edited()
+        current += for_sample(settings.bias, layer.shape)
+        error = sweep.fire(layer, settings.threshold, settings.start, (current, target))
+        return settings, error
+
+    def _readout(self, sweep: PairedSweep, layer: Layer) -> None:
+        """Take the mean error from the bias in front of a readout."""
+        total = np.zeros(layer.shape)
+        for rows in sweep.chunks(layer, len(sweep.x)):
+            error = sweep.target(layer.counterpart, rows) - sweep.mean(layer.source, rows)
+            total += error.double().sum(0).cpu().numpy()
+        error = total.reshape(layer.shape[0], -1).mean(axis=1) / len(sweep.x)
+        if add_bias(sweep.graph, layer.source, error):
+            sweep.edited()
+
+
+def _set_start(graph: Graph, name: str, start: NDArray[np.float32]) -> None:
+    op = graph.node(name).op
+    assert isinstance(op, Neuron)
+    ref = own_param(graph, name, "v_init", start.astype(np.float64))
+    graph.replace_op(name, replace(op, v_init=ref))

@@ -1,0 +1,1 @@
+"""Window, waits and early exit, chosen on data."""

@@ -1,0 +1,169 @@
+"""`choose-timesteps`: the shortest window that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from snnc.errors import PassError
+from snnc.ir import Graph
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._window import longest_wait, prefixes_are_runs, with_window
+from snnc_passes.choose._reference_labels import Standard, classes, outputs, standard
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseTimesteps(Pass):
+    """Set the window T, and with it every `wait`, to the least that stays within a budget.
+
+    T is at most the window of the compilation. What is held against the ANN is the accuracy on
+    labelled validation data, else on labelled calibration data, else the agreement with the ANN on
+    either, and that against 100 %.
+
+    Where no population waits and the input is not encoded by latency, the outputs of all shorter
+    windows are those of one run, and all are measured; the least T within the budget is taken.
+    Otherwise a shorter window is another run: T is found by bisection, every candidate is run, and
+    no population waits longer than the window. Then the longest `wait` is shortened by bisection
+    too. A value of T that was not measured may also have been within the budget.
+
+    Thresholds, weights and potentials stay as they were made for the longer window.
+
+    Attributes:
+        budget: points below the ANN's accuracy, or below 100 % agreement.
+        samples: at most so many samples are run.
+        shorten_wait: whether `wait` is shortened once T is known.
+
+    Metrics: `timesteps`, `longest_wait`; `measure`, `samples`, the ANN's fraction `reference`, the
+    fraction `value` at the T chosen, `within_budget`; `measured`, the fraction by T, and
+    `measured_waits`, by longest wait, at the T chosen.
+    """
+
+    name: ClassVar[str] = "choose-timesteps"
+    needs: ClassVar[frozenset[str]] = frozenset({"ann", "validation|calibration"})
+    budget: float = 1.0
+    samples: int = 1024
+    shorten_wait: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.budget <= 100:
+            raise ValueError(f"budget={self.budget} is not from 0 to 100 points")
+        if self.samples < 1:
+            raise ValueError(f"samples={self.samples} is not positive")
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Choose. Raises `PassError` without an ANN or data, or where outputs are no classes."""
+        if ctx.ann is None:
+            raise PassError("needs the network before activations-to-neurons")
+        held = standard(graph, ctx, self.samples)
+        assert held.reference is not None
+        trial = _Trial(graph, ctx, held, held.reference - self.budget / 100 - ROUNDING)
+        chosen = trial.window()
+        within = trial.measured[chosen] >= trial.least
+        longest = min(longest_wait(graph), chosen)
+        if within and self.shorten_wait and longest:
+            longest = trial.wait(chosen, longest)
+        value = trial.waits.get(longest, trial.measured[chosen])
+        self._tell(ctx, trial, chosen, value)
+        before = graph.fingerprint()
+        if within:
+            result = with_window(graph, chosen, longest)
+        else:
+            result = graph
+            result.meta["timesteps"] = ctx.timesteps
+        metrics = {
+            "timesteps": chosen,
+            "longest_wait": longest_wait(result),
+            "measure": held.measure,
+            "samples": len(held.wanted),
+            "reference": held.reference,
+            "value": value,
+            "within_budget": within,
+            "measured": {str(t): each for t, each in sorted(trial.measured.items())},
+            "measured_waits": {str(w): each for w, each in sorted(trial.waits.items())},
+        }
+        return PassResult(result, changed=result.fingerprint() != before, metrics=metrics)
+
+    def _tell(self, ctx: PassContext, trial: _Trial, chosen: int, value: float) -> None:
+        """One line where the budget is not reached, or where a longer window is worse."""
+        held = trial.held
+        if trial.measured[chosen] < trial.least:
+            ctx.log.warning(
+                "choose-timesteps: T=%d stays: its %s is %.2f %%, %.2f points below %.2f %%, "
+                "more than the budget of %g; compile with a larger -T",
+                *(chosen, held.measure, 100 * value, 100 * ((held.reference or 0) - value)),
+                *(100 * (held.reference or 0), self.budget),
+            )
+        worse = [t for t, each in trial.measured.items() if t > chosen and each < trial.least]
+        if worse:
+            ctx.log.warning(
+                "choose-timesteps: T=%d is within the budget, though T=%s is not",
+                *(chosen, ", ".join(map(str, sorted(worse)))),
+            )
+
+
+@dataclass
+class _Trial:
+    """Measured fractions: by window, and by longest wait at the window that was chosen."""
+
+    graph: Graph
+    ctx: PassContext
+    held: Standard
+    least: float
+    measured: dict[int, float] = field(default_factory=dict[int, float])
+    waits: dict[int, float] = field(default_factory=dict[int, float])
+
+    def window(self) -> int:
+        """The least T found within the budget; the largest if none is."""
+        largest = self.ctx.timesteps
+        if prefixes_are_runs(self.graph):
+            self.measured = self._run(self.graph, largest, range(1, largest + 1))
+            good = [t for t, value in self.measured.items() if value >= self.least]
+            return min(good, default=largest)
+
+        def good_at(t: int) -> bool:
+            self.measured[t] = self._alone(t, t)
+            return self.measured[t] >= self.least
+
+        return bisect(1, largest, good_at) if good_at(largest) else largest
+
+    def wait(self, timesteps: int, longest: int) -> int:
+        """The least longest wait found within the budget, at the window that was chosen."""
+
+        def good_at(wait: int) -> bool:
+            self.waits[wait] = self._alone(timesteps, wait)
+            return self.waits[wait] >= self.least
+
+        self.waits[longest] = self.measured[timesteps]
+        return bisect(0, longest, good_at)
+
+    def _alone(self, timesteps: int, wait: int) -> float:
+        graph = with_window(self.graph, timesteps, wait)
+        return self._run(graph, timesteps, (timesteps,))[timesteps]
+
+    def _run(self, graph: Graph, timesteps: int, windows: Iterable[int]) -> dict[int, float]:
+        asked = tuple(windows)
+        right, done = dict.fromkeys(asked, 0), 0
+        for found in outputs(graph, self.ctx, self.held, timesteps, asked):
+            size = len(found[asked[0]])
+            wanted = self.held.wanted[done : done + size]
+            for t, output in found.items():
+                right[t] += int((classes(output) == wanted).sum())
+            done += size
+        return {t: self.held.fraction(count) for t, count in right.items()}
+
+
+def bisect(low: int, high: int, good: Callable[[int], bool]) -> int:
+    """The least of `low` to `high` that is good, if what lies above a good one is good as well.
+
+    `high` is taken for good. Whatever is returned, except `high`, has been tried and found good.
+    """
+    while low < high:
+        middle = (low + high) // 2
+        if good(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high

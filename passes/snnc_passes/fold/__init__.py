@@ -1,0 +1,1 @@
+"""Batch norm, normalisation and factors folded into weights."""

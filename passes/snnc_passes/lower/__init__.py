@@ -1,0 +1,1 @@
+"""From operations of an ANN to those of a spiking network."""

@@ -1,0 +1,168 @@
+"""From an ANN to a spiking network of the same topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from snnc.errors import PassError, UnsupportedError
+from snnc.ir import (
+    AvgPool,
+    BatchNorm,
+    Encode,
+    Graph,
+    MaxPool,
+    Neuron,
+    Readout,
+    Relu,
+    Scale,
+    Stage,
+)
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._analog import before_encode, never_negative
+from snnc_passes._encoder_range import ranged
+from snnc_passes._events import scale_events_into_currents
+
+LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationsToNeurons(Pass):
+    """Replace every ReLU by a population of integrate-and-fire neurons with threshold 1.
+
+    A neuron's rate over a window is its ReLU, clipped at one spike per step (Cao, Chen, Khosla
+    2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
+    output a Readout. A ReLU of a value that cannot be negative is dropped. Identity
+    shortcuts become `Scale(1)` from spikes to currents. Max pooling of activations is refused: the
+    maximum of the spikes of a step is not the maximum of the rates.
+
+    The options but `encode` are the fields of `snnc.ir.Neuron`, the same for all populations; only
+    the default, no leak and reset by subtraction, has rates that equal the ReLU.
+
+    Attributes:
+        encode: "direct" gives the input itself at every step; "poisson" spikes at random, in
+            proportion to it, of one size that holds the largest input of the calibration data.
+        leak: what is left of a potential after a step, in [0, 1].
+        reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
+        order: integrate, then fire; or fire on the potential of the step before.
+        wait: steps a population integrates before it may fire, "T" for the whole window, when
+            it is the quantiser of its total input with T + 1 levels; adds to the latency.
+        signed: a neuron that has fired too often may emit -1; needs ternary wires.
+
+    Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
+    """
+
+    name = "activations-to-neurons"
+    takes = Stage.ANN
+    gives = Stage.SNN
+    encode: Literal["direct", "poisson"] = "direct"
+    leak: float = 1.0
+    reset: Literal["subtract", "zero"] = "subtract"
+    order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
+    wait: int | Literal["T"] = 0
+    signed: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.leak <= 1:
+            raise ValueError(f"leak must be in [0, 1], not {self.leak}")
+        if self.wait != "T" and self.wait < 0:
+            raise ValueError(f"wait must not be negative, not {self.wait}")
+        if self.signed and self.reset == "zero":
+            raise ValueError("signed spikes need reset=subtract")
+        if self.encode not in ("direct", "poisson"):
+            raise ValueError(f"encode={self.encode} is not one of: direct, poisson")
+
+    def requirements(self) -> frozenset[str]:
+        """encode=poisson needs calibration data."""
+        return self.needs | ({"calibration"} if self.encode == "poisson" else frozenset())
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Convert. Raises `UnsupportedError` listing every max pool that has no spiking meaning."""
+        _refuse(graph)
+        dropped = _drop_idle_relus(graph)
+        first = before_encode(graph)[-1]
+        self._encode(graph, first, ctx)
+        relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
+        neurons = sum(graph.type_of(relu).size for relu in relus)
+        for relu in relus:
+            graph.replace_op(relu, self._neuron(ctx.timesteps))
+        graph.stage = Stage.SNN
+        graph.meta["timesteps"] = ctx.timesteps
+        _add_readouts(graph)
+        scale_events_into_currents(graph)
+        metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
+        return PassResult(graph, metrics=metrics)
+
+    def _encode(self, graph: Graph, first: str, ctx: PassContext) -> None:
+        """An encoder behind `first`; what one of its random spikes counts stands behind it."""
+        name = graph.fresh(f"{graph.input}.encode")
+        if self.encode == "direct":
+            graph.insert_after(first, name, Encode())
+            return
+        if ctx.calibration is None:
+            raise PassError("encode=poisson needs data", hint="add --calibration DATA")
+        op = ranged(Encode(mode="poisson"), ctx.calibration)
+        graph.insert_after(first, name, op)
+        assert op.scale is not None
+        if op.scale * op.hi != 1:
+            graph.insert_after(name, graph.fresh(f"{name}.value"), Scale(factor=op.scale * op.hi))
+
+    def _neuron(self, timesteps: int) -> Neuron:
+        return Neuron(
+            threshold=1.0,
+            leak=self.leak,
+            reset=self.reset,
+            order=self.order,
+            wait=timesteps if self.wait == "T" else self.wait,
+            signed=self.signed,
+        )
+
+
+def _refuse(graph: Graph) -> None:
+    for node in graph.nodes:
+        remedy = LOWER_FIRST.get(type(node.op))
+        if remedy is not None:
+            raise PassError(
+                f"{node.name} ({node.op.mnemonic}) at {node.loc} has no spiking form",
+                hint=f"put {remedy} before activations-to-neurons",
+            )
+    problems = list(_max_pools(graph))
+    if problems:
+        raise UnsupportedError(
+            "max pooling of spikes is not the maximum of their rates:\n  " + "\n  ".join(problems),
+            hint="use average pooling in the model, or --recipe 'convert{maxpool=average}'",
+        )
+
+
+def _max_pools(graph: Graph) -> Iterator[str]:
+    allowed, positive = before_encode(graph), never_negative(graph)
+    for node in graph.nodes:
+        if not isinstance(node.op, MaxPool) or node.name in allowed:
+            continue
+        (source,) = graph.inputs_of(node.name)
+        what = "pools an activation" if source in positive else "pools values that may be negative"
+        yield f"{node.name} at {node.loc} {what}"
+
+
+def _drop_idle_relus(graph: Graph) -> int:
+    """relu(x) = x where x cannot be negative."""
+    positive = never_negative(graph)
+    idle = [
+        node.name
+        for node in graph.nodes
+        if isinstance(node.op, Relu) and graph.inputs_of(node.name)[0] in positive
+    ]
+    for name in idle:
+        graph.bypass(name)
+    return len(idle)
+
+
+def _add_readouts(graph: Graph) -> None:
+    """A Readout behind every output."""
+    alone = len(graph.outputs) == 1
+    readouts: list[str] = []
+    for output in graph.outputs:
+        name = graph.fresh("readout" if alone else f"{output}.readout")
+        readouts.append(graph.add(name, Readout(), [output], loc=graph.node(output).loc))
+    graph.outputs = tuple(readouts)

@@ -1,0 +1,59 @@
+"""Replace max pooling by something spikes can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snnc.ir import AvgPool, Graph, MaxPool, Relu, Stage
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._analog import before_encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaceMaxpool(Pass):
+    """Replace max pooling by average pooling. This changes the network: expect to lose accuracy.
+
+    The maximum of spikes of a step is not the maximum of rates; averages are exact (Cao, Chen,
+    Khosla, "Spiking Deep Convolutional Neural Networks for Energy-Efficient Object Recognition",
+    2015). A ReLU right behind a max pool is moved in front of it first: max(relu(x)) =
+    relu(max(x)). Pools of the input itself stay, as they are computed before encoding.
+
+    Metrics: `replaced`.
+    """
+
+    name = "replace-maxpool"
+    takes = Stage.ANN
+    gives = Stage.ANN
+    by: Literal["average"] = "average"
+
+    def __post_init__(self) -> None:
+        if self.by != "average":
+            raise ValueError(f"by={self.by} is not one of: average")
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Replace every MaxPool behind the first layer."""
+        analog = before_encode(graph)
+        pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+        for node in pools:
+            _relu_first(graph, node.name)
+            assert isinstance(node.op, MaxPool)
+            counts = tuple(tuple(b - a for a, b in axis) for axis in node.op.windows)
+            graph.replace_op(node.name, AvgPool(windows=node.op.windows, divisors=counts))
+        return PassResult(graph, changed=bool(pools), metrics={"replaced": len(pools)})
+
+
+def _relu_first(graph: Graph, pool: str) -> None:
+    """Where a ReLU is all that uses `pool`, exchange the two."""
+    users = graph.users_of(pool)
+    if len(users) != 1 or pool in graph.outputs:
+        return
+    relu, port = users[0]
+    if not isinstance(graph.node(relu).op, Relu):
+        return
+    (source,) = graph.inputs_of(pool)
+    for user, user_port in graph.users_of(relu):
+        graph.set_input(user, user_port, pool)
+    graph.outputs = tuple(pool if name == relu else name for name in graph.outputs)
+    graph.set_input(relu, port, source)
+    graph.set_input(pool, 0, relu)

@@ -1,0 +1,208 @@
+"""Integers in units of a population's scale, and the proof that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import PassError
+from snnc.ir import (
+    Conv,
+    Graph,
+    Linear,
+    Neuron,
+    Op,
+    Readout,
+    Ref,
+    Scale,
+    TensorType,
+    broadcast_to_sample,
+)
+from snnc_passes._statistics import Granularity
+from snnc_passes.quantize._populations import Contributor, Group, unit
+
+Real = NDArray[np.float64]
+Bounds = dict[str, dict[str, int]]
+LIMIT = 2**31
+LEAK_UNIT = 2**15
+SMALLEST_SCALE = 2.0**-20
+"""In thresholds: a dead channel's scale, so that its integers cannot explode."""
+FACTOR_LEVELS = 4095
+"""Largest factor of a `Scale` where only factors, not limited to a width, reach a population."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Rounds one group of populations after the other.
+
+    Attributes:
+        graph: changed in place.
+        types: the types before any rounding: in between, integers meet real values.
+        bits: width of a weight.
+    """
+
+    graph: Graph
+    types: Mapping[str, TensorType]
+    bits: int
+
+    @property
+    def q_max(self) -> int:
+        """Largest weight."""
+        return 2 ** (self.bits - 1) - 1
+
+    def quantize(self, group: Group, granularity: Granularity, timesteps: int) -> Bounds:
+        """Round the contributors and populations of one group.
+
+        Returns:
+            Per population, `step`, the largest change of a potential in one step, and `rest`, the
+            largest threshold plus initial potential; both in units of the scale.
+
+        Raises:
+            PassError: 32 bits could overflow within `timesteps`.
+        """
+        scale = self._scale(group, granularity)
+        step = sum(c.gain * self._layer(c.name, scale) for c in group.contributors)
+        bounds: Bounds = {}
+        for name in group.populations:
+            rest = self._population(name, scale)
+            bounds[name] = {"step": step, "rest": rest}
+            wide = isinstance(self.graph.node(name).op, Readout)  # sums over time in 64 bits
+            reach = step if wide else step * timesteps + rest
+            if reach >= LIMIT:
+                raise PassError(
+                    f"{name} at {self.graph.node(name).loc} could reach {reach:.3g} in "
+                    f"{1 if wide else timesteps} steps, more than 32 bits hold",
+                    hint="use fewer bits, or a smaller -T",
+                )
+        return bounds
+
+    def _scale(self, group: Group, granularity: Granularity) -> Real:
+        """s of a group: (C,), or () for granularity "layer" and where elements are moved."""
+        together = granularity == "layer" or any(c.moved for c in group.contributors)
+        channels = 1 if together else self.types[group.populations[0]].shape[0]
+        sizes = [
+            largest(np.abs(self._coefficients(c.name)), channels) for c in self._measured(group)
+        ]
+        weighted = any(self._is_weighted(c) for c in group.contributors)
+        scale = np.max(sizes, axis=0) / (self.q_max if weighted else FACTOR_LEVELS)
+        for name in group.populations:
+            op = self.graph.node(name).op
+            if isinstance(op, Neuron):
+                threshold = largest(self._spread(name, op.threshold), channels)
+                scale = np.maximum(scale, threshold * SMALLEST_SCALE)
+        scale = np.where(scale > 0, scale, scale.max() or 1.0)
+        return scale.reshape(()) if together else scale
+
+    def _measured(self, group: Group) -> tuple[Contributor, ...]:
+        """Weights set the scale; factors of a `Scale` only where there are no weights."""
+        return tuple(filter(self._is_weighted, group.contributors)) or group.contributors
+
+    def _is_weighted(self, contributor: Contributor) -> bool:
+        return isinstance(self.graph.node(contributor.name).op, Conv | Linear)
+
+    def _coefficients(self, name: str) -> Real:
+        """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
+        op = self.graph.node(name).op
+        value = unit(self.graph, self.graph.inputs_of(name)[0])
+        if isinstance(op, Conv | Linear):
+            return self.graph.array(op.weight).astype(np.float64) * value
+        if isinstance(op, Scale):
+            return self._spread(name, op.factor) * value
+        raise PassError(f"{name} ({op.mnemonic}) has no coefficients")
+
+    def _layer(self, name: str, scale: Real) -> int:
+        """Round weights or factors, and the bias; returns the largest sum of one step."""
+        op = self.graph.node(name).op
+        levels = self.types[self.graph.inputs_of(name)[0]].levels
+        real = self._coefficients(name)
+        scaled = real / along(scale, real)
+        if isinstance(op, Scale):
+            q = self._integers(name, "factor", smallest(scaled))
+            step = np.abs(q.astype(np.int64)).max() * levels
+            new: Op = replace(op, factor=self.graph.own_param(name, "factor", q))
+        elif isinstance(op, Conv | Linear):
+            q = np.clip(np.rint(scaled), -self.q_max, self.q_max).astype(np.int8)
+            step = np.abs(q.astype(np.int64)).reshape(len(q), -1).sum(axis=1).max() * levels
+            new = replace(op, weight=self.graph.own_param(name, "weight", q))
+        else:
+            raise PassError(f"{name} ({op.mnemonic}) has no coefficients")
+        if op.bias is not None:
+            bias = self._bias(name, op.bias, scale)
+            step = step + np.abs(self.graph.array(bias).astype(np.int64)).max()
+            new = replace(new, bias=bias)
+        self.graph.replace_op(name, new)
+        return int(step)
+
+    def _bias(self, name: str, bias: Ref, scale: Real) -> Ref:
+        values = self.graph.array(bias).astype(np.float64)
+        rounded = self._integers(name, "bias", values / along(scale, values))
+        return self.graph.own_param(name, "bias", rounded)
+
+    def _population(self, name: str, scale: Real) -> int:
+        """Round threshold, potential and leak, or note the readout's unit; largest |v_init|."""
+        op = self.graph.node(name).op
+        units = broadcast_to_sample(scale, self.types[name].shape).astype(np.float64)
+        if isinstance(op, Readout):
+            real = smallest(np.asarray(self._spread(name, op.scale) * units))
+            self.graph.replace_op(
+                name, replace(op, scale=self.graph.own_param(name, "scale", real))
+            )
+            return 0
+        if not isinstance(op, Neuron):
+            raise PassError(f"{name} ({op.mnemonic}) is no population")
+        threshold = self._spread(name, op.threshold)
+        q = np.maximum(np.rint(threshold / units), 1)
+        v = np.rint(self._spread(name, op.v_init) / threshold * q)
+        leak = smallest(np.rint(self._spread(name, op.leak) * LEAK_UNIT) / LEAK_UNIT)
+        new = replace(
+            op,
+            threshold=self._own(name, "threshold", q),
+            v_init=self._own(name, "v_init", v),
+            leak=float(leak) if leak.ndim == 0 else self.graph.own_param(name, "leak", leak),
+        )
+        self.graph.replace_op(name, new)
+        return int(np.abs(v).max() + q.max())
+
+    def _own(self, name: str, field: str, values: Real) -> Ref:
+        return self.graph.own_param(name, field, self._integers(name, field, smallest(values)))
+
+    def _spread(self, name: str, parameter: Ref | float) -> Real:
+        """A parameter over the whole sample of `name`'s result, read-only."""
+        shape = self.types[name].shape
+        array = self.graph.array(parameter).astype(np.float64)
+        wide = np.asarray(broadcast_to_sample(array, shape), np.float64)
+        return np.broadcast_to(wide, shape)
+
+    def _integers(self, name: str, what: str, values: Real) -> NDArray[np.int32]:
+        rounded = np.rint(values)
+        if np.abs(rounded).max(initial=0) >= LIMIT:
+            raise PassError(
+                f"{what} of {name} at {self.graph.node(name).loc} is "
+                f"{np.abs(rounded).max():.3g} units of its population, more than 32 bits hold",
+                hint="use fewer bits, or granularity=layer",
+            )
+        return rounded.astype(np.int32)
+
+
+def largest(values: Real, channels: int) -> Real:
+    """(channels,) the largest value of each channel (axis 0), or of all when `channels` is 1."""
+    return values.reshape(channels, -1).max(axis=1)
+
+
+def along(scale: Real, array: NDArray[Any]) -> Real:
+    """`scale`, () or (C,), shaped to divide an array whose axis 0 is the channel."""
+    return scale if scale.ndim == 0 else scale.reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def smallest(values: Real) -> Real:
+    """A full-shape parameter as one number or one value per channel where it is that."""
+    if values.size and np.all(values == values.flat[0]):
+        return np.array(values.flat[0])
+    if values.ndim < 2:
+        return values
+    flat = values.reshape(len(values), -1)
+    return np.array(flat[:, 0]) if np.all(flat == flat[:, :1]) else values

@@ -1,0 +1,95 @@
+"""`quantize`: from real values to integers (docs/semantics.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from snnc.errors import PassError, UnsupportedError
+from snnc.ir import Conv, Encode, Graph, Linear, Scale
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._encoder_range import ranged
+from snnc_passes._events import event_kinds, scale_events_into_currents
+from snnc_passes._statistics import Granularity
+from snnc_passes.quantize._populations import groups
+from snnc_passes.quantize._rounding import Rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantize(Pass):
+    """Make every coefficient that reaches a population an integer in units of one scale s.
+
+    s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
+    threshold/2^20. Weights are signed and symmetric, `bits` wide; factors of a `Scale`, biases,
+    thresholds (at least 1) and initial potentials are int32; all round half to even. A leak becomes
+    m/2^15. The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie
+    in [0, 1], else as signed integers over their range. It is proved from the weights that no
+    potential and no partial sum leaves 32 bits; the bounds are in `graph.meta["quantize"]`.
+
+    Attributes:
+        bits: width of a weight, 2..8.
+        granularity: one s per output channel or per population.
+        input_bits: width of the encoded input where it is signed, 8..16.
+    """
+
+    name: ClassVar[str] = "quantize"
+    bits: int = 8
+    granularity: Granularity = "channel"
+    input_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 8:
+            raise ValueError(f"bits must be 2 to 8, not {self.bits}")
+        if not 8 <= self.input_bits <= 16:
+            raise ValueError(f"input-bits must be 8 to 16, not {self.input_bits}")
+        if self.granularity not in ("channel", "layer"):
+            raise ValueError(f"granularity must be channel or layer, not {self.granularity}")
+
+    def requirements(self) -> frozenset[str]:
+        return frozenset({"calibration"})
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        if "quantize" in graph.meta or _has_integers(graph):
+            raise PassError("the graph is quantised already", hint="run quantize only once")
+        _refuse_chains(graph)
+        scale_events_into_currents(graph)
+        for node in graph.nodes:
+            if isinstance(node.op, Encode) and node.op.scale is None:
+                encoder = ranged(node.op, ctx.calibration or (), self.input_bits)
+                graph.replace_op(node.name, encoder)
+        rounding = Rounding(graph, dict(graph.types()), self.bits)
+        bounds: dict[str, dict[str, int]] = {}
+        for group in groups(graph):
+            bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))
+        graph.prune_params()
+        graph.meta["quantize"] = {
+            "bits": self.bits,
+            "granularity": self.granularity,
+            "timesteps": ctx.timesteps,
+            "bounds": bounds,
+        }
+        largest = max((b["rest"] + ctx.timesteps * b["step"] for b in bounds.values()), default=0)
+        return PassResult(graph, metrics={"populations": len(bounds), "largest_bound": largest})
+
+
+def _has_integers(graph: Graph) -> bool:
+    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
+
+
+def _refuse_chains(graph: Graph) -> None:
+    """Raise `UnsupportedError` listing every layer that weighs a current: it has no levels."""
+    kinds = event_kinds(graph)
+    chained = [
+        f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
+        for node in graph.nodes
+        if isinstance(node.op, Conv | Linear | Scale)
+        for source in graph.inputs_of(node.name)
+        if source not in kinds
+    ]
+    if chained:
+        raise UnsupportedError(
+            "integer weights on currents have no bound:\n  " + "\n  ".join(chained),
+            hint="run fold-scale before quantize; put a ReLU between two weighted layers",
+        )

@@ -1,0 +1,92 @@
+"""Statistics of the ANN's activations, and thresholds from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnc.errors import PassError
+from snnc.interp import Interpreter
+from snnc.ir import Graph, Node
+from snnc.transform import PassContext
+from snnc_passes._samples import chunks
+from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
+
+Found = Mapping[str, NDArray[np.float64]]
+Pick = Callable[[Histogram], NDArray[np.float64]]
+"""Takes one value of every group from a histogram of activations."""
+
+
+def ann_statistic(
+    graph: Graph,
+    ctx: PassContext,
+    neurons: Sequence[str],
+    pick: Pick | None,
+    granularity: Granularity,
+) -> Found:
+    """Per neuron node, a statistic of the ANN's activation at the node of the same name.
+
+    Two sweeps over the calibration data: the exact range, then a histogram over it, from which
+    `pick` takes the statistic; None for the maximum, which needs no second sweep. Negative values
+    count as zero. A group whose statistic is zero although it is active gets its maximum. Returns
+    (G,) arrays, one value a channel or one for the layer; zero where nothing is ever active.
+    """
+    if ctx.ann is None or ctx.calibration is None:
+        raise PassError(
+            "source=ann needs the network before activations-to-neurons, and calibration data",
+            hint="start from a model with --calibration, or use threshold-balance{source=current}",
+        )
+    for name in neurons:
+        if name not in ctx.ann or ctx.ann.type_of(name).shape != graph.type_of(name).shape:
+            raise PassError(
+                f"the ANN has no activation {name} of shape {graph.type_of(name).shape}",
+                hint="use threshold-balance{source=current}",
+            )
+    ranges = {name: Range() for name in neurons}
+
+    def widen(name: str, rows: Rows) -> None:
+        ranges[name].add(rows)
+
+    _sweep(ctx, ctx.ann, neurons, granularity, "activation ranges", widen)
+    highs = {name: _known(ranges[name].high) for name in neurons}
+    if pick is None:
+        return highs
+    histograms = {name: Histogram.over(high) for name, high in highs.items()}
+
+    def count(name: str, rows: Rows) -> None:
+        histograms[name].add(rows)
+
+    _sweep(ctx, ctx.ann, neurons, granularity, "activation histograms", count)
+    found = {name: pick(histogram) for name, histogram in histograms.items()}
+    return {name: np.where(values > 0, values, highs[name]) for name, values in found.items()}
+
+
+def _known(high: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    if high is None:
+        raise PassError("the calibration data hold no samples")
+    return high
+
+
+def _sweep(
+    ctx: PassContext,
+    ann: Graph,
+    names: Sequence[str],
+    granularity: Granularity,
+    title: str,
+    use: Callable[[str, Rows], None],
+) -> None:
+    """Hand the non-negative activations of every named node to `use`, chunk by chunk."""
+    wanted = frozenset(names)
+    interpreter = Interpreter(ann, torch.float32, ctx.device)
+
+    def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
+        if node.name in wanted:
+            use(node.name, in_rows(value.clamp(min=0).cpu().numpy(), granularity))
+
+    with ctx.progress(title, None) as advance, torch.no_grad():
+        for x in chunks(ctx.calibration or ()):
+            interpreter.ann(x, observe=observe)
+            advance(len(x))

@@ -1,0 +1,159 @@
+"""Thresholds from data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Graph, Neuron
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._real_values import refuse_integers
+from snnc_passes._statistics import Granularity, Histogram
+from snnc_passes._thresholds import param, set_thresholds
+from snnc_passes.threshold._activation_statistics import Pick, ann_statistic
+from snnc_passes.threshold._currents import current_statistic, fill_silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdBalance(Pass):
+    """Set thresholds so that rates neither saturate nor vanish, and let spikes count as much.
+
+    source=ann: a percentile (or the maximum) of the ANN's activation at the same node, zeros
+        included, negatives as zero (Diehl et al., "Fast-Classifying, High-Accuracy Spiking Deep
+        Networks Through Weight and Threshold Balancing", 2015; percentile: Rueckauer et al. 2017,
+        section 2.2.2; per channel: Kim et al., "Spiking-YOLO", 2020). It comes from a histogram of
+        16,384 bins over the exact range. statistic=mse takes the threshold of the least mean
+        squared error: within T steps a population tells T + 1 values, so that a high threshold
+        rounds coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient,
+        Accurate Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose
+        percentile is zero takes its maximum, one that is never active the median of its layer; a
+        layer that is never active keeps its thresholds.
+    source=current: layer by layer, the network run for T steps with the thresholds found so far; of
+        a layer's weighted input at each step the maximum or the k-th smallest value, k = 1 +
+        round(percentile/100 * (n-1)), negatives included; the largest of all steps (Sengupta et
+        al., "Going Deeper in Spiking Neural Networks: VGG and Residual Architectures", 2019; Rathi
+        et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
+        Dependent Backpropagation", 2020). Where the percentile is positive nowhere in a layer, the
+        maximum.
+
+    A Scale of threshold / previous threshold follows every population, and v_init grows alike, so
+    that a spike counts in proportion to the threshold. It stands behind a max pool of spikes.
+
+    `scale` then multiplies the thresholds alone: a spike counts as before, so that with less than 1
+    more of them reach the layers behind within a short window. The values a network tells grow by
+    it, which training makes up for (the scaling factor of Rathi et al. 2020, and of Rathi & Roy,
+    "DIET-SNN", 2020).
+
+    Attributes:
+        source: what is measured.
+        statistic: what of it is the threshold.
+        percentile: used by statistic=percentile.
+        levels: steps of the quantiser of statistic=mse; none for T.
+        granularity: one threshold per channel or per layer.
+        scale: what thresholds are multiplied by in the end.
+        timesteps: for source=current, how long the network is run; none for T.
+
+    Metrics: `thresholds`, per node the smallest, median and largest; `silent`, nodes that were
+    never active.
+    """
+
+    name = "threshold-balance"
+    needs = frozenset({"calibration", "ann"})
+    source: Literal["ann", "current"] = "ann"
+    statistic: Literal["percentile", "max", "mse"] = "percentile"
+    percentile: float = 99.9
+    levels: int | None = None
+    granularity: Granularity = "channel"
+    scale: float = 1.0
+    timesteps: int | None = None
+
+    def __post_init__(self) -> None:
+        for option, choices in (
+            ("source", ("ann", "current")),
+            ("statistic", ("percentile", "max", "mse")),
+            ("granularity", ("channel", "layer")),
+        ):
+            if getattr(self, option) not in choices:
+                wrong = getattr(self, option)
+                raise ValueError(f"{option}={wrong} is not one of: {', '.join(choices)}")
+        if not 0 < self.percentile <= 100:
+            raise ValueError(f"percentile={self.percentile} is not above 0 and at most 100")
+        if self.statistic == "mse" and self.source == "current":
+            raise ValueError("statistic=mse is one of activations; it needs source=ann")
+        if self.levels is not None and self.levels < 1:
+            raise ValueError(f"levels={self.levels} is not positive")
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale={self.scale} is not positive")
+        if self.timesteps is not None and self.timesteps < 1:
+            raise ValueError(f"timesteps={self.timesteps} is not positive")
+        if self.timesteps is not None and self.source == "ann":
+            raise ValueError("timesteps is for source=current; the ANN has no steps")
+
+    def requirements(self) -> frozenset[str]:
+        """source=current needs no ANN."""
+        return self.needs if self.source == "ann" else self.needs - {"ann"}
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Find thresholds and set them. Raises `PassError` for a graph of integers."""
+        refuse_integers(graph, self.name)
+        names = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
+        measured = self._measure(graph, ctx, names) if names else {}
+        found = {name: fill_silent(values) for name, values in measured.items()}
+        silent = [name for name, values in found.items() if values is None]
+        for name in silent:
+            ctx.log.warning("%s is never active; its thresholds stay as they are", name)
+        before = graph.fingerprint()
+        thresholds = {name: values for name, values in found.items() if values is not None}
+        set_thresholds(graph, thresholds)
+        if self.scale != 1:
+            thresholds = {name: values * self.scale for name, values in thresholds.items()}
+            _scale(graph, thresholds, self.scale)
+        graph.prune_params()
+        changed = graph.fingerprint() != before
+        metrics = {"thresholds": {n: _summary(t) for n, t in thresholds.items()}, "silent": silent}
+        return PassResult(graph, changed=changed, metrics=metrics)
+
+    def _measure(
+        self, graph: Graph, ctx: PassContext, names: list[str]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        if self.source == "current":
+            percent = 100.0 if self.statistic == "max" else self.percentile
+            steps = self.timesteps or ctx.timesteps
+            return current_statistic(graph, ctx, names, percent, self.granularity, steps)
+        return ann_statistic(graph, ctx, names, self._pick(ctx.timesteps), self.granularity)
+
+    def _pick(self, timesteps: int) -> Pick | None:
+        if self.statistic == "max" or (self.statistic == "percentile" and self.percentile == 100):
+            return None
+        levels = self.levels or timesteps
+
+        def pick(histogram: Histogram) -> NDArray[np.float64]:
+            if self.statistic == "mse":
+                return histogram.least_squares(levels)
+            return histogram.percentile(self.percentile)
+
+        return pick
+
+
+def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
+    return {
+        "min": float(np.min(threshold)),
+        "median": float(np.median(threshold)),
+        "max": float(np.max(threshold)),
+    }
+
+
+def _scale(graph: Graph, names: Iterable[str], scale: float) -> None:
+    """Multiply thresholds and starting potentials, and nothing else."""
+    for name in names:
+        op = graph.node(name).op
+        assert isinstance(op, Neuron)
+        for field in ("threshold", "v_init"):
+            scaled = np.asarray(graph.array(getattr(op, field)), np.float64) * scale
+            if np.any(scaled):
+                op = replace(op, **{field: param(graph, name, field, scaled)})
+        graph.replace_op(name, op)

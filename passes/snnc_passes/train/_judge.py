@@ -1,0 +1,83 @@
+"""Judging a network on held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from snnc.interp import SpikingNetwork
+from snnc.transform import Ranks, Selectable
+from snnc_passes.train._objective import Measure, Objective
+from snnc_passes.train._samples import batches, share
+
+WHAT = "validation"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good a network is.
+
+    Attributes:
+        measure: what `value` is: the fraction of right classes, or the mean loss.
+        value: that figure.
+        score: what decides between two networks: larger is better, the first number first.
+    """
+
+    measure: Measure
+    value: float
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges networks on the same samples, with the other processes.
+
+    Attributes:
+        data: the samples.
+        objective: what is measured.
+        batch: samples computed at a time.
+        ranks: the processes that share the work.
+    """
+
+    data: Selectable
+    objective: Objective
+    batch: int
+    ranks: Ranks
+
+    @torch.no_grad()
+    def __call__(self, network: SpikingNetwork) -> Verdict:
+        """Judge in evaluation mode, in float32; of two equally right, the lower loss is better."""
+        device = self.objective.device
+        network.eval()
+        loss, right = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
+        labelled = False
+        for rows in batches(np.arange(len(self.data)), self.batch):
+            mine = share(rows, self.ranks)
+            if not len(mine):
+                continue
+            x, y = self.data.take(mine)
+            labelled = y is not None
+            value = torch.from_numpy(np.array(x, np.float32)).to(device)
+            wanted = self.objective.wanted(value, y, WHAT)
+            output = network(value, sample_ids=mine)
+            loss += self.objective.total(output, wanted)
+            if wanted.classes is not None:
+                right += (output.argmax(1) == wanted.classes).sum()
+        measure = self.objective.measure(labelled)
+        mean, fraction = (each / len(self.data) for each in summed([loss, right], self.ranks))
+        if measure == "loss":
+            return Verdict(measure, mean, (-mean,))
+        return Verdict(measure, fraction, (fraction, -mean))
+
+
+def summed(numbers: Sequence[Tensor], ranks: Ranks) -> list[float]:
+    """0-d tensors, each summed over all processes."""
+    total = torch.stack([each.detach().to(torch.float64) for each in numbers])
+    if ranks.count > 1:
+        dist.all_reduce(total)
+    return total.tolist()

@@ -1,0 +1,145 @@
+"""What is minimised, and what a network is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.errors import PassError
+from snnc.interp import Interpreter
+from snnc.ir import Graph
+from snnc_passes.train._options import Loss
+
+TEMPERATURE = 2.0
+"""Of the class probabilities that are held against those of the ANN."""
+
+Measure = Literal["accuracy", "agreement", "loss"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the outputs of some samples should be.
+
+    Attributes:
+        target: what the loss is held against: classes (N,), or outputs (N, *shape).
+        classes: (N,) the right classes; None where outputs are no classes.
+    """
+
+    target: Tensor
+    classes: Tensor | None
+
+
+class Objective:
+    """A loss, with what it needs: the labels of a batch, or the ANN's outputs for it.
+
+    Args:
+        loss: its name.
+        graph: the network that learns.
+        ann: needed by "ann".
+        device: where to compute.
+
+    Raises:
+        PassError: the network has several outputs, or outputs that are no classes for a loss of
+            classes; there is no ANN to learn from.
+    """
+
+    def __init__(self, loss: Loss, graph: Graph, ann: Graph | None, device: str) -> None:
+        if graph.outputs[1:]:
+            raise PassError(f"the network has {len(graph.outputs)} outputs; one can be trained")
+        self.loss, self.device = loss, torch.device(device)
+        self.shape = tuple(graph.type_of(graph.outputs[0]).shape)
+        self.classes = self.shape[-1] if len(self.shape) == 1 else 1
+        self.tells_classes = self.classes > 1
+        if loss == "cross-entropy" and not self.tells_classes:
+            raise PassError(
+                f"the output has shape {self.shape}, not one number for each of several classes",
+                hint="train it with loss=mse or loss=ann",
+            )
+        self._teacher: Interpreter | None = None
+        if loss == "ann":
+            if ann is None:
+                raise PassError("there is no ANN to learn from", hint="start from the model")
+            if ann.outputs[1:] or ann.type_of(ann.outputs[0]).shape != self.shape:
+                raise PassError("the ANN has other outputs than the network")
+            self._teacher = Interpreter(ann, torch.float32, device)
+
+    @property
+    def softened(self) -> bool:
+        """Whether outputs are compared as probabilities of classes."""
+        return self.loss == "ann" and self.tells_classes
+
+    def wanted(self, x: Tensor, y: NDArray[Any] | None, what: str) -> Wanted:
+        """What the outputs for `x` (N, *shape) should be. `what` names the data in errors.
+
+        Raises:
+            PassError: labels are missing, or do not fit the outputs.
+        """
+        labels = None
+        if self.tells_classes and y is not None and (y.ndim == 1 and y.dtype.kind in "iu"):
+            labels = self._classes(y, what)
+        if self._teacher is not None:
+            with torch.no_grad():
+                target = self._teacher.ann(x)[self._teacher.graph.outputs[0]]
+            own = target.argmax(1) if self.tells_classes else None
+            return Wanted(target, own if labels is None else labels)
+        if y is None:
+            raise PassError(
+                f"the {what} data have no labels",
+                hint="give labels, or learn from the ANN with loss=ann",
+            )
+        if self.loss == "mse":
+            return Wanted(self._targets(y, what), None)
+        if labels is None:
+            raise PassError(
+                f"the {what} data have y of {y.dtype}{_sized(y.shape[1:])}, not one whole number "
+                "per sample",
+                hint="class numbers, or loss=mse for targets of the output's shape",
+            )
+        return Wanted(labels, labels)
+
+    def _classes(self, y: NDArray[Any], what: str) -> Tensor:
+        low, high, count = int(y.min()), int(y.max()), self.classes
+        if not 0 <= low <= high < count:
+            wrong = low if low < 0 else high
+            raise PassError(
+                f"a label of {wrong} in the {what} data; the network has the classes 0 to "
+                f"{count - 1}"
+            )
+        return torch.from_numpy(y.astype(np.int64)).to(self.device)
+
+    def _targets(self, y: NDArray[Any], what: str) -> Tensor:
+        if y.shape[1:] != self.shape:
+            raise PassError(
+                f"targets of shape {y.shape[1:]} in the {what} data; the output has {self.shape}",
+                hint="loss=cross-entropy takes class numbers",
+            )
+        return torch.from_numpy(y.astype(np.float32)).to(self.device)
+
+    def total(self, output: Tensor, wanted: Wanted) -> Tensor:
+        """The loss of a batch, summed over its samples."""
+        output = output.float()
+        if self.softened:
+            ours, theirs = (
+                F.log_softmax(each / TEMPERATURE, 1) for each in (output, wanted.target)
+            )
+            squares = TEMPERATURE**2  # gradients keep their size (Hinton et al. 2015, section 2)
+            return squares * F.kl_div(ours, theirs, reduction="sum", log_target=True)
+        if self.loss == "cross-entropy":
+            return F.cross_entropy(output, wanted.target, reduction="sum")
+        return (output - wanted.target).square().flatten(1).mean(1).sum()
+
+    def measure(self, labelled: bool) -> Measure:
+        """What a network is judged by on data with or without labels."""
+        if not self.tells_classes or self.loss == "mse":
+            return "loss"
+        return "accuracy" if labelled else "agreement"
+
+
+def _sized(shape: tuple[int, ...]) -> str:
+    return f" {shape}" if shape else ""

@@ -1,0 +1,159 @@
+"""What the stages of one pass share: data, judge, seed, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from snnc.early_exit import EARLY_EXIT
+from snnc.errors import PassError
+from snnc.interp import SpikingNetwork, from_torch, to_torch
+from snnc.ir import Graph, Neuron
+from snnc.transform import PassContext, Selectable
+from snnc_passes.train._checkpoint import Checkpoints
+from snnc_passes.train._journal import Journal, Row, extent
+from snnc_passes.train._judge import Judge
+from snnc_passes.train._objective import Objective
+from snnc_passes.train._options import TrainingPass
+from snnc_passes.train._samples import digest, selectable
+from snnc_passes.train._stepper import Stepper
+from snnc_passes.train._trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage gave: the graph, the epoch it is of, and a row of figures for every epoch."""
+
+    graph: Graph
+    chosen: int
+    rows: tuple[Row, ...]
+
+
+class Session:
+    """Trains graphs, one stage after another, as the options of a pass say.
+
+    Args:
+        options: the pass.
+        ctx: of the pass; one number is drawn from its `rng`.
+
+    Raises:
+        PassError: there are no training data.
+    """
+
+    def __init__(self, options: TrainingPass, ctx: PassContext) -> None:
+        if ctx.train is None:
+            raise PassError("there is nothing to learn from", hint="add --train DATA")
+        self.ctx = ctx
+        self.seed = int(ctx.rng.integers(2**63))
+        self.train = selectable(ctx.train, "training")
+        self.held: Selectable | None = None
+        if ctx.validation is not None:
+            self.held = selectable(ctx.validation, "validation")
+        # a trial takes one step, and writes nothing
+        single = {"epochs": 1, "batch": len(self.train), "tensorboard": False}
+        self.options = replace(options, **single) if ctx.trial else options
+        self.store: Checkpoints | None = None
+        self.data: dict[str, str | None] = {}
+        if ctx.workdir is not None and not ctx.trial:
+            self.store = Checkpoints(ctx.workdir, ctx.resume)
+            self.data["training data"] = digest(self.train)
+            self.data["validation data"] = None if self.held is None else digest(self.held)
+            if self.store.left() and not ctx.resume and not ctx.ranks.rank:
+                ctx.log.warning(
+                    "%s: the checkpoint of an earlier run in %s will be replaced; --resume goes on "
+                    "from it",
+                    *(options.name, ctx.workdir),
+                )
+
+    def stage(self, graph: Graph, timesteps: int) -> Trained:
+        """Train `graph` with a window of `timesteps`.
+
+        Raises:
+            PassError: see `Trainer.run`; the graph cannot be trained.
+        """
+        options, ctx = self.options, self.ctx
+        refuse_late(graph, timesteps)
+        objective = Objective(options.loss, graph, ctx.ann, ctx.device)
+        network = self._network(graph, timesteps).to(objective.device)
+        judge = None
+        if self.held is not None:
+            judge = Judge(self.held, objective, options.batch, ctx.ranks)
+        name = f"T{timesteps}"
+        journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
+        trainer = Trainer(
+            Stepper(network, options, objective, self.train, ctx.ranks),
+            judge,
+            ctx,
+            store=self.store,
+            stage=name,
+            identity=self._identity(graph, timesteps),
+            seed=(self.seed, timesteps),
+            journal=journal,
+        )
+        try:
+            standing = trainer.run()
+        finally:
+            journal.close()
+        result = from_torch(network)
+        if result.fingerprint() != graph.fingerprint():
+            result.meta.pop(EARLY_EXIT, None)  # it was calibrated for the network before
+        return Trained(result, standing.chosen, tuple(standing.rows))
+
+    def _network(self, graph: Graph, timesteps: int) -> SpikingNetwork:
+        options = self.options
+        if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
+            raise PassError(f"augment={options.augment} is for images (C, H, W)")
+        return to_torch(
+            graph,
+            timesteps,
+            surrogate=options.surrogate,
+            learn=options.learned(),
+            dropout=options.dropout,
+        )
+
+    def _identity(self, graph: Graph, timesteps: int) -> Mapping[str, Any]:
+        teacher = self.ctx.ann if self.options.loss == "ann" else None
+        return {
+            "graph": graph.fingerprint(),
+            "ann": None if teacher is None else teacher.fingerprint(),
+            "options": self.options.as_numbers(),
+            "timesteps": timesteps,
+            "seed": self.seed,
+            **self.data,
+        }
+
+    def metrics(self, graph: Graph, stages: list[Trained]) -> dict[str, Any]:
+        """Figures for the report, of all stages and of the graph they led to."""
+        rows = [row for stage in stages for row in stage.rows]
+        neurons = [(n.name, n.op) for n in graph.nodes if isinstance(n.op, Neuron)]
+        return {
+            "timesteps": stages[-1].graph.meta["timesteps"],
+            "precision": self.options.precision,
+            "seconds_per_epoch": float(np.mean([row["seconds"] for row in rows])),
+            "epochs": rows,
+            "thresholds": {name: extent(graph.array(op.threshold)) for name, op in neurons},
+            "leaks": {name: extent(graph.array(op.leak)) for name, op in neurons},
+        }
+
+
+def refuse_late(graph: Graph, timesteps: int) -> None:
+    """Refuse a window that ends before anything of the input reaches the output.
+
+    Populations that fire on the potential of the step before are a step behind their input each.
+    """
+    delay: dict[str, int] = {}
+    for node in graph.nodes:
+        behind = min((delay[source] for source in graph.inputs_of(node.name)), default=0)
+        late = isinstance(node.op, Neuron) and node.op.order == "fire-integrate"
+        steps = 1 if late and isinstance(node.op, Neuron) and not node.op.wait else 0
+        delay[node.name] = behind + steps
+    behind = min(delay[name] for name in graph.outputs)
+    if behind >= timesteps:
+        raise PassError(
+            f"no spike of the input reaches the output within T={timesteps}: {behind} populations "
+            "in a row fire one step late (order=fire-integrate)",
+            hint=f"-T {behind + 1} or more",
+        )

@@ -1,0 +1,136 @@
+"""One step of an optimiser, on one process or on many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from snnc.errors import PassError
+from snnc.interp import SpikingNetwork
+from snnc.interp.parameters import roles
+from snnc.transform import Ranks, Selectable
+from snnc_passes.train._augment import augment
+from snnc_passes.train._objective import Objective
+from snnc_passes.train._optimizer import make_optimizer, rate
+from snnc_passes.train._options import TrainingPass
+from snnc_passes.train._samples import Rows, share
+
+WHAT = "training"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step was like, on this process.
+
+    Attributes:
+        loss: summed over its samples.
+        norm: of the gradient, before clipping, of all processes.
+        spikes: per neuron, summed over its samples; None where they were not counted.
+        samples: of all processes.
+    """
+
+    loss: Tensor
+    norm: Tensor
+    spikes: Tensor | None
+    samples: int
+
+
+class Stepper:
+    """Trains a network, batch by batch.
+
+    Every process takes its share of a batch, weighted so that the gradient is that of the whole.
+
+    Args:
+        network: on its device.
+        options: of the pass.
+        objective: what is minimised.
+        data: the training data.
+        ranks: the processes; with more than one, torch.distributed is initialised.
+    """
+
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        options: TrainingPass,
+        objective: Objective,
+        data: Selectable,
+        ranks: Ranks,
+    ) -> None:
+        self.network, self.options, self.objective = network, options, objective
+        self.data, self.ranks = data, ranks
+        types = network.source.types()
+        self.neurons = max(1, sum(types[name].size for name in network.thresholds))
+        self.optimizer = make_optimizer(options, *_parameters(network))
+        self._module: nn.Module = network
+        if ranks.count > 1:
+            cuda = objective.device.type == "cuda"
+            devices = [torch.cuda.current_device()] if cuda else None
+            self._module = DistributedDataParallel(network, device_ids=devices)
+
+    def step(self, rows: Rows, done: float, watch: bool) -> Step:
+        """Learn from the samples `rows`.
+
+        Args:
+            rows: of all processes together.
+            done: the fraction of the training that lies behind.
+            watch: whether spikes are counted.
+        """
+        mine = share(rows, self.ranks)
+        x, y = self.data.take(mine if len(mine) else rows[:1])
+        image = augment(torch.from_numpy(np.array(x, np.float32)), self.options.augment)
+        value = image.to(self.objective.device)
+        wanted = self.objective.wanted(value, y, WHAT)
+        self.network.train()
+        watched = watch or self.options.spike_cost > 0
+        record = self.network.record() if watched else nullcontext(dict[str, Tensor]())
+        with record as spikes, self._precision():
+            output = self._module(value)
+        loss = self.objective.total(output, wanted)
+        counted = _total(spikes) / self.neurons if watched else None
+        if counted is not None and self.options.spike_cost:
+            loss = loss + self.options.spike_cost * counted
+        idle = not len(mine)  # more processes than samples: it takes part, and counts nothing
+        loss = loss * 0 if idle else loss
+        norm = self._descend(loss * (self.ranks.count / len(rows)), done)
+        if counted is not None:
+            counted = counted.detach() * (0 if idle else 1)
+        return Step(loss.detach(), norm, counted, len(rows))
+
+    def _descend(self, loss: Tensor, done: float) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.options, done)
+        self.optimizer.zero_grad()
+        loss.backward()
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.options.clip is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.options.clip, norm)
+        self.optimizer.step()
+        self.network.constrain()
+        return norm
+
+    def _precision(self) -> torch.autocast:
+        mixed = self.options.precision == "bfloat16"
+        return torch.autocast(self.objective.device.type, torch.bfloat16, enabled=mixed)
+
+
+def _total(spikes: Mapping[str, Tensor]) -> Tensor:
+    totals = [each.abs().sum(dtype=torch.float32) for each in spikes.values()]
+    return torch.stack(totals).sum() if totals else torch.zeros(())
+
+
+def _parameters(network: SpikingNetwork) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Those that learn: weights, and all others."""
+    names = (name for name, fields in roles(network.source).items() if "weight" in fields)
+    weights = [each for each in map(network.parameter, names) if each.requires_grad]
+    known = set(map(id, weights))
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
+    if not weights and not others:
+        raise PassError("the network has none of the parameters that should learn")
+    return weights, others

@@ -1,0 +1,271 @@
+"""One stage of training: epochs and steps, what is kept, what can be gone on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnc.errors import PassError
+from snnc.interp import SpikingNetwork
+from snnc.transform import PassContext, silent
+from snnc_passes.train._checkpoint import Checkpoints, Saved
+from snnc_passes.train._interrupt import Interrupt
+from snnc_passes.train._journal import Journal, Row
+from snnc_passes.train._judge import Judge, Verdict, summed
+from snnc_passes.train._samples import batches
+from snnc_passes.train._stepper import Step, Stepper
+
+WATCHED = 8
+"""Spikes are counted in the first of so many steps."""
+TOGETHER = 16
+"""Steps between two looks at the loss, where a look makes others wait."""
+SECONDS = 60.0
+"""At most between two checkpoints."""
+
+
+@dataclass
+class Standing:
+    """How far a stage has come.
+
+    Attributes:
+        epoch: the one that is under way, from 1 on.
+        step: how many steps of it are done.
+        seconds, loss, spikes, watched: of this epoch so far: time, loss and spikes per neuron
+            summed over samples, and over how many samples spikes were counted.
+        chosen: the epoch whose network is the best so far; 0 for the one before training.
+        score: of that network, empty if it was not judged.
+        rows: of the report, one an epoch.
+        finished: whether all epochs are done.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    spikes: float = 0.0
+    watched: int = 0
+    chosen: int = 0
+    score: tuple[float, ...] = ()
+    rows: list[Row] = field(default_factory=list[Row])
+    finished: bool = False
+
+
+class Trainer:
+    """Trains a network for the epochs of a stage, and leaves it as it was at its best.
+
+    Args:
+        stepper: the network with its optimiser and data.
+        judge: chooses the epoch that is kept; None for the last.
+        ctx: of the pass.
+        store: where checkpoints lie, or None.
+        stage: the name of the stage's checkpoint.
+        identity: what must be the same for a checkpoint to fit, JSON-able.
+        seed: of everything random.
+        journal: what is told.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        judge: Judge | None,
+        ctx: PassContext,
+        *,
+        store: Checkpoints | None,
+        stage: str,
+        identity: Mapping[str, Any],
+        seed: tuple[int, ...],
+        journal: Journal,
+    ) -> None:
+        self.stepper, self.judge, self.ctx, self.store = stepper, judge, ctx, store
+        self.stage, self.identity, self.seed, self.journal = stage, identity, seed, journal
+        self.network: SpikingNetwork = stepper.network
+        self.options = stepper.options
+        self.now = Standing()
+        self.best: dict[str, Tensor] = {}
+        self._pending: list[Step] = []
+        self._saved = time.monotonic()
+        alone = ctx.ranks.count == 1 and stepper.objective.device.type == "cpu"
+        self._together = 1 if alone else TOGETHER
+
+    def run(self) -> Standing:
+        """Train, or go on. The network is then that of the chosen epoch.
+
+        Raises:
+            PassError: the loss is not finite; the data or a checkpoint do not fit.
+            KeyboardInterrupt: after Ctrl-C, when the state is saved.
+        """
+        device = self.stepper.objective.device
+        devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), Interrupt(self.ctx.log) as interrupt:
+            self._begin()
+            while self.now.epoch <= self.options.epochs and not self.now.finished:
+                self._epoch(interrupt)
+            self._finish()
+            (stop,) = summed([torch.tensor(interrupt.asked, device=device)], self.ctx.ranks)
+            if stop:
+                self._leave()
+        return self.now
+
+    def _begin(self) -> None:
+        if self.store is not None and (saved := self.store.read(self.stage, self.identity)):
+            self._restore(saved)
+            return
+        if (verdict := self._verdict()) is not None:
+            self.journal.began(verdict)
+            self._choose(0, verdict)
+
+    def _epoch(self, interrupt: Interrupt) -> None:
+        now, size = self.now, self.options.batch
+        count = len(self.stepper.data)
+        order = np.random.default_rng([*self.seed, now.epoch]).permutation(count)
+        total = math.ceil(count / size)
+        progress = silent if self.ctx.ranks.rank else self.ctx.progress
+        title = f"{self.journal.title}, epoch {now.epoch}/{self.options.epochs}"
+        with progress(title, total) as advance:
+            advance(now.step)
+            clock = time.monotonic()
+            for rows in batches(order, size, now.step):
+                self._step(rows, total)
+                advance(1)
+                now.seconds += time.monotonic() - clock
+                clock = time.monotonic()
+                if now.step % self._together == 0 or now.step == total:
+                    self._look(interrupt)
+            verdict = self._verdict()
+            now.seconds += time.monotonic() - clock
+        self._close_epoch(verdict)
+
+    def _step(self, rows: np.ndarray, total: int) -> None:
+        now = self.now
+        rank = self.ctx.ranks.rank
+        _seed_torch([*self.seed, now.epoch, now.step, rank], self.stepper.objective.device)
+        done = (now.epoch - 1 + now.step / total) / self.options.epochs
+        self._pending.append(self.stepper.step(rows, done, now.step % WATCHED == 0))
+        now.step += 1
+
+    def _look(self, interrupt: Interrupt) -> None:
+        """Take in the losses of the last steps; stop or save if it is time."""
+        now = self.now
+        zero = torch.zeros((), device=self.stepper.objective.device)
+        asked = torch.full_like(zero, float(interrupt.asked))
+        losses = sum((step.loss for step in self._pending), zero)
+        norms = sum((step.norm for step in self._pending), zero)
+        spikes = sum((step.spikes for step in self._pending if step.spikes is not None), zero)
+        loss, norm, spike, stop = summed([losses, norms, spikes, asked], self.ctx.ranks)
+        self._refuse_infinite(loss, "loss")
+        self._refuse_infinite(norm, "gradient")  # a neuron that is not a number does not fire
+        now.loss += loss
+        now.spikes += spike
+        now.watched += sum(step.samples for step in self._pending if step.spikes is not None)
+        self._pending.clear()
+        if stop:
+            self._save()
+            self._leave()
+        if time.monotonic() - self._saved >= SECONDS:
+            self._save()
+
+    def _verdict(self) -> Verdict | None:
+        if self.judge is None:
+            return None
+        verdict = self.judge(self.network)
+        self._refuse_infinite(sum(verdict.score), "validation loss")
+        return verdict
+
+    def _refuse_infinite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise PassError(
+                f"the {what} is {value:g} in epoch {self.now.epoch}, step {self.now.step}, at "
+                f"T={self.network.timesteps}",
+                hint="a smaller lr, or clip=1",
+            )
+
+    def _close_epoch(self, verdict: Verdict | None) -> None:
+        now = self.now
+        row: Row = {
+            "timesteps": self.network.timesteps,
+            "epoch": now.epoch,
+            "loss": now.loss / len(self.stepper.data),
+            "validation": None if verdict is None else verdict.value,
+            "measure": None if verdict is None else verdict.measure,
+            "spikes_per_neuron": now.spikes / max(1, now.watched),
+            "seconds": now.seconds,
+        }
+        now.rows.append(row)
+        self.journal.epoch(row, verdict, self.network)
+        self._choose(now.epoch, verdict)
+        now.epoch, now.step, now.watched = now.epoch + 1, 0, 0
+        now.seconds = now.loss = now.spikes = 0.0
+        self._save()
+
+    def _choose(self, epoch: int, verdict: Verdict | None) -> None:
+        """Keep the network if it is better than the best so far; without a verdict the last."""
+        if verdict is None:
+            self.now.chosen = epoch
+        elif not self.now.score or verdict.score > self.now.score:
+            self.now.chosen, self.now.score = epoch, verdict.score
+            self.best = {n: v.detach().clone() for n, v in self.network.state_dict().items()}
+
+    def _finish(self) -> None:
+        if self.now.finished:
+            return
+        if self.best:
+            self.network.load_state_dict(self.best)
+        self.now.finished = True
+        self._save()
+        if self.judge is not None:
+            self.journal.tell("kept is epoch %d", self.now.chosen)
+
+    def _leave(self) -> None:
+        how = "nothing is kept; --workdir DIR would keep the state"
+        if self.store is not None:
+            how = f"saved in {self.store.folder}; the same command with --resume goes on"
+        self.journal.tell("interrupted in epoch %d: %s", self.now.epoch, how)
+        raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self.store is None or self.ctx.ranks.rank:
+            return
+        tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
+        if not self.now.finished:
+            tensors |= {f"best.{name}": value for name, value in self.best.items()}
+            for index, each in self.stepper.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{index}.{k}": v for k, v in each.items() if v is not None}
+        saved = Saved(tensors, {"standing": asdict(self.now)})
+        self.store.write(self.stage, self.identity, saved)
+
+    def _restore(self, saved: Saved) -> None:
+        numbers = dict(saved.numbers["standing"])
+        self.now = Standing(**{**numbers, "score": tuple(numbers["score"])})
+        device = self.stepper.objective.device
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+        for name, value in saved.tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = value
+        self.network.load_state_dict(groups["network"])
+        self.best = {name: value.to(device) for name, value in groups["best"].items()}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in groups["optimizer"].items():
+            index, _, key = name.partition(".")
+            states.setdefault(int(index), {})[key] = value
+        optimizer = self.stepper.optimizer
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        if self.now.finished:
+            self.journal.tell("was finished; nothing is trained again")
+        else:
+            self.journal.tell("goes on in epoch %d, step %d", self.now.epoch, self.now.step)
+
+
+def _seed_torch(words: list[int], device: torch.device) -> None:
+    """Seed torch for one step, so that a step needs nothing of the ones before it."""
+    word = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+    torch.default_generator.manual_seed(word)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(word)

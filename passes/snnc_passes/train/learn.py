@@ -1,0 +1,47 @@
+"""`learn`: train weights, thresholds and leaks of a spiking network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc.ir import Graph
+from snnc.transform import PassContext, PassResult
+from snnc_passes._real_values import refuse_integers
+from snnc_passes.train._options import TrainingPass
+from snnc_passes.train._session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(TrainingPass):
+    """Train the network for the window T by backpropagation through time.
+
+    Weights, biases, thresholds and leaks learn together, by surrogate gradients (Rathi & Roy,
+    "DIET-SNN: Direct Input Encoding With Leakage and Threshold Optimization in Deep Spiking Neural
+    Networks", 2020); with threshold=false leak=false surrogate=stdb it is spike-timing dependent
+    backpropagation (Rathi et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and
+    Spike Timing Dependent Backpropagation", 2020). After every step thresholds are kept above zero
+    and leaks in 0..1. The loss is one of the readout, the mean over the window, so that it does not
+    change its scale with T.
+
+    Validation data choose the epoch that is kept, by accuracy where they have labels, the untrained
+    network among the candidates; without them it is the last. What is random comes from the seed.
+    With a working directory the state is saved after every epoch, every minute and at Ctrl-C, and a
+    run that resumes gives the same bits as one that was never interrupted.
+
+    Metrics: `epochs`, a row for each: loss, validation, spikes per neuron in the window, seconds;
+    `chosen`, the epoch kept, 0 for the network as it was; `thresholds` and `leaks`, per population
+    the smallest, mean and largest; `seconds_per_epoch`, `precision`, `timesteps`.
+    """
+
+    name: ClassVar[str] = "learn"
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Train. Raises `PassError` where data, network or checkpoint do not fit."""
+        refuse_integers(graph, self.name)
+        before = graph.fingerprint()
+        session = Session(self, ctx)
+        trained = session.stage(graph, ctx.timesteps)
+        metrics = {"chosen": trained.chosen, **session.metrics(trained.graph, [trained])}
+        changed = trained.graph.fingerprint() != before
+        return PassResult(trained.graph, changed=changed, metrics=metrics)

@@ -1,0 +1,66 @@
+"""`reduce-timesteps`: to few time steps by way of somewhat more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc.errors import PassError
+from snnc.ir import Graph
+from snnc.transform import PassContext, PassResult
+from snnc_passes._real_values import refuse_integers
+from snnc_passes._window import longest_wait, with_window
+from snnc_passes.train._options import TrainingPass
+from snnc_passes.train._session import Session, Trained, refuse_late
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceTimesteps(TrainingPass):
+    """Train at T = start, start - 1, …, stop, each network from the whole state of the one before.
+
+    Where a network of one or two steps would be trained from its ANN, spikes die out in deep
+    layers; one that comes from a step more has them (iterative initialisation and retraining:
+    Chowdhury, Rathi & Roy, "One Timestep is All You Need: Training Spiking Neural Networks with
+    Ultra Low Latency", 2021). Weights, thresholds and leaks are inherited unchanged; every stage
+    has a fresh optimiser, its own `epochs` and schedule, and its own choice of an epoch by
+    validation. All else is as in `learn`; checkpoints are one file a stage, and a stage that is
+    finished is not trained again.
+
+    Attributes:
+        start: the largest T.
+        stop: the smallest T, which becomes the window; none for the window of the compilation.
+
+    Metrics: those of `learn`; `chosen`, the epoch kept, by T.
+    """
+
+    name: ClassVar[str] = "reduce-timesteps"
+    start: int = 5
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start < 1:
+            raise ValueError(f"start={self.start} is not positive")
+        if self.stop is not None and not 1 <= self.stop <= self.start:
+            raise ValueError(f"stop={self.stop} is not from 1 to start={self.start}")
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Train. Raises `PassError` where window, data, network or checkpoint do not fit."""
+        refuse_integers(graph, self.name)
+        stop = ctx.timesteps if self.stop is None else self.stop
+        if stop > self.start:
+            raise PassError(
+                f"start={self.start} is below the window T={stop}, where it should end",
+                hint=f"-T {self.start} or less, or stop={self.start}",
+            )
+        refuse_late(graph, stop)
+        before = graph.fingerprint()
+        session = Session(self, ctx)
+        stages: list[Trained] = []
+        for timesteps in range(self.start, stop - 1, -1):
+            shorter = with_window(graph, timesteps, min(longest_wait(graph), timesteps))
+            stages.append(session.stage(shorter, timesteps))
+            graph = stages[-1].graph
+        chosen = {str(stage.graph.meta["timesteps"]): stage.chosen for stage in stages}
+        metrics = {"chosen": chosen, **session.metrics(graph, stages)}
+        return PassResult(graph, changed=graph.fingerprint() != before, metrics=metrics)

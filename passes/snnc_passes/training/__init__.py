@@ -1,1 +1,0 @@
-"""The loop behind the passes that learn: data, objective, optimiser, checkpoints."""
