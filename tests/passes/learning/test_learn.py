@@ -195,6 +195,8 @@ def test_a_silenced_neuron_is_silent_at_every_step(plain: Graph) -> None:
 
 def test_weight_decay_is_for_weights_alone(ran: Any, plain: Graph) -> None:
 
+    from snnc_passes.train import _stepper as stepper
+
     network = to_torch(plain, 2)
     weights, others = stepper._parameters(network)
     names = {n for n, fields in roles(network.source).items() if "weight" in fields}
