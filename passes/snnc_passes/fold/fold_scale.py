@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir import Concat, Conv, Graph, Linear, Node, Scale, SumPool
+from snnc.ir import Graph, Node, Scale, SumPool, Weighted
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
 from snnc_passes._events import event_kinds
 from snnc_passes._scale_propagation import Sinker
 
-TAKES_FACTOR = (Conv, Linear, Concat, *PASSABLE)
+TAKES_FACTOR = (Weighted, *PASSABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
