@@ -1,6 +1,7 @@
 """The intermediate representation: what a graph is and what it means."""
 
-from snnc.ir.graph import Array, Graph, Node
+from snnc.ir.graph import Array, Graph
+from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.ops import (
     Add,

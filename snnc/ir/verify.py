@@ -9,7 +9,8 @@ from dataclasses import fields
 import numpy as np
 
 from snnc.errors import GraphError
-from snnc.ir.graph import Graph, Node
+from snnc.ir.graph import Graph
+from snnc.ir.node import Node
 from snnc.ir.ops import Encode, Input, MaxPool, Readout
 from snnc.ir.rearrange import Pad, Permute, Reshape, Slice
 from snnc.ir.types import Stage
