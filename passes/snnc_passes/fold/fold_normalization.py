@@ -39,7 +39,7 @@ class FoldNormalization(Pass):
             moving = any(sinker.sink(name, wanted) for name in reversed(scales))
             folded += moving
         graph.prune_params()
-        return PassResult(graph, changed=folded > 0, metrics={"folded": folded})
+        return PassResult(graph, metrics={"folded": folded})
 
 
 def _concatenates(graph: Graph, name: str) -> bool:
