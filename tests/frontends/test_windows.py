@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc.frontends.windows import PooledAxis, adaptive_axis, pooled_axis, whole_axis
+from snnc.frontends.importing.windows import PooledAxis, adaptive_axis, pooled_axis, whole_axis
 
 
 @st.composite
