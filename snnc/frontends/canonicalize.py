@@ -66,7 +66,7 @@ class _Walk:
             self.lost.add(node)
             return
         site = self._site(node)
-        result = self.importer.attempt(site, lambda: self._convert(node, site))
+        result = self.importer.attempt(site, self._convert, node)
         if result is None:
             result = self._stand_in(site)
         if result is None:
@@ -74,7 +74,7 @@ class _Walk:
         else:
             self.results[node] = result
 
-    def _convert(self, node: fx.Node, site: TorchSite) -> Result:
+    def _convert(self, site: TorchSite, node: fx.Node) -> Result:
         softmax = final_softmax(node, self.module, self.seen)
         if softmax is not None:
             source = self.results[node.all_input_nodes[0]]

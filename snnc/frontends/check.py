@@ -12,15 +12,14 @@ from snnc.interp import run_ann
 
 SAMPLES = 2
 TOLERANCE = 1e-3  # of the largest output; float32 rounding stays far below, mistakes far above
-HINT = "the module overwrites tensors in place, or is random in eval mode"
 
 
-def check_same(imported: Imported, reference: Reference, hint: str = HINT) -> None:
+def check_same(imported: Imported, reference: Reference, hint: str | None = None) -> None:
     """Compare a graph on a standard normal batch with the model it was imported from.
 
     Args:
         reference: the model itself; it may give a softmax that the graph has not.
-        hint: why the two may differ.
+        hint: why the two may differ, as messages say it.
 
     Raises:
         ModelError: the model gives values that are not finite, or another number of outputs.
@@ -46,6 +45,6 @@ def check_same(imported: Imported, reference: Reference, hint: str = HINT) -> No
         error = float(np.abs(value - expected).max())
         if not error <= TOLERANCE * max(float(np.abs(expected).max()), 1e-6):  # NaN is a difference
             raise UnsupportedError(
-                f"{name}: the traced graph and the module differ by {error:.3g} at {output}",
+                f"{name}: the graph and the model differ by {error:.3g} at {output}",
                 hint=hint,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from snnc.errors import GraphError, Loc, ModelError, UnsupportedError
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
@@ -57,10 +57,10 @@ class Importer:
         """Where an operation is added; see `ImportSite`. A number is put behind a taken name."""
         return ImportSite(self.constants, self.graph.fresh(name), op, loc or Loc(), path)
 
-    def attempt(self, site: ImportSite, convert: Callable[[], T]) -> T | None:
-        """What `convert` gives; None if it refuses, which `finish` then reports."""
+    def attempt(self, site: ImportSite, convert: Callable[..., T], *args: Any) -> T | None:
+        """What `convert(site, *args)` gives; None if it refuses, which `finish` then reports."""
         try:
-            return convert()
+            return convert(site, *args)
         except RefusedError as refused:
             self.report(Diagnostic(site.op, site.name, site.loc, refused.reason, refused.remedy))
         except GraphError as error:
