@@ -16,12 +16,13 @@ from snnc.analysis import compare as compare_programs
 from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
-from snnc.driver.inputs import Data, open_batches, size_of
+from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.layer_figures import layer_figures, values_of
 from snnc.driver.models import ModelSource, eager, load_model, require_window
-from snnc.driver.observing import observed, values_of
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Encode, Graph, Stage
+from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
@@ -52,9 +53,9 @@ class Measured:
         version = {"kind": "eval", "report_version": REPORT_VERSION}
         if "early_exit" in figures:
             waited = self.latency_timesteps - self.evaluation.windows[-1].timesteps
-            told = figures["early_exit"]
-            mean = {"mean_latency_timesteps": told["mean_timesteps"] + waited}
-            figures["early_exit"] = {**told, **mean}
+            exits = figures["early_exit"]
+            mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
+            figures["early_exit"] = {**exits, **mean}
         return {**version, "target": self.target, **figures, **latency, **self.details}
 
 
@@ -87,7 +88,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 100,
-    observe: bool = False,
+    measure_layers: bool = False,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Measured:
@@ -99,7 +100,8 @@ def evaluate(
         compare: the model it was made from, to compare with; its shape, mean and std default to
             the artifact's.
         limit: number of samples, None for all.
-        observe: look at the first samples layer by layer, for a report.
+        measure_layers: whether the report gets figures of every layer on the first samples, under
+            `observed`.
 
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
@@ -127,9 +129,9 @@ def evaluate(
         total=size_of(batches),
     )
     measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
-    if not observe:
+    if not measure_layers:
         return measured
-    found = observed(
+    figures = layer_figures(
         program,
         graph,
         batches,
@@ -140,7 +142,7 @@ def evaluate(
         seed=seed,
         progress=progress,
     )
-    return replace(measured, details={**details(artifact, graph), "observed": found})
+    return replace(measured, details={**details(artifact, graph), "observed": figures})
 
 
 def verify_artifact(
