@@ -36,7 +36,7 @@ def event_kinds(graph: Graph) -> dict[str, EventKind]:
         if isinstance(node.op, Neuron):
             kinds[node.name] = "spike"
         elif isinstance(node.op, Encode):
-            kinds[node.name] = "direct" if node.op.mode == "direct" else "spike"
+            kinds[node.name] = "direct" if node.op.code_class.constant else "spike"
         elif isinstance(node.op, KEEPS_KIND) or (isinstance(node.op, Concat) and len(sources) == 1):
             (kind,) = sources
             if kind is not None:

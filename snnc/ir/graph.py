@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError, Loc
+from snnc.ir.endpoints import Input
 from snnc.ir.op import Op, OpError
-from snnc.ir.ops import Input
 from snnc.ir.types import Ref, Stage, TensorType
 
 Array = NDArray[np.generic]

@@ -119,7 +119,8 @@ def unit(graph: Graph, name: str) -> float:
     if isinstance(node.op, Neuron):
         return 1.0
     if isinstance(node.op, Encode):
-        return float(node.op.scale or 1.0) if node.op.mode == "direct" else 1.0
+        code = node.op.code()
+        return 1.0 if code is None else code.unit
     units = {unit(graph, source) for source in graph.inputs_of(name)}
     if len(units) > 1:
         raise PassError(f"{name} at {node.loc} joins the encoded input with spikes")
