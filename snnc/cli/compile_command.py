@@ -85,7 +85,7 @@ def _dry_run(out: Output, job: Job) -> None:
 
 
 class _Problems(SnncError):
-    """Several errors as one, its exit code that of the worst."""
+    """Several errors as one, with the highest of their exit codes."""
 
     def __init__(self, problems: list[SnncError]) -> None:
         shown = [
@@ -97,7 +97,7 @@ class _Problems(SnncError):
 
 
 def _show(out: Output, report: Mapping[str, Any]) -> None:
-    """The table of layers, the sizes, and where the artifact is; steps were logged as they ran."""
+    """The table of layers, the sizes, and the path of the artifact."""
     show_layers(out, report["layers"])
     out.line()
     out.line(

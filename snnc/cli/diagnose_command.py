@@ -1,4 +1,4 @@
-"""`snnc diagnose`: where the accuracy went."""
+"""`snnc diagnose`: which layers lose accuracy in conversion, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`snnc opt`: passes on a saved graph, the pass author's tool."""
+"""`snnc opt`: passes on a saved graph, for authors of passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnc.cli.flags import FlagsOf, Given
 from snnc.options import DEFAULT_WINDOW, CompilationOptions, ModelOptions, flags
 
 NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes", "timesteps")
-"""Options without a meaning for a saved graph, and those whose default is another."""
+"""Options that a saved graph has no use for, and those that `opt` defines itself."""
 
 
 def register(app: typer.Typer) -> None:

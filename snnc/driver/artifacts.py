@@ -196,7 +196,7 @@ def run_on_data(
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> RunResult:
-    """Run an artifact on all of `data`, batch by batch, and put the results together."""
+    """Run an artifact on all of `data`, batch by batch; one result for all samples."""
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
@@ -224,7 +224,7 @@ def run_on_data(
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
-    """`count` samples, uniform over what the encoder tells apart; [0, 1) if it does not say."""
+    """`count` samples, uniform over the range of the encoder; over [0, 1) if it has none."""
     low, high = 0.0, 1.0
     for node in graph:
         if isinstance(node.op, Encode) and node.op.scale is not None:
@@ -254,7 +254,7 @@ def _limited(batches: Batches | None, limit: int | None) -> Batches:
 
 
 def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> tuple[Ann, Graph]:
-    """The model as the user has it, and its graph after the passes of stage `ann`."""
+    """The user's own module, and its graph after the passes of stage `ann`."""
     source = as_compiled(source, artifact, shape)
     graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
     return Ann(eager(source), _interpreted(graph)), graph

@@ -1,4 +1,4 @@
-"""Data given as text, as arrays or as batches: opened, and held against the model's input."""
+"""Data given as text, as arrays or as batches: opened, and checked against the model's input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job: what one compilation is told, checked, and the objects that its texts name."""
+"""A job: a model with the options to compile it with, and the objects that the options name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Reporting:
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Reporting, RunOptions, ConversionOptions):
-    """Everything a compilation is told.
+    """A compilation: its model and its options. `pipeline` decides which passes run.
 
     Attributes:
         source: the model.

@@ -38,7 +38,7 @@ class RealThresholds:
             self._then(number, name, graph)
 
     def info(self, graph: Graph) -> dict[str, Any]:
-        """What an artifact of `graph` keeps of them: nothing if the graph itself has them."""
+        """The thresholds for an artifact's info; empty if `graph` itself is real-valued."""
         if spike_values(graph):
             return {}
         small = {name: array.tolist() for name, array in self.values.items() if array.ndim <= 1}

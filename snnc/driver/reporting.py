@@ -1,4 +1,4 @@
-"""What a report says about a compilation, and about an artifact."""
+"""The report of a compilation, and the part of a report that describes an artifact."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from snnc.transform import PassContext
 T = TypeVar("T")
 DATA = ("calibration", "train", "validation")
 SAMPLES = 8
-"""Of each kind of data in a trial; enough to run every pass, too few to be right."""
+"""Samples of each kind of data in a trial: enough to run every pass, too few for good figures."""
 
 
 def dry_run(job: Job) -> list[SnncError]:

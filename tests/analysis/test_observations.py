@@ -164,7 +164,7 @@ def test_integers_have_no_values_of_their_own(compiled: Compiled, x: np.ndarray)
     )
     assert set(spike_values(compiled.graph)) == {"act1", "act2", "act3"}
     assert spike_values(whole.graph) == {}
-    kept = whole.content["info"]["spike_values"]
+    kept = whole.content.info["spike_values"]
     assert set(kept) == {"act1", "act2", "act3"} and len(kept["act1"]) == 4
 
 
