@@ -31,6 +31,11 @@ class Weighted(Op):
     weight: Ref
     bias: Ref | None = None
 
+    @property
+    def matrices(self) -> int:
+        """Groups of channels with weights of their own; input channels fall into as many parts."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Op):

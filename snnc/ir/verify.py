@@ -11,7 +11,8 @@ import numpy as np
 from snnc.errors import GraphError
 from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Input, Readout
-from snnc.ir.graph import Graph, Node
+from snnc.ir.graph import Graph
+from snnc.ir.node import Node
 from snnc.ir.types import Stage
 
 Rule = Callable[[Graph, Node], Iterator[str]]
