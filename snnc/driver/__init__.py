@@ -9,6 +9,7 @@ from snnc.driver.artifacts import (
     verify_artifact,
 )
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
+from snnc.driver.exporting import Export, export_artifact
 from snnc.driver.job import DEFAULT_RECIPE, Compiled, Job, compile, optimize
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
@@ -16,6 +17,7 @@ from snnc.driver.trial import dry_run
 __all__ = [
     "DEFAULT_RECIPE",
     "Compiled",
+    "Export",
     "Job",
     "Measured",
     "ModelSource",
@@ -25,6 +27,7 @@ __all__ = [
     "diagnose_job",
     "dry_run",
     "evaluate",
+    "export_artifact",
     "load",
     "load_model",
     "open_program",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from string import Template
 
 from snnc.errors import UsageError
+from snnc.new_folder import new_folder
 from snnc.plugins import BACKENDS, PASSES, Registry
 
 KINDS: Mapping[str, str] = {"pass": PASSES, "backend": BACKENDS}
@@ -80,7 +79,11 @@ def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, 
     if place.exists() or place.is_symlink():
         raise UsageError(f"{place} is there already", hint="remove it, or choose another -o DIR")
     contents = _contents(plugin)
-    _write(place, contents)
+    with new_folder(place) as temporary:
+        for path, text in contents.items():
+            file = temporary / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
     return place, tuple(sorted(contents))
 
 
@@ -161,23 +164,3 @@ def _check_names(plugin: Plugin, source: str) -> None:
     if twice:
         hint = f"another name, e.g. {plugin.name}-{plugin.kind}"
         raise UsageError(f"{plugin.name!r} would make a second {twice[0]}", hint=hint)
-
-
-def _write(place: Path, contents: Mapping[str, str]) -> None:
-    """Write a temporary folder beside `place`, then give it its name."""
-    target = place.resolve()
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
-    try:
-        temporary.mkdir()
-        for path, text in contents.items():
-            file = temporary / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        temporary.rename(target)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        reason = error.strerror or error
-        raise UsageError(f"cannot make {place}: {reason}", hint="another -o DIR") from None
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

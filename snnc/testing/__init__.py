@@ -3,6 +3,7 @@
 from snnc.testing.backends import assert_backend_contract, assert_equal_runs, load_program
 from snnc.testing.builder import NetBuilder, Style, windows
 from snnc.testing.devices import assert_device_contract
+from snnc.testing.exporters import assert_exporter_contract
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
 from snnc.testing.passes import assert_pass_contract, default_context
 from snnc.testing.random_graphs import random_graph
@@ -15,6 +16,7 @@ __all__ = [
     "assert_backend_contract",
     "assert_device_contract",
     "assert_equal_runs",
+    "assert_exporter_contract",
     "assert_pass_contract",
     "build",
     "default_context",
