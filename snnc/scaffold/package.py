@@ -17,9 +17,14 @@ from string import Template
 
 from snnc.errors import UsageError
 from snnc.new_folder import new_folder
-from snnc.plugins import BACKENDS, PASSES, Registry
+from snnc.plugins import BACKENDS, DEVICES, EXPORTERS, PASSES, Registry
 
-KINDS: Mapping[str, str] = {"pass": PASSES, "backend": BACKENDS}
+KINDS: Mapping[str, str] = {
+    "pass": PASSES,
+    "backend": BACKENDS,
+    "device": DEVICES,
+    "exporter": EXPORTERS,
+}
 """What can be made, and the entry-point group it goes to."""
 
 SUFFIX = ".tmpl"
@@ -64,7 +69,7 @@ def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, 
     """Write a plugin package that installs and passes its own tests.
 
     Args:
-        kind: "pass" or "backend".
+        kind: a key of `KINDS`.
         name: lower-case words with dashes between.
         folder: what to make; by default `snnc-NAME` in the current folder.
 
@@ -92,7 +97,7 @@ def _checked(kind: str, name: str) -> Plugin:
         raise UsageError(f"cannot make a {kind!r}", hint=f"one of: {', '.join(KINDS)}")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         hint = "lower-case letters and digits, a letter first, words joined by dashes: drop-weak"
-        raise UsageError(f"{name!r} is no name of a {kind}", hint=hint)
+        raise UsageError(f"{name!r} is no name of {_a(kind)}", hint=hint)
     plugin = Plugin(kind, name)
     for word in (plugin.module, plugin.stem):
         if keyword.iskeyword(word):
@@ -100,10 +105,14 @@ def _checked(kind: str, name: str) -> Plugin:
     registry = Registry(KINDS[kind])
     if name in registry:
         owner = registry.owner(name)
-        raise UsageError(f"a {kind} {name!r} is installed, from {owner}", hint="another name")
+        raise UsageError(f"{_a(kind)} {name!r} is installed, from {owner}", hint="another name")
     if find_spec(plugin.package) is not None or _is_installed(plugin.distribution):
         raise UsageError(f"a package {plugin.package} is installed", hint="another name")
     return plugin
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _is_installed(name: str) -> bool:

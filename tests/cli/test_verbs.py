@@ -153,7 +153,17 @@ def test_plugins_are_listed_and_described(snnc: Any, verb: str, name: str) -> No
 
 
 def test_help_shows_an_example_first(snnc: Any) -> None:
-    for verb in ("compile", "run", "eval", "verify", "inspect", "opt", "export", "passes", "devices"):
+    for verb in (
+        "compile",
+        "run",
+        "eval",
+        "verify",
+        "inspect",
+        "opt",
+        "export",
+        "passes",
+        "devices",
+    ):
         done = snnc(verb, "--help")
         assert done.code == 0
         assert done.out.split("\n\n")[1].strip().startswith(f"Example: snnc {verb}")
