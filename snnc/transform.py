@@ -125,13 +125,12 @@ class PassResult:
     """What a pass did.
 
     Attributes:
-        graph: the result; the pass works on the clone it was given.
-        changed: whether `graph` differs from the input; the manager checks it.
+        graph: the result; the pass works on the clone it was given. Whether it differs from the
+            input is found by the manager, which compares fingerprints.
         metrics: JSON-able figures for the report.
     """
 
     graph: Graph
-    changed: bool = True
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
 
+Shape = tuple[int, ...]
+"""Of one sample: no batch axis, no time axis; channels first."""
+
 
 class Signal(StrEnum):
     """What a tensor carries (docs/semantics.md, section 1)."""

@@ -9,14 +9,13 @@ from dataclasses import fields
 import numpy as np
 
 from snnc.errors import GraphError
-from snnc.ir.graph import Graph, Node
-from snnc.ir.ops import Encode, Input, MaxPool, Readout
-from snnc.ir.rearrange import Pad, Permute, Reshape, Slice
+from snnc.ir.encode import Encode
+from snnc.ir.endpoints import Input, Readout
+from snnc.ir.graph import Graph
+from snnc.ir.node import Node
 from snnc.ir.types import Stage
 
 Rule = Callable[[Graph, Node], Iterator[str]]
-BEFORE_ENCODE = (MaxPool, Pad, Permute, Reshape, Slice)
-"""What may stand between the input of an snn graph and its encode."""
 
 
 def _legal_at_stage(graph: Graph, node: Node) -> Iterator[str]:
@@ -54,7 +53,7 @@ def _used(graph: Graph, node: Node) -> Iterator[str]:
 
 def _is_analog(graph: Graph, name: str) -> bool:
     """Whether a node of an snn graph is the input, perhaps rearranged or max-pooled."""
-    while isinstance(graph.node(name).op, BEFORE_ENCODE):
+    while graph.node(name).op.before_encode:
         name = graph.inputs_of(name)[0]
     return isinstance(graph.node(name).op, Input)
 
@@ -67,7 +66,7 @@ def _analog_is_encoded_once(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
-    if isinstance(node.op, (Encode, *BEFORE_ENCODE)):
+    if isinstance(node.op, Encode) or node.op.before_encode:
         return
     for source in graph.inputs_of(node.name):
         if _is_analog(graph, source):

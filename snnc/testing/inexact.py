@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.ir import Conv, Graph, Linear
+from snnc.ir import Graph, Weighted
 from snnc.target import RunResult
 
 
@@ -50,7 +50,7 @@ def without_biases(graph: Graph) -> Graph:
     """A copy whose layers add no bias."""
     silent = graph.clone()
     for node in silent.nodes:
-        if isinstance(node.op, Conv | Linear) and node.op.bias is not None:
+        if isinstance(node.op, Weighted) and node.op.bias is not None:
             bias = np.asarray(silent.array(node.op.bias))
             silent.set_param(node.op.bias.name, np.zeros_like(bias))
     return silent

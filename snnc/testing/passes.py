@@ -22,10 +22,10 @@ def assert_pass_contract(
 ) -> None:
     """Assert that a pass keeps to the contract on small graphs of the stage it takes.
 
-    On every graph: the input is left untouched, the result verifies, its stage and `changed` are
-    what was declared, and the same seed gives the same result. `PassError` and `UnsupportedError`
-    are lawful refusals of a graph, but one graph at least must be accepted. The options as text
-    must read back as the same pass.
+    On every graph: the input is left untouched, the result verifies, its stage is the one that was
+    declared, and the same seed gives the same result. `PassError` and `UnsupportedError` are lawful
+    refusals of a graph, but one graph at least must be accepted. The options as text must read back
+    as the same pass.
 
     Args:
         each: the pass, with its options.
@@ -66,7 +66,7 @@ def _refusal(each: Pass, case: Case, ctx: PassContext | None) -> str | None:
     finally:
         untouched = case.graph.fingerprint() == before
         assert untouched, f"{each.name} changes the graph it was given ({case.name})"
-    # The manager verifies the result, and holds its stage and `changed` against the declaration.
+    # The manager verifies the result and compares its stage with the declared one.
     second = Pipeline([each]).run(case.graph, _context(case, ctx)).graph
     same = first.fingerprint() == second.fingerprint()
     assert same, f"{each.name} gives different graphs for one seed ({case.name})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.errors import GraphError, Loc
-from snnc.ir import Add, Encode, Graph, Input, Linear, Neuron, Readout, Ref, Relu, Scale, Stage
+from snnc.ir import (
+    Add,
+    EncodeDirect,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Ref,
+    Relu,
+    Scale,
+    Stage,
+)
 
 
 def small() -> Graph:
@@ -20,7 +34,7 @@ def small() -> Graph:
     graph = Graph(Stage.SNN)
     weight = graph.set_param("w", np.arange(6, dtype=np.float32).reshape(3, 2))
     graph.add("x", Input(shape=(2,)))
-    graph.add("e", Encode(), ["x"])
+    graph.add("e", EncodeDirect(), ["x"])
     graph.add("a", Linear(weight=weight), ["e"], loc=Loc("net.py", 7, "fc"), origins=["fc"])
     graph.add("n", Neuron(), ["a"])
     graph.add("two", Scale(factor=2.0), ["n"])
@@ -285,3 +299,57 @@ def test_order_is_topological_and_that_of_insertion_where_free(
     for node in graph:
         assert all(order.index(s) < order.index(node.name) for s in graph.inputs_of(node.name))
     assert order == graph.clone().order()
+
+
+def test_nobody_can_write_to_an_array_of_a_graph() -> None:
+    graph = Graph()
+    graph.set_param("w", np.zeros(3))
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        graph.params["w"].setflags(write=True)
+
+
+def test_a_fingerprint_follows_arrays_also_in_clones() -> None:
+    graph = Graph()
+    graph.set_param("w", np.zeros((2, 3)))
+    first = graph.fingerprint()
+    twin = graph.clone()
+    assert twin.fingerprint() == first
+    twin.set_param("w", np.ones((2, 3)))
+    assert twin.fingerprint() != first == graph.fingerprint()
+    twin.set_param("w", np.zeros((2, 3)))
+    assert twin.fingerprint() == first
+    for other in (np.zeros((3, 2)), np.zeros((2, 3), np.float32), np.zeros(())):
+        twin.set_param("w", other)
+        assert twin.fingerprint() != first
+
+
+def test_a_node_knows_its_inputs_users_and_type() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(2,)))
+    graph.add("a", Relu(), ["x"])
+    graph.add("sum", Add(), ["a", "x"])
+    node = graph.node("a")
+    assert (node.inputs, node.users) == (("x",), (("sum", 0),))
+    assert node.type == graph.type_of("a")
+    graph.set_input("sum", 1, "a")
+    assert node.users == (("sum", 0), ("sum", 1))
+    assert node == graph.clone().node("a") and "Graph" not in repr(node)
+    graph.bypass("a")
+    with pytest.raises(GraphError, match="no node called 'a'"):
+        assert node.inputs
+    with pytest.raises(GraphError, match="no node called 'a'"):
+        assert node.type
+
+
+def test_graphs_and_their_nodes_are_no_cycle() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(2,)))
+    nodes = graph.nodes
+    assert nodes[0].name == "x"
+    alive = weakref.ref(graph)
+    gc.disable()
+    try:
+        del graph, nodes
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -112,7 +112,7 @@ class _Lowering:
             return
         if isinstance(node.op, ir.Encode):
             op = node.op
-            self.encoding = Encoding(op.mode, op.scale, op.lo, op.hi, numbers[0], number)
+            self.encoding = Encoding(op.code_class.name, op.scale, op.lo, op.hi, numbers[0], number)
             return
         kernel, arrays = self._kernel(node.op, site)
         tables = kernel.arrays()

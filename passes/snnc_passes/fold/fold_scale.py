@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir import Concat, Conv, Graph, Linear, Node, Scale, SumPool
+from snnc.ir import Graph, Node, Scale, SumPool, Weighted
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
 from snnc_passes._events import event_kinds
 from snnc_passes._scale_propagation import Sinker
 
-TAKES_FACTOR = (Conv, Linear, Concat, *PASSABLE)
+TAKES_FACTOR = (Weighted, *PASSABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +31,13 @@ class FoldScale(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold until nothing moves."""
-        before = graph.fingerprint()
         if not _has_integers(graph):
             sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
             while any(_fold(graph, sinker, node.name) for node in graph.nodes):
                 pass
             graph.prune_params()
         left = sum(isinstance(node.op, Scale) for node in graph.nodes)
-        return PassResult(graph, changed=graph.fingerprint() != before, metrics={"left": left})
+        return PassResult(graph, metrics={"left": left})
 
 
 def _has_integers(graph: Graph) -> bool:

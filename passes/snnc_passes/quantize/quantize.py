@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from snnc.errors import PassError, UnsupportedError
-from snnc.ir import Conv, Encode, Graph, Linear, Scale
+from snnc.ir import Encode, Graph, Scale, Weighted
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
@@ -84,7 +84,7 @@ def _refuse_chains(graph: Graph) -> None:
     chained = [
         f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
         for node in graph.nodes
-        if isinstance(node.op, Conv | Linear | Scale)
+        if isinstance(node.op, Weighted | Scale)
         for source in graph.inputs_of(node.name)
         if source not in kinds
     ]
