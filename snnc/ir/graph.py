@@ -165,6 +165,12 @@ class Graph:
         return self._params[value.name] if isinstance(value, Ref) else np.asarray(value)
 
     @property
+    def quantized(self) -> bool:
+        """Whether it computes with integers: a parameter is one, or the first output."""
+        whole = any(np.issubdtype(array.dtype, np.integer) for array in self._params.values())
+        return whole or bool(self.outputs and self.type_of(self.outputs[0]).quantized)
+
+    @property
     def input(self) -> str:
         """Name of the one graph input. Raises `GraphError` unless there is exactly one."""
         names = [node.name for node in self.nodes if isinstance(node.op, Input)]

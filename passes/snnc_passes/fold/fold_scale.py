@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from snnc.ir import Graph, Node, Scale, SumPool, Weighted
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
@@ -31,17 +29,13 @@ class FoldScale(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold until nothing moves."""
-        if not _has_integers(graph):
+        if not graph.quantized:
             sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
             while any(_fold(graph, sinker, node.name) for node in graph.nodes):
                 pass
             graph.prune_params()
         left = sum(isinstance(node.op, Scale) for node in graph.nodes)
         return PassResult(graph, metrics={"left": left})
-
-
-def _has_integers(graph: Graph) -> bool:
-    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
 
 
 def _fold(graph: Graph, sinker: Sinker, name: str) -> bool:

@@ -21,8 +21,8 @@ from snnc.ir import (
     Weighted,
     broadcast_to_sample,
 )
+from snnc.ir.populations import Group, WeightedInput, event_value
 from snnc_passes._statistics import Granularity
-from snnc_passes.quantize._populations import Group, WeightedInput, unit
 
 Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
@@ -106,7 +106,7 @@ class Rounding:
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
         op = self.graph.node(name).op
-        value = unit(self.graph, self.graph.inputs_of(name)[0])
+        value = event_value(self.graph, self.graph.inputs_of(name)[0])
         if isinstance(op, Weighted):
             return self.graph.array(op.weight).astype(np.float64) * value
         if isinstance(op, Scale):
@@ -157,8 +157,10 @@ class Rounding:
         q = np.maximum(np.rint(threshold / units), 1)
         v = np.rint(self._spread(name, op.v_init) / threshold * q)
         leak = smallest(np.rint(self._spread(name, op.leak) * LEAK_UNIT) / LEAK_UNIT)
+        unit = smallest(np.broadcast_to(units, self.types[name].shape))
         new = replace(
             op,
+            unit=float(unit) if unit.ndim == 0 else self.graph.own_param(name, "unit", unit),
             threshold=self._own(name, "threshold", q),
             v_init=self._own(name, "v_init", v),
             leak=float(leak) if leak.ndim == 0 else self.graph.own_param(name, "leak", leak),

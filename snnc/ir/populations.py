@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from snnc.errors import PassError
-from snnc.ir import (
-    Add,
-    Encode,
-    Graph,
-    Neuron,
-    Readout,
-    Rearrange,
-    Scale,
-    Signal,
-    SumPool,
-    Weighted,
-)
+from snnc.errors import GraphError
+from snnc.ir.elementwise import Add, Scale
+from snnc.ir.encode import Encode
+from snnc.ir.endpoints import Readout
+from snnc.ir.graph import Graph
+from snnc.ir.kinds import Rearrange, Stateful, Weighted
+from snnc.ir.pool import SumPool
+from snnc.ir.types import Signal
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,11 @@ def groups(graph: Graph) -> tuple[Group, ...]:
     """All populations of an snn graph, in graph order.
 
     Raises:
-        PassError: a weighted layer takes a current; names the node and its line.
+        GraphError: a weighted layer takes a current; names the node and its line.
     """
     found: list[Group] = []
     for node in graph.nodes:
-        if isinstance(node.op, Neuron | Readout):
+        if isinstance(node.op, Stateful | Readout):
             source = graph.inputs_of(node.name)[0]
             paths = tuple(_reaching(graph, source, 1, False))
             group = Group((node.name,), _merged(paths, sum))
@@ -87,10 +82,10 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
     node = graph.node(name)
     sources = graph.inputs_of(name)
     if graph.type_of(name).signal is not Signal.CURRENT:
-        raise PassError(f"{name} at {node.loc} reaches a population without a weight")
+        raise GraphError(f"{name} at {node.loc} reaches a population without a weight")
     if isinstance(node.op, Weighted | Scale):
         if graph.type_of(sources[0]).signal is Signal.CURRENT:
-            raise PassError(
+            raise GraphError(
                 f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
                 "not spikes; its integers would have no bound",
                 hint="put a ReLU between two weighted layers, or merge them",
@@ -100,21 +95,24 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
     if isinstance(node.op, SumPool):
         gain *= node.op.largest_weight()
     elif not isinstance(node.op, Add | Rearrange):
-        raise PassError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
+        raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
     moved = moved or isinstance(node.op, Rearrange)
     for source in sources:
         yield from _reaching(graph, source, gain, moved)
 
 
-def unit(graph: Graph, name: str) -> float:
-    """The value of one event of `name`: the scale of the direct `Encode` it comes from, else 1."""
+def event_value(graph: Graph, name: str) -> float:
+    """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
+
+    Raises `GraphError` where the encoded input is joined with spikes.
+    """
     node = graph.node(name)
-    if isinstance(node.op, Neuron):
+    if isinstance(node.op, Stateful):
         return 1.0
     if isinstance(node.op, Encode):
         code = node.op.code()
         return 1.0 if code is None else code.unit
-    units = {unit(graph, source) for source in graph.inputs_of(name)}
-    if len(units) > 1:
-        raise PassError(f"{name} at {node.loc} joins the encoded input with spikes")
-    return units.pop()
+    values = {event_value(graph, source) for source in graph.inputs_of(name)}
+    if len(values) > 1:
+        raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
+    return values.pop()
