@@ -1,4 +1,4 @@
-"""Moving factors and shifts of a `Scale` through a graph without changing what it computes.
+"""Moving factors and shifts of a `Scale` through a graph without changing what it computes (S17).
 
 Everything is computed in float64 and stored in float32 (float64 in a graph that holds float64).
 """
@@ -198,7 +198,7 @@ def _shifted_bias(
 ) -> Ref:
     """The bias of `name` plus what the constant plane `shift` of its input gives.
 
-    Exact at the borders: where a convolution pads, the answer is a map of the output's shape.
+    Exact at the borders (S18): where a convolution pads, the answer is a map of the output's shape.
     """
     added = _response(op, weight, shift, shape)
     if op.bias is not None:

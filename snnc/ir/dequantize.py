@@ -1,4 +1,4 @@
-"""From integers back to the real values they stand for (docs/semantics.md, section 4)."""
+"""From integers back to the real values they stand for (docs/semantics.md, S20)."""
 
 from __future__ import annotations
 

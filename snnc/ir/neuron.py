@@ -14,7 +14,7 @@ from snnc.ir.types import Ref, Signal, Stage, TensorType
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Stateful):
-    """A population of leaky integrate-and-fire neurons (docs/semantics.md, section 2).
+    """A population of leaky integrate-and-fire neurons (docs/semantics.md, S9 to S14).
 
     order "integrate-fire": p[t] = leak*u[t-1] + I[t];  s[t] = p[t] > threshold;
         u[t] = p[t] - threshold*s[t] (reset "subtract") or p[t]*(1 - s[t]) (reset "zero").
@@ -24,7 +24,7 @@ class Neuron(Stateful):
     input and bias arrive in steps 0..T-1. `signed`: when the total of emitted spikes is positive
     and p < 0 (u < 0 in the second order), it emits -1 and adds the threshold back.
     threshold, leak, v_init: a number, (C,), or of the sample's shape.
-    unit: what 1 of a potential is worth in the values of the model, likewise; a spike stands for
+    unit (S20): what 1 of a potential is worth in the values of the model, likewise; a spike stands for
         threshold * unit. 1 unless the parameters are integers.
     """
 

@@ -1,4 +1,4 @@
-"""Populations and what reaches them: the unit of quantisation (docs/semantics.md, section 4)."""
+"""Populations and what reaches them: what shares a scale (docs/semantics.md, S19)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Integers in units of a population's scale, and the proof that they fit."""
+"""Integers in units of a population's scale (S19), and the proof that they fit (S23)."""
 
 from __future__ import annotations
 

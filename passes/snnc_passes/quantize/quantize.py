@@ -1,4 +1,4 @@
-"""`quantize`: from real values to integers (docs/semantics.md, section 4)."""
+"""`quantize`: from real values to integers (docs/semantics.md, S19 to S23)."""
 
 from __future__ import annotations
 
