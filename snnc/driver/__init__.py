@@ -10,6 +10,7 @@ from snnc.driver.artifacts import (
 )
 from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
+from snnc.driver.exporting import Export, export_artifact
 from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
@@ -17,6 +18,7 @@ from snnc.driver.trial import dry_run
 __all__ = [
     "DEFAULT_RECIPE",
     "Compiled",
+    "Export",
     "Job",
     "JobOptions",
     "Measured",
@@ -27,6 +29,7 @@ __all__ = [
     "diagnose_job",
     "dry_run",
     "evaluate",
+    "export_artifact",
     "load",
     "load_model",
     "open_program",

@@ -101,7 +101,6 @@ class Job(Reporting, RunOptions, ConversionOptions):
     def context(self, graph: Graph, backend: Backend | None = None) -> PassContext:
         """What passes may know; opens the data. Raises `DataError`."""
         shape = graph.type_of(graph.input).shape
-        known = backend if hasattr(backend, "limits") else None
         train, validation = open_training(
             self.train, self.validation, shape, seed=self.seed, log=self.log
         )
@@ -115,7 +114,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
             workdir=None if self.workdir is None else Path(self.workdir),
             resume=self.resume,
             ranks=self.ranks,
-            target=cast(TargetInfo | None, known),
+            target=backend if isinstance(backend, TargetInfo) else None,
             log=self.log,
             progress=self.progress,
         )
