@@ -3,7 +3,7 @@
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
-from snnc.analysis.observations import AnnStage, measure_layers, spike_values
+from snnc.analysis.observations import AnnStage, measure_layers
 
 __all__ = [
     "Ann",
@@ -17,6 +17,5 @@ __all__ = [
     "energy",
     "evaluate",
     "measure_layers",
-    "spike_values",
     "synaptic_operations",
 ]

@@ -17,7 +17,7 @@ from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.driver.inputs import open_batches, size_of
-from snnc.driver.layer_figures import layer_figures, values_of
+from snnc.driver.layer_figures import layer_figures
 from snnc.driver.models import ModelSource, eager, load_model, require_window
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
@@ -138,7 +138,6 @@ def evaluate(
         "evaluation",
         timesteps=window,
         ann=stage,
-        values=values_of(artifact, graph),
         seed=seed,
         progress=progress,
     )

@@ -14,7 +14,7 @@ from snnc.artifact import ArtifactContent, write, write_content
 from snnc.driver.inputs import data_info
 from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
-from snnc.driver.layer_figures import RealThresholds, layer_figures
+from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
 from snnc.driver.models import load_model
 from snnc.driver.reporting import compile_report, window_of
@@ -98,18 +98,15 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
-    thresholds = RealThresholds(job.dump())
-    thresholds(0, "model", graph)
+    dump = job.dump()
+    if dump is not None:
+        dump(0, "model", graph)
     with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, after_pass=thresholds)
+        result = pipeline.run(graph, ctx, after_pass=dump)
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
         lowered = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
-    info = {
-        **_info(job, ctx, lowered),
-        **synthetic_info(synthetic),
-        **thresholds.info(result.graph),
-    }
+    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
     content = ArtifactContent(
         network=result.graph,
         target=format_spec(backend),
@@ -127,15 +124,11 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     )
     if compiled.artifact is not None:
         compiled.save(compiled.artifact)
-    return _with_layer_figures(job, compiled, result, ctx, thresholds)
+    return _with_layer_figures(job, compiled, result, ctx)
 
 
 def _with_layer_figures(
-    job: Job,
-    compiled: Compiled,
-    result: PipelineResult,
-    ctx: PassContext,
-    thresholds: RealThresholds,
+    job: Job, compiled: Compiled, result: PipelineResult, ctx: PassContext
 ) -> Compiled:
     """`compiled`, with `observed` in its report if that is wanted and there are data for it."""
     if not job.measure_layers or ctx.calibration is None:
@@ -149,7 +142,6 @@ def _with_layer_figures(
             "calibration" if compiled.report["calibrated"] else "synthetic",
             timesteps=window_of(result.graph, job.timesteps),
             ann=result.ann,
-            values=thresholds.values,
             seed=job.seed,
             progress=job.progress,
         )

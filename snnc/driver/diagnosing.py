@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
 from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import first_samples, open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
-from snnc.driver.layer_figures import values_of
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
@@ -89,7 +86,7 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
         model,
         data,
         window_of(result.graph, job.timesteps),
-        rounded=result.graph if _has_integers(result.graph) and snn is not result.graph else None,
+        rounded=None if snn is result.graph else result.graph,
         seed=job.seed,
         progress=job.progress,
         total=size_of(data),
@@ -109,8 +106,8 @@ def diagnose_artifact(
 ) -> Diagnosis:
     """Diagnose a compiled network as it stands in its file.
 
-    Integer currents are put into units of the ANN by the thresholds that the file keeps. The error
-    of rounding is not separated from the others.
+    Integer currents are put into values of the ANN by the units that the graph keeps. The error of
+    rounding is not separated from the others.
 
     Args:
         compare: the model it was made from; shape, mean and std default to the artifact's.
@@ -144,7 +141,6 @@ def diagnose_artifact(
         model,
         chosen,
         window,
-        spike_values=values_of(artifact, graph),
         seed=seed,
         progress=progress,
         total=size_of(chosen),
@@ -160,14 +156,10 @@ class _RealNetwork:
 
     def __call__(self, number: int, name: str, graph: Graph) -> None:
         """Keep the graph that a pass gave, if it is spiking and real-valued."""
-        if graph.stage is Stage.SNN and not _has_integers(graph):
+        if graph.stage is Stage.SNN and not graph.quantized:
             self.graph = graph
         if self._then is not None:
             self._then(number, name, graph)
-
-
-def _has_integers(graph: Graph) -> bool:
-    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
 
 
 def _check_limit(limit: int) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from snnc.errors import GraphError
 from snnc.ir.elementwise import Add, Scale
 from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Readout
-from snnc.ir.graph import Graph
+from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Rearrange, Stateful, Weighted
+from snnc.ir.neuron import Neuron
+from snnc.ir.op import broadcast_to_sample
 from snnc.ir.pool import SumPool
-from snnc.ir.types import Signal
+from snnc.ir.types import Shape, Signal
 
 
 @dataclass(frozen=True)
@@ -116,3 +121,26 @@ def event_value(graph: Graph, name: str) -> float:
     if len(values) > 1:
         raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
     return values.pop()
+
+
+def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:
+    """Per population of neurons, what a spike stands for in the values of the model (S20).
+
+    threshold * unit: (), (C,) or of the sample's shape. Empty for integers without units, as files
+    of the first format hold them.
+    """
+    neurons = {node.name: node.op for node in graph if isinstance(node.op, Neuron)}
+    if graph.quantized and all(op.unit == 1 for op in neurons.values()):
+        return {}
+    return {
+        name: scaled(graph.array(op.threshold), graph.array(op.unit), graph.type_of(name).shape)
+        for name, op in neurons.items()
+    }
+
+
+def scaled(a: Array, b: Array, shape: Shape) -> NDArray[np.float64]:
+    """The product of two parameters of a sample of `shape`, as small as they allow."""
+    wide = [np.asarray(value, np.float64) for value in (a, b)]
+    if wide[0].ndim and wide[1].ndim and wide[0].shape != wide[1].shape:
+        wide = [np.asarray(broadcast_to_sample(value, shape), np.float64) for value in wide]
+    return np.asarray(wide[0] * wide[1])

@@ -105,9 +105,7 @@ class CrossbarBackend:
 
     def legalize(self, graph: Graph) -> str:
         """`quantize` for a graph of real values, nothing for one of integers."""
-        from snnc_backends.crossbar.check import is_integer
-
-        if is_integer(graph):
+        if graph.quantized:
             return ""
         return f"quantize{{bits={min(self.weight_bits, QUANTIZE_BITS)}}}"
 

@@ -38,11 +38,6 @@ def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
     ]
 
 
-def is_integer(graph: Graph) -> bool:
-    """Whether a spiking graph has been quantised."""
-    return graph.type_of(graph.outputs[0]).quantized
-
-
 def _problems(
     graph: Graph, node: Node, op: Weighted, weight_bits: int
 ) -> Iterator[tuple[str, str]]:

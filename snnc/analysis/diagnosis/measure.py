@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
 from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
 from snnc.analysis.diagnosis.result import LayerError, WindowError
 from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
-from snnc.analysis.observations import Values, prefixes
+from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
 from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.ir.populations import spike_values
 from snnc.transform import Batches, Progress, silent
 
 if TYPE_CHECKING:
@@ -38,14 +39,12 @@ class Networks:
         ann: the graph of stage `ann` that it was made from, its nodes called as in `snn`.
         model: the model as loaded, of stage `ann`; None leaves its checks out.
         rounded: the integer network made from `snn`; None for none.
-        spike_values: real thresholds of an integer `snn`, in units of the ANN.
     """
 
     snn: Graph
     ann: Graph
     model: Graph | None = None
     rounded: Graph | None = None
-    spike_values: Values = field(default_factory=dict[str, Any])
 
     def populations(self) -> list[str]:
         """The neurons that have an activation of their name and shape in the ANN."""
@@ -126,13 +125,14 @@ class _Sweep:
         self._norms: Mapping[str, NormTally] = {} if model is None else norm_tallies(model)
         self._windows = {t: _Window() for t in prefixes(timesteps)}
         self._rounded = _Window()
+        self._spike_values = spike_values(snn) if snn.quantized else {}
         self.samples = 0
 
     def _layer(self, name: str) -> LayerTally:
         graph = self._networks.snn
         op = graph.node(name).op
         assert isinstance(op, Neuron)
-        value = self._networks.spike_values.get(name)
+        value = self._spike_values.get(name)
         return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
 
     def widest(self) -> int:
