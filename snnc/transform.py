@@ -169,5 +169,5 @@ class Recipe:
         raise NotImplementedError(type(self).__name__)
 
 
-Observer = Callable[[int, str, Graph], None]
+AfterPass = Callable[[int, str, Graph], None]
 """Called after each pass of a pipeline with its number, name and result."""

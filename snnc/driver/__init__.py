@@ -8,9 +8,10 @@ from snnc.driver.artifacts import (
     random_inputs,
     verify_artifact,
 )
+from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
 from snnc.driver.exporting import Export, export_artifact
-from snnc.driver.job import DEFAULT_RECIPE, Compiled, Job, compile, optimize
+from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
 
@@ -19,6 +20,7 @@ __all__ = [
     "Compiled",
     "Export",
     "Job",
+    "JobOptions",
     "Measured",
     "ModelSource",
     "compile",
@@ -33,6 +35,7 @@ __all__ = [
     "open_program",
     "optimize",
     "random_inputs",
+    "run",
     "save",
     "verify_artifact",
 ]

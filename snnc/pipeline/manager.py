@@ -11,7 +11,7 @@ from snnc.errors import GraphError, PassError, SnncError, UsageError
 from snnc.ir import Graph, Stage, verify
 from snnc.pipeline.spec import Names, format_spec, parse
 from snnc.plugins import PASSES, Registry
-from snnc.transform import Observer, Pass, PassContext, PassResult
+from snnc.transform import AfterPass, Pass, PassContext, PassResult
 
 FLAGS: Mapping[str, str] = {
     "calibration": "add --calibration DATA",
@@ -93,7 +93,7 @@ class Pipeline:
             raise UsageError(f"the pipeline cannot run:\n  {listed}", hint=hint)
 
     def run(
-        self, graph: Graph, ctx: PassContext, *, observer: Observer | None = None
+        self, graph: Graph, ctx: PassContext, *, after_pass: AfterPass | None = None
     ) -> PipelineResult:
         """Run every pass on a clone of what the one before gave; `graph` is left as it is.
 
@@ -101,7 +101,7 @@ class Pipeline:
             graph: of the stage the first pass takes.
             ctx: `ann` is kept up to date by the pipeline, `timesteps` follows a pass that gives
                 the graph another window.
-            observer: called after each pass with its number (from 1), name and result.
+            after_pass: called after each pass with its number (from 1), name and result.
 
         Raises:
             UsageError: the pipeline cannot run; found before anything runs.
@@ -128,8 +128,8 @@ class Pipeline:
                 "%d/%d %s  %.1f s%s",
                 *(number, len(self.passes), step.spec, step.seconds, _figures(step)),
             )
-            if observer is not None:
-                observer(number, each.name, graph)
+            if after_pass is not None:
+                after_pass(number, each.name, graph)
         ann = graph if graph.stage is Stage.ANN else ctx.ann
         return PipelineResult(graph, ann, tuple(steps))
 

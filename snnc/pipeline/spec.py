@@ -2,8 +2,9 @@
 
 An option is a field of a frozen dataclass, its name with `_` written `-`, its type the field's
 annotation. A value may itself be `name{options}`, where the annotation says that it is a plugin
-(`snnc.option.Plugin`) or one of several dataclasses with a `name`. `format_spec(parse(text))` is
-canonical: options in the order of the fields, those at their default left out.
+(`snnc.plugin_option.Plugin`) or one of several dataclasses with a `name`.
+`format_spec(parse(text))` is canonical: options in the order of the fields, those at their default
+left out.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from snnc.option import Plugin
 from snnc.pipeline.words import Item, Span, Value, Word, Words, is_bare, quote
+from snnc.plugin_option import Plugin
 
 Hint = Any
 """A type annotation: int, float, bool, str, Literal, tuple, a plugin, or a union of them with None.

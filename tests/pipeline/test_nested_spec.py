@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.errors import PluginError, SpecError, UsageError
-from snnc.option import Plugin
 from snnc.pipeline import format_spec, options_of, parse, parse_one
+from snnc.plugin_option import Plugin
 
 
 class Cell(Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.device import Device
 from snnc.errors import ArtifactError, Loc
-from snnc.option import Plugin
+from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
 from snnc_backends.crossbar.devices.ideal import Ideal
 
