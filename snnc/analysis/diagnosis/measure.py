@@ -115,6 +115,7 @@ class _Sweep:
         self._model = None if model is None else Interpreter(model, torch.float32)
         rounded = networks.rounded
         self._integers = None if rounded is None else Interpreter(rounded, torch.float64)
+        self._spike_values = spike_values(snn) if snn.quantized else {}
         self._layers = {name: self._layer(name) for name in networks.populations()}
         self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
         pairs = {} if model is None else compared_nodes(model, networks.ann)
@@ -125,7 +126,6 @@ class _Sweep:
         self._norms: Mapping[str, NormTally] = {} if model is None else norm_tallies(model)
         self._windows = {t: _Window() for t in prefixes(timesteps)}
         self._rounded = _Window()
-        self._spike_values = spike_values(snn) if snn.quantized else {}
         self.samples = 0
 
     def _layer(self, name: str) -> LayerTally:
