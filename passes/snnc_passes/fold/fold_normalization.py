@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc.ir import Conv, Graph, Linear, Scale, Stage
+from snnc.ir import Conv, Graph, Linear, Node, Scale, Stage
+from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
 from snnc_passes._scale_propagation import Sinker
@@ -33,11 +34,10 @@ class FoldNormalization(Pass):
         def wanted(user: str) -> bool:
             return leads_to(graph, user, (Conv, Linear)) and not _concatenates(graph, user)
 
-        folded, moving = 0, True
-        while moving:
-            scales = [node.name for node in graph.nodes if isinstance(node.op, Scale)]
-            moving = any(sinker.sink(name, wanted) for name in reversed(scales))
-            folded += moving
+        def sink(graph: Graph, node: Node) -> bool:
+            return isinstance(node.op, Scale) and sinker.sink(node.name, wanted)
+
+        folded = rewrite(graph, sink, backwards=True)
         graph.prune_params()
         return PassResult(graph, metrics={"folded": folded})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir import Concat, Conv, Graph, Linear, Node, Scale, SumPool
+from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
 from snnc_passes._events import event_kinds
@@ -33,8 +34,7 @@ class FoldScale(Pass):
         """Fold until nothing moves."""
         if not _has_integers(graph):
             sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
-            while any(_fold(graph, sinker, node.name) for node in graph.nodes):
-                pass
+            rewrite(graph, lambda graph, node: _fold(graph, sinker, node))
             graph.prune_params()
         left = sum(isinstance(node.op, Scale) for node in graph.nodes)
         return PassResult(graph, metrics={"left": left})
@@ -44,16 +44,16 @@ def _has_integers(graph: Graph) -> bool:
     return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
 
 
-def _fold(graph: Graph, sinker: Sinker, name: str) -> bool:
+def _fold(graph: Graph, sinker: Sinker, node: Node) -> bool:
     """Fold one scale; whether anything changed."""
-    if name not in graph or not isinstance(op := graph.node(name).op, Scale):
+    op = node.op
+    if not isinstance(op, Scale):
         return False
-    affine = affine_of(graph, op)
-    if affine.is_identity and graph.inputs_of(name)[0] not in event_kinds(graph):
-        graph.bypass(name)
+    if affine_of(graph, op).is_identity and node.inputs[0] not in event_kinds(graph):
+        graph.bypass(node.name)
         return True
-    return _fold_back(graph, graph.node(name), op) or sinker.sink(
-        name, lambda user: _takes(graph, user, op)
+    return _fold_back(graph, node, op) or sinker.sink(
+        node.name, lambda user: _takes(graph, user, op)
     )
 
 
