@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from snnc.analysis import SameFunction
 from snnc.artifact import open_artifact, write
 from snnc.driver.inputs import Data, data_info, open_batches, open_training
 from snnc.driver.lowering import lower
@@ -123,6 +124,10 @@ class Job:
             log=self.log,
             progress=self.progress,
         )
+
+    def same(self) -> SameFunction:
+        """Checks the passes that preserve the function."""
+        return SameFunction(seed=self.seed, timesteps=self.timesteps, log=self.log)
 
     def observer(self) -> Observer | None:
         """Writes `NN-name.snnc` and `.txt` after every pass, when asked to."""
@@ -280,7 +285,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     observer = RealThresholds(job.observer())
     observer(0, "model", graph)
     with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, observer=observer)
+        result = pipeline.run(graph, ctx, observer=observer, same=job.same())
     with _timed(seconds, "lower"):
         window = window_of(result.graph, job.timesteps)
         files = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
@@ -337,7 +342,8 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
         pipeline = job.pipeline()
         _check_output(output)
         graph = load_model(job.source)
-        result = pipeline.run(graph, job.context(graph), observer=job.observer())
+        ctx = job.context(graph)
+        result = pipeline.run(graph, ctx, observer=job.observer(), same=job.same())
         if output is not None and job.ranks.rank == 0:
             write(output, result.graph, pipeline=str(pipeline))
         return result

@@ -26,6 +26,7 @@ class FoldNormalization(Pass):
     name = "fold-normalization"
     takes = Stage.ANN
     gives = Stage.ANN
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold scales, the last first, until nothing moves."""

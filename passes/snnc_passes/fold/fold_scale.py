@@ -29,6 +29,7 @@ class FoldScale(Pass):
     """
 
     name = "fold-scale"
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold until nothing moves."""
