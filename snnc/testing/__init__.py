@@ -3,7 +3,7 @@
 from snnc.testing.backends import assert_backend_contract, assert_equal_runs, load_program
 from snnc.testing.builder import NetBuilder, Style, windows
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
-from snnc.testing.passes import assert_pass_contract, default_context
+from snnc.testing.passes import assert_pass_contract, assert_pass_golden, default_context
 from snnc.testing.random_graphs import random_graph
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "assert_backend_contract",
     "assert_equal_runs",
     "assert_pass_contract",
+    "assert_pass_golden",
     "build",
     "default_context",
     "load_program",
