@@ -6,12 +6,13 @@ value is the same at every step. Nothing here depends on how the batch was split
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-Mode = Literal["direct", "poisson", "latency"]
 
 _WORD = np.uint64(0xFFFFFFFF)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
@@ -37,7 +38,7 @@ def _rounded(x: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
 
 
 def direct(x: NDArray[np.float32], scale: float, lo: int, hi: int) -> NDArray[np.int32]:
-    """q = clip(rint(float32(x) * float32(1/scale)), lo, hi): two IEEE float32 operations.
+    """q = clip(rint(float32(x) * float32(1/scale)), lo, hi): two IEEE float32 operations (S21).
 
     Args:
         x: any shape, in the units of the model; NaN is not allowed.
@@ -96,7 +97,7 @@ def _words(sample_id: int, elements: int, timesteps: int, seed: int) -> NDArray[
 def poisson(
     q: NDArray[np.int32], q_max: int, seed: int, sample_ids: NDArray[np.int64], timesteps: int
 ) -> NDArray[np.int8]:
-    """Fires with probability |q|/q_max at every step, independently; the sign of q is kept.
+    """Fires with probability |q|/q_max at every step, independently (S22); the sign of q is kept.
 
     fire = philox(seed, sample_id, element, t) < floor(|q| * 2^32 / q_max), where the random word of
     step t is word t % 4 of the block with counter (sample_id low, sample_id high, element, t // 4)
@@ -133,36 +134,111 @@ def latency(q: NDArray[np.int32], q_max: int, timesteps: int) -> NDArray[np.int8
     return np.where(step == steps, np.sign(wide), 0).astype(np.int8)
 
 
-def encode(
-    x: NDArray[np.float32],
-    *,
-    mode: Mode,
-    scale: float | None,
-    lo: int,
-    hi: int,
-    timesteps: int,
-    sample_ids: NDArray[np.int64] | None = None,
-    seed: int = 0,
-) -> Encoded:
-    """Encode a batch with the fields of an `Encode` op.
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Base of the codes: how a batch becomes events.
 
-    Args:
-        x: (N, *shape) float32, no NaN.
-        mode, scale, lo, hi: fields of the op; direct without scale passes `x` on.
-        timesteps: T.
-        sample_ids: (N,) for poisson; default 0..N-1.
-        seed: for poisson.
+    Attributes:
+        scale: the value of one unit of the integer input q, positive.
+        lo, hi: the range of q.
 
-    Returns:
-        float32 (direct without scale), int32 (direct) or int8 values, and the number clipped.
+    Class attributes: `name` in files; `constant`, the event is the same at every step; `random`, it
+    depends on seed and sample; `prefix`, the first t steps of a run are a run over t steps.
     """
-    x = np.asarray(x, np.float32)
-    if scale is None:
-        return Encoded(x[None], 0)
-    q, clipped = direct(x, scale, lo, hi), saturated(x, scale, lo, hi)
-    if mode == "direct":
-        return Encoded(q[None], clipped)
-    if mode == "latency":
-        return Encoded(latency(q, hi, timesteps), clipped)
-    ids = np.arange(len(x)) if sample_ids is None else sample_ids
-    return Encoded(poisson(q, hi, seed, ids, timesteps), clipped)
+
+    name: ClassVar[str]
+    constant: ClassVar[bool] = False
+    random: ClassVar[bool] = False
+    prefix: ClassVar[bool] = True
+    scale: float
+    lo: int = 0
+    hi: int = 255
+
+    @property
+    def unit(self) -> float:
+        """The value of one event where events are counts; 1 where they are spikes."""
+        return 1.0
+
+    @property
+    def slope(self) -> float | None:
+        """Derivative of the expected event of a step by the input; None where it has none."""
+        return None
+
+    def encode(
+        self,
+        x: NDArray[np.float32],
+        timesteps: int,
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> Encoded:
+        """Events of a batch, int32 or int8, and the number of elements that were clipped.
+
+        Args:
+            x: (N, *shape), no NaN.
+            timesteps: T.
+            sample_ids: (N,) identities of the samples; None for 0..N-1.
+            seed: of a random code.
+        """
+        x = np.asarray(x, np.float32)
+        q = direct(x, self.scale, self.lo, self.hi)
+        ids = np.arange(len(x)) if sample_ids is None else sample_ids
+        clipped = saturated(x, self.scale, self.lo, self.hi)
+        return Encoded(self.events(q, timesteps, ids, seed), clipped)
+
+    def events(
+        self, q: NDArray[np.int32], timesteps: int, sample_ids: NDArray[np.int64], seed: int
+    ) -> NDArray[np.generic]:
+        """(T, N, *shape), or (1, N, *shape) for a constant code, of integers q (N, *shape)."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Direct(Code):
+    """q itself at every step."""
+
+    name = "direct"
+    constant = True
+
+    @property
+    def unit(self) -> float:
+        return self.scale
+
+    @property
+    def slope(self) -> float:
+        return 1 / self.scale
+
+    def events(
+        self, q: NDArray[np.int32], timesteps: int, sample_ids: NDArray[np.int64], seed: int
+    ) -> NDArray[np.generic]:
+        return q[None]
+
+
+class Poisson(Code):
+    """Spikes at random; see `poisson`."""
+
+    name = "poisson"
+    random = True
+
+    @property
+    def slope(self) -> float:
+        return 1 / (self.scale * self.hi)
+
+    def events(
+        self, q: NDArray[np.int32], timesteps: int, sample_ids: NDArray[np.int64], seed: int
+    ) -> NDArray[np.generic]:
+        return poisson(q, self.hi, seed, sample_ids, timesteps)
+
+
+class Latency(Code):
+    """One spike, the earlier the stronger; see `latency`."""
+
+    name = "latency"
+    prefix = False
+
+    def events(
+        self, q: NDArray[np.int32], timesteps: int, sample_ids: NDArray[np.int64], seed: int
+    ) -> NDArray[np.generic]:
+        return latency(q, self.hi, timesteps)
+
+
+CODES: Mapping[str, type[Code]] = MappingProxyType({c.name: c for c in (Direct, Poisson, Latency)})
+"""The codes by the name they have in files."""

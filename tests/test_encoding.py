@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnc.encoding import direct, encode, latency, philox4x32, poisson, saturated
+from snnc.encoding import (
+    CODES,
+    Direct,
+    Latency,
+    Poisson,
+    direct,
+    latency,
+    philox4x32,
+    poisson,
+    saturated,
+)
 
 # Random123, examples/kat_vectors, "philox4x32 10": counter, key, result.
 KNOWN_ANSWERS = [
@@ -121,24 +131,32 @@ def test_latency_by_hand() -> None:
     ]
 
 
-def test_encode_dispatches_and_counts_clipped_elements() -> None:
+def test_codes_count_clipped_elements() -> None:
     x = np.array([[0.0, 0.5, 1.0, 1.5, -0.25]], np.float32)
-    fields = {"scale": 1 / 4, "lo": 0, "hi": 4, "timesteps": 3}
-    values, clipped = encode(x, mode="direct", **fields)
+    fields = {"scale": 1 / 4, "lo": 0, "hi": 4}
+    values, clipped = Direct(**fields).encode(x, 3)
     assert values.tolist() == [[[0, 2, 4, 4, 0]]] and clipped == 2
-    values, clipped = encode(x, mode="latency", **fields)
+    values, clipped = Latency(**fields).encode(x, 3)
     assert values.shape == (3, 1, 5) and clipped == 2
-    values, clipped = encode(x, mode="poisson", sample_ids=np.array([8]), seed=5, **fields)
+    values, clipped = Poisson(**fields).encode(x, 3, np.array([8]), seed=5)
     q = np.array([[0, 2, 4, 4, 0]])
     np.testing.assert_array_equal(values, poisson(q, 4, 5, np.array([8]), 3))
     assert clipped == 2
 
 
-def test_encode_without_scale_passes_real_values_on() -> None:
-    x = np.array([[0.1, -7.0]], np.float32)
-    values, clipped = encode(x, mode="direct", scale=None, lo=0, hi=255, timesteps=3)
-    assert values.dtype == np.float32 and clipped == 0
-    np.testing.assert_array_equal(values, x[None])
+def test_a_code_says_what_its_events_are() -> None:
+    facts = {name: (c.constant, c.random, c.prefix) for name, c in CODES.items()}
+    assert facts == {
+        "direct": (True, False, True),
+        "poisson": (False, True, True),
+        "latency": (False, False, False),
+    }
+    fields = {"scale": 0.25, "lo": 0, "hi": 4}
+    assert [(c(**fields).unit, c(**fields).slope) for c in CODES.values()] == [
+        (0.25, 4.0),
+        (1.0, 1.0),
+        (1.0, None),
+    ]
 
 
 def test_needs_neither_torch_nor_networkx() -> None:

@@ -13,7 +13,7 @@ def prefixes_are_runs(graph: Graph) -> bool:
     """Whether the first t steps of a run are a run over t steps."""
     ops: list[Any] = [node.op for node in graph.nodes]
     waits = any(isinstance(op, Neuron) and op.wait for op in ops)
-    return not waits and not any(isinstance(op, Encode) and op.mode == "latency" for op in ops)
+    return not waits and not any(isinstance(op, Encode) and not op.code_class.prefix for op in ops)
 
 
 def longest_wait(graph: Graph) -> int:

@@ -144,5 +144,7 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
 def _is_analog(graph: Graph, node: Node) -> bool:
     """Whether a layer sees the directly encoded input."""
     ops = [graph.node(name).op for name in _sources(graph, node)]
-    events = (isinstance(op, Neuron) or getattr(op, "mode", "direct") != "direct" for op in ops)
-    return not all(events)
+    return not all(
+        isinstance(op, Neuron) or (isinstance(op, Encode) and not op.code_class.constant)
+        for op in ops
+    )

@@ -17,6 +17,8 @@ from snnc.ir import Graph, Scale, Stage
 if TYPE_CHECKING:
     from torch import nn
 
+    from snnc.frontends import Reference
+
 NORMALIZE = "normalize"
 """Name of the node that `mean` and `std` become."""
 
@@ -103,28 +105,22 @@ def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Grap
     return result
 
 
-def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-    """The user's own module as a function of a batch (N, *shape), normalised as told.
+def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The first output of the user's own network, of a batch (N, *shape) normalised as told.
 
-    Raises `ModelError` if the model is no torch module.
+    Raises `ModelError` for a graph.
     """
-    import torch
+    run = _reference(source)
+    mean, std = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
 
-    module = _module(source).eval()
-    values = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
-    mean, std = (torch.from_numpy(value) for value in values)
+    def first(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        return run((x - mean.reshape(shape)) / std.reshape(shape))[0]
 
-    def run(x: NDArray[np.float32]) -> NDArray[Any]:
-        batch = torch.from_numpy(np.ascontiguousarray(x))
-        shape = (-1,) + (1,) * (batch.ndim - 2)
-        with torch.no_grad():
-            output = module((batch - mean.reshape(shape)) / std.reshape(shape))
-        return output.numpy()
-
-    return run
+    return first
 
 
-def _module(source: ModelSource) -> nn.Module:
+def _reference(source: ModelSource) -> Reference:
     if isinstance(source.model, Graph) or (
         isinstance(source.model, str | Path) and is_artifact(source.model)
     ):
@@ -132,11 +128,13 @@ def _module(source: ModelSource) -> nn.Module:
             f"{source} holds a graph, not the user's own network",
             hint="give --compare net.py:factory --weights FILE",
         )
-    if not isinstance(source.model, str | Path):
-        return source.model
-    from snnc.frontends import load_module
+    if isinstance(source.model, str | Path):
+        from snnc.frontends import reference
 
-    return load_module(str(source.model), weights=source.weights, allow=tuple(source.allow))
+        return reference(str(source.model), weights=source.weights, allow=tuple(source.allow))
+    from snnc.frontends.inference import as_function
+
+    return as_function(source.model, str(source))
 
 
 def require_window(graph: Graph, timesteps: int) -> None:

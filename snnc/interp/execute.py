@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.encoding import encode
 from snnc.errors import DataError, GraphError
 from snnc.interp.neuron import Population
 from snnc.interp.ops import evaluate, for_sample
@@ -161,24 +160,17 @@ class Interpreter:
 
     def _encode(self, op: Encode, x: Tensor, run: Run) -> tuple[Tensor, int]:
         """Events of (1, N, *shape); the gradient passes straight through direct and poisson."""
-        if op.scale is None:
+        code = op.code()
+        if code is None:
             return x, 0
-        events, saturated = encode(
-            x[0].detach().to("cpu", torch.float32).numpy(),
-            mode=op.mode,
-            scale=op.scale,
-            lo=op.lo,
-            hi=op.hi,
-            timesteps=run.timesteps,
-            sample_ids=run.sample_ids,
-            seed=run.seed,
-        )
+        batch = x[0].detach().to("cpu", torch.float32).numpy()
+        events, saturated = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
         value = torch.from_numpy(events).to(self.device, self.dtype)
         if not x.requires_grad:
             return value, saturated
-        if op.mode == "latency":
-            raise GraphError("latency encoding has no gradient; use direct or poisson")
-        expected = x / (op.scale if op.mode == "direct" else op.scale * op.hi)
+        if code.slope is None:
+            raise GraphError(f"{op.mnemonic} has no gradient; encode directly or by poisson")
+        expected = x * code.slope
         return value + (expected - expected.detach()), saturated
 
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,7 @@ class SpikingNetwork(nn.Module):
         self.surrogate = find_surrogate(surrogate)
         self.dropout = _probabilities(graph, dropout)
         self._graph = with_arrays(graph, learn)
-        self._random = any(isinstance(n.op, Encode) and n.op.mode == "poisson" for n in graph.nodes)
+        self._random = any(isinstance(n.op, Encode) and n.op.code_class.random for n in graph)
         self._recorded: list[dict[str, Tensor]] = []
         self._paths: dict[str, str] = {}
         for name, fields in roles(self._graph).items():

@@ -1,26 +1,18 @@
 """The intermediate representation: what a graph is and what it means."""
 
+from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
+from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
+from snnc.ir.endpoints import Input, Readout
 from snnc.ir.graph import Array, Graph
+from snnc.ir.kinds import Pool, Rearrange, Stateful, Weighted
+from snnc.ir.neuron import Neuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
-from snnc.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv,
-    Encode,
-    Input,
-    Linear,
-    MaxPool,
-    Neuron,
-    Readout,
-    Relu,
-    Scale,
-    SumPool,
-)
+from snnc.ir.pool import AvgPool, MaxPool, SumPool
 from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice
-from snnc.ir.types import Ref, Signal, Stage, TensorType, Windows
+from snnc.ir.types import Ref, Shape, Signal, Stage, TensorType, Windows
 from snnc.ir.verify import problems, verify
+from snnc.ir.weighted import Conv, Linear
 
 __all__ = [
     "Add",
@@ -30,6 +22,9 @@ __all__ = [
     "Concat",
     "Conv",
     "Encode",
+    "EncodeDirect",
+    "EncodeLatency",
+    "EncodePoisson",
     "Graph",
     "Input",
     "Linear",
@@ -40,16 +35,21 @@ __all__ = [
     "OpError",
     "Pad",
     "Permute",
+    "Pool",
     "Readout",
+    "Rearrange",
     "Ref",
     "Relu",
     "Reshape",
     "Scale",
+    "Shape",
     "Signal",
     "Slice",
     "Stage",
+    "Stateful",
     "SumPool",
     "TensorType",
+    "Weighted",
     "Windows",
     "array_of",
     "broadcast_to_sample",

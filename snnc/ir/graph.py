@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import GraphError, Loc
+from snnc.ir.endpoints import Input
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError
-from snnc.ir.ops import Input
 from snnc.ir.types import Ref, Stage, TensorType
 
 Array = NDArray[np.generic]
@@ -163,6 +163,12 @@ class Graph:
     def array(self, value: Ref | float) -> Array:
         """The array behind a parameter of an op; a number becomes a 0-d array."""
         return self._params[value.name] if isinstance(value, Ref) else np.asarray(value)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes with integers: a parameter is one, or the first output."""
+        whole = any(np.issubdtype(array.dtype, np.integer) for array in self._params.values())
+        return whole or bool(self.outputs and self.type_of(self.outputs[0]).quantized)
 
     @property
     def input(self) -> str:

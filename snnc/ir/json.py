@@ -16,12 +16,12 @@ from snnc.errors import ArtifactError, GraphError, Loc
 from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.op import Op
-from snnc.ir.ops import OPS
+from snnc.ir.ops import MNEMONICS
 from snnc.ir.types import Ref, Stage
 
-VERSION = 1
+VERSION = 2
+"""Written. Format 1 (read): `encode` with a field `mode` stood for the three encoders."""
 LARGEST_INT = 2**63 - 1
-MNEMONICS: Mapping[str, type[Op]] = {op.mnemonic: op for op in OPS}
 
 
 def expect(value: object, kind: type[Any], what: str) -> Any:
@@ -91,7 +91,8 @@ def from_json(data: Mapping[str, Any], params: Mapping[str, Array]) -> Graph:
     graph = Graph(_stage(data.get("stage")))
     _set_params(graph, _member(data, "params", dict, "graph"), params)
     for i, node in enumerate(_member(data, "nodes", list, "graph")):
-        _add_node(graph, expect(node, dict, f"node {i}"), f"node {i}")
+        data_of = expect(node, dict, f"node {i}")
+        _add_node(graph, data_of if version > 1 else _from_format_1(data_of), f"node {i}")
     graph.outputs = _names(data, "outputs", "graph")
     graph.stats = _member(data, "stats", dict, "graph")
     for name, values in graph.stats.items():
@@ -144,6 +145,16 @@ def _add_node(graph: Graph, data: dict[str, Any], what: str) -> None:
         )
     except GraphError as error:
         raise ArtifactError(error.message) from None
+
+
+def _from_format_1(node: dict[str, Any]) -> dict[str, Any]:
+    """A node as format 2 writes it."""
+    fields = node.get("fields")
+    if node.get("op") != "encode" or not isinstance(fields, dict):
+        return node
+    known = cast(dict[str, Any], fields)
+    rest = {name: value for name, value in known.items() if name != "mode"}
+    return {**node, "op": f"encode-{known.get('mode', 'direct')}", "fields": rest}
 
 
 def decode_op(kind: type[Op], values: dict[str, Any], name: str) -> Op:

@@ -26,12 +26,20 @@ class Op:
     """Base of all operations.
 
     Class attributes: `mnemonic` is the name in text and JSON, `stages` where it is legal, `arity`
-    the number of inputs (None: two or more).
+    the number of inputs (None: two or more); `makes_events`, whether a run records its events;
+    `keeps_sign`, whether its result is never negative where its inputs never are.
     """
 
     mnemonic: ClassVar[str]
     stages: ClassVar[frozenset[Stage]] = BOTH
     arity: ClassVar[int | None] = 1
+    makes_events: ClassVar[bool] = False
+    keeps_sign: ClassVar[bool] = False
+
+    @property
+    def before_encode(self) -> bool:
+        """Whether it may stand between the input of an `snn` graph and its encoder."""
+        return False
 
     def __post_init__(self) -> None:
         """Fields are plain data: numpy numbers become Python's, lists become tuples."""
@@ -79,3 +87,27 @@ def broadcast_to_sample(array: NDArray[np.generic], shape: tuple[int, ...]) -> N
         f"a parameter of shape {array.shape} fits neither the channels nor the sample {shape}",
     )
     return array.reshape((shape[0],) + (1,) * (len(shape) - 1))
+
+
+def check_sample_param(
+    what: str, value: Ref | float | None, shape: tuple[int, ...], p: Params
+) -> None:
+    if value is None:
+        return
+    try:
+        broadcast_to_sample(array_of(value, p), shape)
+    except OpError as error:
+        raise OpError(f"{what}: {error}") from None
+
+
+def linear_result(x: TensorType, shape: tuple[int, ...], param: NDArray[np.generic]) -> TensorType:
+    """ANALOG stays ANALOG; events and currents become CURRENT, integer when the weights are."""
+    if x.signal is Signal.ANALOG:
+        return TensorType(shape, Signal.ANALOG)
+    integer = np.issubdtype(param.dtype, np.integer)
+    require(
+        x.signal in EVENTS or integer == x.quantized,
+        f"{'integer' if integer else 'real'} parameters on an input of type {x}",
+    )
+    dtype = "int32" if integer else "float32"
+    return TensorType(shape, Signal.CURRENT, dtype=dtype, constant_in_time=x.constant_in_time)

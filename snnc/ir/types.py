@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
 
+Shape = tuple[int, ...]
+"""Of one sample: no batch axis, no time axis; channels first."""
+
 
 class Signal(StrEnum):
-    """What a tensor carries (docs/semantics.md, section 1)."""
+    """What a tensor carries (docs/semantics.md, S1)."""
 
     ANALOG = "analog"
     SPIKE = "spike"

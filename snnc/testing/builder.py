@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from math import lcm, prod
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +19,7 @@ from snnc.ir import (
     Concat,
     Conv,
     Encode,
+    EncodeDirect,
     Graph,
     Input,
     Linear,
@@ -42,7 +43,6 @@ from snnc.ir import (
 LEAK_UNIT = 2.0**-15
 WEIGHT_LIMIT = 127
 Weighted = Conv | Linear | Scale
-EncodeMode = Literal["direct", "poisson", "latency"]
 
 
 class Style(StrEnum):
@@ -76,7 +76,7 @@ class NetBuilder:
         seed: parameters depend on it and on their names, not on the style: an ANN and the spiking
             network of the same topology share their weights.
         neuron: options of every `Neuron`: `leak`, `reset`, `order`, `wait`, `signed`.
-        encode: mode of the `Encode` behind the input.
+        encode: the encoder behind the input.
         lowered: what stands before and after activations become neurons: no batch norm, no average
             or max pooling, and neurons that have no threshold of their own yet.
     """
@@ -88,7 +88,7 @@ class NetBuilder:
         seed: int,
         *,
         neuron: Mapping[str, Any] | None = None,
-        encode: EncodeMode = "direct",
+        encode: type[Encode] = EncodeDirect,
         lowered: bool = False,
     ) -> None:
         self.style, self.seed, self.lowered = style, seed, lowered
@@ -278,10 +278,11 @@ class NetBuilder:
         self._size[name] = size
         return self.graph.add(name, op, inputs)
 
-    def _encode(self, mode: EncodeMode) -> str:
-        integer = self.style is Style.QUANTIZED or mode != "direct"
-        op = Encode(mode=mode, scale=1 / 255 if integer else None)
-        size = 128.0 if integer and mode == "direct" else 0.5
+    def _encode(self, kind: type[Encode]) -> str:
+        constant = kind.code_class.constant
+        integer = self.style is Style.QUANTIZED or not constant
+        op = kind(scale=1 / 255 if integer else None)
+        size = 128.0 if integer and constant else 0.5
         return self._put("encode", op, ("input",), size)
 
     def _rng(self, name: str) -> np.random.Generator:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph
-from snnc.testing.builder import EncodeMode, NetBuilder, Style, windows
+from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.testing.builder import NetBuilder, Style, windows
 
 Topology = Callable[[NetBuilder], str]
 
@@ -95,7 +95,7 @@ def build(
     *,
     seed: int = 0,
     neuron: Mapping[str, Any] | None = None,
-    encode: EncodeMode = "direct",
+    encode: type[Encode] = EncodeDirect,
     lowered: bool = False,
 ) -> Graph:
     """The graph of a topology; the options are those of `NetBuilder`."""
@@ -132,10 +132,12 @@ def snn_cases(seed: int = 0) -> tuple[Case, ...]:
 
 def quantized_cases(seed: int = 0) -> tuple[Case, ...]:
     """Every topology with integer parameters, every kind of neuron, every encoder."""
-    encoders: tuple[EncodeMode, ...] = ("poisson", "latency")
     encoded = (
-        Case(f"plain-{mode}", build("plain", Style.QUANTIZED, seed=seed, encode=mode))
-        for mode in encoders
+        Case(
+            f"plain-{kind.code_class.name}",
+            build("plain", Style.QUANTIZED, seed=seed, encode=kind),
+        )
+        for kind in (EncodePoisson, EncodeLatency)
     )
     return (*_spiking(Style.QUANTIZED, seed), *encoded)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
-from snnc.ir import Graph
-from snnc.testing.builder import EncodeMode, NetBuilder, Style, windows
+from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.testing.builder import NetBuilder, Style, windows
 
 LARGEST_SAMPLE = 400
+ENCODERS = (EncodeDirect, EncodeDirect, EncodePoisson, EncodeLatency)
 
 
 def random_graph(seed: int, style: Style = Style.QUANTIZED) -> Graph:
@@ -25,8 +26,8 @@ def random_graph(seed: int, style: Style = Style.QUANTIZED) -> Graph:
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, 3))
     shape = (int(rng.integers(1, 4)), *(int(n) for n in rng.integers(4, 8, rank)))
-    modes = ["direct", "direct", "poisson", "latency"]
-    net = NetBuilder(style, shape, seed, encode=cast(EncodeMode, str(rng.choice(modes))))
+    encode = ENCODERS[int(rng.integers(len(ENCODERS)))]
+    net = NetBuilder(style, shape, seed, encode=encode)
     return _Writer(net, rng).write()
 
 

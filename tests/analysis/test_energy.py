@@ -8,7 +8,20 @@ import pytest
 import snnc
 from snnc.analysis import OperationEnergy, energy, evaluate, synaptic_operations
 from snnc.errors import Loc
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Readout, Reshape, Stage, SumPool
+from snnc.ir import (
+    Conv,
+    Encode,
+    EncodeDirect,
+    EncodePoisson,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Reshape,
+    Stage,
+    SumPool,
+)
 from snnc.testing import build, sample_inputs
 from snnc.testing.builder import Style, windows
 
@@ -37,7 +50,7 @@ MACS = (3 * 4 * 4 * 2 * 9, 5 * 12, 2 * 5)
 
 
 def test_direct_encoding_multiplies_in_the_first_layer() -> None:
-    found = energy(network(Encode()), {"relu1": 0.5, "relu2": 2.0}, timesteps=4)
+    found = energy(network(EncodeDirect()), {"relu1": 0.5, "relu2": 2.0}, timesteps=4)
     acs = 0.5 * MACS[1] + 2.0 * MACS[2]
     assert found.macs == sum(MACS) and found.acs == pytest.approx(acs)
     assert found.ann_pj == pytest.approx(4.6 * sum(MACS))
@@ -48,7 +61,7 @@ def test_direct_encoding_multiplies_in_the_first_layer() -> None:
 def test_spikes_from_the_encoder_on_only_add() -> None:
     rates = {"encode": 3.0, "relu1": 0.5, "relu2": 2.0}
     cost = OperationEnergy(mac=10.0, ac=1.0)
-    found = energy(network(Encode(mode="poisson", scale=1.0, hi=1)), rates, 4, cost)
+    found = energy(network(EncodePoisson(scale=1.0, hi=1)), rates, 4, cost)
     acs = 3.0 * MACS[0] + 0.5 * MACS[1] + 2.0 * MACS[2]
     assert found.acs == pytest.approx(acs)
     assert found.once_pj == found.every_step_pj == pytest.approx(acs)
@@ -56,9 +69,9 @@ def test_spikes_from_the_encoder_on_only_add() -> None:
 
 
 def test_synaptic_operations_are_the_macs_behind_a_population() -> None:
-    graph = network(Encode())
+    graph = network(EncodeDirect())
     assert synaptic_operations(graph) == {"relu1": MACS[1], "relu2": MACS[2]}
-    poisson = network(Encode(mode="poisson", scale=1.0, hi=1))
+    poisson = network(EncodePoisson(scale=1.0, hi=1))
     assert synaptic_operations(poisson)["encode"] == MACS[0]
 
 

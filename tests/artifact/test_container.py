@@ -398,7 +398,7 @@ def broken_weight(graph: dict[str, Any]) -> None:
 
 
 HOSTILE_GRAPHS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "version": (lambda: with_graph(lambda g: g.update(version=2)), "the graph has format 2"),
+    "version": (lambda: with_graph(lambda g: g.update(version=3)), "the graph has format 3"),
     "op": (lambda: with_graph(lambda g: g["nodes"][1].update(op="eval")), "unknown operation"),
     "rule": (lambda: with_graph(lambda g: g.update(outputs=[])), "the graph has no outputs"),
     "type": (lambda: with_graph(broken_weight), "for rank 2"),

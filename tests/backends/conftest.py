@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Readout, Reshape, Stage
+from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Neuron, Readout, Reshape, Stage
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def _small(*, scale: float | None = 1 / 255, threshold: int = 4000) -> Graph:
     rng = np.random.default_rng(0)
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(2, 5, 5)))
-    graph.add("encode", Encode(scale=scale), ["x"])
+    graph.add("encode", EncodeDirect(scale=scale), ["x"])
     weight = rng.integers(-90, 91, (3, 2, 3, 3)).astype(np.int8)
     graph.add("conv", Conv(weight=graph.set_param("w", weight)), ["encode"])
     graph.add("act", Neuron(threshold=threshold), ["conv"])

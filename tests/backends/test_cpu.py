@@ -16,7 +16,8 @@ from snnc.errors import ArtifactError, DataError, UsageError
 from snnc.ir import (
     Add,
     Conv,
-    Encode,
+    EncodeDirect,
+    EncodePoisson,
     Graph,
     Input,
     Linear,
@@ -178,7 +179,7 @@ def test_many_neurons_and_channels_cross_block_borders() -> None:
     rng = np.random.default_rng(1)
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(40, 3)))
-    graph.add("encode", Encode(mode="poisson", scale=1 / 255), ["x"])
+    graph.add("encode", EncodePoisson(scale=1 / 255), ["x"])
     weight = rng.integers(-9, 10, (1100, 20, 2)).astype(np.int8)
     bias = rng.integers(-9, 10, (1100, 4)).astype(np.int32)
     refs = {"weight": graph.set_param("w", weight), "bias": graph.set_param("b", bias)}
@@ -210,7 +211,7 @@ def test_ops_before_the_encoding() -> None:
     rows = ((0, 3), (2, 5), (4, 8))
     graph.add("pool", MaxPool(windows=(rows, rows)), ["conv"])
     graph.add("slice", Slice(starts=(1, 0, 0), stops=(4, 3, 3), steps=(1, 2, 1)), ["pool"])
-    graph.add("encode", Encode(scale=1 / 100, lo=-127, hi=127), ["slice"])
+    graph.add("encode", EncodeDirect(scale=1 / 100, lo=-127, hi=127), ["slice"])
     graph.add("sum", SumPool(windows=(((0, 1), (0, 2)), ((0, 3),))), ["encode"])
     current = graph.add("scale", Scale(factor=graph.set_param("g", np.array(2, np.int32))), ["sum"])
     graph.add("act", Neuron(threshold=300, signed=True), [graph.add("twice", Add(), [current] * 2)])
@@ -222,7 +223,7 @@ def test_ops_before_the_encoding() -> None:
 def test_a_readout_of_what_is_constant_in_time() -> None:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(6,)))
-    graph.add("encode", Encode(scale=1 / 255), ["x"])
+    graph.add("encode", EncodeDirect(scale=1 / 255), ["x"])
     weight = graph.set_param("w", np.arange(-9, 9, dtype=np.int8).reshape(3, 6))
     scale = graph.set_param("s", np.array([0.1, 1.0, 7.0]))
     graph.add("fc", Linear(weight=weight), ["encode"])

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from snnc.errors import ArtifactError, SpecError
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Readout, Stage, TensorType
+from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage, TensorType
 from snnc.pipeline import format_spec, parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import figures_of
@@ -74,7 +74,7 @@ def line(weights: np.ndarray, *, lo: int = 0, hi: int = 255) -> Graph:
     """Integers straight into one Linear and out again; the readout is the sum over the window."""
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", Encode(scale=1.0, lo=lo, hi=hi), ["x"])
+    graph.add("encode", EncodeDirect(scale=1.0, lo=lo, hi=hi), ["x"])
     graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
     graph.add("out", Readout(), ["fc"])
     graph.outputs = ("out",)
@@ -227,7 +227,7 @@ def test_windows_of_every_rank() -> None:
     for rank, size in ((1, (9,)), (2, (6, 5)), (3, (4, 5, 3))):
         graph = Graph(Stage.SNN)
         graph.add("x", Input(shape=(4, *size)))
-        graph.add("encode", Encode(scale=1 / 15, hi=15), ["x"])
+        graph.add("encode", EncodeDirect(scale=1 / 15, hi=15), ["x"])
         weight = rng.integers(-7, 8, (6, 2, *(3, 2, 2)[:rank])).astype(np.int8)
         op = Conv(
             weight=graph.set_param("w", weight), groups=2,

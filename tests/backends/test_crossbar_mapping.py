@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import snnc
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Readout, Stage
+from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.target import figures_of
 from snnc.testing import quantized_cases, random_graph
 from snnc.transform import PassContext
@@ -114,7 +114,7 @@ def test_figures_keep_to_the_split_formula(seed: int, rows: int, cols: int) -> N
 def test_a_network_without_weights_takes_no_tile() -> None:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(3,)))
-    graph.add("encode", Encode(scale=1.0), ["x"])
+    graph.add("encode", EncodeDirect(scale=1.0), ["x"])
     graph.add("out", Readout(), ["encode"])
     graph.outputs = ("out",)
     _, found, conductances = mapped(graph, CrossbarBackend())

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from snnc.encoding import encode
 from snnc.errors import GraphError
 from snnc.interp import run_snn
 from snnc.ir import (
@@ -151,10 +150,7 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
     for node in graph.nodes:
         op, inputs = node.op, [values[source] for source in graph.inputs_of(node.name)]
         if isinstance(op, Encode):
-            events = encode(
-                x[None], mode=op.mode, scale=op.scale, lo=op.lo, hi=op.hi, timesteps=T,
-                sample_ids=np.array([sample]), seed=11,
-            ).values  # fmt: skip
+            events = op.code().encode(x[None], T, np.array([sample]), seed=11).values
             values[node.name] = [integers(events[t % len(events), 0]) for t in range(T)]
         elif isinstance(op, Neuron):
             values[node.name] = naive.neuron(op, inputs[0])

@@ -15,6 +15,9 @@ from snnc.ir import (
     Add,
     Concat,
     Encode,
+    EncodeDirect,
+    EncodeLatency,
+    EncodePoisson,
     Graph,
     Input,
     Linear,
@@ -35,7 +38,7 @@ def chain(encode: Encode | None = None, **neuron: object) -> Graph:
     rng = np.random.default_rng(0)
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(3,)))
-    graph.add("enc", encode or Encode(), ["x"])
+    graph.add("enc", encode or EncodeDirect(), ["x"])
     graph.set_param("w1", rng.normal(0, 2, (4, 3)).astype(np.float32))
     graph.set_param("b1", rng.normal(0, 1, 4).astype(np.float32))
     graph.add("fc1", Linear(weight=Ref("w1"), bias=Ref("b1")), ["enc"])
@@ -76,7 +79,7 @@ def test_a_prefix_outside_the_window_is_refused(prefix: int) -> None:
 def test_readout_of_a_constant_current_counts_every_step() -> None:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(3,)))
-    graph.add("enc", Encode(), ["x"])
+    graph.add("enc", EncodeDirect(), ["x"])
     graph.add("scale", Scale(factor=2.0), ["enc"])
     graph.add("out", Readout(), ["scale"])
     graph.outputs = ("out",)
@@ -180,7 +183,7 @@ def test_analog_pooling_before_the_encoder() -> None:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(1, 4)))
     graph.add("pool", MaxPool(windows=(((0, 2), (2, 4)),)), ["x"])
-    graph.add("enc", Encode(), ["pool"])
+    graph.add("enc", EncodeDirect(), ["pool"])
     graph.add("out", Readout(), ["enc"])
     graph.outputs = ("out",)
     x = np.array([[[1.0, 3.0, 2.0, -1.0]]])
@@ -188,7 +191,7 @@ def test_analog_pooling_before_the_encoder() -> None:
 
 
 def test_poisson_follows_sample_ids_and_seed() -> None:
-    graph = chain(Encode(mode="poisson", scale=1 / 255, hi=255))
+    graph = chain(EncodePoisson(scale=1 / 255, hi=255))
 
     def spikes(x: np.ndarray, ids: Sequence[int] | None, seed: int) -> Tensor:
         wanted = None if ids is None else np.array(ids)
@@ -203,9 +206,9 @@ def test_poisson_follows_sample_ids_and_seed() -> None:
 
 def test_encoders_pass_gradients_straight_through() -> None:
     for encode, factor in (
-        (Encode(scale=0.25, hi=4), 4.0),
-        (Encode(mode="poisson", scale=0.25, hi=4), 1.0),
-        (Encode(), 1.0),
+        (EncodeDirect(scale=0.25, hi=4), 4.0),
+        (EncodePoisson(scale=0.25, hi=4), 1.0),
+        (EncodeDirect(), 1.0),
     ):
         graph = Graph(Stage.SNN)
         graph.add("x", Input(shape=(3,)))
@@ -216,8 +219,8 @@ def test_encoders_pass_gradients_straight_through() -> None:
         run = Interpreter(graph).snn(x, 3)
         (gradient,) = torch.autograd.grad(run.outputs["out"].sum(), x)
         torch.testing.assert_close(gradient, torch.full_like(x, factor))
-    graph.replace_op("enc", Encode(mode="latency", scale=0.25, hi=4))
-    with pytest.raises(GraphError, match="latency encoding has no gradient"):
+    graph.replace_op("enc", EncodeLatency(scale=0.25, hi=4))
+    with pytest.raises(GraphError, match="encode-latency has no gradient"):
         Interpreter(graph).snn(x, 3)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import snnc
 from snnc.errors import DataError, ModelError, UsageError
 from snnc.interp import SpikingNetwork, Stdb, run_snn
-from snnc.ir import Conv, Graph, Neuron
+from snnc.ir import Conv, EncodePoisson, Graph, Neuron
 from snnc.testing import Style, build, random_graph, snn_cases
 from snnc.testing.graphs import sample_inputs
 
@@ -278,7 +278,7 @@ def test_recorded_spikes_carry_a_gradient() -> None:
 
 
 def test_poisson_spikes_are_fresh_in_training_and_fixed_in_evaluation() -> None:
-    graph = spiking(encode="poisson")
+    graph = spiking(encode=EncodePoisson)
     network, x = snnc.to_torch(graph), inputs(graph)
     torch.manual_seed(1)
     one, two = network(x), network(x)

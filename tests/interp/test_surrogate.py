@@ -29,7 +29,7 @@ from snnc.interp import (
     find_surrogate,
 )
 from snnc.interp.surrogate import AnySurrogate
-from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+from snnc.ir import EncodeDirect, Graph, Input, Linear, Neuron, Readout, Ref, Stage
 
 T = 5
 SIZES = (4, 6, 5)
@@ -51,7 +51,7 @@ def parameters() -> dict[str, np.ndarray]:
 def network(neuron: Mapping[str, object]) -> Graph:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(SIZES[0],)))
-    last = graph.add("enc", Encode(), ["x"])
+    last = graph.add("enc", EncodeDirect(), ["x"])
     for name, array in parameters().items():
         graph.set_param(name, array)
     for i in range(2):

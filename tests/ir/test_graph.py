@@ -14,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.errors import GraphError, Loc
-from snnc.ir import Add, Encode, Graph, Input, Linear, Neuron, Readout, Ref, Relu, Scale, Stage
+from snnc.ir import (
+    Add,
+    EncodeDirect,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Ref,
+    Relu,
+    Scale,
+    Stage,
+)
 
 
 def small() -> Graph:
@@ -22,7 +34,7 @@ def small() -> Graph:
     graph = Graph(Stage.SNN)
     weight = graph.set_param("w", np.arange(6, dtype=np.float32).reshape(3, 2))
     graph.add("x", Input(shape=(2,)))
-    graph.add("e", Encode(), ["x"])
+    graph.add("e", EncodeDirect(), ["x"])
     graph.add("a", Linear(weight=weight), ["e"], loc=Loc("net.py", 7, "fc"), origins=["fc"])
     graph.add("n", Neuron(), ["a"])
     graph.add("two", Scale(factor=2.0), ["n"])

@@ -12,8 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snnc.encoding import CODES
 from snnc.errors import ArtifactError, Loc
-from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Relu, Stage, problems
+from snnc.ir import (
+    EncodeDirect,
+    EncodeLatency,
+    EncodePoisson,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Relu,
+    Stage,
+    problems,
+)
 from snnc.ir.json import from_json, to_json
 from snnc.testing.graphs import ann_cases, quantized_cases, snn_cases
 
@@ -29,7 +42,7 @@ def small() -> Graph:
     graph = Graph(Stage.SNN)
     weight = graph.set_param("w", np.ones((3, 2), np.float32))
     graph.add("x", Input(shape=(2,)))
-    graph.add("e", Encode(scale=0.1), ["x"])
+    graph.add("e", EncodeDirect(scale=0.1), ["x"])
     graph.add("fc", Linear(weight=weight), ["e"], loc=Loc("net.py", 3, "fc"), origins=["fc", "bn"])
     graph.add("n", Neuron(threshold=2), ["fc"])
     graph.add("r", Readout(), ["n"])
@@ -104,7 +117,7 @@ def drop(*path: Any) -> Callable[[dict[str, Any]], None]:
 
 N = ("nodes", 3, "fields")
 WRONG: list[tuple[Callable[[dict[str, Any]], None], str]] = [
-    (put("version", value=2), "the graph has format 2, this snnc reads up to 1"),
+    (put("version", value=3), "the graph has format 3, this snnc reads up to 2"),
     (put("version", value="1"), "graph version should be a int, is a str"),
     (drop("version"), "graph version should be a int, is a NoneType"),
     (put("stage", value="rnn"), "unknown stage 'rnn'"),
@@ -199,3 +212,16 @@ def test_a_changed_graph_is_read_or_refused_never_worse(data: st.DataObject) -> 
     except ArtifactError:
         return
     problems(back)
+
+
+@pytest.mark.parametrize("mode", CODES)
+def test_format_1_had_one_encoder_with_modes(mode: str) -> None:
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(2,)))
+    kinds = {"direct": EncodeDirect, "poisson": EncodePoisson, "latency": EncodeLatency}
+    graph.add("e", kinds[mode](scale=0.5, lo=-3, hi=3), ["x"])
+    data = to_json(graph)
+    data["version"] = 1
+    data["nodes"][1]["op"] = "encode"
+    data["nodes"][1]["fields"]["mode"] = mode
+    assert from_json(data, {}).fingerprint() == graph.fingerprint()

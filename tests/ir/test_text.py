@@ -12,7 +12,7 @@ from snnc.ir import (
     AvgPool,
     BatchNorm,
     Conv,
-    Encode,
+    EncodeDirect,
     Graph,
     Input,
     Linear,
@@ -63,7 +63,7 @@ def test_text_of_an_ann(golden: Golden) -> None:
 def test_text_of_a_quantised_snn(golden: Golden) -> None:
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(2, 8)))
-    graph.add("encode", Encode(scale=1 / 255), ["x"])
+    graph.add("encode", EncodeDirect(scale=1 / 255), ["x"])
     weight = ramp(graph, "conv.weight", 4, 2, 3, dtype="int8")
     bias = ramp(graph, "conv.bias", 4, 8, dtype="int32")
     conv = Conv(weight=weight, bias=bias, stride=(1,), padding=((1, 1),), dilation=(1,))

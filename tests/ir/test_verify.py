@@ -10,7 +10,7 @@ import pytest
 from snnc.errors import GraphError, Loc
 from snnc.ir import (
     Add,
-    Encode,
+    EncodeDirect,
     Graph,
     Input,
     Linear,
@@ -42,7 +42,7 @@ def snn() -> Graph:
     graph = Graph(Stage.SNN)
     weight = graph.set_param("w", np.ones((3, 2), np.float32))
     graph.add("x", Input(shape=(2,)))
-    graph.add("e", Encode(), ["x"])
+    graph.add("e", EncodeDirect(), ["x"])
     graph.add("fc", Linear(weight=weight), ["e"], loc=Loc("net.py", 3, "fc"))
     graph.add("n", Neuron(), ["fc"])
     graph.add("r", Readout(), ["n"])
@@ -125,7 +125,7 @@ BROKEN_SNN: dict[str, tuple[Callable[[Graph], object], str]] = {
     ),
     "encoded twice": (
         lambda g: (
-            g.add("e2", Encode(), ["x"]),
+            g.add("e2", EncodeDirect(), ["x"]),
             g.add("sum", Add(), ["e", "e2"]),
             g.set_input("fc", 0, "sum"),
         ),
@@ -134,7 +134,7 @@ BROKEN_SNN: dict[str, tuple[Callable[[Graph], object], str]] = {
     "analog pool used twice": (
         lambda g: (
             g.insert_before("e", 0, "pool", MaxPool(windows=())),
-            g.add("e2", Encode(), ["pool"]),
+            g.add("e2", EncodeDirect(), ["pool"]),
             g.add("sum", Add(), ["e", "e2"]),
             g.set_input("fc", 0, "sum"),
         ),

@@ -54,7 +54,7 @@ NORMALIZED = """graph ann {
 """
 SCALED = """graph snn {
   %x = snn.input() {shape=(2, 2, 2)} : analog<2x2x2>
-  %encode = snn.encode(%x) : current<2x2x2 constant>
+  %encode = snn.encode-direct(%x) : current<2x2x2 constant>
   %act = snn.neuron(%encode) : spike<2x2x2>
   %scale = snn.scale(%act) {factor=@gain} : current<2x2x2>
   %flat = snn.reshape(%scale) {shape=(8)} : current<8>
@@ -67,7 +67,7 @@ SCALED = """graph snn {
 """
 SHORTCUT = """graph snn {
   %x = snn.input() {shape=(2)} : analog<2>
-  %encode = snn.encode(%x) : current<2 constant>
+  %encode = snn.encode-direct(%x) : current<2 constant>
   %act = snn.neuron(%encode) : spike<2>
   %scale = snn.scale(%act) {factor=2.0} : current<2>
   %fc = snn.linear(%scale) {weight=@w} : current<2>
@@ -113,7 +113,7 @@ RESIDUAL = """graph ann {
 NEURONS = """graph snn {
   meta timesteps = 1
   %x = snn.input() {shape=(2)} : analog<2>
-  %encode = snn.encode(%x) : current<2 constant>
+  %encode = snn.encode-direct(%x) : current<2 constant>
   %act1 = snn.neuron(%encode) {threshold=@t, leak=0.5, v_init=1.0} : spike<2>
   %fc = snn.linear(%act1) {weight=@w, bias=@b} : current<2>
   %act2 = snn.neuron(%fc) {threshold=3.0, reset=zero} : spike<2>

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,8 @@ from snnc.interp import run_ann, run_snn
 from snnc.ir import (
     Add,
     Conv,
-    Encode,
+    EncodeDirect,
+    EncodePoisson,
     Graph,
     Input,
     Linear,
@@ -51,7 +50,7 @@ def chain(weight: np.ndarray, *, threshold: float = 1.0, bias: np.ndarray | None
     graph = Graph(Stage.SNN)
     rows, columns = weight.shape
     graph.add("x", Input(shape=(columns,)))
-    graph.add("encode", Encode(), ["x"])
+    graph.add("encode", EncodeDirect(), ["x"])
     first = Linear(
         weight=graph.set_param("fc1.weight", weight.astype(np.float32)),
         bias=None if bias is None else graph.set_param("fc1.bias", bias.astype(np.float32)),
@@ -246,7 +245,7 @@ def test_a_relu_of_the_encoded_input_and_a_readout_of_spikes() -> None:
 
 def test_a_random_encoder_keeps_its_own_scale() -> None:
     graph = chain(np.ones((2, 2)))
-    graph.replace_op("encode", replace(graph.node("encode").op, mode="poisson", scale=1 / 255))
+    graph.replace_op("encode", EncodePoisson(scale=1 / 255))
     q = quantized(graph)
     assert q.node("encode").op == graph.node("encode").op
     assert np.abs(q.array(q.node("fc1").op.weight)).max() == 127

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import DataError, GraphError, PassError, UsageError
-from snnc.ir import Encode, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+from snnc.ir import EncodeDirect, Graph, Input, Linear, Neuron, Readout, Ref, Stage
 from snnc.pipeline import Pipeline
 from snnc.transform import Pass, PassContext, PassResult
 
@@ -33,7 +33,7 @@ class Spike(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         graph.stage = Stage.SNN
-        graph.insert_after("x", "encode", Encode())
+        graph.insert_after("x", "encode", EncodeDirect())
         graph.insert_after("fc", "spike", Neuron(threshold=self.threshold))
         graph.insert_after("spike", "out", Readout())
         return PassResult(graph, metrics={"neurons": 2})

@@ -10,11 +10,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.encoding import CODES, Encoded
 from snnc.errors import ArtifactError
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
@@ -65,14 +66,26 @@ class Step:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Fields of the graph's `Encode`, the tensor it reads and the one it makes."""
+    """Fields of the graph's encoder, the tensor it reads and the one it makes.
 
-    mode: Literal["direct", "poisson", "latency"]
+    `mode` is a name of `snnc.encoding.CODES`.
+    """
+
+    mode: str
     scale: float | None
     lo: int
     hi: int
     source: int
     target: int
+
+    def encode(
+        self, x: NDArray[np.float32], steps: int, sample_ids: NDArray[np.int64], seed: int
+    ) -> Encoded:
+        """Events of a batch (N, *shape), as `snnc.encoding.Code.encode` gives them."""
+        if self.scale is None:
+            return Encoded(x[None], 0)
+        code = CODES[self.mode](scale=self.scale, lo=self.lo, hi=self.hi)
+        return code.encode(x, steps, sample_ids, seed)
 
 
 @dataclass(frozen=True)
@@ -184,10 +197,10 @@ def _step(item: dict[str, Any]) -> Step:
 
 def _encoding(item: dict[str, Any]) -> Encoding:
     mode, scale = item["mode"], item["scale"]
-    one_of("mode", mode, ("direct", "poisson", "latency"))
+    one_of("mode", mode, tuple(CODES))
     lo, hi = _int(item["lo"], -(2**24), 0), _int(item["hi"], 1, 2**24)
     require(
-        (scale is None and mode == "direct")
+        (scale is None and CODES[mode].constant)
         or (isinstance(scale, float | int) and math.isfinite(scale) and scale > 0),
         f"an encoding with the scale {scale!r:.40}",
     )
@@ -246,7 +259,7 @@ def _check_encoding(plan: Plan, written: set[int]) -> None:
     require(encoding.target not in written, "the encoding writes a tensor twice")
     target = tensors[encoding.target]
     fits = target.shape == tensors[encoding.source].shape
-    constant = encoding.mode == "direct"
+    constant = CODES[encoding.mode].constant
     require(fits and target.constant is constant, "the encoding does not fit its tensors")
     require((target.dtype == "f32") == (encoding.scale is None), "encoding: wrong type")
     require(tensors[encoding.source].constant, "the encoding reads a tensor that varies in time")

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.encoding import encode
 from snnc.errors import DataError, UsageError
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Library, host
@@ -153,15 +152,8 @@ class CpuProgram:
         """Run some samples; the number of clipped input values."""
         encoding = self.plan.encoding
         chosen = slice(rows.start, rows.stop)
-        values, clipped = encode(
-            self._before_encoding(space, batch[chosen]),
-            mode=encoding.mode,
-            scale=encoding.scale,
-            lo=encoding.lo,
-            hi=encoding.hi,
-            timesteps=space.steps,
-            sample_ids=ids[chosen],
-            seed=seed,
+        values, clipped = encoding.encode(
+            self._before_encoding(space, batch[chosen]), space.steps, ids[chosen], seed
         )
         tensor = self.plan.tensors[encoding.target]
         laid = np.moveaxis(values, 2, -1) if tensor.shape else values

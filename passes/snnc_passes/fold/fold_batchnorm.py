@@ -1,4 +1,4 @@
-"""Fold batch norm into the weights in front of it."""
+"""Fold batch norm into the weights in front of it (S16)."""
 
 from __future__ import annotations
 

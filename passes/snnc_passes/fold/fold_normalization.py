@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc.ir import Conv, Graph, Linear, Node, Scale, Stage
+from snnc.ir import Graph, Node, Scale, Stage, Weighted
 from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
@@ -33,7 +33,7 @@ class FoldNormalization(Pass):
         sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:
-            return leads_to(graph, user, (Conv, Linear)) and not _concatenates(graph, user)
+            return leads_to(graph, user, (Weighted,)) and not _concatenates(graph, user)
 
         def sink(graph: Graph, node: Node) -> bool:
             return isinstance(node.op, Scale) and sinker.sink(node.name, wanted)

@@ -10,7 +10,8 @@ from snnc.errors import PassError, UnsupportedError
 from snnc.ir import (
     AvgPool,
     BatchNorm,
-    Encode,
+    EncodeDirect,
+    EncodePoisson,
     Graph,
     MaxPool,
     Neuron,
@@ -98,11 +99,11 @@ class ActivationsToNeurons(Pass):
         """An encoder behind `first`; what one of its random spikes counts stands behind it."""
         name = graph.fresh(f"{graph.input}.encode")
         if self.encode == "direct":
-            graph.insert_after(first, name, Encode())
+            graph.insert_after(first, name, EncodeDirect())
             return
         if ctx.calibration is None:
             raise PassError("encode=poisson needs data", hint="add --calibration DATA")
-        op = ranged(Encode(mode="poisson"), ctx.calibration)
+        op = ranged(EncodePoisson(), ctx.calibration)
         graph.insert_after(first, name, op)
         assert op.scale is not None
         if op.scale * op.hi != 1:

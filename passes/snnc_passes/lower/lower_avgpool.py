@@ -1,4 +1,4 @@
-"""Average pooling as sums of spikes and a factor."""
+"""Average pooling as sums of spikes and a factor (S3)."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class LayerSweep:
             analog = self._analog(self.graph.inputs_of(node.name)[0], rows)
             run = Run(self.timesteps, sample_ids=ids)
             value = self.interpreter.apply(node, [analog[None]], run).cpu().numpy()
-            direct = isinstance(node.op, Encode) and node.op.mode == "direct"
+            direct = isinstance(node.op, Encode) and node.op.code_class.constant
             parts.append(value if direct else value.astype(np.int8))
         return _Train(np.concatenate(parts, axis=1), self.types[node.name].shape, bits=False)
 

@@ -81,7 +81,7 @@ def test_random_spikes_count_as_much_as_the_input(digits: Any, low: float, facto
     ctx = digits.context(timesteps=2000, calibration=[(x, None)])
     graph = Pipeline.from_text("activations-to-neurons{encode=poisson}").run(digits.ann, ctx).graph
     (encoder,) = [node for node in graph.nodes if isinstance(node.op, Encode)]
-    assert (encoder.op.mode, encoder.op.lo < 0) == ("poisson", low < 0)
+    assert (encoder.op.code_class.name, encoder.op.lo < 0) == ("poisson", low < 0)
     (behind,) = {name for name, _ in graph.users_of(encoder.name)}
     values = run_snn(graph, x, timesteps=2000, keep=[behind]).values[behind].mean(0)
     if behind == "fc1":

@@ -1,35 +1,22 @@
-"""Populations and what reaches them: the unit of quantisation (docs/semantics.md, section 4)."""
+"""Populations and what reaches them: what shares a scale (docs/semantics.md, S19)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from snnc.errors import PassError
-from snnc.ir import (
-    Add,
-    Concat,
-    Conv,
-    Encode,
-    Graph,
-    Linear,
-    Neuron,
-    Pad,
-    Permute,
-    Readout,
-    Reshape,
-    Scale,
-    Signal,
-    Slice,
-    SumPool,
-)
-
-MOVES = (Reshape, Permute, Slice, Pad, Concat)
-"""Ops that move elements; behind them a channel of the weights is no channel of the population."""
+from snnc.errors import GraphError
+from snnc.ir.elementwise import Add, Scale
+from snnc.ir.encode import Encode
+from snnc.ir.endpoints import Readout
+from snnc.ir.graph import Graph
+from snnc.ir.kinds import Rearrange, Stateful, Weighted
+from snnc.ir.pool import SumPool
+from snnc.ir.types import Signal
 
 
 @dataclass(frozen=True)
-class Contributor:
+class WeightedInput:
     """A layer whose coefficients reach a population.
 
     Attributes:
@@ -48,18 +35,18 @@ class Group:
     """Populations that share a scale because they share a contributor; mostly there is one."""
 
     populations: tuple[str, ...]
-    contributors: tuple[Contributor, ...]
+    contributors: tuple[WeightedInput, ...]
 
 
 def groups(graph: Graph) -> tuple[Group, ...]:
     """All populations of an snn graph, in graph order.
 
     Raises:
-        PassError: a weighted layer takes a current; names the node and its line.
+        GraphError: a weighted layer takes a current; names the node and its line.
     """
     found: list[Group] = []
     for node in graph.nodes:
-        if isinstance(node.op, Neuron | Readout):
+        if isinstance(node.op, Stateful | Readout):
             source = graph.inputs_of(node.name)[0]
             paths = tuple(_reaching(graph, source, 1, False))
             group = Group((node.name,), _merged(paths, sum))
@@ -79,48 +66,53 @@ def _united(found: Sequence[Group], new: Group) -> list[Group]:
 
 
 def _merged(
-    found: Sequence[Contributor], gain: Callable[[Sequence[int]], int]
-) -> tuple[Contributor, ...]:
+    found: Sequence[WeightedInput], gain: Callable[[Sequence[int]], int]
+) -> tuple[WeightedInput, ...]:
     """One entry a layer: a current added twice counts twice, a layer is rounded once."""
-    by_name: dict[str, list[Contributor]] = {}
+    by_name: dict[str, list[WeightedInput]] = {}
     for each in found:
         by_name.setdefault(each.name, []).append(each)
     return tuple(
-        Contributor(name, gain([c.gain for c in same]), any(c.moved for c in same))
+        WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same))
         for name, same in by_name.items()
     )
 
 
-def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Contributor]:
+def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[WeightedInput]:
     node = graph.node(name)
     sources = graph.inputs_of(name)
     if graph.type_of(name).signal is not Signal.CURRENT:
-        raise PassError(f"{name} at {node.loc} reaches a population without a weight")
-    if isinstance(node.op, Conv | Linear | Scale):
+        raise GraphError(f"{name} at {node.loc} reaches a population without a weight")
+    if isinstance(node.op, Weighted | Scale):
         if graph.type_of(sources[0]).signal is Signal.CURRENT:
-            raise PassError(
+            raise GraphError(
                 f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
                 "not spikes; its integers would have no bound",
                 hint="put a ReLU between two weighted layers, or merge them",
             )
-        yield Contributor(name, gain, moved)
+        yield WeightedInput(name, gain, moved)
         return
     if isinstance(node.op, SumPool):
         gain *= node.op.largest_weight()
-    elif not isinstance(node.op, (Add, *MOVES)):
-        raise PassError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
+    elif not isinstance(node.op, Add | Rearrange):
+        raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
+    moved = moved or isinstance(node.op, Rearrange)
     for source in sources:
-        yield from _reaching(graph, source, gain, moved or isinstance(node.op, MOVES))
+        yield from _reaching(graph, source, gain, moved)
 
 
-def unit(graph: Graph, name: str) -> float:
-    """The value of one event of `name`: the scale of the direct `Encode` it comes from, else 1."""
+def event_value(graph: Graph, name: str) -> float:
+    """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
+
+    Raises `GraphError` where the encoded input is joined with spikes.
+    """
     node = graph.node(name)
-    if isinstance(node.op, Neuron):
+    if isinstance(node.op, Stateful):
         return 1.0
     if isinstance(node.op, Encode):
-        return float(node.op.scale or 1.0) if node.op.mode == "direct" else 1.0
-    units = {unit(graph, source) for source in graph.inputs_of(name)}
-    if len(units) > 1:
-        raise PassError(f"{name} at {node.loc} joins the encoded input with spikes")
-    return units.pop()
+        code = node.op.code()
+        return 1.0 if code is None else code.unit
+    values = {event_value(graph, source) for source in graph.inputs_of(name)}
+    if len(values) > 1:
+        raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
+    return values.pop()

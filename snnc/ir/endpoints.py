@@ -1,0 +1,40 @@
+"""Where values enter and leave a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snnc.ir.op import Op, Params, Types, check_sample_param, require
+from snnc.ir.types import Ref, Signal, Stage, TensorType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Op):
+    """x: one sample of the graph's input, ANALOG, of the given shape."""
+
+    mnemonic = "input"
+    arity = 0
+    shape: tuple[int, ...]
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        require(all(n > 0 for n in self.shape), f"an input of shape {self.shape}")
+        return TensorType(self.shape, Signal.ANALOG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout(Op):
+    """output = scale * (sum of x over its window) / T (S15); in a quantised graph the sum is int64.
+
+    scale: a number, (C,), or of the sample's shape (float).
+    """
+
+    mnemonic = "readout"
+    stages = frozenset({Stage.SNN})
+    scale: Ref | float = 1.0
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        require(x.signal is not Signal.ANALOG, "reads out spikes, counts or currents")
+        check_sample_param("scale", self.scale, x.shape, params)
+        dtype = "int64" if x.quantized else "float32"
+        return TensorType(x.shape, Signal.CURRENT, dtype=dtype)

@@ -1,0 +1,123 @@
+"""Kinds of operations: bases that carry what consumers of a graph ask of an op.
+
+A pass or a backend asks `isinstance(op, Rearrange)`, not for a list of classes, so that a new op of
+a known kind needs nothing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir.op import EVENTS, Op, Params, Types, require
+from snnc.ir.types import Ref, Shape, Signal, TensorType, Windows
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Op):
+    """A layer with a weight matrix: linear in its input, plus a bias.
+
+    weight: its first axis is the output channel. bias: one value per output channel, or the full
+    output shape.
+    """
+
+    weight: Ref
+    bias: Ref | None = None
+
+    @property
+    def matrices(self) -> int:
+        """Groups of channels with weights of their own; input channels fall into as many parts."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(Op):
+    """One output for each window of the spatial axes, channel by channel.
+
+    windows: per spatial axis, the (start, stop) of each output position, clipped to the input, so
+    that ordinary, padded, ceil-mode, adaptive and global pooling are one op.
+    """
+
+    windows: Windows
+
+    def pooled_shape(self, x: TensorType) -> Shape:
+        """Shape of the result. Raises `OpError` for windows that do not fit."""
+        spatial = x.shape[1:]
+        fits = len(self.windows) == len(spatial)
+        require(fits, f"{len(self.windows)} window axes on a sample of {x.shape}")
+        for size, axis in zip(spatial, self.windows, strict=True):
+            require(bool(axis), "an axis without windows")
+            bad = [w for w in axis if not 0 <= w[0] < w[1] <= size]
+            require(not bad, f"window {bad[:1]} outside an axis of {size}")
+        return (x.shape[0], *(len(axis) for axis in self.windows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stateful(Op):
+    """Its result at a step depends on earlier steps; it is run with its state, or not at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rearrange(Op):
+    """Moves elements and changes none (S5): y[i] = x[positions[i]], or 0 where the position is -1.
+
+    x are the inputs laid end to end, each in row-major order. A subclass says what it does to
+    arrays (`move`) and the shape of the result; everything else follows: its type, its meaning, its
+    kernel, and how factors and biases pass it.
+    """
+
+    keeps_sign = True
+
+    @property
+    def before_encode(self) -> bool:
+        return self.arity == 1
+
+    def result_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Shape of the result for inputs of these shapes. Raises `OpError` if they do not fit."""
+        raise NotImplementedError(type(self).__name__)
+
+    def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
+        """What becomes of one sample of each input; `fill` where there is no element."""
+        raise NotImplementedError(type(self).__name__)
+
+    def positions(self, shapes: Sequence[Shape]) -> Positions:
+        """Per element of the result, in its shape: the index into the inputs laid end to end.
+
+        -1 for zero. An index may occur several times, or never.
+        """
+        starts = np.cumsum([0, *map(prod, shapes)])
+        indices = [
+            np.arange(start, start + prod(shape), dtype=np.int64).reshape(shape)
+            for start, shape in zip(starts[:-1], shapes, strict=True)
+        ]
+        return self.move(indices, -1)
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        shape = self.result_shape([x.shape for x in inputs])
+        return replace(join(inputs), shape=shape)
+
+
+def join(inputs: Types) -> TensorType:
+    """The type of what may come from any of the inputs (S5); its shape is that of the first.
+
+    Raises `OpError` for signals that cannot stand side by side.
+    """
+    first = inputs[0]
+    signals = {x.signal for x in inputs}
+    require(len(signals) == 1 or signals <= EVENTS, "concatenates signals of different kinds")
+    mixed = first.signal is Signal.CURRENT and len({x.dtype for x in inputs}) > 1
+    require(not mixed, "concatenates integer and real currents")
+    return replace(
+        first,
+        signal=first.signal if len(signals) == 1 else Signal.COUNT,
+        levels=max(x.levels for x in inputs),
+        constant_in_time=all(x.constant_in_time for x in inputs),
+        signed=any(x.signed for x in inputs),
+    )

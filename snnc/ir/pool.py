@@ -1,0 +1,88 @@
+"""Pooling over windows of the spatial axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from snnc.ir.kinds import Pool
+from snnc.ir.op import EVENTS, Params, Types, require
+from snnc.ir.types import Signal, Stage, TensorType
+
+
+def _check_per_position(
+    what: str, values: tuple[tuple[int, ...], ...], shape: tuple[int, ...]
+) -> None:
+    require(tuple(map(len, values)) == shape, f"{what} do not match the windows")
+    require(all(v > 0 for axis in values for v in axis), f"{what} that are not positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvgPool(Pool):
+    """y[c,i,j] = sum of x[c] over window (i,j) / (divisors[0][i] * divisors[1][j]).
+
+    A window that is clipped at the border has fewer elements than its divisor says, unless the
+    divisor is smaller there too.
+    """
+
+    mnemonic = "avgpool"
+    stages = frozenset({Stage.ANN})
+    divisors: tuple[tuple[int, ...], ...]
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        shape = self.pooled_shape(x)
+        _check_per_position("divisors", self.divisors, shape[1:])
+        return replace(x, shape=shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumPool(Pool):
+    """y[c,i,j] = multiplicity[0][i] * multiplicity[1][j] * sum of x[c] over window (i,j).
+
+    A SPIKE or COUNT becomes a COUNT; a CURRENT stays one (S3). multiplicity: None means 1 everywhere.
+    """
+
+    mnemonic = "sumpool"
+    makes_events = True
+    multiplicity: tuple[tuple[int, ...], ...] | None = None
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        shape = self.pooled_shape(x)
+        if self.multiplicity is not None:
+            _check_per_position("multiplicity", self.multiplicity, shape[1:])
+        if x.signal not in EVENTS:
+            return replace(x, shape=shape)
+        return replace(x, shape=shape, signal=Signal.COUNT, levels=x.levels * self.largest_weight())
+
+    def largest_weight(self) -> int:
+        """Largest number of times one output counts a single unit of input activity."""
+        return prod(
+            max((stop - start) * m for (start, stop), m in zip(axis, mult, strict=True))
+            for axis, mult in zip(self.windows, self.multiplicities(), strict=True)
+        )
+
+    def multiplicities(self) -> tuple[tuple[int, ...], ...]:
+        """`multiplicity` with the default written out."""
+        return self.multiplicity or tuple((1,) * len(axis) for axis in self.windows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(Pool):
+    """y[c,i,j] = max of x[c] over window (i,j). On spikes: one fires when any input fires.
+
+    That is the maximum of each step, not of the rates; no pass puts it there unasked (S4).
+    """
+
+    mnemonic = "maxpool"
+    makes_events = True
+
+    @property
+    def before_encode(self) -> bool:
+        return True
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        require(x.signal is not Signal.CURRENT, "the maximum of a current; pool spikes instead")
+        return replace(x, shape=self.pooled_shape(x))
