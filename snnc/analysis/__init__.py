@@ -3,7 +3,7 @@
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
-from snnc.analysis.observations import AnnStage, observe, spike_values
+from snnc.analysis.observations import AnnStage, measure_layers, spike_values
 from snnc.analysis.same_function import SameFunction
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "compare",
     "energy",
     "evaluate",
-    "observe",
+    "measure_layers",
     "spike_values",
     "synaptic_operations",
 ]

@@ -50,7 +50,7 @@ def spike_values(graph: Graph) -> dict[str, NDArray[np.generic]]:
     return {} if whole else {name: np.asarray(array) for name, array in thresholds.items()}
 
 
-def observe(
+def measure_layers(
     program: Program,
     graph: Graph,
     data: Batches,

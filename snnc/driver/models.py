@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
+from snnc.options import ModelOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,24 +25,16 @@ NORMALIZE = "normalize"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSource:
+class ModelSource(ModelOptions):
     """What names a model.
 
     Attributes:
         model: `net.py:factory`, a file, a graph or a torch module.
-        weights: file of the parameters, or None.
-        input_shape: shape of one sample, channels first, or None where only one fits.
-        allow: classes of the user's that a pickled module may hold.
-        mean, std: what the model's author subtracted from and divided the input by, one value or
-            one per channel, in units of the input; empty for nothing.
+
+    The options are described in `snnc.options`.
     """
 
     model: str | Path | Graph | nn.Module
-    weights: str | Path | None = None
-    input_shape: tuple[int, ...] | None = None
-    allow: Sequence[str] = ()
-    mean: Sequence[float] = ()
-    std: Sequence[float] = ()
 
     def __str__(self) -> str:
         return str(self.model) if isinstance(self.model, str | Path) else type(self.model).__name__

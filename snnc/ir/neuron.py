@@ -24,8 +24,8 @@ class Neuron(Stateful):
     input and bias arrive in steps 0..T-1. `signed`: when the total of emitted spikes is positive
     and p < 0 (u < 0 in the second order), it emits -1 and adds the threshold back.
     threshold, leak, v_init: a number, (C,), or of the sample's shape.
-    unit (S20): what 1 of a potential is worth in the values of the model, likewise; a spike stands for
-        threshold * unit. 1 unless the parameters are integers.
+    unit (S20): what 1 of a potential is worth in the values of the model, likewise; a spike stands
+        for threshold * unit. 1 unless the parameters are integers.
     """
 
     mnemonic = "neuron"

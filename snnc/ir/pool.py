@@ -40,7 +40,8 @@ class AvgPool(Pool):
 class SumPool(Pool):
     """y[c,i,j] = multiplicity[0][i] * multiplicity[1][j] * sum of x[c] over window (i,j).
 
-    A SPIKE or COUNT becomes a COUNT; a CURRENT stays one (S3). multiplicity: None means 1 everywhere.
+    A SPIKE or COUNT becomes a COUNT; a CURRENT stays one (S3).
+    multiplicity: None means 1 everywhere.
     """
 
     mnemonic = "sumpool"

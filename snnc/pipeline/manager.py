@@ -11,7 +11,7 @@ from snnc.errors import GraphError, PassError, SnncError, UsageError
 from snnc.ir import Graph, Stage, verify
 from snnc.pipeline.spec import Names, format_spec, parse
 from snnc.plugins import PASSES, Registry
-from snnc.transform import Observer, Pass, PassContext, PassResult
+from snnc.transform import AfterPass, Pass, PassContext, PassResult
 
 FLAGS: Mapping[str, str] = {
     "calibration": "add --calibration DATA",
@@ -100,7 +100,7 @@ class Pipeline:
         graph: Graph,
         ctx: PassContext,
         *,
-        observer: Observer | None = None,
+        after_pass: AfterPass | None = None,
         same: Same | None = None,
     ) -> PipelineResult:
         """Run every pass on a clone of what the one before gave; `graph` is left as it is.
@@ -109,7 +109,7 @@ class Pipeline:
             graph: of the stage the first pass takes.
             ctx: `ann` is kept up to date by the pipeline, `timesteps` follows a pass that gives
                 the graph another window.
-            observer: called after each pass with its number (from 1), name and result.
+            after_pass: called after each pass with its number (from 1), name and result.
             same: asked after each pass that changed the graph and `preserves_function`.
 
         Raises:
@@ -135,8 +135,8 @@ class Pipeline:
             if graph.meta.get("timesteps", window) != window:
                 ctx = replace(ctx, timesteps=graph.meta["timesteps"])
             self._tell(ctx, number, steps[-1])
-            if observer is not None:
-                observer(number, each.name, graph)
+            if after_pass is not None:
+                after_pass(number, each.name, graph)
         ann = graph if graph.stage is Stage.ANN else ctx.ann
         return PipelineResult(graph, ann, tuple(steps))
 

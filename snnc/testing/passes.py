@@ -11,27 +11,12 @@ from snnc.errors import PassError, UnsupportedError
 from snnc.ir import Stage
 from snnc.ir.parse import parse
 from snnc.ir.text import to_text
-from snnc.pipeline import Pipeline, format_spec, parse_one
+from snnc.pipeline import Pipeline, format_spec
 from snnc.testing.graphs import Case, ann_cases, lowered_ann_cases, sample_inputs, snn_cases
+from snnc.testing.round_trip import assert_round_trip
 from snnc.transform import Pass, PassContext
 
 BATCHES, BATCH = 2, 4
-
-
-class _Only:
-    """A registry that knows one class, so that an uninstalled pass can be read from text."""
-
-    noun = "pass"
-
-    def __init__(self, cls: type[Pass]) -> None:
-        self._cls = cls
-
-    def names(self) -> list[str]:
-        return [self._cls.name]
-
-    def get(self, name: str) -> type[Pass]:
-        assert name == self._cls.name, f"the pass {self._cls.name} writes itself as {name}"
-        return self._cls
 
 
 def assert_pass_contract(
@@ -49,7 +34,7 @@ def assert_pass_contract(
         cases: graphs to use instead of those of `snnc.testing`.
         ctx: context to use instead of one with seeded random data in every field.
     """
-    _assert_round_trip(each)
+    assert_round_trip(each, "pass")
     chosen = _cases(each) if cases is None else cases
     refusals = [_refusal(each, case, ctx) for case in chosen]
     assert None in refusals, f"{each.name} refuses every graph: {'; '.join(map(str, refusals))}"
@@ -88,13 +73,6 @@ def default_context(case: Case) -> PassContext:
         for seed in range(BATCHES)
     ]
     return PassContext(timesteps=4, ann=case.ann, calibration=data, train=data, validation=data[:1])
-
-
-def _assert_round_trip(each: Pass) -> None:
-    text = format_spec(each)
-    read = parse_one(text, _Only(type(each)))
-    assert read == each, f"{text!r} reads back as {read!r}, not as {each!r}"
-    assert format_spec(read) == text
 
 
 def _refusal(each: Pass, case: Case, ctx: PassContext | None) -> str | None:

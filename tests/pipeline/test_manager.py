@@ -99,7 +99,7 @@ def test_a_pipeline_runs_and_leaves_its_input_alone() -> None:
     before = graph.fingerprint()
     seen: list[tuple[int, str, Stage]] = []
     result = Pipeline([Spike(), UseAnn(), Tune(threshold=0.5, blind=True)]).run(
-        graph, PassContext(), observer=lambda i, name, g: seen.append((i, name, g.stage))
+        graph, PassContext(), after_pass=lambda i, name, g: seen.append((i, name, g.stage))
     )
     assert graph.fingerprint() == before
     assert result.ann is graph
