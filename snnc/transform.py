@@ -140,14 +140,16 @@ class Pass:
 
     Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
     before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where one of
-    both will do. Validate options in `__post_init__` by raising `ValueError` with a reason; the
-    caller adds the caret.
+    both will do; `preserves_function` whether the result computes what the input computed, but for
+    rounding, which `compile` then checks on random inputs. Validate options in `__post_init__` by
+    raising `ValueError` with a reason; the caller adds the caret.
     """
 
     name: ClassVar[str]
     takes: ClassVar[Stage] = Stage.SNN
     gives: ClassVar[Stage] = Stage.SNN
     needs: ClassVar[frozenset[str]] = frozenset()
+    preserves_function: ClassVar[bool] = False
 
     def requirements(self) -> frozenset[str]:
         """`needs`, or fewer where the options make it so."""

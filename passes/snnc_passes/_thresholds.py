@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph, MaxPool, Neuron, Ref, Scale
+from snnc.ir import Graph, MaxPool, Neuron, Node, Ref, Scale
+from snnc.ir.walk import rewrite
 from snnc_passes._affine import combine, leads_to, own_param
 from snnc_passes._scale_propagation import Sinker
 
@@ -63,12 +64,13 @@ def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np
 
 def _sink_past_max_pools(graph: Graph, sinker: Sinker) -> None:
     """The maximum of spikes is one of spikes only in front of their factors (all positive)."""
-    moving = True
-    while moving:
-        scales = [node.name for node in graph.nodes if isinstance(node.op, Scale)]
-        moving = any(
-            sinker.sink(name, lambda user: leads_to(graph, user, (MaxPool,))) for name in scales
+
+    def sink(graph: Graph, node: Node) -> bool:
+        return isinstance(node.op, Scale) and sinker.sink(
+            node.name, lambda user: leads_to(graph, user, (MaxPool,))
         )
+
+    rewrite(graph, sink)
 
 
 def param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref | float:

@@ -4,6 +4,7 @@ from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_opera
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
 from snnc.analysis.observations import AnnStage, measure_layers
+from snnc.analysis.same_function import SameFunction
 
 __all__ = [
     "Ann",
@@ -12,6 +13,7 @@ __all__ = [
     "Energy",
     "Evaluation",
     "OperationEnergy",
+    "SameFunction",
     "Window",
     "compare",
     "energy",

@@ -119,6 +119,11 @@ def _weighted(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if isinstance(node.op, Conv | Linear)]
 
 
+def multiplications(graph: Graph) -> int:
+    """Products of weights in one pass of one sample through the graph, or in one step of it."""
+    return sum(_macs(graph, node) for node in _weighted(graph))
+
+
 def _macs(graph: Graph, node: Node) -> int:
     assert isinstance(node.op, Conv | Linear)
     weight = graph.array(node.op.weight)

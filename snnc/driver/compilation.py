@@ -102,7 +102,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     if dump is not None:
         dump(0, "model", graph)
     with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, after_pass=dump)
+        result = pipeline.run(graph, ctx, after_pass=dump, same=job.same())
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
         lowered = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
@@ -159,7 +159,8 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
         pipeline = job.pipeline()
         _check_output(output)
         graph = load_model(job.source)
-        result = pipeline.run(graph, job.context(graph), after_pass=job.dump())
+        ctx = job.context(graph)
+        result = pipeline.run(graph, ctx, after_pass=job.dump(), same=job.same())
         if output is not None and job.ranks.rank == 0:
             write(output, result.graph, pipeline=str(pipeline))
         return result

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from snnc.analysis import SameFunction
 from snnc.artifact import write
 from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import ModelSource, load_model, require_window
@@ -118,6 +119,10 @@ class Job(Reporting, RunOptions, ConversionOptions):
             log=self.log,
             progress=self.progress,
         )
+
+    def same(self) -> SameFunction:
+        """Checks the passes that preserve the function."""
+        return SameFunction(seed=self.seed, timesteps=self.timesteps, log=self.log)
 
     def dump(self) -> AfterPass | None:
         """Writes `NN-name.snnc` and `.txt` after every pass; None without `dump_ir`."""

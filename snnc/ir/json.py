@@ -137,7 +137,7 @@ def _add_node(graph: Graph, data: dict[str, Any], what: str) -> None:
     mnemonic = _member(data, "op", str, name)
     if mnemonic not in MNEMONICS:
         raise ArtifactError(f"{name}: unknown operation {mnemonic!r}", hint="update snnc")
-    op = _op(MNEMONICS[mnemonic], _member(data, "fields", dict, name), name)
+    op = decode_op(MNEMONICS[mnemonic], _member(data, "fields", dict, name), name)
     loc = _decode_as(Loc, _member(data, "loc", dict, name), f"loc of {name}")
     try:
         graph.add(
@@ -157,7 +157,8 @@ def _from_format_1(node: dict[str, Any]) -> dict[str, Any]:
     return {**node, "op": f"encode-{known.get('mode', 'direct')}", "fields": rest}
 
 
-def _op(kind: type[Op], values: dict[str, Any], name: str) -> Op:
+def decode_op(kind: type[Op], values: dict[str, Any], name: str) -> Op:
+    """An op from its fields in JSON form. Raises `ArtifactError` naming node and field."""
     return _decode_as(kind, values, f"{name} ({kind.mnemonic})")
 
 

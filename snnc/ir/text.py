@@ -1,8 +1,12 @@
-"""Graphs as text, for people and golden tests: the same text for the same graph."""
+"""Graphs as text, for people and golden tests: the same text for the same graph.
+
+`snnc.ir.parse` reads it back.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from typing import cast
 
@@ -11,32 +15,43 @@ import numpy as np
 from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.op import Op
-from snnc.ir.types import Windows
+from snnc.ir.types import Ref, Windows
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
+SHOWN = 16
+"""Arrays of up to so many elements are written in full, of others the range."""
 
 
 def to_text(graph: Graph) -> str:
     """The graph as text: stage and meta, one line per node, outputs, figures, arrays.
 
-    Fields that have their default are left out. Pooling windows that are those of an ordinary
-    pooling are written as `kernel`, `stride`, `padding`. Raises `GraphError` for a node that has
-    no type.
+    Fields that have their default are left out, names with unusual characters are quoted. Pooling
+    windows that are those of an ordinary pooling are written as `kernel`, `stride`, `padding`.
+    Raises `GraphError` for a node that has no type.
     """
     lines = [f"graph {graph.stage} {{"]
-    lines += [f"  meta {key} = {_json(value)}" for key, value in sorted(graph.meta.items())]
+    lines += [f"  meta {_name(key)} = {_json(value)}" for key, value in sorted(graph.meta.items())]
     lines += [f"  {node_text(graph, node)}" for node in graph.nodes]
-    lines.append(f"  return {', '.join(f'%{name}' for name in graph.outputs)}")
-    lines += [f"  stats %{name} = {_json(values)}" for name, values in sorted(graph.stats.items())]
-    lines += [f"  @{name} = {_array(array)}" for name, array in sorted(graph.params.items())]
+    lines.append(f"  return {', '.join(f'%{_name(name)}' for name in graph.outputs)}")
+    lines += [
+        f"  stats %{_name(name)} = {_json(values)}" for name, values in sorted(graph.stats.items())
+    ]
+    lines += [f"  @{_name(name)} = {_array(array)}" for name, array in sorted(graph.params.items())]
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def node_text(graph: Graph, node: Node) -> str:
     """One node: `%act0 = snn.neuron(%fc0) {threshold=@t} : spike<64x8x8>`."""
-    inputs = ", ".join(f"%{name}" for name in graph.inputs_of(node.name))
-    shown = _fields(node.op, [graph.type_of(name).shape for name in graph.inputs_of(node.name)])
+    inputs = ", ".join(f"%{_name(name)}" for name in node.inputs)
+    shown = _fields(node.op, [graph.type_of(name).shape for name in node.inputs])
     options = f" {{{', '.join(shown)}}}" if shown else ""
-    kind = graph.type_of(node.name)
-    return f"%{node.name} = {graph.stage}.{node.op.mnemonic}({inputs}){options} : {kind}"
+    return (
+        f"%{_name(node.name)} = {graph.stage}.{node.op.mnemonic}({inputs}){options} : {node.type}"
+    )
+
+
+def _name(name: str) -> str:
+    return name if PLAIN_NAME.fullmatch(name) else json.dumps(name)
 
 
 def _fields(op: Op, inputs: list[tuple[int, ...]]) -> list[str]:
@@ -52,6 +67,8 @@ def _fields(op: Op, inputs: list[tuple[int, ...]]) -> list[str]:
 
 def _value(value: object) -> str:
     """Numbers and names as they are; tuples as `(a, b)`, or `(a)*n` when all entries are alike."""
+    if isinstance(value, Ref):
+        return f"@{_name(value.name)}"
     if not isinstance(value, tuple):
         return str(value)
     items = [_value(item) for item in cast(tuple[object, ...], value)]
@@ -90,6 +107,10 @@ def _array(array: Array) -> str:
     shape = "x".join(map(str, array.shape)) or "scalar"
     if array.size == 0:
         return f"{array.dtype}<{shape}>"
+    if array.size <= SHOWN:
+        values = [str(value) for value in array.ravel()]
+        same = len(set(values)) == 1
+        return f"{array.dtype}<{shape}> " + (values[0] if same else f"[{', '.join(values)}]")
     low, high = (_number(value) for value in (np.min(array), np.max(array)))
     return f"{array.dtype}<{shape}> {low}" + ("" if low == high else f"..{high}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -22,6 +22,9 @@ FLAGS: Mapping[str, str] = {
     "ann": "start from a model, or from a graph saved at stage ann",
 }
 """What the user must do so that a field of `PassContext` is there."""
+
+Same = Callable[[Graph, Graph], str | None]
+"""Compares the graphs before and after a pass: why they compute different things, or None."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,12 @@ class Pipeline:
             raise UsageError(f"the pipeline cannot run:\n  {listed}", hint=hint)
 
     def run(
-        self, graph: Graph, ctx: PassContext, *, after_pass: AfterPass | None = None
+        self,
+        graph: Graph,
+        ctx: PassContext,
+        *,
+        after_pass: AfterPass | None = None,
+        same: Same | None = None,
     ) -> PipelineResult:
         """Run every pass on a clone of what the one before gave; `graph` is left as it is.
 
@@ -102,6 +110,7 @@ class Pipeline:
             ctx: `ann` is kept up to date by the pipeline, `timesteps` follows a pass that gives
                 the graph another window.
             after_pass: called after each pass with its number (from 1), name and result.
+            same: asked after each pass that changed the graph and `preserves_function`.
 
         Raises:
             UsageError: the pipeline cannot run; found before anything runs.
@@ -113,21 +122,19 @@ class Pipeline:
         for number, each in enumerate(self.passes, 1):
             if graph.stage is Stage.ANN:
                 ctx = replace(ctx, ann=graph)
-            before = graph.meta.get("timesteps")
+            window = graph.meta.get("timesteps")
+            before, earlier = graph, fingerprint
             start = time.perf_counter()
-            result = self._result(number, each, graph, ctx)
-            graph, seconds = result.graph, time.perf_counter() - start
-            earlier, fingerprint = fingerprint, graph.fingerprint()
-            step = Step(
-                each.name, format_spec(each), seconds, fingerprint != earlier, result.metrics
-            )
-            steps.append(step)
-            if graph.meta.get("timesteps", before) != before:
+            result = self._result(number, each, before, ctx)
+            seconds = time.perf_counter() - start
+            graph, fingerprint = result.graph, result.graph.fingerprint()
+            changed = fingerprint != earlier
+            steps.append(Step(each.name, format_spec(each), seconds, changed, result.metrics))
+            if same is not None and changed and each.preserves_function:
+                self._require_same(number, same(before, graph))
+            if graph.meta.get("timesteps", window) != window:
                 ctx = replace(ctx, timesteps=graph.meta["timesteps"])
-            ctx.log.info(
-                "%d/%d %s  %.1f s%s",
-                *(number, len(self.passes), step.spec, step.seconds, _figures(step)),
-            )
+            self._tell(ctx, number, steps[-1])
             if after_pass is not None:
                 after_pass(number, each.name, graph)
         ann = graph if graph.stage is Stage.ANN else ctx.ann
@@ -146,6 +153,17 @@ class Pipeline:
         except Exception as error:  # a pass is a stranger's code: name it, whatever it does
             self._fail(number, PassError(f"{type(error).__name__}: {error}"), error)
         return result
+
+    def _require_same(self, number: int, reason: str | None) -> None:
+        if reason is not None:
+            declared = "declares that it preserves the function, and does not"
+            self._fail(number, GraphError(f"{declared}: {reason}"))
+
+    def _tell(self, ctx: PassContext, number: int, step: Step) -> None:
+        ctx.log.info(
+            "%d/%d %s  %.1f s%s",
+            *(number, len(self.passes), step.spec, step.seconds, _figures(step)),
+        )
 
     def _fail(self, number: int, error: SnncError, cause: Exception | None = None) -> NoReturn:
         """Raise `error` with the pass's name, and how to run the rest of the pipeline again."""

@@ -5,7 +5,7 @@ from snnc.testing.builder import NetBuilder, Style, windows
 from snnc.testing.devices import assert_device_contract
 from snnc.testing.exporters import assert_exporter_contract
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
-from snnc.testing.passes import assert_pass_contract, default_context
+from snnc.testing.passes import assert_pass_contract, assert_pass_golden, default_context
 from snnc.testing.random_graphs import random_graph
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "assert_equal_runs",
     "assert_exporter_contract",
     "assert_pass_contract",
+    "assert_pass_golden",
     "build",
     "default_context",
     "load_program",

@@ -9,7 +9,9 @@ import numpy as np
 
 from snnc.errors import PassError, UnsupportedError
 from snnc.ir import Stage
-from snnc.pipeline import Pipeline
+from snnc.ir.parse import parse
+from snnc.ir.text import to_text
+from snnc.pipeline import Pipeline, format_spec
 from snnc.testing.graphs import Case, ann_cases, lowered_ann_cases, sample_inputs, snn_cases
 from snnc.testing.round_trip import assert_round_trip
 from snnc.transform import Pass, PassContext
@@ -36,6 +38,23 @@ def assert_pass_contract(
     chosen = _cases(each) if cases is None else cases
     refusals = [_refusal(each, case, ctx) for case in chosen]
     assert None in refusals, f"{each.name} refuses every graph: {'; '.join(map(str, refusals))}"
+
+
+def assert_pass_golden(
+    each: Pass, before: str, golden: str, *, ctx: PassContext | None = None
+) -> None:
+    """Assert that what a pass makes of a graph is the golden text: the graph before and after.
+
+    Args:
+        each: the pass, with its options.
+        before: the graph as text, in the form of `snnc.ir.text.to_text`.
+        golden: the fixture of `snnc.testing.golden`; accept a new text with `--update-golden`.
+        ctx: context to use instead of an empty one.
+    """
+    graph = parse(before)
+    after = Pipeline([each]).run(graph, ctx or PassContext()).graph
+    text = f"{to_text(graph)}\n{format_spec(each)}\n\n{to_text(after)}"
+    assert text == golden
 
 
 def _cases(each: Pass) -> Sequence[Case]:

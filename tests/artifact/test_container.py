@@ -79,7 +79,7 @@ def test_manifest_and_members(path: Path) -> None:
     names = ("manifest.json", "graph.json", "tensors.safetensors", *sorted(FILES))
     assert artifact.names() == names
     manifest = artifact.manifest
-    assert (manifest["format"], manifest["version"]) == ("snnc", "1.0")
+    assert (manifest["format"], manifest["version"]) == ("snnc", "2.0")
     assert manifest["target"] == "cpu{threads=2}"
     assert manifest["timesteps"] == 8
     assert manifest["input_shape"] == [2, 6, 6]
@@ -360,7 +360,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "unlisted member": (lambda: with_member("cpu/new"), "'cpu/new' is not in the manifest"),
     "format": (lambda: with_manifest(format="other"), "its format is 'other'"),
     "no format": (lambda: with_manifest(format=...), "its format is None"),
-    "newer major": (lambda: with_manifest(version="2.0"), "version 2.0 of the format; this snnc"),
+    "newer major": (lambda: with_manifest(version="3.0"), "version 3.0 of the format; this snnc"),
     "newer major, all else new": (
         lambda: with_manifest(version="10.3", checksums=..., info=...),
         "version 10.3 of the format",

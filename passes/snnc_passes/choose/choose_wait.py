@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from snnc.errors import PassError
-from snnc.ir import Graph, Neuron
+from snnc.ir import Graph, Neuron, Node
+from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._neuron_search import Fit, refuse_neurons, settings_of
 from snnc_passes._paired import Layer, PairedSweep
@@ -120,13 +121,9 @@ def _balanced(graph: Graph, waits: Mapping[str, int], timesteps: int) -> dict[st
 
 def _through(graph: Graph, waits: Mapping[str, int]) -> dict[str, int]:
     """Per node, the waits on the longest path through it."""
-    until: dict[str, int] = {}
-    after: dict[str, int] = {}
-    for node in graph.nodes:
-        earlier = (until[source] for source in graph.inputs_of(node.name))
-        until[node.name] = max(earlier, default=0) + waits.get(node.name, 0)
-    for node in reversed(graph.nodes):
-        users = (user for user, _ in graph.users_of(node.name))
-        later = (after[user] + waits.get(user, 0) for user in users)
-        after[node.name] = max(later, default=0)
-    return {name: until[name] + after[name] for name in until}
+
+    def wait(node: Node) -> int:
+        return waits.get(node.name, 0)
+
+    until, after = longest_path(graph, wait), longest_path(graph, wait, backwards=True)
+    return {name: until[name] + after[name] - waits.get(name, 0) for name in until}

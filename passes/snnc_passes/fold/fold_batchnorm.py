@@ -26,6 +26,7 @@ class FoldBatchnorm(Pass):
     name = "fold-batchnorm"
     takes = Stage.ANN
     gives = Stage.ANN
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Remove every batch norm."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc.ir import Graph, Scale, Stage, Weighted
+from snnc.ir import Graph, Node, Scale, Stage, Weighted
+from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
 from snnc_passes._scale_propagation import Sinker
@@ -25,6 +26,7 @@ class FoldNormalization(Pass):
     name = "fold-normalization"
     takes = Stage.ANN
     gives = Stage.ANN
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold scales, the last first, until nothing moves."""
@@ -33,11 +35,10 @@ class FoldNormalization(Pass):
         def wanted(user: str) -> bool:
             return leads_to(graph, user, (Weighted,)) and not _concatenates(graph, user)
 
-        folded, moving = 0, True
-        while moving:
-            scales = [node.name for node in graph.nodes if isinstance(node.op, Scale)]
-            moving = any(sinker.sink(name, wanted) for name in reversed(scales))
-            folded += moving
+        def sink(graph: Graph, node: Node) -> bool:
+            return isinstance(node.op, Scale) and sinker.sink(node.name, wanted)
+
+        folded = rewrite(graph, sink, backwards=True)
         graph.prune_params()
         return PassResult(graph, metrics={"folded": folded})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snnc.ir import Graph, Node, Scale, SumPool, Weighted
+from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
 from snnc_passes._events import event_kinds
@@ -26,28 +27,28 @@ class FoldScale(Pass):
     """
 
     name = "fold-scale"
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold until nothing moves."""
         if not graph.quantized:
             sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
-            while any(_fold(graph, sinker, node.name) for node in graph.nodes):
-                pass
+            rewrite(graph, lambda graph, node: _fold(graph, sinker, node))
             graph.prune_params()
         left = sum(isinstance(node.op, Scale) for node in graph.nodes)
         return PassResult(graph, metrics={"left": left})
 
 
-def _fold(graph: Graph, sinker: Sinker, name: str) -> bool:
+def _fold(graph: Graph, sinker: Sinker, node: Node) -> bool:
     """Fold one scale; whether anything changed."""
-    if name not in graph or not isinstance(op := graph.node(name).op, Scale):
+    op = node.op
+    if not isinstance(op, Scale):
         return False
-    affine = affine_of(graph, op)
-    if affine.is_identity and graph.inputs_of(name)[0] not in event_kinds(graph):
-        graph.bypass(name)
+    if affine_of(graph, op).is_identity and node.inputs[0] not in event_kinds(graph):
+        graph.bypass(node.name)
         return True
-    return _fold_back(graph, graph.node(name), op) or sinker.sink(
-        name, lambda user: _takes(graph, user, op)
+    return _fold_back(graph, node, op) or sinker.sink(
+        node.name, lambda user: _takes(graph, user, op)
     )
 
 

@@ -28,6 +28,7 @@ class DropState(Pass):
     """
 
     name: ClassVar[str] = "drop-state"
+    preserves_function: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Simplify. Raises `PassError` for a graph of integers."""

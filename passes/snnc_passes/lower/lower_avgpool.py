@@ -26,6 +26,7 @@ class LowerAvgpool(Pass):
     name = "lower-avgpool"
     takes = Stage.ANN
     gives = Stage.ANN
+    preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Lower every AvgPool. Raises `PassError` naming one whose divisors are too uneven."""
