@@ -159,10 +159,10 @@ def test_a_long_window_is_bounded(compiled: Compiled, x: np.ndarray) -> None:
     assert prefixes(3) == (1, 2, 3)
 
 
-def test_integers_stand_for_the_same_values(compiled: Compiled, x: np.ndarray) -> None:
-    whole = snnc.compile(
-        build("plain", Style.ANN), target="reference", recipe="convert{bits=8}", calibration=x
-    )
+def test_integers_stand_for_the_same_values(x: np.ndarray) -> None:
+    model, options = build("plain", Style.ANN), {"target": "reference", "calibration": x}
+    compiled = snnc.compile(model, recipe="convert", **options)
+    whole = snnc.compile(model, recipe="convert{bits=8}", **options)
     real, integer = spike_values(compiled.graph), spike_values(whole.graph)
     assert set(real) == set(integer) == {"act1", "act2", "act3"}
     for name, values in real.items():
