@@ -25,7 +25,7 @@ def both_sides(value: Any, rank: int) -> Pairs:
 
 
 def _steps(stride: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
-    """A pool without a stride moves by its kernel."""
+    """The stride of a pool, which defaults to its kernel."""
     absent = stride is None or stride == []
     return kernel if absent else per_axis(stride, len(kernel), "stride")
 
@@ -92,7 +92,7 @@ def _check_indices(return_indices: bool) -> None:
 
 
 def _bins(x: Value, rank: int, output_size: Any) -> tuple[int, ...]:
-    """None keeps the size of an axis."""
+    """Output size per spatial axis; None in `output_size` keeps the size of the input."""
     importing.check_spatial(x, rank, "pooling")
     wanted = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * rank
     filled = tuple(n if w is None else w for n, w in zip(x.shape[1:], wanted, strict=True))

@@ -1,4 +1,4 @@
-"""Converters of operations that only move elements, or drop out in eval mode."""
+"""Converters of operations that only move elements, and of dropout."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from snnc.frontends.torch_site import Result, TorchSite
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
-    """Converter of what changes nothing in eval mode."""
+    """Converter of operations that are the identity in eval mode."""
     return need_value(input)
 
 
 def dropout(
     site: TorchSite, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Result:
-    """Converter of `F.dropout`, which drops in eval mode too unless told otherwise."""
+    """Converter of `F.dropout`, which is active in eval mode unless `training=False`."""
     if training and p > 0:
         raise RefusedError(
             "it stays active when the network is used", "pass training=self.training"
@@ -32,7 +32,7 @@ def method_dropout(site: TorchSite, input: Any, p: float, train: bool) -> Result
 
 
 def reshape(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
-    """Converter of everything that keeps the elements in order and the batch first."""
+    """Converter of operations that keep the order of elements and the batch axis first."""
     return importing.reshape(site, need_value(input), site.result)
 
 
@@ -75,7 +75,7 @@ def getitem(site: TorchSite, input: Any, index: Any) -> Result:
 
 
 def _expanded(index: tuple[Any, ...], rank: int) -> list[Any]:
-    """The index with `...` and missing axes written out; new axes are seen in the result."""
+    """The index with `...` and missing axes expanded, and new axes (None) removed."""
     entries = [e for e in index if e is not None]
     if index and index[0] is None:
         raise RefusedError("it puts a new axis before the batch", "keep the batch first")
@@ -106,18 +106,18 @@ def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
         raise RefusedError("it splits the batch", "split along the channels: dim=1")
     if not site.shapes:
         raise RefusedError("it splits the batch", "split along the channels: dim=1")
-    start, found = 0, []
+    start, parts = 0, []
     for i, shape in enumerate(site.shapes):
         bounds = [(0, n, 1) for n in x.shape]
         if axis:
             bounds[axis[0]] = (start, start + shape[axis[0]], 1)
             start += shape[axis[0]]
-        found.append(importing.take(site, x, bounds, str(i)))
-    return tuple(found)
+        parts.append(importing.take(site, x, bounds, str(i)))
+    return tuple(parts)
 
 
 def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros; a negative padding is a slice."""
+    """Converter of `F.pad` with zeros; negative padding becomes a slice."""
     x = need_value(input)
     if mode != "constant" or value not in (None, 0, 0.0):
         raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")

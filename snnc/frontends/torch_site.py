@@ -1,4 +1,4 @@
-"""What a converter of torch is given: one traced operation, and the graph to add to."""
+"""Arguments of the torch converters: one traced operation, and the graph to add to."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from snnc.frontends.importing import Constant, ImportSite, RefusedError, Value
 
 
 class TensorConstants:
-    """The tensors of a module as constants, one each, named by their state-dict keys.
+    """The tensors of a module as constants, named by their state-dict keys; one per tensor.
 
-    Tensors made by the module's code have no name.
+    Tensors created by the module's code have no name.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -22,16 +22,16 @@ class TensorConstants:
             self._keys.setdefault(id(tensor), key)
         for key, tensor in module.named_buffers(remove_duplicate=False):
             self._keys.setdefault(id(tensor), key)
-        self._found: dict[int, Constant] = {}
-        self._kept: list[Tensor] = []  # so that an id is never used again
+        self._constants: dict[int, Constant] = {}
+        self._tensors: list[Tensor] = []  # keeps them alive, so that no id is reused
 
     def constant(self, tensor: Tensor) -> Constant:
         """The constant of a tensor: a float32 copy, in row-major order."""
-        if id(tensor) not in self._found:
+        if id(tensor) not in self._constants:
             array = tensor.detach().cpu().float().contiguous().numpy().copy()
-            self._found[id(tensor)] = Constant(array, self._keys.get(id(tensor)))
-            self._kept.append(tensor)
-        return self._found[id(tensor)]
+            self._constants[id(tensor)] = Constant(array, self._keys.get(id(tensor)))
+            self._tensors.append(tensor)
+        return self._constants[id(tensor)]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class TorchSite(ImportSite):
 
     Attributes:
         tensors: the module's tensors as constants.
-        shape: sample shape of its result; None when the result is no tensor with a batch axis.
-        shapes: sample shapes of its results when there are several.
+        shape: sample shape of its result; None if the result is not a tensor with a batch axis.
+        shapes: sample shapes of its results if there are several.
     """
 
     tensors: TensorConstants
@@ -65,7 +65,7 @@ class TorchSite(ImportSite):
         raise RefusedError(f"its {what} depends on the input", "use a parameter of the module")
 
     def optional_constant(self, value: object, what: str) -> Constant | None:
-        """The same; None stays None."""
+        """`constant`, but None for None."""
         return None if value is None else self.constant(value, what)
 
 

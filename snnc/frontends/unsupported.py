@@ -1,4 +1,4 @@
-"""Why operations cannot be compiled, and what to do instead."""
+"""Reasons and remedies for operations that cannot be compiled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _STEMS = {"getitem": "slice", "iadd": "add", "isub": "sub", "imul": "mul", "itru
 
 
 def op_name(node: fx.Node, module: nn.Module) -> str:
-    """What people call the operation: `GELU`, `F.gelu`, `Tensor.view`."""
+    """The common name of the operation: `GELU`, `F.gelu`, `Tensor.view`."""
     if node.op == "call_module":
         return type(module.get_submodule(str(node.target))).__name__
     if node.op == "call_method":
@@ -69,7 +69,7 @@ def op_name(node: fx.Node, module: nn.Module) -> str:
 
 
 def stem(node: fx.Node) -> str:
-    """The operation in the name of its node: `relu`, `add`, `slice`."""
+    """The name of the operation as used in node names: `relu`, `add`, `slice`."""
     name = node.target if node.op == "call_method" else _function_name(node.target)
     name = str(name).rstrip("_")
     return _STEMS.get(name, name)
@@ -85,7 +85,7 @@ def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
 
 def _function_name(target: Any) -> str:
     name = getattr(target, "__name__", str(target))
-    if name == "fn":  # torch's boolean_dispatch hides the name in its docstring's owner
+    if name == "fn":  # a function made by torch's boolean_dispatch has no name of its own
         return _dispatched(target)
     return name
 
