@@ -1,4 +1,4 @@
-"""The intermediate representation: what a graph is and what it means."""
+"""The intermediate representation: graphs, operations, types, verification."""
 
 from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
 from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson

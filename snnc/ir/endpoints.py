@@ -1,4 +1,4 @@
-"""Where values enter and leave a graph."""
+"""Input and readout: where values enter and leave a graph."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Every operation of the IR.
 
-Ops are frozen data, each with its equation and its shape inference. Arrays are held by the graph;
-an op holds `Ref` names. `infer` is given the types of the inputs and the parameters, and answers
-with the type of the result or raises `OpError` with a reason.
+Ops are frozen data, each with its equation and shape inference. The graph stores the arrays; ops
+refer to them by `Ref`. `infer` takes the types of the inputs and the parameters, and returns the
+type of the result or raises `OpError`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Operations that move elements and change none."""
+"""Operations that move elements without changing their values."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Pad(Rearrange):
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(Rearrange):
-    """The inputs one after the other along `axis` (batch not counted)."""
+    """The inputs concatenated along `axis` (batch not counted)."""
 
     mnemonic = "concat"
     arity = None
