@@ -35,8 +35,8 @@ def test_a_plan_survives_storing() -> None:
 EDITS: dict[str, tuple[Edit, str]] = {
     "newer": (lambda p: p.update(version=2), "version"),
     "no tensors": (lambda p: p.pop("tensors"), "tensors"),
-    "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not there yet"),
-    "own input": (lambda p: p["steps"][0].update(inputs=[2]), "not there yet"),
+    "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not written yet"),
+    "own input": (lambda p: p["steps"][0].update(inputs=[2]), "not written yet"),
     "twice": (lambda p: p["steps"][1].update(output=2), "twice"),
     "negative": (lambda p: p["steps"][0].update(inputs=[-1]), "not in"),
     "smaller output": (lambda p: p["tensors"][2].update(shape=[3, 2, 3]), "output does not fit"),
