@@ -102,19 +102,21 @@ def chip(
             f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
             f"a cell of {device.name} has {most}"
         )
-    if isinstance(adc_bits, int) and adc_bits < 1:
-        raise ValueError(
-            f"adc-bits must be ideal, not {adc_bits}: a converter has at least one bit"
-        )
-    if adc_bits not in CONVERTERS:
-        raise ValueError(
-            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
-            "converters of finite resolution are not modelled yet"
-        )
-    converter = CONVERTERS[str(adc_bits)]
+    converter = _converter(adc_bits)
     built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter)
     if not built.outputs_per_tile:
         raise ValueError(
             f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"
         )
     return built
+
+
+def _converter(adc_bits: int | str) -> Converter:
+    if isinstance(adc_bits, int) and adc_bits < 1:
+        raise ValueError(f"adc-bits must be ideal, not {adc_bits}: a converter needs a bit or more")
+    if adc_bits not in CONVERTERS:
+        raise ValueError(
+            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
+            "converters of finite resolution are not modelled yet"
+        )
+    return CONVERTERS[str(adc_bits)]
