@@ -28,7 +28,7 @@ from net import build  # noqa: E402  (the example's own model)
 
 
 class SpikingClassifier(lightning.LightningModule):
-    """Loss: cross-entropy of the readout plus `price` times the mean cost of spikes."""
+    """Loss: cross-entropy of the readout plus `price` times `spike_cost`."""
 
     def __init__(self, network: SpikingNetwork, price: float = 0.1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A plan from anywhere is refused unless it stays inside its buffers."""
+"""Plans that would read or write outside their buffers are refused."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_windows_are_checked() -> None:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all numbers, texts and truths of a document."""
+    """The paths of all numbers, strings and booleans of a JSON document."""
     if isinstance(value, dict):
         return [p for key, item in value.items() for p in leaves(item, (*path, key))]
     if isinstance(value, list):
