@@ -35,7 +35,7 @@ def assert_device_contract(device: Device) -> None:
     facts = device.facts
     assert 0 <= facts.g_min_us < facts.g_max_us and isfinite(facts.g_max_us), f"limits: {facts}"
     most = facts.max_levels
-    assert most is None or most >= 2, f"max_levels={most} is below 2"
+    assert most is None or most >= 2, f"a cell of {most} levels, fewer than 2"
     for largest in LARGEST:
         if most is None or largest < most:
             _assert_levels(device, largest)
