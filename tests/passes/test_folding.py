@@ -31,7 +31,8 @@ from snnc.ir import (
     SumPool,
     verify,
 )
-from snnc.testing import Style, ann_cases, random_graph, sample_inputs, snn_cases
+from snnc.pipeline import Pipeline
+from snnc.testing import NetBuilder, Style, ann_cases, random_graph, sample_inputs, snn_cases
 from snnc.transform import Pass, PassContext
 from snnc_passes.fold.fold_batchnorm import FoldBatchnorm
 from snnc_passes.fold.fold_normalization import FoldNormalization
@@ -276,6 +277,21 @@ def test_scales_sink_past_a_concatenation() -> None:
     x = net.graph.add("concat", Concat(), [left, right])
     folded = assert_same(FoldScale(), converted(net.done(net.conv("last", x, 3))))
     assert Scale not in kinds(folded)
+
+
+def test_a_scale_that_is_concatenated_with_itself() -> None:
+    """Also where it has been moved past a pool before."""
+    net = NetBuilder(Style.SNN, (2, 6, 6), 0)
+    x = net.act("act", net.conv("conv", net.input, 3))
+    x = net.sumpool("pool", net.scale("scale", x, np.array([0.5, 1.0, 2.0])), ((((0, 6)),),) * 2)
+    graph = net.finish(net.linear("fc", net.concat("concat", x, x), 4))
+    x = sample_inputs(graph, 3)
+    expected = run_snn(graph, x, timesteps=5).outputs["readout"]
+    folded = Pipeline([FoldScale()]).run(graph, PassContext()).graph
+    assert not any(isinstance(node.op, Scale) for node in folded)
+    torch.testing.assert_close(
+        run_snn(folded, x, timesteps=5).outputs["readout"], expected, rtol=1e-6, atol=1e-7
+    )
 
 
 def test_a_scale_of_a_current_goes_back_into_the_weights_that_made_it() -> None:
