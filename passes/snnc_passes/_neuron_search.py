@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp.ops import for_sample
+from snnc.interp import for_sample
 from snnc.ir import Graph, Neuron
 from snnc_passes._paired import counterparts_missing, counts_at_once, firing
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.interp import Interpreter, Run
-from snnc.interp.ops import for_sample
+from snnc.interp import Run, for_sample
 from snnc.ir import Encode, Graph, Input, MaxPool, Neuron, Node, Readout, Relu
+from snnc.training import FastInterpreter
 
 VALUES_AT_ONCE = 1 << 21
 """Largest tensor computed at a time, in values."""
@@ -73,8 +73,8 @@ class PairedSweep:
         self, graph: Graph, ann: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
     ) -> None:
         self.graph, self.ann, self.x, self.timesteps = graph, ann, x, timesteps
-        self.snn_interpreter = Interpreter(graph, torch.float32, device)
-        self.ann_interpreter = Interpreter(ann, torch.float32, device)
+        self.snn_interpreter = FastInterpreter(graph, device=device)
+        self.ann_interpreter = FastInterpreter(ann, device=device)
         self.types = graph.types()
         self.at_once = waits_for_all(graph, timesteps)
         self._trains: dict[str, _Train] = {}
@@ -299,7 +299,7 @@ def counts_at_once(current: Tensor, threshold: Tensor, start: Tensor, steps: int
     return (torch.ceil(total / threshold) - 1).clamp(0, steps)
 
 
-def _put(values: NDArray[np.float32], interpreter: Interpreter) -> Tensor:
+def _put(values: NDArray[np.float32], interpreter: FastInterpreter) -> Tensor:
     """As a tensor; images with the channel innermost, which convolutions on CPUs prefer."""
     tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(interpreter.device)
     if tensor.ndim < 4:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Encode, Graph, Neuron, Node, SumPool
+from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._samples import chunks
 
@@ -37,8 +36,7 @@ class Profile(Pass):
             if isinstance(node.op, Neuron | SumPool | Encode):
                 tallies.setdefault(node.name, _Tally()).add(value, ctx.timesteps)
 
-        whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-        interpreter = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
+        interpreter = FastInterpreter(graph, device=ctx.device)
         samples = 0
         with ctx.progress("profile", None) as advance, torch.no_grad():
             for x in chunks(ctx.calibration):

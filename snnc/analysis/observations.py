@@ -133,11 +133,9 @@ class _Expected:
     """The ANN's activations of the populations, and its output."""
 
     def __init__(self, ann: AnnStage, names: Sequence[str]) -> None:
-        import torch
+        from snnc.training import FastInterpreter
 
-        from snnc.interp import Interpreter
-
-        self._interpreter = Interpreter(ann.graph, torch.float32)
+        self._interpreter = FastInterpreter(ann.graph)
         self._keep = [name for name in names if name in ann.graph]
         self.output = ann.graph.outputs[0]
 

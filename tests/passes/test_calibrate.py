@@ -186,7 +186,7 @@ def test_spikes_are_those_of_the_interpreter() -> None:
     op = layer.node.op
     assert isinstance(op, Neuron)
     current = torch.from_numpy(rng.normal(size=(T, 4, *layer.shape)).astype(np.float32))
-    population = sweep.snn_interpreter.population(layer.node)
+    population = sweep.snn_interpreter.state(layer.node)
     ours = spikes_of(current, population.threshold, population.v_init, op, T)
     assert torch.equal(ours.float(), population.run(current, T))
     assert float(ours.min()) == -1

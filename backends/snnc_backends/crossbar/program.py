@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.interp import Interpreter, Run
-from snnc.interp.ops import for_sample
+from snnc.interp import Interpreter, Run, for_sample
 from snnc.ir import Conv, Graph, Linear, Node
 from snnc.target import Artifact, Record, RunResult
 from snnc_backends.crossbar.chip import Chip

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.interp import Interpreter
+from snnc.training import FastInterpreter
 from snnc_passes._neuron_search import Choices, Fit, Settings
 
 CHUNK = 64
@@ -22,7 +22,7 @@ ALONE = 0.1
 """Weight of the error each position would make alone; steadies the choice on few samples."""
 
 
-def output_gradient(ann: Interpreter, name: str, x: NDArray[np.float32]) -> Tensor:
+def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> Tensor:
     """Gradient of a random combination of the outputs, another for each sample.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp.ops import for_sample
+from snnc.interp import for_sample
 from snnc.ir import Conv, Graph, Linear, Neuron, Readout
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param

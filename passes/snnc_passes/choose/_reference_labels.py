@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Graph
+from snnc.memory import JUDGED_VALUES, rows_that_fit
+from snnc.training import FastInterpreter
 from snnc.transform import Batches, PassContext
 from snnc_passes._samples import first
 
 Measure = Literal["accuracy", "agreement"]
 Classes = NDArray[np.intp]
-VALUES_AT_ONCE = 1 << 25
-"""Values of one layer over all steps that are computed together; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,9 @@ def outputs(
     graph: Graph, ctx: PassContext, held: Standard, timesteps: int, windows: Sequence[int]
 ) -> Iterator[Mapping[int, NDArray[Any]]]:
     """Per window, the outputs (n, C) of one run over `timesteps`, chunk by chunk, with progress."""
-    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-    interpreter = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
+    interpreter = FastInterpreter(graph, device=ctx.device)
     largest = max(kind.size for kind in graph.types().values())
-    rows = max(1, VALUES_AT_ONCE // (largest * timesteps))
+    rows = rows_that_fit(JUDGED_VALUES, largest * timesteps)
     name, done = graph.outputs[0], 0
     with ctx.progress(f"T={timesteps}", len(held.wanted)) as advance, torch.no_grad():
         for chunk in held.inputs():
@@ -131,7 +129,7 @@ def _labels(data: Batches, samples: int, size: int) -> Classes:
 
 
 def _answers(ann: Graph, ctx: PassContext, inputs: Iterator[NDArray[np.float32]]) -> Classes:
-    interpreter = Interpreter(ann, torch.float32, ctx.device)
+    interpreter = FastInterpreter(ann, device=ctx.device)
     name = ann.outputs[0]
     with torch.no_grad():
         found = [classes(interpreter.ann(x)[name].cpu().numpy()) for x in inputs]

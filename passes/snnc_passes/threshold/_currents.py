@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
-from snnc.interp.execute import Run
+from snnc.interp import Population, Run
 from snnc.ir import Encode, Graph, Input, Neuron, Node, broadcast_to_sample
+from snnc.training import FastInterpreter
 from snnc.transform import Advance, PassContext
 from snnc_passes._samples import CHUNK, chunks
 from snnc_passes._statistics import Granularity, in_rows, kth_smallest
@@ -68,7 +68,7 @@ class LayerSweep:
         self, graph: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
     ) -> None:
         self.graph, self.x, self.timesteps = graph, x, timesteps
-        self.interpreter = Interpreter(graph, torch.float32, device)
+        self.interpreter = FastInterpreter(graph, device=device)
         self.types = graph.types()
         self.trains: dict[str, _Train] = {}
         self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
@@ -139,7 +139,8 @@ class LayerSweep:
         gain = np.asarray(wide, np.float32) / np.asarray(
             broadcast_to_sample(before, shape), np.float32
         )
-        population = self.interpreter.population(node)
+        population = self.interpreter.state(node)
+        assert isinstance(population, Population)
         population = replace(
             population,
             threshold=self._tensor(wide),

@@ -21,7 +21,7 @@ from snnc.transform import Batches, Progress, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snnc.interp import Interpreter
+    from snnc.training import FastInterpreter
 
 CHUNK_VALUES = 1 << 23
 """Values of the widest layer over all steps and samples that are run at once; bounds the memory."""
@@ -104,18 +104,15 @@ class _Sweep:
     """Interpreters of all graphs, and the sums."""
 
     def __init__(self, networks: Networks, timesteps: int, seed: int) -> None:
-        import torch
-
-        from snnc.interp import Interpreter
+        from snnc.training import FastInterpreter
 
         snn, model = networks.snn, networks.model
-        exact = any(np.issubdtype(array.dtype, np.integer) for array in snn.params.values())
         self._networks, self._timesteps, self._seed = networks, timesteps, seed
-        self._snn = Interpreter(snn, torch.float64 if exact else torch.float32)
-        self._ann = Interpreter(networks.ann, torch.float32)
-        self._model = None if model is None else Interpreter(model, torch.float32)
+        self._snn = FastInterpreter(snn)
+        self._ann = FastInterpreter(networks.ann)
+        self._model = None if model is None else FastInterpreter(model)
         rounded = networks.rounded
-        self._integers = None if rounded is None else Interpreter(rounded, torch.float64)
+        self._integers = None if rounded is None else FastInterpreter(rounded)
         self._layers = {name: self._layer(name) for name in networks.populations()}
         self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
         pairs = {} if model is None else compared_nodes(model, networks.ann)
@@ -180,7 +177,7 @@ class _Sweep:
         return rates
 
     def _run(
-        self, interpreter: Interpreter, x: Any, ids: Any, windows: Sequence[int], observe: Any
+        self, interpreter: FastInterpreter, x: Any, ids: Any, windows: Sequence[int], observe: Any
     ) -> Any:
         return interpreter.snn(
             x,
