@@ -22,7 +22,7 @@ Classes = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Standard:
+class ReferenceLabels:
     """Right answers for the first samples of a stream.
 
     Attributes:
@@ -46,7 +46,7 @@ class Standard:
         return right / len(self.wanted)
 
 
-def standard(graph: Graph, ctx: PassContext, samples: int) -> Standard:
+def reference_labels(graph: Graph, ctx: PassContext, samples: int) -> ReferenceLabels:
     """Labels of the validation data, else of the calibration data, else the ANN's answers.
 
     Args:
@@ -67,17 +67,17 @@ def standard(graph: Graph, ctx: PassContext, samples: int) -> Standard:
         wanted = _labels(data, samples, shape[0])
         theirs = None if ctx.ann is None else _answers(ctx.ann, ctx, first(data, len(wanted)))
         reference = None if theirs is None else float(np.mean(theirs == wanted))
-        return Standard("accuracy", wanted, reference, data)
+        return ReferenceLabels("accuracy", wanted, reference, data)
     if ctx.ann is None:
         raise PassError(
             "the data has no labels, and there is no ANN to agree with",
             hint="add --validation DATA with labels, or start from the model",
         )
-    return Standard("agreement", _answers(ctx.ann, ctx, first(data, samples)), 1.0, data)
+    return ReferenceLabels("agreement", _answers(ctx.ann, ctx, first(data, samples)), 1.0, data)
 
 
 def outputs(
-    graph: Graph, ctx: PassContext, held: Standard, timesteps: int, windows: Sequence[int]
+    graph: Graph, ctx: PassContext, held: ReferenceLabels, timesteps: int, windows: Sequence[int]
 ) -> Iterator[Mapping[int, NDArray[Any]]]:
     """Per window, the outputs (n, C) of one run over `timesteps`, chunk by chunk, with progress."""
     interpreter = FastInterpreter(graph, device=ctx.device)
