@@ -95,6 +95,8 @@ class LayerSweep:
         device: where to compute.
         at_once: one step, the mean of all, stands for T: for populations that wait for their whole
             input, whose total alone counts.
+        channels_last: whether images lie in memory with the channel innermost, which convolutions
+            of many steps on CPUs prefer; sums in float32 depend on it.
 
     Raises:
         PassError: the network holds an op with a state that is no neuron.
@@ -108,6 +110,7 @@ class LayerSweep:
         device: str = "cpu",
         *,
         at_once: bool = False,
+        channels_last: bool = False,
     ) -> None:
         for node in graph.nodes:
             if isinstance(node.op, Stateful) and not isinstance(node.op, Neuron):
@@ -116,6 +119,7 @@ class LayerSweep:
                     "can be run layer by layer"
                 )
         self.graph, self.x, self.timesteps, self.at_once = graph, x, timesteps, at_once
+        self.channels_last = channels_last
         self.interpreter = FastInterpreter(graph, device=device)
         self.types = graph.types()
         self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
@@ -246,10 +250,10 @@ class LayerSweep:
         return spikes if op.signed else np.packbits(spikes.reshape(*spikes.shape[:2], -1), axis=-1)
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
-        """As a tensor; images with the channel innermost, which convolutions on CPUs prefer."""
+        """As a tensor, images in the order in memory that was asked for."""
         tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
         tensor = tensor.to(self.interpreter.device)
-        if tensor.ndim < 4:
+        if tensor.ndim < 4 or not self.channels_last:
             return tensor
         lead, sample = tensor.shape[:-3], tensor.shape[-3:]
         images = tensor.reshape(-1, *sample).contiguous(memory_format=torch.channels_last)

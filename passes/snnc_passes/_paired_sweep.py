@@ -36,7 +36,7 @@ class PairedSweep(LayerSweep):
         self, graph: Graph, ann: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
     ) -> None:
         once = waits_for_all(graph, timesteps)
-        super().__init__(graph, x, timesteps, device, at_once=once)
+        super().__init__(graph, x, timesteps, device, at_once=once, channels_last=True)
         self.ann = ann
         self.ann_interpreter = FastInterpreter(ann, device=device)
         self._activations: dict[str, NDArray[np.float32]] = {}
