@@ -32,6 +32,15 @@ OBSERVED_VALUES = 1 << 25
 DIAGNOSED_VALUES = 1 << 23
 """The widest layer over all steps where layers are compared with the ANN."""
 
+COMPARED_EVENTS = 1 << 26
+"""Spikes of all nodes and steps of the samples whose equality is tested together."""
+TILE_VALUES = 1 << 21
+"""Unfolded inputs, or column sums, of a layer's tiles on the crossbar."""
+ENCODED_BYTES = 1 << 24
+"""Encoded input that one thread of the CPU backend holds."""
+RANDOM_COUNTERS = 1 << 18
+"""Counters of random words generated together; about 50 MB."""
+
 
 def rows_that_fit(budget: int, each: int) -> int:
     """How many rows of size `each` fit into `budget`; at least 1."""

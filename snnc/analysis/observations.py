@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.analysis.raster import evenly, raster
 from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.memory import OBSERVED_VALUES, rows_that_fit
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
@@ -23,8 +24,6 @@ POINTS = 150
 """At most so many pairs of activation and rate are kept for each layer."""
 WINDOWS = 16
 """At most about so many prefixes of the window are compared with the ANN."""
-CHUNK_VALUES = 1 << 25
-"""Values of all populations of the samples that are run at once; bounds the memory."""
 
 Values = Mapping[str, NDArray[np.generic]]
 
@@ -126,7 +125,7 @@ def _first(data: Batches, samples: int) -> NDArray[np.float32]:
 
 def _chunk(neurons: int, tallies: Mapping[str, _Layer], timesteps: int) -> int:
     steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
-    return max(1, CHUNK_VALUES // max(1, neurons * steps))
+    return rows_that_fit(OBSERVED_VALUES, neurons * steps)
 
 
 class _Expected:

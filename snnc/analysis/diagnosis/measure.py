@@ -16,15 +16,13 @@ from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tal
 from snnc.analysis.observations import Values, prefixes
 from snnc.errors import DataError
 from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from snnc.training import FastInterpreter
-
-CHUNK_VALUES = 1 << 23
-"""Values of the widest layer over all steps and samples that are run at once; bounds the memory."""
 
 Real = NDArray[np.floating[Any]]
 
@@ -89,7 +87,7 @@ def measure(
     import torch
 
     sweep = _Sweep(networks, timesteps, seed)
-    rows = max(1, CHUNK_VALUES // max(1, timesteps * sweep.widest()))
+    rows = rows_that_fit(DIAGNOSED_VALUES, timesteps * sweep.widest())
     with progress("diagnose", total) as advance, torch.no_grad():
         for x, _ in data:
             for start in range(0, len(x), rows):
