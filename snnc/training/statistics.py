@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snnc.tallies import FiringTally
 from snnc.training.spiking_network import SpikingNetwork
 
 
@@ -53,13 +54,15 @@ def layer_statistics(network: SpikingNetwork, spikes: Mapping[str, Tensor]) -> S
     thresholds, leaks = network.thresholds, network.leaks
     found: list[LayerStatistics] = []
     for node, fired in spikes.items():
-        count = int(torch.count_nonzero(fired))
+        tally = FiringTally()
+        ever = (fired != 0).flatten(0, 1).any(0).cpu().numpy()
+        tally.add(int(torch.count_nonzero(fired)), fired.numel(), fired.shape[1], ever)
         found.append(
             LayerStatistics(
                 node=node,
-                rate=count / fired.numel(),
-                spikes_per_neuron=count / fired[0].numel(),
-                silent=1 - float((fired != 0).flatten(0, 1).any(0).double().mean()),
+                rate=tally.rate,
+                spikes_per_neuron=tally.events / fired[0].numel(),
+                silent=tally.silent,
                 threshold=float(thresholds[node].double().mean()),
                 leak=float(leaks[node].double().mean()),
             )

@@ -15,7 +15,7 @@ from snnc.ir import Graph
 from snnc.memory import JUDGED_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
 from snnc.transform import Batches, PassContext
-from snnc_passes._samples import first
+from snnc_passes._samples import first, first_labels
 
 Measure = Literal["accuracy", "agreement"]
 Classes = NDArray[np.intp]
@@ -119,13 +119,11 @@ def _kind(data: Batches) -> str | None:
 
 def _labels(data: Batches, samples: int, size: int) -> Classes:
     held: list[NDArray[Any]] = []
-    for _, y in data:
+    for y in first_labels(data, samples):
         if y is None or y.ndim != 1 or not 0 <= int(y.min()) <= int(y.max()) < size:
             raise PassError(f"labels that are not class numbers from 0 to {size - 1}")
         held.append(y)
-        if sum(map(len, held)) >= samples:
-            break
-    return np.concatenate(held)[:samples].astype(np.intp)
+    return np.concatenate(held).astype(np.intp)
 
 
 def _answers(ann: Graph, ctx: PassContext, inputs: Iterator[NDArray[np.float32]]) -> Classes:
