@@ -40,7 +40,7 @@ class Sparsify(snnc.Pass):
                 weak = np.abs(weight) <= np.quantile(np.abs(weight), self.fraction)
                 graph.set_param(node.op.weight.name, np.where(weak, 0, weight).astype(weight.dtype))
                 zeros += int(weak.sum())
-        return snnc.PassResult(graph, changed=zeros > 0, metrics={"zeros": zeros})
+        return snnc.PassResult(graph, metrics={"zeros": zeros})
 
 
 def main(folder: Path) -> None:

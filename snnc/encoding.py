@@ -39,7 +39,7 @@ def _rounded(x: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
 
 
 def direct(x: NDArray[np.float32], scale: float, lo: int, hi: int) -> NDArray[np.int32]:
-    """q = clip(rint(float32(x) * float32(1/scale)), lo, hi): two IEEE float32 operations.
+    """q = clip(rint(float32(x) * float32(1/scale)), lo, hi): two IEEE float32 operations (S21).
 
     Args:
         x: any shape, in the units of the model; NaN is not allowed.
@@ -98,7 +98,7 @@ def _words(sample_id: int, elements: int, timesteps: int, seed: int) -> NDArray[
 def poisson(
     q: NDArray[np.int32], q_max: int, seed: int, sample_ids: NDArray[np.int64], timesteps: int
 ) -> NDArray[np.int8]:
-    """Fires with probability |q|/q_max at every step, independently; the sign of q is kept.
+    """Fires with probability |q|/q_max at every step, independently (S22); the sign of q is kept.
 
     fire = philox(seed, sample_id, element, t) < floor(|q| * 2^32 / q_max), where the random word of
     step t is word t % 4 of the block with counter (sample_id low, sample_id high, element, t // 4)

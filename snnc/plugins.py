@@ -19,8 +19,17 @@ PASSES = "snnc.passes"
 RECIPES = "snnc.recipes"
 BACKENDS = "snnc.backends"
 FRONTENDS = "snnc.frontends"
+DEVICES = "snnc.devices"
+EXPORTERS = "snnc.exporters"
 
-_NOUNS = {PASSES: "pass", RECIPES: "recipe", BACKENDS: "target", FRONTENDS: "frontend"}
+_NOUNS = {
+    PASSES: "pass",
+    RECIPES: "recipe",
+    BACKENDS: "target",
+    FRONTENDS: "frontend",
+    DEVICES: "device",
+    EXPORTERS: "exporter",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)

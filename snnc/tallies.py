@@ -16,7 +16,7 @@ class FiringTally:
 
     Attributes:
         events: over all samples and steps.
-        elements: of all samples together; where `rate` is asked for, at every step.
+        elements: what the rate is per: elements times samples, times steps for a rate per step.
         samples: how many.
         saturated: elements, of all samples, that fired at every step.
         fired: (*shape) whether an element fired for any sample; None before the first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,9 @@ class Artifact(Protocol):
 class Backend(Protocol):
     """A target; a frozen dataclass whose fields are its options.
 
+    Every spike, count and readout integer of a quantised graph is that of `reference`, unless the
+    backend says that it is `Inexact`.
+
     A target with figures of its own (tiles, memories, …) lowers to a member `<name>/figures.json`:
 
         {"totals": {key: number}, "layers": {node: {key: number or text}},
@@ -144,6 +147,24 @@ class Backend(Protocol):
     def load(self, artifact: Artifact) -> Program:
         """A program from an artifact this backend wrote."""
         ...
+
+
+@runtime_checkable
+class Inexact(Protocol):
+    """A backend that, with some options at least, does not promise the spikes of `reference`."""
+
+    @property
+    def inexact(self) -> str:
+        """Why spikes may differ, e.g. "the cells of pcm are not ideal"; "" where they may not."""
+        ...
+
+
+def why_inexact(backend: Backend) -> str:
+    """Why a backend does not promise the spikes of `reference`; "" where it does.
+
+    A backend without `Inexact.inexact` promises them.
+    """
+    return backend.inexact if isinstance(backend, Inexact) else ""
 
 
 def figures_of(

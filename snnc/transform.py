@@ -64,14 +64,23 @@ def silent(title: str, total: int | None, /) -> AbstractContextManager[Advance]:
     return nullcontext(_ignore)
 
 
+@runtime_checkable
 class TargetInfo(Protocol):
-    """What passes may ask the target: its limits by name, and noise on weights."""
+    """What passes may ask the target; offered by every backend that has these two."""
 
-    limits: Mapping[str, Any]
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """Its limits by name, JSON-able, e.g. `weight_bits`; the page of the target lists them."""
+        ...
 
-    def weight_noise(
-        self, weight: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]: ...
+    def read_weights(
+        self, weights: NDArray[np.integer], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Integer weights, any shape, as the target has them after one draw of its errors.
+
+        Same shape and unit. Equal to `weights` where the target is exact.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ class PassContext:
             share: it does the same in each of them.
         trial: whether only the form of the result matters, not its values: data are a few samples,
             and a pass that learns takes one step in place of all.
-        target: limits and noise of the target, or None.
+        target: limits of the target and errors of its weights, or None where it has none to tell.
         log: the pass's logger.
         progress: opens a progress bar.
     """
@@ -116,13 +125,12 @@ class PassResult:
     """What a pass did.
 
     Attributes:
-        graph: the result; the pass works on the clone it was given.
-        changed: whether `graph` differs from the input; the manager checks it.
+        graph: the result; the pass works on the clone it was given. Whether it differs from the
+            input is found by the manager, which compares fingerprints.
         metrics: JSON-able figures for the report.
     """
 
     graph: Graph
-    changed: bool = True
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -161,5 +169,5 @@ class Recipe:
         raise NotImplementedError(type(self).__name__)
 
 
-Observer = Callable[[int, str, Graph], None]
+AfterPass = Callable[[int, str, Graph], None]
 """Called after each pass of a pipeline with its number, name and result."""

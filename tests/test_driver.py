@@ -16,7 +16,7 @@ import pytest
 import snnc
 from snnc.artifact import open_artifact, write
 from snnc.data import open_data
-from snnc.driver import Job, ModelSource, dry_run, load_model, random_inputs
+from snnc.driver import Job, ModelSource, dry_run, load_model, random_inputs, run
 from snnc.errors import DataError, UsageError
 from snnc.interp import run_ann
 from snnc.ir import Graph, Neuron
@@ -54,6 +54,33 @@ def test_without_an_output_there_is_a_program_all_the_same(graph: Graph, x: np.n
     compiled = snnc.compile(graph, target="reference", calibration=x)
     assert compiled.artifact is None
     assert compiled.program.run(x[:2]).output.shape == (2, 5)
+
+
+@pytest.mark.parametrize("target", ["reference", "cpu", "crossbar"])
+def test_a_program_is_loaded_from_memory(
+    target: str, graph: Graph, x: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.snnc"
+    compiled = snnc.compile(graph, output=path, target=target, recipe=QUANTIZED, calibration=x)
+    expected = snnc.load(path).run(x[:4], record="counts")
+    path.unlink()
+    result = compiled.program.run(x[:4], record="counts")
+    np.testing.assert_array_equal(result.output, expected.output)
+    assert result.counts.keys() == expected.counts.keys()
+
+
+def test_a_target_is_asked_once_for_its_own_passes(
+    graph: Graph, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Graph] = []
+    job = Job(source=ModelSource(model=graph), calibration=x, target="crossbar{weight-bits=4}")
+    kind = type(job.backend())
+    legalize = kind.legalize
+    monkeypatch.setattr(
+        kind, "legalize", lambda self, net: (calls.append(net), legalize(self, net))[1]
+    )
+    report = run(job).report
+    assert len(calls) == 1 and report["legalize"]
 
 
 def test_data_comes_as_text_array_or_batches(graph: Graph, x: np.ndarray, tmp_path: Path) -> None:

@@ -19,7 +19,16 @@ sys.exit(code)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["compile", "--help"], ["passes"], ["recipes"], ["targets"], ["frontends"]],
+    [
+        ["--help"],
+        ["compile", "--help"],
+        ["passes"],
+        ["recipes"],
+        ["targets"],
+        ["devices"],
+        ["exporters"],
+        ["frontends"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(arguments: list[str]) -> None:

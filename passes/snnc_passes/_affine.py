@@ -1,11 +1,11 @@
-"""Moving factors and shifts of a `Scale` through a graph without changing what it computes.
+"""Moving factors and shifts of a `Scale` through a graph without changing what it computes (S17).
 
 Everything is computed in float64 and stored in float32 (float64 in a graph that holds float64).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,29 +15,23 @@ from numpy.typing import NDArray
 
 from snnc.interp import evaluate
 from snnc.ir import (
-    AvgPool,
-    Concat,
     Conv,
     Graph,
     Linear,
     MaxPool,
     Op,
-    Pad,
-    Permute,
+    Pool,
+    Rearrange,
     Ref,
-    Reshape,
     Scale,
-    Slice,
-    SumPool,
+    Shape,
+    Weighted,
     broadcast_to_sample,
 )
 
 Floats = NDArray[np.float64]
-Shape = tuple[int, ...]
-POOLS = (AvgPool, SumPool, MaxPool)
-SHAPERS = (Slice, Pad, Reshape, Permute)
-PASSABLE = (*POOLS, *SHAPERS)
-"""One-input ops a factor can pass."""
+PASSABLE = (Pool, Rearrange)
+"""Ops that a factor of their inputs can pass."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +132,28 @@ def _pushed_factor(op: Op, factor: Floats, shape: Shape) -> Floats | None:
         return None
     if factor.ndim == 0:
         return factor
-    per_channel = factor.shape == shape[:1]
-    if isinstance(op, POOLS):
-        return factor if per_channel else None
-    if isinstance(op, Slice):
-        return factor[op.slices()[: factor.ndim]]
-    if isinstance(op, Pad):
-        return np.pad(factor, op.padding[: factor.ndim])
-    if isinstance(op, Reshape | Permute):
-        return compact(_applied(op, full(factor, shape)))
-    return None
+    if isinstance(op, Pool):
+        return factor if factor.shape == shape[:1] else None
+    return moved_factor(op, [full(factor, shape)]) if isinstance(op, Rearrange) else None
+
+
+def moved_factor(op: Rearrange, factors: Sequence[Floats]) -> Floats:
+    """The factor of the result, given those of all elements of the inputs; (C,) where it can be.
+
+    Any factor will do for a zero that `op` puts in: that of its channel, or 0.
+    """
+    moved = op.move(factors, np.nan)
+    flat = moved.reshape(len(moved), -1)
+    channel = np.nanmax(np.where(np.isnan(flat), -np.inf, flat), axis=1)
+    channel = np.where(np.isfinite(channel), channel, 0.0)
+    same = np.isnan(flat) | (flat == channel[:, None])
+    return channel if np.all(same) else np.nan_to_num(moved)
 
 
 def _applied(op: Op, sample: Floats) -> Floats:
     """Result of a one-input op without parameters on one sample, in float64."""
+    if isinstance(op, Rearrange):
+        return op.move([sample], 0.0)
     x = torch.from_numpy(np.array(sample, np.float64))
     return evaluate(op, [x[None]], x.ndim, _no_parameters)[0].numpy()
 
@@ -170,7 +172,7 @@ def fold_into_inputs(graph: Graph, name: str, affine: Affine, shape: Shape) -> b
         shape: shape of the input's samples.
     """
     op = graph.node(name).op
-    if not isinstance(op, Conv | Linear):
+    if not isinstance(op, Weighted):
         return False
     if affine.factor.ndim > 0 and affine.factor.shape != shape[:1]:
         return False
@@ -182,23 +184,21 @@ def fold_into_inputs(graph: Graph, name: str, affine: Affine, shape: Shape) -> b
     return True
 
 
-def _on_input_channels(op: Conv | Linear, factor: Floats, weight: Floats) -> Floats:
+def _on_input_channels(op: Weighted, factor: Floats, weight: Floats) -> Floats:
     """`factor` of the input channels, shaped to multiply the weights."""
     if factor.ndim == 0:
         return factor
-    if isinstance(op, Linear):
-        return factor[None, :]
-    per_group = factor.reshape(op.groups, -1)
-    rows = np.repeat(per_group, len(weight) // op.groups, axis=0)
+    per_group = factor.reshape(op.matrices, -1)
+    rows = np.repeat(per_group, len(weight) // op.matrices, axis=0)
     return rows.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
 
 
 def _shifted_bias(
-    graph: Graph, name: str, op: Conv | Linear, weight: Floats, shift: Floats, shape: Shape
+    graph: Graph, name: str, op: Weighted, weight: Floats, shift: Floats, shape: Shape
 ) -> Ref:
     """The bias of `name` plus what the constant plane `shift` of its input gives.
 
-    Exact at the borders: where a convolution pads, the answer is a map of the output's shape.
+    Exact at the borders (S18): where a convolution pads, the answer is a map of the output's shape.
     """
     added = _response(op, weight, shift, shape)
     if op.bias is not None:
@@ -207,11 +207,11 @@ def _shifted_bias(
     return own_param(graph, name, "bias", added)
 
 
-def _response(op: Conv | Linear, weight: Floats, shift: Floats, shape: Shape) -> Floats:
+def _response(op: Weighted, weight: Floats, shift: Floats, shape: Shape) -> Floats:
     if isinstance(op, Linear):
         return weight @ full(shift, shape)
     flat = shift.ndim == 0 or shift.shape == shape[:1]
-    if flat and not np.any(op.padding):
+    if flat and isinstance(op, Conv) and not np.any(op.padding):
         per_channel = np.broadcast_to(shift, shape[:1])
         return (
             (weight * _on_input_channels(op, per_channel, weight))
@@ -227,7 +227,7 @@ def _response(op: Conv | Linear, weight: Floats, shift: Floats, shape: Shape) ->
 def fold_into_outputs(graph: Graph, name: str, affine: Affine) -> bool:
     """Let the Conv or Linear `name` apply `affine` to its own result; False if it cannot."""
     op = graph.node(name).op
-    if not isinstance(op, Conv | Linear):
+    if not isinstance(op, Weighted):
         return False
     shape = graph.type_of(name).shape
     if affine.factor.ndim > 0 and affine.factor.shape != shape[:1]:
@@ -250,5 +250,5 @@ def leads_to(graph: Graph, name: str, targets: tuple[type[Op], ...]) -> bool:
     op = graph.node(name).op
     if isinstance(op, targets):
         return True
-    passes = isinstance(op, (*PASSABLE, Concat))
+    passes = isinstance(op, PASSABLE)
     return passes and any(leads_to(graph, user, targets) for user, _ in graph.users_of(name))

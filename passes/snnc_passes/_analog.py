@@ -4,23 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.ir import (
-    Add,
-    AvgPool,
-    Concat,
-    Graph,
-    MaxPool,
-    Pad,
-    Permute,
-    Relu,
-    Reshape,
-    Scale,
-    Slice,
-    SumPool,
-)
-
-REARRANGES = (MaxPool, Pad, Permute, Reshape, Slice)
-KEEPS_SIGN = (*REARRANGES, AvgPool, SumPool, Add, Concat)
+from snnc.ir import Graph, MaxPool, Relu, Scale
 
 
 def before_encode(graph: Graph) -> tuple[str, ...]:
@@ -31,7 +15,7 @@ def before_encode(graph: Graph) -> tuple[str, ...]:
     chain = [graph.input]
     while len(users := graph.users_of(chain[-1])) == 1 and chain[-1] not in graph.outputs:
         user = users[0][0]
-        if not isinstance(graph.node(user).op, REARRANGES):
+        if not graph.node(user).op.before_encode:
             break
         chain.append(user)
     while len(chain) > 1 and not isinstance(graph.node(chain[-1]).op, MaxPool):
@@ -45,9 +29,7 @@ def never_negative(graph: Graph) -> set[str]:
     for node in graph.nodes:
         sources = graph.inputs_of(node.name)
         inherits = bool(sources) and all(source in found for source in sources)
-        keeps = isinstance(node.op, KEEPS_SIGN) or (
-            isinstance(node.op, Scale) and _positive(graph, node.op)
-        )
+        keeps = node.op.keeps_sign or (isinstance(node.op, Scale) and _positive(graph, node.op))
         if isinstance(node.op, Relu) or (keeps and inherits):
             found.add(node.name)
     return found

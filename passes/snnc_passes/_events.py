@@ -4,24 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnc.ir import (
-    Add,
-    Concat,
-    Encode,
-    Graph,
-    MaxPool,
-    Neuron,
-    Pad,
-    Permute,
-    Readout,
-    Reshape,
-    Scale,
-    Slice,
-    SumPool,
-)
+from snnc.ir import Add, Encode, Graph, Neuron, Pool, Readout, Rearrange, Scale, Stateful
 
 EventKind = Literal["spike", "direct"]
-KEEPS_KIND = (SumPool, MaxPool, Reshape, Permute, Slice, Pad)
 
 
 def event_kinds(graph: Graph) -> dict[str, EventKind]:
@@ -37,7 +22,7 @@ def event_kinds(graph: Graph) -> dict[str, EventKind]:
             kinds[node.name] = "spike"
         elif isinstance(node.op, Encode):
             kinds[node.name] = "direct" if node.op.code_class.constant else "spike"
-        elif isinstance(node.op, KEEPS_KIND) or (isinstance(node.op, Concat) and len(sources) == 1):
+        elif isinstance(node.op, Pool | Rearrange) and len(sources) == 1:
             (kind,) = sources
             if kind is not None:
                 kinds[node.name] = kind
@@ -51,11 +36,12 @@ def scale_events_into_currents(graph: Graph) -> int:
     """
     inserted = 0
     for node in graph.nodes:
-        if not isinstance(node.op, Add | Neuron | Readout | Concat):
+        joins = isinstance(node.op, Rearrange) and node.op.arity is None
+        if not (joins or isinstance(node.op, Add | Stateful | Readout)):
             continue
         kinds = event_kinds(graph)
         sources = graph.inputs_of(node.name)
-        if isinstance(node.op, Concat) and len({kinds.get(source) for source in sources}) == 1:
+        if joins and len({kinds.get(source) for source in sources}) == 1:
             continue
         for port, source in enumerate(sources):
             if source in kinds:

@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from snnc.ir import Concat, Conv, Graph, Linear, Scale
+from snnc.ir import Graph, Rearrange, Scale, Shape, Weighted
 from snnc_passes._affine import (
     PASSABLE,
     Affine,
     Floats,
-    Shape,
     affine_of,
-    compact,
     compose,
     fold_into_inputs,
     full,
+    moved_factor,
     pushed,
     scale_op,
 )
@@ -61,9 +60,9 @@ class Sinker:
         assert isinstance(node.op, Scale)
         (source,) = graph.inputs_of(name)
         affine, shape, op = affine_of(graph, node.op), self.shapes[name], graph.node(user).op
-        if isinstance(op, Concat):
-            return self._sink_past_concat(user)
-        if isinstance(op, Conv | Linear):
+        if isinstance(op, Rearrange) and op.arity is None:
+            return self._sink_past_join(user, op)
+        if isinstance(op, Weighted):
             done = fold_into_inputs(graph, user, affine, shape)
         elif isinstance(op, Scale):
             graph.replace_op(
@@ -88,10 +87,9 @@ class Sinker:
         self.graph.insert_after(name, new, scale_op(self.graph, new, affine))
         self.shapes[new] = self.shapes[name]
 
-    def _sink_past_concat(self, name: str) -> bool:
+    def _sink_past_join(self, name: str, op: Rearrange) -> bool:
         """Take the scales in front of a concatenation behind it, if its inputs stay of one kind."""
-        graph, op = self.graph, self.graph.node(name).op
-        assert isinstance(op, Concat)
+        graph = self.graph
         sources, factors = [], []
         for source in graph.inputs_of(name):
             factor: Floats = np.ones(())
@@ -107,7 +105,7 @@ class Sinker:
         old = graph.inputs_of(name)
         for port, source in enumerate(sources):
             graph.set_input(name, port, source)
-        self._put_after(name, Affine(compact(np.concatenate(factors, axis=op.axis))))
+        self._put_after(name, Affine(moved_factor(op, factors)))
         for source in dict.fromkeys(old):
             if source in graph and not self._used(source):
                 graph.remove(source)

@@ -45,10 +45,9 @@ class Profile(Pass):
                 samples += len(x)
                 advance(len(x))
         facts = {"samples": samples, "timesteps": ctx.timesteps}
-        before = graph.stats
-        graph.stats = {**before, **{name: t.stats(facts) for name, t in tallies.items()}}
+        graph.stats.update({name: t.stats(facts) for name, t in tallies.items()})
         rates = {name: values["rate"] for name, values in graph.stats.items()}
-        return PassResult(graph, changed=graph.stats != before, metrics={"rates": rates})
+        return PassResult(graph, metrics={"rates": rates})
 
 
 @dataclass

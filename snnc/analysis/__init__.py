@@ -3,7 +3,7 @@
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
-from snnc.analysis.observations import AnnStage, observe, spike_values
+from snnc.analysis.observations import AnnStage, measure_layers
 
 __all__ = [
     "Ann",
@@ -16,7 +16,6 @@ __all__ = [
     "compare",
     "energy",
     "evaluate",
-    "observe",
-    "spike_values",
+    "measure_layers",
     "synaptic_operations",
 ]

@@ -1,4 +1,4 @@
-"""Whether a program gives what the reference gives: every spike, count and readout."""
+"""Whether a program gives what the reference gives (S24): every spike, count and readout."""
 
 from __future__ import annotations
 

@@ -43,14 +43,7 @@ class AnnStage:
     spike_values: Values = field(default_factory=dict[str, Any])
 
 
-def spike_values(graph: Graph) -> dict[str, NDArray[np.generic]]:
-    """Per population of a real-valued graph its threshold; empty for a graph of integers."""
-    thresholds = {n.name: graph.array(n.op.threshold) for n in graph if isinstance(n.op, Neuron)}
-    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-    return {} if whole else {name: np.asarray(array) for name, array in thresholds.items()}
-
-
-def observe(
+def measure_layers(
     program: Program,
     graph: Graph,
     data: Batches,

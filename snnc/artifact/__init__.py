@@ -1,6 +1,14 @@
 """The `.snnc` file: one zip, stored uncompressed and byte-reproducible, without pickle or code."""
 
 from snnc.artifact.container import ArtifactFile, is_artifact, open_artifact
-from snnc.artifact.writer import write
+from snnc.artifact.content import ArtifactContent
+from snnc.artifact.writer import write, write_content
 
-__all__ = ["ArtifactFile", "is_artifact", "open_artifact", "write"]
+__all__ = [
+    "ArtifactContent",
+    "ArtifactFile",
+    "is_artifact",
+    "open_artifact",
+    "write",
+    "write_content",
+]

@@ -100,12 +100,15 @@ class ArtifactFile:
 
     def graph(self) -> Graph:
         """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
+        from snnc.artifact.format_1 import restore_units
         from snnc.ir import verify
         from snnc.ir.json import from_json
 
         try:
             structure = parse_json(self.read(GRAPH), GRAPH)
             graph = from_json(structure, _tensors(self.read(TENSORS)))
+            if str(self.manifest["version"]).startswith("1."):
+                restore_units(graph, self.manifest["info"])
             verify(graph)
         except GraphError as error:
             raise ArtifactError(f"{self.path}: {error.message}") from None

@@ -6,24 +6,11 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from snnc.artifact.jsontext import dump_json
-from snnc.artifact.layout import (
-    ALIGNMENT,
-    FORMAT,
-    GRAPH,
-    MANIFEST,
-    MAX_MEMBERS,
-    RESERVED,
-    TENSORS,
-    VERSION,
-    check_name,
-    check_size,
-)
+from snnc.artifact.content import ArtifactContent
+from snnc.artifact.layout import ALIGNMENT
 from snnc.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -49,62 +36,28 @@ def write(
     Args:
         path: the file; it is replaced only once the new one is complete.
         graph: a verified graph, before legalisation.
-        target: text of the target, e.g. `cpu{threads=2}`; None when there is none.
-        pipeline: text of the pipeline that made the graph.
-        files: members of the backend, by name.
-        info: free JSON-able facts, kept in the manifest.
-        distributions: versions of the plugins' distributions, by name.
+        target, pipeline, files, info, distributions: see `ArtifactContent`.
 
     Raises:
-        ArtifactError: the file cannot be written, a member cannot be stored, or stats, meta or
-            `info` cannot be written as JSON.
+        ArtifactError: the file cannot be written, or as `ArtifactContent.members`.
         GraphError: the graph has no type.
     """
-    members = _members(graph, files or {})
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "snnc": _own_version(),
-        "distributions": dict(distributions or {}),
-        "target": target,
-        "pipeline": pipeline,
-        "stage": str(graph.stage),
-        "timesteps": graph.meta.get("timesteps"),
-        "input_shape": list(graph.type_of(graph.input).shape),
-        "checksums": {name: sha256(data).hexdigest() for name, data in members.items()},
-        "info": dict(info or {}),
-    }
-    members = {MANIFEST: dump_json(manifest, "info"), **members}
-    for name, data in members.items():
-        check_size(name, len(data))
+    content = ArtifactContent(
+        network=graph,
+        target=target,
+        pipeline=pipeline,
+        files=files or {},
+        info=info or {},
+        distributions=distributions or {},
+    )
+    write_content(path, content)
+
+
+def write_content(path: str | os.PathLike[str], content: ArtifactContent) -> None:
+    """Write what is in memory to `path`, atomically. Raises as `write` does."""
+    members = content.members()
     with _replacing(Path(path)) as file:
         _write_zip(file, members)
-
-
-def _members(graph: Graph, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    import safetensors.numpy
-
-    from snnc.ir.json import to_json
-
-    for name in files:
-        check_name(name)
-        if name in RESERVED:
-            raise ArtifactError(f"a backend may not write a member called {name!r}")
-    if len(files) + len(RESERVED) > MAX_MEMBERS:
-        raise ArtifactError(f"{len(files)} files; an artifact holds at most {MAX_MEMBERS} members")
-    tensors = safetensors.numpy.save(dict(graph.params))
-    return {
-        GRAPH: dump_json(to_json(graph), "the graph"),
-        TENSORS: tensors,
-        **dict(sorted(files.items())),
-    }
-
-
-def _own_version() -> str | None:
-    try:
-        return version("snnc")
-    except PackageNotFoundError:
-        return None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`snnc compile`: the main job."""
+"""`snnc compile`: a model to an artifact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, figure
+from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import SnncError
+from snnc.options import CompilationOptions
 
 if TYPE_CHECKING:
     from snnc.driver import Job
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compile_model(
+    *,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="net.py:factory, or a model or .snnc file.")
     ],
@@ -29,27 +32,13 @@ def compile_model(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
     ] = None,
-    target: options.Target = "cpu",
-    recipe: options.Recipe = None,
-    passes: options.Passes = None,
-    timesteps: options.Timesteps = None,
-    calibration: options.Calibration = None,
-    train: options.Train = None,
-    validation: options.Validation = None,
-    weights: options.Weights = None,
-    allow: options.Allow = None,
-    input_shape: options.InputShape = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    workdir: options.Workdir = None,
-    resume: options.Resume = False,
-    device: options.Device = "cpu",
-    report: options.Report = None,
-    dump_ir: options.DumpIr = None,
+    given: Annotated[Given, FlagsOf(CompilationOptions)],
+    report: Annotated[options.Report, After("device")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say whether it can be compiled; write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say whether it can be compiled; write nothing."),
+        After("dump_ir"),
     ] = False,
-    seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -60,35 +49,11 @@ def compile_model(
     Example: snnc compile net.py:build --weights w.safetensors --input-shape 1,28,28 \\
           --recipe 'convert{bits=8}' -T 16 --calibration 'mnist:DIR#train[:1000]' -o net.snnc
     """
-    from snnc.driver import Job, ModelSource
-    from snnc.driver.job import run
+    from snnc.driver import JobOptions, run
 
     out = Output.of_process(json, quiet, verbose)
-    source = ModelSource(
-        model=model,
-        weights=weights,
-        input_shape=options.shape(input_shape),
-        allow=tuple(allow or ()),
-        mean=options.numbers("--mean", mean),
-        std=options.numbers("--std", std),
-    )
-    job = Job(
-        source=source,
-        target=target,
-        recipe=recipe,
-        passes=passes,
-        timesteps=8 if timesteps is None else timesteps,
-        calibration=calibration,
-        train=train,
-        validation=validation,
-        workdir=workdir,
-        resume=resume,
-        device=device,
-        seed=seed,
-        dump_ir=None if dry_run else dump_ir,
-        observe=report is not None,
-        progress=out.progress,
-        log=out.log,
+    job = JobOptions(**given, progress=out.progress, log=out.log).job(
+        model, measure_layers=report is not None
     )
     if dry_run:
         _dry_run(out, job)
@@ -120,7 +85,7 @@ def _dry_run(out: Output, job: Job) -> None:
 
 
 class _Problems(SnncError):
-    """Several errors as one, its exit code that of the worst."""
+    """Several errors as one, with the highest of their exit codes."""
 
     def __init__(self, problems: list[SnncError]) -> None:
         shown = [
@@ -132,7 +97,7 @@ class _Problems(SnncError):
 
 
 def _show(out: Output, report: Mapping[str, Any]) -> None:
-    """The table of layers, the sizes, and where the artifact is; steps were logged as they ran."""
+    """The table of layers, the sizes, and the path of the artifact."""
     show_layers(out, report["layers"])
     out.line()
     out.line(

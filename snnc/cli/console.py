@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """How one command speaks.
+    """Where and how much one command prints.
 
     Attributes:
         json: stdout gets one JSON document and nothing else.
@@ -39,7 +39,7 @@ class Output:
 
     @classmethod
     def of_process(cls, json: bool, quiet: bool, verbose: bool) -> Output:
-        """How this one of torchrun's processes speaks: rank 0 as told, the others not at all."""
+        """The output of this process of torchrun's; ranks above 0 print errors only."""
         return cls(json, quiet, verbose, mute=launch().rank > 0)
 
     def line(self, text: str = "") -> None:

@@ -1,4 +1,4 @@
-"""`snnc diagnose`: where the accuracy went."""
+"""`snnc diagnose`: which layers lose accuracy in conversion, and why."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, figure, percent
+from snnc.cli.flags import After, FlagsOf, Given
+from snnc.options import CompilationOptions
 
 if TYPE_CHECKING:
     from snnc.analysis.diagnosis import Diagnosis, Finding, LayerError
+    from snnc.driver import JobOptions
 
 SAMPLES = 128
 COLUMNS = (
@@ -33,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def diagnose(
+    *,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="As for compile; or a .snnc with --compare.")
     ],
@@ -40,26 +44,13 @@ def diagnose(
         str | None,
         typer.Option("--compare", metavar="MODEL", help="What a compiled .snnc was made from."),
     ] = None,
-    target: options.Target = "cpu",
-    recipe: options.Recipe = None,
-    passes: options.Passes = None,
-    timesteps: options.Timesteps = None,
-    calibration: options.Calibration = None,
+    given: Annotated[Given, FlagsOf(CompilationOptions)],
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", help="How many calibration samples to look at.")
+        int,
+        typer.Option("--limit", metavar="N", help="How many calibration samples to look at."),
+        After("calibration"),
     ] = SAMPLES,
-    train: options.Train = None,
-    validation: options.Validation = None,
-    weights: options.Weights = None,
-    allow: options.Allow = None,
-    input_shape: options.InputShape = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    workdir: options.Workdir = None,
-    resume: options.Resume = False,
-    device: options.Device = "cpu",
-    report: options.Report = None,
-    seed: options.Seed = 0,
+    report: Annotated[options.Report, After("device")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -70,90 +61,73 @@ def diagnose(
     Example: snnc diagnose net.py:build --weights w.safetensors --input-shape 1,28,28 \\
           -T 16 --calibration 'mnist:DIR#train[:1000]'
     """
-    from snnc.driver import Job, ModelSource, diagnose_artifact, diagnose_job
+    from snnc.driver import JobOptions, diagnose_artifact, diagnose_job
 
     out = Output.of_process(json, quiet, verbose)
-    source = ModelSource(
-        model=model if compare is None else compare,
-        weights=weights,
-        input_shape=options.shape(input_shape),
-        allow=tuple(allow or ()),
-        mean=options.numbers("--mean", mean),
-        std=options.numbers("--std", std),
-    )
+    known = JobOptions(**given, progress=out.progress, log=out.log)
     if compare is not None:
-        _refuse_passes(recipe, passes)
-        found = diagnose_artifact(
+        _refuse_passes(known)
+        diagnosis = diagnose_artifact(
             model,
-            source,
-            calibration,
-            timesteps=timesteps,
+            known.source(compare),
+            known.calibration,
+            timesteps=given.get("timesteps"),
             limit=limit,
-            seed=seed,
-            progress=out.progress,
-            log=out.log,
+            seed=known.seed,
+            progress=known.progress,
+            log=known.log,
         )
         about: dict[str, Any] = {"artifact": str(Path(model).resolve()), "model": compare}
     else:
-        job = Job(
-            source=source,
-            target=target,
-            recipe=recipe,
-            passes=passes,
-            timesteps=8 if timesteps is None else timesteps,
-            calibration=calibration,
-            train=train,
-            validation=validation,
-            workdir=workdir,
-            resume=resume,
-            device=device,
-            seed=seed,
-            progress=out.progress,
-            log=out.log,
-        )
-        found = diagnose_job(job, limit)
-        about = {"model": str(source), "pipeline": str(job.pipeline())}
-    document = {**found.report(), **about, "data": calibration, "seed": seed}
-    _show(out, found)
+        job = known.job(model)
+        diagnosis = diagnose_job(job, limit)
+        about = {"model": str(job.source), "pipeline": str(job.pipeline())}
+    document = {
+        **diagnosis.report(),
+        **about,
+        "data": given.get("calibration"),
+        "seed": known.seed,
+    }
+    _show(out, diagnosis)
     out.report(report, document)
     out.document(document)
 
 
-def _refuse_passes(recipe: str | None, passes: str | None) -> None:
+def _refuse_passes(known: JobOptions) -> None:
     from snnc.errors import UsageError
 
-    if recipe is not None or passes is not None:
+    if known.recipe is not None or known.passes is not None:
         raise UsageError(
             "--compare takes the artifact as it is; it excludes --recipe and --passes",
             hint="diagnose the model itself to try another pipeline",
         )
 
 
-def _show(out: Output, found: Diagnosis) -> None:
+def _show(out: Output, diagnosis: Diagnosis) -> None:
     """The table of layers, the output over the window, and the findings in sentences."""
-    _show_layers(out, found.layers)
+    _show_layers(out, diagnosis.layers)
     out.line()
     rows = [
         (str(w.timesteps), _cell(w.error), "" if w.agreement is None else percent(w.agreement))
-        for w in found.over_t
+        for w in diagnosis.over_t
     ]
     out.table(("T", "error of the output", "agreement with the ANN"), rows)
-    if found.rounded is not None:
-        shown = [f"error {_cell(found.rounded.error)}"]
-        if found.rounded.agreement is not None:
-            shown.append(f"agreement {percent(found.rounded.agreement)}")
+    if diagnosis.rounded is not None:
+        shown = [f"error {_cell(diagnosis.rounded.error)}"]
+        if diagnosis.rounded.agreement is not None:
+            shown.append(f"agreement {percent(diagnosis.rounded.agreement)}")
         out.line(f"the integer network: {', '.join(shown)}")
-    out.line(f"measured on {found.samples} samples; errors are relative to the ANN's layer")
+    out.line(f"measured on {diagnosis.samples} samples; errors are relative to the ANN's layer")
     out.line()
-    for each in found.faults:
-        _show_fault(out, each)
-    noted = [each for each in found.findings if each.severity == "note"]
-    for each in noted:
-        out.line(f"note: {each.layer}: {each.text}")
-    if not found.faults:
+    for fault in diagnosis.faults:
+        _show_fault(out, fault)
+    notes = [finding for finding in diagnosis.findings if finding.severity == "note"]
+    for note in notes:
+        out.line(f"note: {note.layer}: {note.text}")
+    if not diagnosis.faults:
         out.line("no fault found")
     else:
-        out.line(f"first bad layer: {found.first_bad_layer}")
+        out.line(f"first bad layer: {diagnosis.first_bad_layer}")
 
 
 def _show_layers(out: Output, layers: Sequence[LayerError]) -> None:
@@ -174,11 +148,11 @@ def _show_layers(out: Output, layers: Sequence[LayerError]) -> None:
     )
 
 
-def _show_fault(out: Output, found: Finding) -> None:
-    where = found.layer if found.node == found.layer else f"{found.layer} ({found.node})"
-    out.line(f"{where}: {found.cause}")
-    out.line(f"  {found.text}")
-    out.line(f"  try: {found.remedy.replace('`', '')}")
+def _show_fault(out: Output, fault: Finding) -> None:
+    where = fault.layer if fault.node == fault.layer else f"{fault.layer} ({fault.node})"
+    out.line(f"{where}: {fault.cause}")
+    out.line(f"  {fault.text}")
+    out.line(f"  try: {fault.remedy.replace('`', '')}")
 
 
 def _cell(fraction: float | None) -> str:

@@ -9,7 +9,9 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, percent
+from snnc.cli.flags import FlagsOf, Given
 from snnc.errors import CheckFailed, UsageError
+from snnc.options import ModelOptions, integers
 
 COLUMNS = ("timesteps", "accuracy", "mean_absolute_error", "root_mean_square_error", "agreement")
 DENSE = ("ann_output_mean_absolute_error", "ann_output_root_mean_square_error")
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_artifact(
+    *,
     artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
     data: Annotated[str, typer.Option("--data", metavar="DATA", help="What to run it on.")],
     limit: options.Limit = None,
@@ -33,11 +36,7 @@ def evaluate_artifact(
     compare: Annotated[
         str | None, typer.Option("--compare", metavar="MODEL", help="The model it was made from.")
     ] = None,
-    weights: options.Weights = None,
-    allow: options.Allow = None,
-    input_shape: options.InputShape = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
+    given: Annotated[Given, FlagsOf(ModelOptions)],
     min_accuracy: Annotated[
         float | None,
         typer.Option("--min-accuracy", metavar="0.9", help="Exit 1 if the accuracy is lower."),
@@ -60,26 +59,16 @@ def evaluate_artifact(
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UsageError(f"--min-accuracy {min_accuracy}: a fraction from 0 to 1")
     out = Output(json, quiet, verbose)
-    model = None
-    if compare is not None:
-        model = ModelSource(
-            model=compare,
-            weights=weights,
-            input_shape=options.shape(input_shape),
-            allow=tuple(allow or ()),
-            mean=options.numbers("--mean", mean),
-            std=options.numbers("--std", std),
-        )
     measured = evaluate(
         artifact,
         data,
         timesteps=timesteps,
-        sweep=options.integers("--sweep", sweep),
-        compare=model,
+        sweep=integers("--sweep", sweep or ""),
+        compare=None if compare is None else ModelSource(model=compare, **given),
         limit=limit,
         seed=seed,
         batch_size=batch_size,
-        observe=report is not None,
+        measure_layers=report is not None,
         progress=out.progress,
         log=out.log,
     )

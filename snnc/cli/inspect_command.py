@@ -10,7 +10,9 @@ import typer
 from snnc.cli import options
 from snnc.cli.compile_command import show_hardware, show_layers
 from snnc.cli.console import Output, figure
+from snnc.cli.flags import FlagsOf, Given
 from snnc.errors import UsageError
+from snnc.options import ModelOptions
 
 if TYPE_CHECKING:
     from snnc.artifact import ArtifactFile
@@ -23,13 +25,12 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
+    *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .snnc file, or any MODEL.")],
     ir: Annotated[bool, typer.Option("--ir", help="The graph as text.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="The target's own JSON files.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare all checksums.")] = False,
-    weights: options.Weights = None,
-    allow: options.Allow = None,
-    input_shape: options.InputShape = None,
+    given: Annotated[Given, FlagsOf(ModelOptions, without=("mean", "std"))],
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -52,13 +53,7 @@ def inspect(
         artifact = None
         if plan or check:
             raise UsageError(f"--plan and --check are for artifacts; {file} is a model")
-        source = ModelSource(
-            model=file,
-            weights=weights,
-            input_shape=options.shape(input_shape),
-            allow=tuple(allow or ()),
-        )
-        graph = load_model(source)
+        graph = load_model(ModelSource(model=file, **given))
     _show(out, artifact, graph, ir=ir, plan=plan, check=check)
 
 

@@ -1,4 +1,4 @@
-"""The application, and the one place where errors become lines and exit codes."""
+"""The typer application; turns errors into messages on stderr and exit codes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from snnc.cli import (
     compile_command,
     diagnose_command,
     eval_command,
+    export_command,
     inspect_command,
     new_command,
     opt_command,
@@ -26,7 +27,7 @@ from snnc.torchrun import once
 
 INTERRUPTED = 130
 DEFECT = 70
-"""Exit code of a defect of snnc or of a plugin: none of those a user's mistake gives."""
+"""Exit code for a defect of snnc or of a plugin; no user error has it."""
 
 HELP = """\
 Compile a trained neural network into a spiking network.
@@ -53,6 +54,7 @@ def application() -> typer.Typer:
         verify_command,
         diagnose_command,
         inspect_command,
+        export_command,
         opt_command,
         plugins_commands,
         new_command,

@@ -11,7 +11,12 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output
 
-LISTING = {"pass": "passes", "backend": "targets"}
+LISTING = {
+    "pass": "passes",
+    "backend": "targets",
+    "device": "devices",
+    "exporter": "exporters",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    kind: Annotated[str, typer.Argument(metavar="pass|backend", help="What to make.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="pass|backend|device|exporter", help="What to make.")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. drop-weak.")],
     output: Annotated[
         Path | None,

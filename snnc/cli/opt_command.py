@@ -1,4 +1,4 @@
-"""`snnc opt`: passes on a saved graph, the pass author's tool."""
+"""`snnc opt`: passes on a saved graph, for authors of passes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output
+from snnc.cli.flags import FlagsOf, Given
+from snnc.options import DEFAULT_WINDOW, CompilationOptions, ModelOptions, flags
+
+NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes", "timesteps")
+"""Options that a saved graph has no use for, and those that `opt` defines itself."""
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def optimize(
+    *,
     net: Annotated[Path, typer.Argument(metavar="NET.snnc", help="A saved graph of any stage.")],
     passes: Annotated[str, typer.Option("--passes", metavar="SPEC", help="See snnc passes.")],
     output: Annotated[
@@ -24,14 +30,7 @@ def optimize(
         typer.Option("-o", "--output", metavar="FILE", help="Save the graph; else print it."),
     ] = None,
     timesteps: options.Timesteps = None,
-    calibration: options.Calibration = None,
-    train: options.Train = None,
-    validation: options.Validation = None,
-    workdir: options.Workdir = None,
-    resume: options.Resume = False,
-    device: options.Device = "cpu",
-    dump_ir: options.DumpIr = None,
-    seed: options.Seed = 0,
+    given: Annotated[Given, FlagsOf(CompilationOptions, without=NOT_TAKEN)],
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -42,30 +41,16 @@ def optimize(
     Example: snnc opt net.snnc --passes 'fold-scale,quantize{bits=4}' -o small.snnc
     """
     from snnc.artifact import open_artifact
-    from snnc.driver import Job, ModelSource
-    from snnc.driver.job import optimize as run_passes
+    from snnc.driver import JobOptions
+    from snnc.driver import optimize as run_passes
     from snnc.ir.text import to_text
 
     out = Output.of_process(json, quiet, verbose)
     graph = open_artifact(net).graph()
-    window = timesteps if timesteps is not None else graph.meta.get("timesteps") or 8
+    window = timesteps if timesteps is not None else graph.meta.get("timesteps") or DEFAULT_WINDOW
     graph.meta["timesteps"] = window
-    job = Job(
-        source=ModelSource(model=graph),
-        passes=passes,
-        timesteps=window,
-        calibration=calibration,
-        train=train,
-        validation=validation,
-        workdir=workdir,
-        resume=resume,
-        device=device,
-        seed=seed,
-        dump_ir=dump_ir,
-        progress=out.progress,
-        log=out.log,
-    )
-    result = run_passes(job, output)
+    known = JobOptions(**given, passes=passes, timesteps=window, progress=out.progress, log=out.log)
+    result = run_passes(known.job(graph), output)
     text = to_text(result.graph)
     if output is None:
         out.line(text.rstrip())

@@ -1,4 +1,4 @@
-"""`snnc passes · recipes · targets · frontends`: what is installed."""
+"""`snnc passes · recipes · targets · devices · exporters · frontends`: what is installed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output
 from snnc.errors import PluginError
-from snnc.plugins import BACKENDS, FRONTENDS, PASSES, RECIPES, Registry
+from snnc.plugins import BACKENDS, DEVICES, EXPORTERS, FRONTENDS, PASSES, RECIPES, Registry
 
-GROUPS = {"passes": PASSES, "recipes": RECIPES, "targets": BACKENDS, "frontends": FRONTENDS}
+GROUPS = {
+    "passes": (PASSES, "quantize"),
+    "recipes": (RECIPES, "convert"),
+    "targets": (BACKENDS, "cpu"),
+    "devices": (DEVICES, "ideal"),
+    "exporters": (EXPORTERS, "text"),
+    "frontends": (FRONTENDS, "fx"),
+}
+"""Every verb with its group of plugins, and one of them as an example."""
 
 
 def register(app: typer.Typer) -> None:
     """Add one verb for each group."""
-    for verb, group in GROUPS.items():
+    for verb, (group, example) in GROUPS.items():
         command = _command(verb, group)
-        command.__doc__ = _help(verb)
+        command.__doc__ = (
+            f"Show the installed {verb}, or one of them with its options.\n\n"
+            f"Example: snnc {verb} {example}"
+        )
         options.add(app, verb, command)
-
-
-def _help(verb: str) -> str:
-    examples = {"passes": "quantize", "recipes": "convert", "targets": "cpu", "frontends": "fx"}
-    return (
-        f"Show the installed {verb}, or one of them with its options.\n\n"
-        f"Example: snnc {verb} {examples[verb]}"
-    )
 
 
 def _command(verb: str, group: str) -> Callable[..., None]:

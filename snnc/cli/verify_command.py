@@ -45,7 +45,7 @@ def verify(
     from snnc.driver import verify_artifact
 
     out = Output(json, quiet, verbose)
-    found = verify_artifact(
+    comparison = verify_artifact(
         artifact,
         data=data,
         timesteps=timesteps,
@@ -54,20 +54,24 @@ def verify(
         progress=out.progress,
         log=out.log,
     )
-    figures = {"kind": "verify", "artifact": str(artifact.resolve()), **found.report()}
-    compared = {"spikes": found.spikes, "counts": found.counts, "readouts": found.readouts}
-    out.line(f"{found.samples} samples")
+    figures = {"kind": "verify", "artifact": str(artifact.resolve()), **comparison.report()}
+    compared = {
+        "spikes": comparison.spikes,
+        "counts": comparison.counts,
+        "readouts": comparison.readouts,
+    }
+    out.line(f"{comparison.samples} samples")
     for kind, number in compared.items():
         if number:
-            out.line(f"{kind:<9} {number:>14} compared {found.differing[kind]:>10} differ")
-    if not found.quantized:
-        why = f"the target rounds ({found.legalize})" if found.rounded else "real values"
+            out.line(f"{kind:<9} {number:>14} compared {comparison.differing[kind]:>10} differ")
+    if not comparison.quantized:
+        why = f"the target rounds ({comparison.legalize})" if comparison.rounded else "real values"
         out.line(
-            f"{why}: equality is not promised; {found.rate:.3%} of the spikes and "
-            f"{found.classes_differing} of {found.samples} classes differ"
+            f"{why}: equality is not promised; {comparison.rate:.3%} of the spikes and "
+            f"{comparison.classes_differing} of {comparison.samples} classes differ"
         )
     out.report(report, figures)
     out.document(figures)
-    found.require()
-    if found.equal or not found.rounded:
-        out.line("equal" if found.equal else "within tolerance")
+    comparison.require()
+    if comparison.equal or not comparison.rounded:
+        out.line("equal" if comparison.equal else "within tolerance")

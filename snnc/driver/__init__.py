@@ -8,15 +8,19 @@ from snnc.driver.artifacts import (
     random_inputs,
     verify_artifact,
 )
+from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
-from snnc.driver.job import DEFAULT_RECIPE, Compiled, Job, compile, optimize
+from snnc.driver.exporting import Export, export_artifact
+from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
 
 __all__ = [
     "DEFAULT_RECIPE",
     "Compiled",
+    "Export",
     "Job",
+    "JobOptions",
     "Measured",
     "ModelSource",
     "compile",
@@ -25,11 +29,13 @@ __all__ = [
     "diagnose_job",
     "dry_run",
     "evaluate",
+    "export_artifact",
     "load",
     "load_model",
     "open_program",
     "optimize",
     "random_inputs",
+    "run",
     "save",
     "verify_artifact",
 ]

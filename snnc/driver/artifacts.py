@@ -16,12 +16,13 @@ from snnc.analysis import compare as compare_programs
 from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
-from snnc.driver.inputs import Data, open_batches, size_of
+from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.layer_figures import layer_figures
 from snnc.driver.models import ModelSource, eager, load_model, require_window
-from snnc.driver.observing import observed, values_of
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Encode, Graph, Stage
+from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
@@ -52,9 +53,9 @@ class Measured:
         version = {"kind": "eval", "report_version": REPORT_VERSION}
         if "early_exit" in figures:
             waited = self.latency_timesteps - self.evaluation.windows[-1].timesteps
-            told = figures["early_exit"]
-            mean = {"mean_latency_timesteps": told["mean_timesteps"] + waited}
-            figures["early_exit"] = {**told, **mean}
+            exits = figures["early_exit"]
+            mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
+            figures["early_exit"] = {**exits, **mean}
         return {**version, "target": self.target, **figures, **latency, **self.details}
 
 
@@ -87,7 +88,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 100,
-    observe: bool = False,
+    measure_layers: bool = False,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Measured:
@@ -99,7 +100,8 @@ def evaluate(
         compare: the model it was made from, to compare with; its shape, mean and std default to
             the artifact's.
         limit: number of samples, None for all.
-        observe: look at the first samples layer by layer, for a report.
+        measure_layers: whether the report gets figures of every layer on the first samples, under
+            `observed`.
 
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
@@ -127,20 +129,19 @@ def evaluate(
         total=size_of(batches),
     )
     measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
-    if not observe:
+    if not measure_layers:
         return measured
-    found = observed(
+    figures = layer_figures(
         program,
         graph,
         batches,
         "evaluation",
         timesteps=window,
         ann=stage,
-        values=values_of(artifact, graph),
         seed=seed,
         progress=progress,
     )
-    return replace(measured, details={**details(artifact, graph), "observed": found})
+    return replace(measured, details={**details(artifact, graph), "observed": figures})
 
 
 def verify_artifact(
@@ -194,7 +195,7 @@ def run_on_data(
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> RunResult:
-    """Run an artifact on all of `data`, batch by batch, and put the results together."""
+    """Run an artifact on all of `data`, batch by batch; one result for all samples."""
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
@@ -222,7 +223,7 @@ def run_on_data(
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
-    """`count` samples, uniform over what the encoder tells apart; [0, 1) if it does not say."""
+    """`count` samples, uniform over the range of the encoder; over [0, 1) if it has none."""
     low, high = 0.0, 1.0
     for node in graph:
         if isinstance(node.op, Encode) and node.op.scale is not None:
@@ -252,7 +253,7 @@ def _limited(batches: Batches | None, limit: int | None) -> Batches:
 
 
 def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> tuple[Ann, Graph]:
-    """The model as the user has it, and its graph after the passes of stage `ann`."""
+    """The user's own module, and its graph after the passes of stage `ann`."""
     source = as_compiled(source, artifact, shape)
     graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
     return Ann(eager(source), _interpreted(graph)), graph

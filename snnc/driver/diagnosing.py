@@ -1,95 +1,59 @@
-"""Diagnose: convert a model, or open what was converted, and hold it against its ANN."""
+"""Diagnose: convert a model, or open a compiled one, and compare it with its ANN."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import Data, first_samples, open_batches, size_of
-from snnc.driver.job import Job, together
+from snnc.driver.inputs import first_samples, open_batches, size_of
+from snnc.driver.job import Job, JobOptions, distributed_session
+from snnc.driver.keywords import keywords_of
 from snnc.driver.models import ModelSource, load_model, require_window
-from snnc.driver.observing import values_of
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
-from snnc.transform import Progress, silent
+from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
+from snnc.transform import AfterPass, Progress, silent
 
 if TYPE_CHECKING:
     from torch import nn
 
 SAMPLES = 128
-"""So many samples tell every fault apart that we know of; more only cost time."""
-DEFAULT_WINDOW = 8
+"""Enough samples to tell all known faults apart."""
 NEEDS_DATA = "diagnose needs samples like those the network will see"
 
 
-def diagnose(
-    model: str | Path | Graph | nn.Module,
-    *,
-    calibration: Data,
-    target: str = "cpu",
-    recipe: str | None = None,
-    passes: str | None = None,
-    timesteps: int = 8,
-    train: Data | None = None,
-    validation: Data | float | None = None,
-    weights: str | Path | None = None,
-    allow: Sequence[str] = (),
-    input_shape: tuple[int, ...] | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    workdir: str | Path | None = None,
-    resume: bool = False,
-    device: str = "cpu",
-    seed: int = 0,
-    limit: int = SAMPLES,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
-) -> Diagnosis:
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseOptions(JobOptions):
+    """The keyword arguments of `diagnose`."""
+
+    calibration: Data = field(
+        metadata={MEANING: "data for the passes; the first `limit` samples are compared."}
+    )
+    limit: int = described(SAMPLES, "how many samples of `calibration` to compare.")
+
+
+@keywords_of(DiagnoseOptions)
+def diagnose(model: str | Path | Graph | nn.Module, options: DiagnoseOptions) -> Diagnosis:
     """Convert a model and say where its spiking form departs from it, and why.
 
     Args:
-        calibration: for the passes, all of it; its first `limit` samples are looked at.
+        model: as for `compile`; at stage `ann`.
 
-    The other arguments are those of `compile`. Raises `SnncError`.
+    Raises:
+        SnncError: its message says what is wrong, where, and its hint what to do.
     """
-    source = ModelSource(
-        model=model,
-        weights=weights,
-        input_shape=input_shape,
-        allow=tuple(allow),
-        mean=tuple(mean),
-        std=tuple(std),
-    )
-    job = Job(
-        source=source,
-        target=target,
-        recipe=recipe,
-        passes=passes,
-        timesteps=timesteps,
-        calibration=calibration,
-        train=train,
-        validation=validation,
-        workdir=workdir,
-        resume=resume,
-        device=device,
-        seed=seed,
-        progress=progress,
-        log=log or logging.getLogger("snnc"),
-    )
-    return diagnose_job(job, limit)
+    return diagnose_job(options.job(model), options.limit)
 
 
 def diagnose_job(job: Job, limit: int = SAMPLES) -> Diagnosis:
     """Run the passes of a job, and diagnose what they gave; see `diagnose`."""
-    with together(job) as job:
+    with distributed_session(job) as job:
         return _diagnose(job, limit)
 
 
@@ -105,14 +69,15 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
             hint="--compare net.py:factory --weights FILE",
         )
     ctx = job.context(model, backend)
-    kept = _RealNetwork()
-    result = pipeline.run(model, ctx, observer=kept)
+    real = _RealNetwork(job.dump())
+    real(0, "model", model)
+    result = pipeline.run(model, ctx, after_pass=real)
     if result.graph.stage is not Stage.SNN or result.ann is None:
         raise UsageError(
             f"the pipeline ends with a graph of stage {result.graph.stage}; nothing spikes",
             hint="add the passes that make it spike, e.g. activations-to-neurons",
         )
-    snn = kept.graph or result.graph
+    snn = real.graph or result.graph
     assert ctx.calibration is not None
     data = first_samples(ctx.calibration, limit)
     return diagnose_graphs(
@@ -121,7 +86,7 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
         model,
         data,
         window_of(result.graph, job.timesteps),
-        rounded=result.graph if _has_integers(result.graph) and snn is not result.graph else None,
+        rounded=None if snn is result.graph else result.graph,
         seed=job.seed,
         progress=job.progress,
         total=size_of(data),
@@ -141,8 +106,8 @@ def diagnose_artifact(
 ) -> Diagnosis:
     """Diagnose a compiled network as it stands in its file.
 
-    Currents of integers are told in units of the ANN by the thresholds that the file keeps; what
-    rounding costs is not told apart.
+    Integer currents are put into values of the ANN by the units that the graph keeps. The error of
+    rounding is not separated from the others.
 
     Args:
         compare: the model it was made from; shape, mean and std default to the artifact's.
@@ -176,7 +141,6 @@ def diagnose_artifact(
         model,
         chosen,
         window,
-        spike_values=values_of(artifact, graph),
         seed=seed,
         progress=progress,
         total=size_of(chosen),
@@ -184,19 +148,18 @@ def diagnose_artifact(
 
 
 class _RealNetwork:
-    """An observer that keeps the last spiking graph of real numbers."""
+    """Keeps the last spiking graph of real numbers; called after each pass, as is `then`."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: AfterPass | None) -> None:
         self.graph: Graph | None = None
+        self._then = then
 
     def __call__(self, number: int, name: str, graph: Graph) -> None:
-        """Look at the graph after a pass."""
-        if graph.stage is Stage.SNN and not _has_integers(graph):
+        """Keep the graph that a pass gave, if it is spiking and real-valued."""
+        if graph.stage is Stage.SNN and not graph.quantized:
             self.graph = graph
-
-
-def _has_integers(graph: Graph) -> bool:
-    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
+        if self._then is not None:
+            self._then(number, name, graph)
 
 
 def _check_limit(limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Data given as text, as arrays or as batches: opened, and held against the model's input."""
+"""Data given as text, as arrays or as batches: opened, and checked against the model's input."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snnc.data import Dataset, DataSpec, open_data
 from snnc.data.arrays import array_source
 from snnc.errors import DataError, UsageError
+from snnc.options import Data
 from snnc.transform import Batch, Batches
-
-Data = str | NDArray[Any] | Batches
-"""A DATA text, an array (N, *shape) of samples, or re-iterable batches of (x, y or None)."""
 
 
 def open_batches(
@@ -30,7 +27,7 @@ def open_batches(
 
     Args:
         what: what the data is for, e.g. "calibration"; messages begin with it.
-        log: is told what was done to the values.
+        log: gets a line for each change made to the values.
 
     Raises:
         DataError: it cannot be read, or its samples have another shape.
@@ -56,15 +53,15 @@ def fraction(validation: Data | float | None) -> float | None:
     if not isinstance(validation, str | float | int):
         return None
     try:
-        found = float(validation)
+        part = float(validation)
     except ValueError:
         return None
-    if not 0 < found < 1:
+    if not 0 < part < 1:
         raise UsageError(
             f"--validation {validation}: a part of the training data lies between 0 and 1",
             hint="e.g. 0.1, or data of their own",
         )
-    return found
+    return part
 
 
 def open_training(
@@ -91,9 +88,9 @@ def open_training(
         own = None if isinstance(validation, float | int) else validation
         return opened, open_batches(own, "validation", shape, log=log)
     if not isinstance(opened, Dataset):
-        found = "there are none" if opened is None else "these come in batches"
+        state = "there are none" if opened is None else "these come in batches"
         raise UsageError(
-            f"--validation {validation} takes samples out of the training data, and {found}",
+            f"--validation {validation} takes samples out of the training data, and {state}",
             hint="--train DATA" if opened is None else "train on a DATA text or an array",
         )
     try:
@@ -146,14 +143,14 @@ def _open(data: Data, what: str, shape: tuple[int, ...], batch_size: int) -> Bat
 
 def _check_shape(data: Batches, shape: tuple[int, ...]) -> None:
     if isinstance(data, Dataset):
-        found = data.input_shape
+        given = data.input_shape
     else:
         first = next(iter(data), None)
         if first is None:
             raise DataError("there are no batches")
-        found = np.shape(first[0])[1:]
-    if tuple(found) != tuple(shape):
+        given = np.shape(first[0])[1:]
+    if tuple(given) != tuple(shape):
         raise DataError(
-            f"samples have shape {tuple(found)}, the model takes {tuple(shape)}",
+            f"samples have shape {tuple(given)}, the model takes {tuple(shape)}",
             hint="use data of that shape, or compile the model for this one (--input-shape)",
         )

@@ -1,34 +1,28 @@
-"""Compile: load, normalise, run the pipeline, check, legalise, lower, write."""
+"""A job: a model with the options to compile it with, and the objects that the options name."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from snnc.artifact import open_artifact, write
-from snnc.driver.inputs import Data, data_info, open_batches, open_training
-from snnc.driver.lowering import lower
+from snnc.artifact import write
+from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import ModelSource, load_model, require_window
-from snnc.driver.observing import RealThresholds, observed
-from snnc.driver.reporting import compile_report, window_of
-from snnc.driver.synthetic import stand_in, synthetic_info
 from snnc.errors import UsageError
 from snnc.ir import Graph
 from snnc.ir.text import to_text
-from snnc.pipeline import Pipeline, PipelineResult, format_spec, parse_one
+from snnc.options import CompilationOptions, ConversionOptions, ModelOptions, RunOptions, described
+from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
-from snnc.target import Backend, Program
+from snnc.target import Backend
 from snnc.torchrun import joined
-from snnc.transform import Observer, PassContext, Progress, Ranks, TargetInfo, silent
+from snnc.transform import AfterPass, PassContext, Progress, Ranks, TargetInfo, silent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,25 +32,27 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Everything a compilation is told; see `compile`."""
+class Reporting:
+    """Where progress and logs go."""
+
+    progress: Progress = described(silent, "opens progress bars; none are shown by default.")
+    log: logging.Logger = described(logging.getLogger("snnc"), "what is logged goes there.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Reporting, RunOptions, ConversionOptions):
+    """A compilation: its model and its options. `pipeline` decides which passes run.
+
+    Attributes:
+        source: the model.
+        measure_layers: whether the report gets figures of every layer, under `observed`.
+        ranks: this process's place among those that share the work; see `distributed_session`.
+
+    The options are described in `snnc.options`.
+    """
 
     source: ModelSource
-    target: str = "cpu"
-    recipe: str | None = None
-    passes: str | None = None
-    timesteps: int = 8
-    calibration: Data | None = None
-    train: Data | None = None
-    validation: Data | float | None = None
-    workdir: str | Path | None = None
-    resume: bool = False
-    device: str = "cpu"
-    seed: int = 0
-    dump_ir: str | Path | None = None
-    observe: bool = False
-    progress: Progress = silent
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
+    measure_layers: bool = False
     ranks: Ranks = field(default_factory=Ranks)
 
     def check(self) -> None:
@@ -96,7 +92,7 @@ class Job:
         return Pipeline.from_text(cast(str, text), Registry(PASSES))
 
     def graph(self) -> Graph:
-        """The model, normalised, knowing its window."""
+        """The model, normalised, with the window in its `meta`."""
         graph = load_model(self.source)
         require_window(graph, self.timesteps)
         graph.meta["timesteps"] = self.timesteps
@@ -105,7 +101,6 @@ class Job:
     def context(self, graph: Graph, backend: Backend | None = None) -> PassContext:
         """What passes may know; opens the data. Raises `DataError`."""
         shape = graph.type_of(graph.input).shape
-        known = backend if hasattr(backend, "limits") else None
         train, validation = open_training(
             self.train, self.validation, shape, seed=self.seed, log=self.log
         )
@@ -119,18 +114,18 @@ class Job:
             workdir=None if self.workdir is None else Path(self.workdir),
             resume=self.resume,
             ranks=self.ranks,
-            target=cast(TargetInfo | None, known),
+            target=backend if isinstance(backend, TargetInfo) else None,
             log=self.log,
             progress=self.progress,
         )
 
-    def observer(self) -> Observer | None:
-        """Writes `NN-name.snnc` and `.txt` after every pass, when asked to."""
+    def dump(self) -> AfterPass | None:
+        """Writes `NN-name.snnc` and `.txt` after every pass; None without `dump_ir`."""
         if self.dump_ir is None:
             return None
         folder = Path(self.dump_ir)
 
-        def dump(number: int, name: str, graph: Graph) -> None:
+        def write_graph(number: int, name: str, graph: Graph) -> None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / f"{number:02}-{name}.txt").write_text(to_text(graph), encoding="utf-8")
@@ -139,12 +134,32 @@ class Job:
                 raise UsageError(f"--dump-ir: cannot write {folder}: {reason}") from None
             write(folder / f"{number:02}-{name}.snnc", graph)
 
-        return dump
+        return write_graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(Reporting, CompilationOptions):
+    """The options that a model is compiled with, apart from the model."""
+
+    def source(self, model: str | Path | Graph | nn.Module) -> ModelSource:
+        """The model with the options that name it."""
+        return ModelSource(model=model, **self._fields_of(ModelOptions))
+
+    def job(self, model: str | Path | Graph | nn.Module, *, measure_layers: bool = False) -> Job:
+        """The job of compiling `model` with these options."""
+        options = self._fields_of(Reporting, RunOptions, ConversionOptions)
+        return Job(source=self.source(model), measure_layers=measure_layers, **options)
+
+    def _fields_of(self, *groups: type) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for group in groups for f in fields(group)}
 
 
 @contextmanager
-def together(job: Job) -> Iterator[Job]:
-    """`job`, checked, as this one of torchrun's processes does it: only rank 0 logs and writes."""
+def distributed_session(job: Job) -> Iterator[Job]:
+    """`job`, checked, with this process's rank among those of torchrun, which share the work.
+
+    The processes join torch.distributed for the time of the block. Only rank 0 logs and dumps.
+    """
     job.check()
     with joined(job.device) as ranks:
         if ranks.rank:
@@ -153,245 +168,3 @@ def together(job: Job) -> Iterator[Job]:
         if job.resume and not Path(job.workdir or "").is_dir():
             job.log.info("--resume: there is no %s yet, this is the first run", job.workdir)
         yield replace(job, ranks=ranks)
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A compiled network.
-
-    Attributes:
-        graph: the `snn` graph, before legalisation.
-        artifact: the file, or None if this process did not write it.
-        report: JSON-able, keys as in docs/report.md.
-        backend: what it is compiled for.
-        content: what an artifact of it holds, as `snnc.artifact.write` takes it.
-    """
-
-    graph: Graph
-    artifact: Path | None
-    report: Mapping[str, Any]
-    backend: Backend = field(repr=False)
-    content: Mapping[str, Any] = field(repr=False)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the artifact, atomically; its path."""
-        write(path, self.graph, **self.content)
-        return Path(path)
-
-    @cached_property
-    def program(self) -> Program:
-        """The network, ready to run."""
-        if self.artifact is not None:
-            return self.backend.load(open_artifact(self.artifact))
-        with tempfile.TemporaryDirectory() as folder:
-            return self.backend.load(open_artifact(self.save(Path(folder) / "program.snnc")))
-
-
-def compile(
-    model: str | Path | Graph | nn.Module,
-    *,
-    output: str | Path | None = None,
-    target: str = "cpu",
-    recipe: str | None = None,
-    passes: str | None = None,
-    timesteps: int = 8,
-    calibration: Data | None = None,
-    train: Data | None = None,
-    validation: Data | float | None = None,
-    weights: str | Path | None = None,
-    allow: Sequence[str] = (),
-    input_shape: tuple[int, ...] | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    workdir: str | Path | None = None,
-    resume: bool = False,
-    device: str = "cpu",
-    seed: int = 0,
-    dump_ir: str | Path | None = None,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
-) -> Compiled:
-    """Compile a model to a spiking network for a target.
-
-    Args:
-        model: `net.py:factory`, a file, a graph or a torch module.
-        output: the `.snnc` file to write, or None. The same call writes the same bytes.
-        target: e.g. `cpu`, with options in braces.
-        recipe: a named pipeline with options; None for the default. `passes` gives the pipeline
-            itself instead.
-        timesteps: the window T, the longest where a pass chooses one.
-        calibration, train, validation: data, as text (`digits#train`), array or batches. Without
-            calibration data thresholds are guessed from synthetic inputs, with a warning. A number
-            as validation, or its text, is the fraction of the training data to take for it.
-        weights, allow, input_shape, mean, std: see `ModelSource`.
-        workdir: where passes that learn keep checkpoints.
-        resume: go on from the checkpoints in `workdir`, if there are any.
-        device: "cpu" or "cuda", for passes.
-        seed: of everything random.
-        dump_ir: a folder for the graph after every pass.
-
-    Raises:
-        SnncError: its message says what is wrong, where, and its hint what to do.
-    """
-    source = ModelSource(
-        model=model,
-        weights=weights,
-        input_shape=input_shape,
-        allow=tuple(allow),
-        mean=tuple(mean),
-        std=tuple(std),
-    )
-    job = Job(
-        source=source,
-        target=target,
-        recipe=recipe,
-        passes=passes,
-        timesteps=timesteps,
-        calibration=calibration,
-        train=train,
-        validation=validation,
-        workdir=workdir,
-        resume=resume,
-        device=device,
-        seed=seed,
-        dump_ir=dump_ir,
-        progress=progress,
-        log=log or logging.getLogger("snnc"),
-    )
-    return run(job, output)
-
-
-def run(job: Job, output: str | Path | None = None) -> Compiled:
-    """Compile as `job` says; see `compile`."""
-    with together(job) as job:
-        return _run(job, output)
-
-
-def _run(job: Job, output: str | Path | None) -> Compiled:
-    seconds: dict[str, float] = {}
-    pipeline, backend = job.pipeline(), job.backend()
-    _check_output(output)
-    with _timed(seconds, "load"):
-        graph = job.graph()
-        ctx = job.context(graph, backend)
-    with _timed(seconds, "synthesize"):
-        ctx, synthetic = stand_in(pipeline, graph, ctx, job.seed)
-    pipeline.check(graph.stage, ctx)
-    observer = RealThresholds(job.observer())
-    observer(0, "model", graph)
-    with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, observer=observer)
-    with _timed(seconds, "lower"):
-        window = window_of(result.graph, job.timesteps)
-        files = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
-    legalize = backend.legalize(result.graph)
-    content = _content(job, pipeline, backend, ctx, files, legalize)
-    content["info"].update(synthetic_info(synthetic))
-    content["info"].update(observer.info(result.graph))
-    compiled = Compiled(
-        graph=result.graph,
-        artifact=None if output is None or job.ranks.rank else Path(output),
-        report=compile_report(job, result, content, output, seconds),
-        backend=backend,
-        content=content,
-    )
-    if compiled.artifact is not None:
-        compiled.save(compiled.artifact)
-    return _observed(job, compiled, result, ctx, observer) if job.observe else compiled
-
-
-def _observed(
-    job: Job,
-    compiled: Compiled,
-    result: PipelineResult,
-    ctx: PassContext,
-    thresholds: RealThresholds,
-) -> Compiled:
-    """The same, its report with what the program does on the calibration data, if there is any."""
-    if ctx.calibration is None:
-        return compiled
-    spent: dict[str, float] = {}
-    with _timed(spent, "observe"):
-        found = observed(
-            compiled.program,
-            result.graph,
-            ctx.calibration,
-            "calibration" if compiled.report["calibrated"] else "synthetic",
-            timesteps=window_of(result.graph, job.timesteps),
-            ann=result.ann,
-            values=thresholds.values,
-            seed=job.seed,
-            progress=job.progress,
-        )
-    seconds = {**compiled.report["seconds"], **spent}
-    report = {**compiled.report, "seconds": seconds, "observed": found}
-    return replace(compiled, report=report)
-
-
-def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
-    """Run the passes of a job on its graph, save what they give, and stop there.
-
-    The target plays no part.
-    """
-    with together(job) as job:
-        pipeline = job.pipeline()
-        _check_output(output)
-        graph = load_model(job.source)
-        result = pipeline.run(graph, job.context(graph), observer=job.observer())
-        if output is not None and job.ranks.rank == 0:
-            write(output, result.graph, pipeline=str(pipeline))
-        return result
-
-
-def _check_output(output: str | Path | None) -> None:
-    """Raise `UsageError` now for what would fail after minutes of work."""
-    if output is None:
-        return
-    path = Path(output)
-    if path.is_dir():
-        raise UsageError(f"-o {path} is a folder", hint=f"-o {path / 'net.snnc'}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"-o {path}: there is no folder {path.absolute().parent}")
-
-
-def _content(
-    job: Job,
-    pipeline: Pipeline,
-    backend: Backend,
-    ctx: PassContext,
-    files: Mapping[str, bytes],
-    legalize: str,
-) -> dict[str, Any]:
-    """What the artifact holds besides its graph: nothing that differs between two equal runs."""
-    source = job.source
-    return {
-        "target": format_spec(backend),
-        "pipeline": str(pipeline),
-        "files": dict(files),
-        "distributions": _distributions(pipeline, backend),
-        "info": {
-            "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
-            "legalize": legalize,
-            "seed": job.seed,
-            "mean": list(source.mean),
-            "std": list(source.std),
-            "calibrated": ctx.calibration is not None,
-            "calibration": data_info(ctx.calibration),
-        },
-    }
-
-
-def _distributions(pipeline: Pipeline, backend: Backend) -> dict[str, str]:
-    """The installed distributions whose plugins took part, with their versions."""
-    passes, backends = Registry(PASSES), Registry(BACKENDS)
-    owners = [passes.owner(each.name) for each in pipeline.passes if each.name in passes]
-    if backend.name in backends:
-        owners.append(backends.owner(backend.name))
-    return {owner.distribution: owner.version for owner in sorted(set(owners))}
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start: float = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start

@@ -13,33 +13,28 @@ from numpy.typing import NDArray
 from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
+from snnc.options import ModelOptions
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from snnc.frontends import Reference
 
 NORMALIZE = "normalize"
 """Name of the node that `mean` and `std` become."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSource:
+class ModelSource(ModelOptions):
     """What names a model.
 
     Attributes:
         model: `net.py:factory`, a file, a graph or a torch module.
-        weights: file of the parameters, or None.
-        input_shape: shape of one sample, channels first, or None where only one fits.
-        allow: classes of the user's that a pickled module may hold.
-        mean, std: what the model's author subtracted from and divided the input by, one value or
-            one per channel, in units of the input; empty for nothing.
+
+    The options are described in `snnc.options`.
     """
 
     model: str | Path | Graph | nn.Module
-    weights: str | Path | None = None
-    input_shape: tuple[int, ...] | None = None
-    allow: Sequence[str] = ()
-    mean: Sequence[float] = ()
-    std: Sequence[float] = ()
 
     def __str__(self) -> str:
         return str(self.model) if isinstance(self.model, str | Path) else type(self.model).__name__
@@ -103,28 +98,22 @@ def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Grap
     return result
 
 
-def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-    """The user's own module as a function of a batch (N, *shape), normalised as told.
+def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The first output of the user's own network, of a batch (N, *shape) normalised as told.
 
-    Raises `ModelError` if the model is no torch module.
+    Raises `ModelError` for a graph.
     """
-    import torch
+    run = _reference(source)
+    mean, std = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
 
-    module = _module(source).eval()
-    values = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
-    mean, std = (torch.from_numpy(value) for value in values)
+    def first(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        return run((x - mean.reshape(shape)) / std.reshape(shape))[0]
 
-    def run(x: NDArray[np.float32]) -> NDArray[Any]:
-        batch = torch.from_numpy(np.ascontiguousarray(x))
-        shape = (-1,) + (1,) * (batch.ndim - 2)
-        with torch.no_grad():
-            output = module((batch - mean.reshape(shape)) / std.reshape(shape))
-        return output.numpy()
-
-    return run
+    return first
 
 
-def _module(source: ModelSource) -> nn.Module:
+def _reference(source: ModelSource) -> Reference:
     if isinstance(source.model, Graph) or (
         isinstance(source.model, str | Path) and is_artifact(source.model)
     ):
@@ -132,11 +121,13 @@ def _module(source: ModelSource) -> nn.Module:
             f"{source} holds a graph, not the user's own network",
             hint="give --compare net.py:factory --weights FILE",
         )
-    if not isinstance(source.model, str | Path):
-        return source.model
-    from snnc.frontends import load_module
+    if isinstance(source.model, str | Path):
+        from snnc.frontends import reference
 
-    return load_module(str(source.model), weights=source.weights, allow=tuple(source.allow))
+        return reference(str(source.model), weights=source.weights, allow=tuple(source.allow))
+    from snnc.frontends.inference import as_function
+
+    return as_function(source.model, str(source))
 
 
 def require_window(graph: Graph, timesteps: int) -> None:

@@ -1,4 +1,4 @@
-"""What a report says about a compilation, and about an artifact."""
+"""The report of a compilation, and the part of a report that describes an artifact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnc.artifact import ArtifactFile
+from snnc.artifact import ArtifactContent, ArtifactFile
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
 from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
@@ -22,27 +22,26 @@ CARRIED = ("recipe", "legalize", "calibrated", "calibration", "synthetic")
 def compile_report(
     job: Job,
     result: PipelineResult,
-    content: Mapping[str, Any],
+    content: ArtifactContent,
     output: str | Path | None,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """The report of a compilation, keys as in docs/report.md.
 
     Args:
-        content: what the artifact holds, as `snnc.artifact.write` takes it.
+        content: what the artifact holds.
         seconds: spent on each part.
     """
-    info = content["info"]
+    info = content.info
     window = window_of(result.graph, job.timesteps)
-    files: Mapping[str, bytes] = content["files"]
-    hardware = figures_of(files, files.__getitem__, content["target"])
+    hardware = figures_of(content.files, content.read, content.target or "")
     return {
         "kind": "compile",
         "report_version": REPORT_VERSION,
         "model": str(job.source),
-        "target": content["target"],
+        "target": content.target,
         "recipe": info["recipe"],
-        "pipeline": content["pipeline"],
+        "pipeline": content.pipeline,
         "legalize": info["legalize"],
         "timesteps": window,
         "latency_timesteps": latency_timesteps(result.graph, window),
@@ -51,7 +50,7 @@ def compile_report(
         "calibration": info["calibration"],
         "synthetic": info.get("synthetic"),
         "artifact": None if output is None else str(Path(output).resolve()),
-        "distributions": content["distributions"],
+        "distributions": dict(content.distributions),
         **totals(result.graph),
         "steps": [
             {
@@ -77,11 +76,11 @@ def window_of(graph: Graph, most: int) -> int:
 def details(artifact: ArtifactFile, graph: Graph) -> dict[str, Any]:
     """What a report on an artifact says about how it was made and what is in it."""
     info = artifact.manifest["info"]
-    found: dict[str, Any] = {key: info[key] for key in CARRIED if key in info}
-    found["pipeline"] = artifact.manifest["pipeline"]
-    found["distributions"] = artifact.manifest["distributions"]
-    found["parameters"] = totals(graph)["parameters"]
-    found["layers"] = layers(graph)
+    facts: dict[str, Any] = {key: info[key] for key in CARRIED if key in info}
+    facts["pipeline"] = artifact.manifest["pipeline"]
+    facts["distributions"] = artifact.manifest["distributions"]
+    facts["parameters"] = totals(graph)["parameters"]
+    facts["layers"] = layers(graph)
     target = artifact.manifest["target"] or ""
     hardware = figures_of(artifact.names(), artifact.read, target)
-    return found if hardware is None else {**found, "hardware": hardware}
+    return facts if hardware is None else {**facts, "hardware": hardware}

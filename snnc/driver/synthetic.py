@@ -1,4 +1,4 @@
-"""Inputs to choose thresholds on where the user gave none: guesses, from what the model tells."""
+"""Synthetic calibration: inputs made from the model's batch norms where the user gave no data."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ NORMAL, MATCHED = "standard normal", "batch-norm statistics"
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Made-up samples.
+    """Synthetic samples.
 
     Attributes:
         inputs: (N, *shape) float32, in the units of the network's input.
         method: `NORMAL` or `MATCHED`.
-        mismatch: what is left of the loss of `synthesize`, 0 for equal statistics; None without.
+        mismatch: the last loss of `synthesize`, 0 for equal statistics; None without batch norms.
     """
 
     inputs: NDArray[np.float32]
@@ -48,11 +48,11 @@ class Synthetic:
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md, under `synthetic`."""
-        found = {"samples": len(self.inputs), "method": self.method}
-        return found if self.mismatch is None else {**found, "mismatch": self.mismatch}
+        made = {"samples": len(self.inputs), "method": self.method}
+        return made if self.mismatch is None else {**made, "mismatch": self.mismatch}
 
 
-def stand_in(
+def with_synthetic_calibration(
     pipeline: Pipeline,
     graph: Graph,
     ctx: PassContext,
@@ -61,10 +61,10 @@ def stand_in(
     samples: int | None = None,
     steps: int = STEPS,
 ) -> tuple[PassContext, Synthetic | None]:
-    """`ctx` with synthetic calibration data, which is warned of; as it is where none is wanted.
+    """`ctx` with synthetic calibration data and a warning; unchanged where none are needed.
 
-    It is wanted where a pass needs calibration data, there are none, and the graph is still an ANN.
-    Nothing is computed for a pipeline that cannot run for another reason.
+    They are needed where a pass needs calibration data, the user gave none, and the graph is of
+    stage `ann`. Nothing is computed for a pipeline that cannot run for another reason.
     """
     needed = any("calibration" in each.requirements() for each in pipeline.passes)
     if not needed or ctx.calibration is not None or graph.stage is not Stage.ANN:
@@ -78,7 +78,7 @@ def stand_in(
 
 
 def synthetic_info(made: Synthetic | None) -> dict[str, Any]:
-    """What the report and the manifest say: such a network is not calibrated."""
+    """Keys of the report and the manifest: with synthetic data `calibrated` is false."""
     if made is None:
         return {"synthetic": None}
     return {"calibrated": False, "calibration": None, "synthetic": made.report()}
@@ -92,7 +92,7 @@ def synthesize(
     steps: int = STEPS,
     progress: Progress = silent,
 ) -> Synthetic:
-    """Samples whose activations have the statistics that the batch norms remember.
+    """Samples whose activations have the running statistics of the batch norms.
 
     From standard normal samples z, which `fold-normalization`'s Scale behind the input maps back to
     the units of the input, Adam lowers

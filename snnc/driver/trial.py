@@ -11,7 +11,7 @@ from typing import TypeVar
 from snnc.driver.inputs import first_samples, fraction
 from snnc.driver.job import Job
 from snnc.driver.lowering import lower
-from snnc.driver.synthetic import stand_in
+from snnc.driver.synthetic import with_synthetic_calibration
 from snnc.errors import SnncError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.pipeline import Pipeline
@@ -21,34 +21,36 @@ from snnc.transform import PassContext
 T = TypeVar("T")
 DATA = ("calibration", "train", "validation")
 SAMPLES = 8
-"""Of each kind of data in a trial; enough to run every pass, too few to be right."""
+"""Samples of each kind of data in a trial: enough to run every pass, too few for good figures."""
 
 
 def dry_run(job: Job) -> list[SnncError]:
     """Every reason why `job` cannot be compiled; nothing when it can.
 
-    The passes are run, on few samples and as a trial (see `PassContext`): only then is it known
-    what the target gets to see.
+    The passes are run on few samples, as a trial (see `PassContext`): the target can only be asked
+    about the graph they give.
     """
-    found: list[SnncError] = []
-    _try(found, job.check)
-    pipeline = _try(found, job.pipeline)
-    backend = _try(found, job.backend)
-    graph = _try(found, job.graph)
+    problems: list[SnncError] = []
+    _try(problems, job.check)
+    pipeline = _try(problems, job.pipeline)
+    backend = _try(problems, job.backend)
+    graph = _try(problems, job.graph)
     ctx = PassContext()
     if graph is not None:
-        ctx = _context(found, job, graph, backend)
+        ctx = _context(problems, job, graph, backend)
     if graph is not None and pipeline is not None and job.calibration is None:
-        ctx, _ = stand_in(pipeline, graph, ctx, job.seed, samples=SAMPLES, steps=0)
+        ctx, _ = with_synthetic_calibration(
+            pipeline, graph, ctx, job.seed, samples=SAMPLES, steps=0
+        )
     if pipeline is not None:
         stage = Stage.ANN if graph is None else graph.stage
         given = [name for name in DATA if getattr(job, name) is not None]
         missing = {name: [] for name in given if getattr(ctx, name) is None}
-        present = replace(ctx, **missing)  # what cannot be opened has been said already
-        found += [UsageError(problem) for problem in pipeline.problems(stage, present)]
-    if not found and graph is not None and pipeline is not None and backend is not None:
-        _try(found, lambda: _run(graph, pipeline, backend, ctx))
-    return found
+        present = replace(ctx, **missing)  # a problem already where it cannot be opened
+        problems += [UsageError(text) for text in pipeline.problems(stage, present)]
+    if not problems and graph is not None and pipeline is not None and backend is not None:
+        _try(problems, lambda: _run(graph, pipeline, backend, ctx))
+    return problems
 
 
 def _run(graph: Graph, pipeline: Pipeline, backend: Backend, ctx: PassContext) -> None:
@@ -60,7 +62,7 @@ def _run(graph: Graph, pipeline: Pipeline, backend: Backend, ctx: PassContext) -
 
 
 def _context(
-    found: list[SnncError], job: Job, graph: Graph, backend: Backend | None
+    problems: list[SnncError], job: Job, graph: Graph, backend: Backend | None
 ) -> PassContext:
     """The context with the data that can be opened; a problem for each that cannot."""
     none = replace(job, **dict.fromkeys(DATA))
@@ -68,7 +70,7 @@ def _context(
     for names in _opened_together(job):
         given = [name for name in names if getattr(job, name) is not None]
         only = replace(none, **{name: getattr(job, name) for name in given})
-        opened = _try(found, lambda only=only: only.context(graph, backend))
+        opened = _try(problems, lambda only=only: only.context(graph, backend))
         if opened is not None:
             few = {name: first_samples(getattr(opened, name), SAMPLES) for name in given}
             ctx = replace(ctx, **few)
@@ -80,13 +82,13 @@ def _opened_together(job: Job) -> Sequence[Sequence[str]]:
     try:
         part = fraction(job.validation)
     except UsageError:
-        part = None  # said where the data is opened
+        part = None  # a problem where the data is opened
     return [[name] for name in DATA] if part is None else [DATA[:1], DATA[1:]]
 
 
-def _try(found: list[SnncError], attempt: Callable[[], T]) -> T | None:
+def _try(problems: list[SnncError], attempt: Callable[[], T]) -> T | None:
     try:
         return attempt()
     except SnncError as error:
-        found.append(error)
+        problems.append(error)
         return None

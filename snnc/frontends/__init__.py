@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnc.errors import ModelError
-from snnc.frontends.base import Frontend
-from snnc.frontends.loading import code_reference, find_frontend
+from snnc.frontends.base import Frontend, Reference
+from snnc.frontends.loading import find_frontend
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.plugins import Registry
 
-__all__ = ["Frontend", "load", "load_module", "trace"]
+__all__ = ["Frontend", "Reference", "load", "reference", "trace"]
 
 
 def load(
@@ -46,23 +45,20 @@ def load(
     return frontend.load(reference, weights=path, input_shape=input_shape, allow=tuple(allow))
 
 
-def load_module(
-    reference: str, *, weights: str | Path | None = None, allow: Sequence[str] = ()
-) -> nn.Module:
-    """The user's own torch module, with its weights, in eval mode.
+def reference(
+    model: str,
+    *,
+    weights: str | Path | None = None,
+    allow: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Reference:
+    """The model that `model` names, as its own framework runs it; arguments as of `load`.
 
-    Raises `UsageError` or `ModelError`, also when `reference` names neither code nor a module.
+    Raises `UsageError` or `ModelError`; so does the function, of a model that gives no batches.
     """
-    code = code_reference(reference) is not None
-    frontend = find_frontend(reference) if code or Path(reference).is_file() else None
-    load_users = getattr(frontend, "load_module", None)
-    if load_users is None:
-        raise ModelError(
-            f"{reference} is not the code of a torch module",
-            hint="name it: net.py:factory --weights FILE",
-        )
+    frontend = find_frontend(model, registry)
     path = None if weights is None else Path(weights)
-    return load_users(reference, weights=path, allow=tuple(allow))
+    return frontend.reference(model, weights=path, allow=tuple(allow))
 
 
 def trace(module: nn.Module, example: Any = None) -> Graph:

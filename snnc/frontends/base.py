@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
 
 
+Reference = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
+"""A model itself: a batch (N, *shape) in, one array (N, …) per output out; `x` is kept."""
+
+
 class Frontend(Protocol):
     """A plugin of the group `snnc.frontends`; a class without arguments.
 
-    Its docstring is what `snnc frontends NAME` shows. One that builds a torch module may also have
-    `load_module(reference, *, weights, allow)`, which gives it: `snnc eval --compare` runs that.
+    Its docstring is what `snnc frontends NAME` shows.
     """
 
     name: ClassVar[str]
@@ -31,5 +37,15 @@ class Frontend(Protocol):
         input_shape: tuple[int, ...] | None,
         allow: Sequence[str],
     ) -> Graph:
-        """The graph, at stage `ann`. Raises `UsageError`, `ModelError`, `UnsupportedError`."""
+        """The graph, at stage `ann`. Raises `UsageError`, `ModelError`, `UnsupportedError`.
+
+        It is compared with the model: `snnc.frontends.check.check_same`.
+        """
+        ...
+
+    def reference(self, reference: str, *, weights: Path | None, allow: Sequence[str]) -> Reference:
+        """The model as its own framework runs it, which `snnc eval --compare` compares with.
+
+        Raises `UsageError`, `ModelError`; so does the function it gives.
+        """
         ...

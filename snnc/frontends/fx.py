@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from snnc.frontends.base import Reference
 from snnc.frontends.loading import check_shape, code_reference
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from snnc.ir import Graph
 
 
@@ -43,10 +42,11 @@ class FxFrontend:
 
         return load_graph(reference, weights, input_shape)
 
-    def load_module(
+    def reference(
         self, reference: str, *, weights: Path | None = None, allow: Sequence[str] = ()
-    ) -> nn.Module:
-        """The module itself, in eval mode. Raises `UsageError`, `ModelError`."""
+    ) -> Reference:
+        """The module as a function of a batch. Raises `UsageError`, `ModelError`."""
         from snnc.frontends.factory import load_module
+        from snnc.frontends.inference import as_function
 
-        return load_module(reference, weights)
+        return as_function(load_module(reference, weights), reference)

@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnc.errors import UsageError
-from snnc.frontends.tracing import ready, symbolic
+from snnc.frontends.inference import inference
+from snnc.frontends.tracing import symbolic
 
 LOG = logging.getLogger("snnc.frontends")
 LIMIT = 256
@@ -48,7 +49,7 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
         UsageError: no shape fits, or more than one; names the flag to add.
         UnsupportedError: the module cannot be traced.
     """
-    with ready(module) as prepared, torch.no_grad():
+    with inference(module) as prepared, torch.no_grad():
         first = _first_layer(prepared, symbolic(prepared, name))
         if first is None:
             raise UsageError(

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from snnc.frontends import ops_arithmetic as arithmetic
 from snnc.frontends import ops_pool as pool
 from snnc.frontends import ops_shape as shape
+from snnc.frontends.importing import RefusedError
 from snnc.frontends.ops_nn import batch_norm, convolution, linear
-from snnc.frontends.sites import Converter, RefusedError, Result, Site
+from snnc.frontends.torch_site import Converter, Result, TorchSite
 
 
-def _attribute(site: Site, input: Any, name: str) -> Result:
+def _attribute(site: TorchSite, input: Any, name: str) -> Result:
     if name in ("data", "real"):
         return shape.same(site, input)
     raise RefusedError(f"snnc does not know the attribute {name!r} of a tensor", "use a method")

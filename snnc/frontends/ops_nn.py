@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from snnc.frontends import ops_arithmetic, ops_pool, ops_shape
-from snnc.frontends.ops_pool import per_axis
-from snnc.frontends.sites import Converter, RefusedError, Result, Site, Value, need_value
-from snnc.ir import BatchNorm, Conv, Linear
+from snnc.frontends import importing, ops_arithmetic, ops_pool, ops_shape
+from snnc.frontends.importing import Pairs, RefusedError, Value, need_value
+from snnc.frontends.ops_pool import both_sides, per_axis
+from snnc.frontends.torch_site import Converter, Result, TorchSite
 
 ModuleConverter = Callable[..., Result]
 """Called with the site, the module and the arguments of its forward."""
@@ -20,7 +20,7 @@ def convolution(rank: int) -> Converter:
     """Converter of `conv1d` or `conv2d`."""
 
     def convert(
-        site: Site,
+        site: TorchSite,
         input: Any,
         weight: Any,
         bias: Any = None,
@@ -29,55 +29,39 @@ def convolution(rank: int) -> Converter:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Value:
-        x, kernel = need_value(input), _constant(weight, "weight")
-        if len(x.shape) != rank + 1:
-            raise RefusedError(
-                f"a {rank}-d convolution of a sample of shape {x.shape}", "keep the channel axis"
-            )
-        steps = per_axis(stride, rank, "stride")
+        x, kernel = need_value(input), site.constant(weight, "weight")
         spread = per_axis(dilation, rank, "dilation")
-        ref = site.param(kernel, "weight")
-        assert ref is not None
-        op = Conv(
-            weight=ref,
-            bias=site.param(None if bias is None else _constant(bias, "bias"), "bias"),
-            stride=steps,
-            padding=_padding(padding, tuple(kernel.shape[2:]), spread),
+        return importing.conv(
+            site,
+            x,
+            kernel,
+            site.optional_constant(bias, "bias"),
+            stride=per_axis(stride, rank, "stride"),
+            padding=_padding(padding, kernel.shape[2:], spread),
             dilation=spread,
             groups=groups,
         )
-        return site.emit(op, [x])
 
     return convert
 
 
-def _padding(
-    padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[tuple[int, int], ...]:
+def _padding(padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     if padding == "same":
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    return tuple((p, p) for p in per_axis(padding, len(kernel), "padding"))
+    return both_sides(padding, len(kernel))
 
 
-def linear(site: Site, input: Any, weight: Any, bias: Any = None) -> Value:
+def linear(site: TorchSite, input: Any, weight: Any, bias: Any = None) -> Value:
     """Converter of `F.linear` on one feature vector per sample."""
-    x, matrix = need_value(input), _constant(weight, "weight")
-    if len(x.shape) != 1:
-        raise RefusedError(
-            f"it is applied along the last axis of a sample of shape {x.shape}",
-            "flatten the sample before it, or use a 1x1 convolution",
-        )
-    ref = site.param(matrix, "weight")
-    assert ref is not None
-    offset = None if bias is None else _constant(bias, "bias")
-    return site.emit(Linear(weight=ref, bias=site.param(offset, "bias")), [x])
+    x, matrix = need_value(input), site.constant(weight, "weight")
+    return importing.linear(site, x, matrix, site.optional_constant(bias, "bias"))
 
 
 def batch_norm(
-    site: Site,
+    site: TorchSite,
     input: Any,
     running_mean: Any,
     running_var: Any,
@@ -93,27 +77,19 @@ def batch_norm(
         raise RefusedError(
             "it uses the statistics of the batch", "keep track_running_stats=True, and call eval()"
         )
-    mean = site.param(_constant(running_mean, "running_mean"), "running_mean")
-    variance = site.param(_constant(running_var, "running_var"), "running_var")
-    assert mean is not None and variance is not None
-    op = BatchNorm(
-        mean=mean,
-        variance=variance,
-        weight=site.param(weight, "weight"),
-        bias=site.param(bias, "bias"),
+    return importing.batch_norm(
+        site,
+        x,
+        site.constant(running_mean, "running_mean"),
+        site.constant(running_var, "running_var"),
+        site.optional_constant(weight, "weight"),
+        site.optional_constant(bias, "bias"),
         eps=eps,
     )
-    return site.emit(op, [x], x.shape)
-
-
-def _constant(value: Any, what: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    raise RefusedError(f"its {what} depends on the input", "use a parameter of the module")
 
 
 def _conv_module(rank: int) -> ModuleConverter:
-    def convert(site: Site, module: Any, input: Any) -> Result:
+    def convert(site: TorchSite, module: Any, input: Any) -> Result:
         if module.padding_mode != "zeros":
             raise RefusedError(
                 f"it pads with padding_mode={module.padding_mode!r}", "use padding_mode='zeros'"
@@ -126,11 +102,11 @@ def _conv_module(rank: int) -> ModuleConverter:
     return convert
 
 
-def _linear_module(site: Site, module: Any, input: Any) -> Result:
+def _linear_module(site: TorchSite, module: Any, input: Any) -> Result:
     return linear(site, input, module.weight, module.bias)
 
 
-def _batch_norm_module(site: Site, module: Any, input: Any) -> Result:
+def _batch_norm_module(site: TorchSite, module: Any, input: Any) -> Result:
     return batch_norm(
         site, input, module.running_mean, module.running_var, module.weight, module.bias,
         module.training, eps=module.eps,
@@ -138,7 +114,7 @@ def _batch_norm_module(site: Site, module: Any, input: Any) -> Result:
 
 
 def _average_module(rank: int) -> ModuleConverter:
-    def convert(site: Site, module: Any, input: Any) -> Result:
+    def convert(site: TorchSite, module: Any, input: Any) -> Result:
         override = getattr(module, "divisor_override", None)
         return ops_pool.average_pool(rank)(
             site, input, module.kernel_size, module.stride, module.padding, module.ceil_mode,
@@ -149,7 +125,7 @@ def _average_module(rank: int) -> ModuleConverter:
 
 
 def _max_module(rank: int) -> ModuleConverter:
-    def convert(site: Site, module: Any, input: Any) -> Result:
+    def convert(site: TorchSite, module: Any, input: Any) -> Result:
         return ops_pool.max_pool(rank)(
             site, input, module.kernel_size, module.stride, module.padding, module.dilation,
             module.ceil_mode, module.return_indices,
@@ -174,7 +150,7 @@ def _without_module(convert: Converter) -> ModuleConverter:
     return lambda site, module, input: convert(site, input)
 
 
-def _pad_module(site: Site, module: Any, input: Any) -> Result:
+def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
     return ops_shape.pad(site, input, module.padding, value=module.value)
 
 
@@ -236,7 +212,7 @@ def converter_of(module: nn.Module) -> Converter | None:
     if entry is None:
         return None
 
-    def convert(site: Site, input: Any) -> Result:
+    def convert(site: TorchSite, input: Any) -> Result:
         return entry(site, module, input)
 
     return convert

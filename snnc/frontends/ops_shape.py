@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from snnc.frontends.sites import RefusedError, Result, Site, Value, need_value
-from snnc.ir import Concat, Pad, Permute, Reshape, Slice
+from snnc.frontends import importing
+from snnc.frontends.importing import RefusedError, Value, need_value
+from snnc.frontends.torch_site import Result, TorchSite
 
 
-def same(site: Site, input: Any, *args: Any, **kwargs: Any) -> Result:
+def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     """Converter of what changes nothing in eval mode."""
     return need_value(input)
 
 
 def dropout(
-    site: Site, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
+    site: TorchSite, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Result:
     """Converter of `F.dropout`, which drops in eval mode too unless told otherwise."""
     if training and p > 0:
@@ -25,56 +26,41 @@ def dropout(
     return need_value(input)
 
 
-def method_dropout(site: Site, input: Any, p: float, train: bool) -> Result:
+def method_dropout(site: TorchSite, input: Any, p: float, train: bool) -> Result:
     """Converter of `torch.dropout`."""
     return dropout(site, input, p, train)
 
 
-def reshape(site: Site, input: Any, *args: Any, **kwargs: Any) -> Result:
+def reshape(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     """Converter of everything that keeps the elements in order and the batch first."""
-    x = need_value(input)
-    shape = site.result
-    return x if shape == x.shape else site.emit(Reshape(shape=shape), [x])
+    return importing.reshape(site, need_value(input), site.result)
 
 
-def permute(site: Site, input: Any, *dims: Any) -> Result:
+def permute(site: TorchSite, input: Any, *dims: Any) -> Result:
     """Converter of `permute`."""
     x = need_value(input)
     order = tuple(dims[0]) if dims and isinstance(dims[0], Sequence) else dims
-    return _permute(site, x, [d % (len(x.shape) + 1) for d in order])
+    return importing.permute(site, x, [d % (len(x.shape) + 1) for d in order])
 
 
-def transpose(site: Site, input: Any, dim0: int, dim1: int) -> Result:
+def transpose(site: TorchSite, input: Any, dim0: int, dim1: int) -> Result:
     """Converter of `transpose` and `swapaxes`."""
     x = need_value(input)
     order = list(range(len(x.shape) + 1))
     a, b = dim0 % len(order), dim1 % len(order)
     order[a], order[b] = order[b], order[a]
-    return _permute(site, x, order)
+    return importing.permute(site, x, order)
 
 
-def _permute(site: Site, x: Value, order: Sequence[int]) -> Result:
-    if order[0] != 0:
-        raise RefusedError("it moves the batch axis", "keep the batch as the first axis")
-    if list(order) == sorted(order):
-        return x
-    return site.emit(Permute(axes=tuple(d - 1 for d in order[1:])), [x])
-
-
-def concat(site: Site, tensors: Any, dim: int = 0) -> Result:
+def concat(site: TorchSite, tensors: Any, dim: int = 0) -> Result:
     """Converter of `torch.cat`."""
     values = [t for t in tensors if isinstance(t, Value)]
     if len(values) < len(tensors):
         raise RefusedError("it concatenates a constant", "for zeros use F.pad")
-    axis = dim % (len(values[0].shape) + 1)
-    if axis == 0:
-        raise RefusedError("it concatenates along the batch axis", "use dim=1")
-    if len(values) == 1:
-        return values[0]
-    return site.emit(Concat(axis=axis - 1), values)
+    return importing.concat(site, values, dim)
 
 
-def getitem(site: Site, input: Any, index: Any) -> Result:
+def getitem(site: TorchSite, input: Any, index: Any) -> Result:
     """Converter of `x[...]`: slices and numbers on axes other than the batch."""
     if isinstance(input, tuple):
         chosen = input[index]
@@ -84,7 +70,8 @@ def getitem(site: Site, input: Any, index: Any) -> Result:
     if not isinstance(entries[0], slice) or entries[0] != slice(None):
         raise RefusedError("it selects samples of the batch", "use `:` on the first axis")
     bounds = [_bounds(e, n) for e, n in zip(entries[1:], x.shape, strict=True)]
-    return _sliced(site, x, bounds)
+    part = importing.take(site, x, bounds)
+    return importing.reshape(site, part, site.result, "reshape")
 
 
 def _expanded(index: tuple[Any, ...], rank: int) -> list[Any]:
@@ -111,25 +98,7 @@ def _bounds(entry: Any, size: int) -> tuple[int, int, int]:
     return entry.indices(size)
 
 
-def _sliced(
-    site: Site,
-    x: Value,
-    bounds: Sequence[tuple[int, int, int]],
-    wanted: tuple[int, ...] | None = None,
-    suffix: str = "",
-) -> Value:
-    wanted = site.result if wanted is None else wanted
-    shape = tuple(len(range(*b)) for b in bounds)
-    if shape != x.shape:
-        starts, stops, steps = zip(*bounds, strict=True)
-        op = Slice(starts=starts, stops=stops, steps=steps)
-        x = site.emit(op, [x], shape, suffix)
-    if shape != wanted:
-        x = site.emit(Reshape(shape=wanted), [x], wanted, f"{suffix}reshape")
-    return x
-
-
-def pieces(site: Site, input: Any, *args: Any, **kwargs: Any) -> Result:
+def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     """Converter of `chunk`, `split` and `tensor_split` along an axis other than the batch."""
     x = need_value(input)
     axis = [i for i, n in enumerate(x.shape) if any(s[i] != n for s in site.shapes)]
@@ -143,11 +112,11 @@ def pieces(site: Site, input: Any, *args: Any, **kwargs: Any) -> Result:
         if axis:
             bounds[axis[0]] = (start, start + shape[axis[0]], 1)
             start += shape[axis[0]]
-        found.append(_sliced(site, x, bounds, shape, str(i)))
+        found.append(importing.take(site, x, bounds, str(i)))
     return tuple(found)
 
 
-def pad(site: Site, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
+def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
     """Converter of `F.pad` with zeros; a negative padding is a slice."""
     x = need_value(input)
     if mode != "constant" or value not in (None, 0, 0.0):
@@ -157,12 +126,5 @@ def pad(site: Site, input: Any, pad: Any, mode: str = "constant", value: Any = N
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
     if len(pairs) > len(x.shape):
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
-    full = [(0, 0)] * (len(x.shape) - len(pairs)) + pairs[::-1]
-    cropped = [
-        (max(-before, 0), n - max(-after, 0), 1)
-        for (before, after), n in zip(full, x.shape, strict=True)
-    ]
-    shape = tuple(len(range(*b)) for b in cropped)
-    x = _sliced(site, x, cropped, shape, "slice")
-    grown = tuple((max(before, 0), max(after, 0)) for before, after in full)
-    return site.emit(Pad(padding=grown), [x]) if any(map(any, grown)) else x
+    unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
+    return importing.pad(site, x, (*unpadded, *pairs[::-1]))

@@ -1,14 +1,14 @@
-"""A softmax at the very end changes no arg max, and spiking networks give logits: it is dropped."""
+"""Finds the softmax of a traced module that can be dropped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
+from snnc.frontends.importing import DroppedSoftmax
 from snnc.frontends.shapes import Seen
 
 _FUNCTIONS: dict[Any, bool] = {
@@ -21,28 +21,9 @@ _METHODS = {"softmax": False, "log_softmax": True}
 _MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}
 
 
-@dataclass(frozen=True)
-class Tail:
-    """A softmax that was dropped: its axis (batch counted), whether of logarithms, and where."""
-
-    dim: int
-    log: bool
-    node: fx.Node | None = None
-
-    def at(self, node: fx.Node) -> Tail:
-        """The same, known to be at `node`."""
-        return replace(self, node=node)
-
-    def reaches(self, output: Any) -> bool:
-        """Whether `output` is what this softmax gave."""
-        return output is self.node
-
-    def apply(self, x: Tensor) -> Tensor:
-        """What the module would have returned."""
-        return torch.log_softmax(x, self.dim) if self.log else torch.softmax(x, self.dim)
-
-
-def tail_of(node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]) -> Tail | None:
+def final_softmax(
+    node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]
+) -> DroppedSoftmax | None:
     """The softmax that `node` is, if only the output uses it and it is over the classes."""
     shape = seen[node].shape
     if shape is None or any(user.op != "output" for user in node.users):
@@ -52,7 +33,7 @@ def tail_of(node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]) -> Tail
         return None
     dim, log = found
     over_classes = isinstance(dim, int) and dim % (len(shape) + 1) == 1
-    return Tail(dim, log) if over_classes else None
+    return DroppedSoftmax(dim, log) if over_classes else None
 
 
 def _softmax(node: fx.Node, module: nn.Module) -> tuple[Any, bool] | None:

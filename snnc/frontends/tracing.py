@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import inspect
-import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -20,13 +17,14 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc, ModelError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
+from snnc.frontends.inference import as_function, inference
 from snnc.frontends.ops_nn import is_known
 from snnc.frontends.shapes import observe
 from snnc.ir import Graph
 
-LOG = logging.getLogger("snnc.frontends")
 TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
 OWN_DIR = os.path.dirname(__file__) + os.sep
+_DIFFERS = "the module overwrites tensors in place, or is random in eval mode"
 
 
 def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
@@ -43,12 +41,12 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
     _check_finite(module, name)
-    with ready(module) as prepared, torch.no_grad():
+    with inference(module) as prepared, torch.no_grad():
         traced = symbolic(prepared, name)
         seen = observe(prepared, traced, shape, name)
-        graph, tails = canonicalize(prepared, traced, seen, shape, name)
-        check_same(prepared, graph, tails, name)
-    return graph
+        imported = canonicalize(prepared, traced, seen, shape, name)
+        check_same(imported, as_function(prepared, name), _DIFFERS)
+    return imported.graph
 
 
 def sample_shape(example: Any) -> tuple[int, ...]:
@@ -78,27 +76,6 @@ def _check_finite(module: nn.Module, name: str) -> None:
             f"{name}: NaN or infinity in {', '.join(bad[:5])}{more}",
             hint="the training diverged, or the file is damaged",
         )
-
-
-@contextlib.contextmanager
-def ready(module: nn.Module) -> Iterator[nn.Module]:
-    """The module in eval mode, in float32 on the CPU; the user's own is left as it was."""
-    if isinstance(module, nn.DataParallel):
-        module = module.module
-    tensors = [*module.parameters(), *module.buffers()]
-    other = {t.dtype for t in tensors if t.is_floating_point() and t.dtype != torch.float32}
-    if other:
-        kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in other))
-        LOG.warning("parameters of type %s are cast to float32", kinds)
-    if other or any(t.device.type != "cpu" for t in tensors):
-        module = copy.deepcopy(module).cpu().float()
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield module
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 class LocTracer(fx.Tracer):

@@ -3,9 +3,10 @@
 from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
 from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
 from snnc.ir.endpoints import Input, Readout
-from snnc.ir.graph import Array, Graph, Node
+from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Pool, Rearrange, Stateful, Weighted
 from snnc.ir.neuron import Neuron
+from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.pool import AvgPool, MaxPool, SumPool
 from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice

@@ -47,7 +47,8 @@ class Relu(Op):
 class Scale(Op):
     """y = factor * x + bias; each a number, (C,) along the channels, or of the sample's shape.
 
-    At stage `snn` a SPIKE or COUNT becomes a CURRENT (an identity shortcut is a Scale).
+    At stage `snn` a SPIKE or COUNT becomes a CURRENT: an identity shortcut is a Scale (S2), and a
+    linear op on a current is legal (S6).
     """
 
     mnemonic = "scale"
@@ -63,7 +64,7 @@ class Scale(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Op):
-    """y = x_0 + x_1 + …; all of one shape. At stage `snn`, CURRENTs only."""
+    """y = x_0 + x_1 + …; all of one shape. At stage `snn`, CURRENTs only (S2)."""
 
     mnemonic = "add"
     keeps_sign = True
@@ -74,6 +75,8 @@ class Add(Op):
         require(len({x.shape for x in inputs}) == 1, f"shapes {[x.shape for x in inputs]} differ")
         allowed = Signal.ANALOG if first.signal is Signal.ANALOG else Signal.CURRENT
         wrong = [str(x) for x in inputs if x.signal is not allowed]
-        require(not wrong, f"adds {allowed}s only, not {', '.join(wrong)}; put a Scale before it")
+        require(
+            not wrong, f"adds {allowed}s only, not {', '.join(wrong)}; put a Scale before it (S2)"
+        )
         require(len({x.dtype for x in inputs}) == 1, "adds integers to real values")
         return replace(first, constant_in_time=all(x.constant_in_time for x in inputs))

@@ -12,9 +12,10 @@ from snnc.ir.types import Signal, Stage, TensorType
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Op):
-    """Base of the encoders (docs/semantics.md, 2 and 4): first the input becomes integers,
+    """Base of the encoders (docs/semantics.md, S7, S21).
 
-    q = clip(rint(float32(x) * float32(1/scale)), lo, hi), then the code turns these into events.
+    The input becomes q = clip(rint(float32(x) * float32(1/scale)), lo, hi), and the code turns that
+    into events.
     """
 
     stages = frozenset({Stage.SNN})

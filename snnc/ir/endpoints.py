@@ -23,7 +23,7 @@ class Input(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Readout(Op):
-    """output = scale * (sum of x over its window) / T; in a quantised graph the sum is int64.
+    """output = scale * (sum of x over its window) / T (S15); in a quantised graph the sum is int64.
 
     scale: a number, (C,), or of the sample's shape (float).
     """

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import GraphError, Loc
 from snnc.ir.endpoints import Input
+from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError
 from snnc.ir.types import Ref, Stage, TensorType
 
@@ -25,21 +26,14 @@ DTYPES = frozenset({"bool", "float16", "float32", "float64"}) | {
 }
 
 
-@dataclass(frozen=True)
-class Node:
-    """One operation of a graph.
-
-    Attributes:
-        name: unique; comes from the model (`layer1.0.conv1`) and survives passes.
-        op: what it does.
-        loc: the user's line and module.
-        origins: names of the model's nodes that were merged into this one.
-    """
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a graph stores of a node; a `Node` adds the graph that answers for its edges."""
 
     name: str
     op: Op
-    loc: Loc = field(default_factory=Loc)
-    origins: tuple[str, ...] = ()
+    loc: Loc
+    origins: tuple[str, ...]
 
 
 def _unwritable(array: Array) -> bool:
@@ -69,6 +63,7 @@ class Graph:
         self.meta: dict[str, Any] = {}
         self._graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
         self._params: dict[str, Array] = {}
+        self._digests: dict[str, bytes] = {}
         self._types: dict[str, TensorType] | None = None
         self._order: list[str] | None = None
 
@@ -95,19 +90,23 @@ class Graph:
 
     def node(self, name: str) -> Node:
         """The node called `name`. Raises `GraphError` if there is none."""
+        record = self._record(name)
+        return Node(name, record.op, record.loc, record.origins, self)
+
+    def _record(self, name: str) -> _Record:
         if name not in self._graph:
             raise GraphError(f"no node called {name!r}")
-        return self._graph.nodes[name]["node"]
+        return self._graph.nodes[name]["record"]
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Names of the nodes whose results enter `name`, by port."""
-        self.node(name)
+        self._record(name)
         edges = self._graph.in_edges(name, keys=True)
         return tuple(source for _, source in sorted((port, source) for source, _, port in edges))
 
     def users_of(self, name: str) -> tuple[tuple[str, int], ...]:
         """(node, port) of every use of `name`, sorted by name."""
-        self.node(name)
+        self._record(name)
         edges = self._graph.out_edges(name, keys=True)
         return tuple(sorted((user, port) for _, user, port in edges))
 
@@ -145,6 +144,7 @@ class Graph:
 
     def type_of(self, name: str) -> TensorType:
         """The type of `name`'s result."""
+        self._record(name)
         return self.types()[name]
 
     def _infer(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
@@ -163,6 +163,12 @@ class Graph:
     def array(self, value: Ref | float) -> Array:
         """The array behind a parameter of an op; a number becomes a 0-d array."""
         return self._params[value.name] if isinstance(value, Ref) else np.asarray(value)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes with integers: a parameter is one, or the first output."""
+        whole = any(np.issubdtype(array.dtype, np.integer) for array in self._params.values())
+        return whole or bool(self.outputs and self.type_of(self.outputs[0]).quantized)
 
     @property
     def input(self) -> str:
@@ -187,8 +193,8 @@ class Graph:
         if name in self._graph:
             raise GraphError(f"two nodes called {name!r}")
         for source in inputs:
-            self.node(source)
-        self._graph.add_node(name, node=Node(name, op, loc or Loc(), tuple(origins)))
+            self._record(source)
+        self._graph.add_node(name, record=_Record(name, op, loc or Loc(), tuple(origins)))
         for port, source in enumerate(inputs):
             self._graph.add_edge(source, name, key=port)
         self._touch(name)
@@ -234,7 +240,7 @@ class Graph:
 
     def set_input(self, name: str, port: int, source: str) -> None:
         """Let `source` feed `name` at `port`. Raises `GraphError` if there is no such port."""
-        self.node(source)
+        self._record(source)
         old = self._source(name, port)
         self._graph.remove_edge(old, name, key=port)
         self._graph.add_edge(source, name, key=port)
@@ -242,9 +248,9 @@ class Graph:
 
     def replace_op(self, name: str, op: Op, *, origins: Iterable[str] = ()) -> None:
         """Give a node another op; `origins` are added to those it has."""
-        node = self.node(name)
-        merged = tuple(dict.fromkeys((*node.origins, *origins)))
-        self._graph.nodes[name]["node"] = replace(node, op=op, origins=merged)
+        record = self._record(name)
+        merged = tuple(dict.fromkeys((*record.origins, *origins)))
+        self._graph.nodes[name]["record"] = replace(record, op=op, origins=merged)
         self._touch(name)
 
     def set_param(self, name: str, array: Array) -> Ref:
@@ -261,7 +267,8 @@ class Graph:
             stored.flags.writeable = False
         if name in self._params:
             self._drop_stats_of_users(name)
-        self._params[name] = stored
+        self._params[name] = stored.view()  # of a view, so that nobody makes it writeable
+        self._digests.pop(name, None)
         self._types = None
         return Ref(name)
 
@@ -290,6 +297,7 @@ class Graph:
         twin.meta = copy.deepcopy(self.meta)
         twin._graph = self._graph.copy()
         twin._params = dict(self._params)
+        twin._digests = dict(self._digests)
         return twin
 
     def fingerprint(self) -> str:
@@ -300,10 +308,16 @@ class Graph:
         for name in sorted(self._params):
             array = self._params[name]
             digest.update(f"{name}{array.dtype}{array.shape}".encode())
-            digest.update(array.tobytes())
+            digest.update(self._digest(name))
         facts = json.dumps([self.stats, self.meta], sort_keys=True, default=repr)
         digest.update(facts.encode())
         return digest.hexdigest()
+
+    def _digest(self, name: str) -> bytes:
+        """A hash of an array's bytes, computed once: an array of a graph cannot be written to."""
+        if name not in self._digests:
+            self._digests[name] = hashlib.sha256(self._params[name].data).digest()
+        return self._digests[name]
 
     def _source(self, name: str, port: int) -> str:
         sources = self.inputs_of(name)
@@ -313,7 +327,7 @@ class Graph:
 
     def _drop_stats_of_users(self, param: str) -> None:
         for name in list(self.stats):
-            if name in self and Ref(param) in self.node(name).op.refs().values():
+            if name in self and Ref(param) in self._record(name).op.refs().values():
                 self.stats.pop(name)
 
     def _touch(self, name: str | None = None) -> None:

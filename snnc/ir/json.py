@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from snnc.errors import ArtifactError, GraphError, Loc
-from snnc.ir.graph import Array, Graph, Node
+from snnc.ir.graph import Array, Graph
+from snnc.ir.node import Node
 from snnc.ir.op import Op
 from snnc.ir.ops import MNEMONICS
 from snnc.ir.types import Ref, Stage

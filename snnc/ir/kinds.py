@@ -31,6 +31,11 @@ class Weighted(Op):
     weight: Ref
     bias: Ref | None = None
 
+    @property
+    def matrices(self) -> int:
+        """Groups of channels with weights of their own; input channels fall into as many parts."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Op):
@@ -61,7 +66,7 @@ class Stateful(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Rearrange(Op):
-    """Moves elements and changes none: y[i] = x[positions[i]], or 0 where the position is -1.
+    """Moves elements and changes none (S5): y[i] = x[positions[i]], or 0 where the position is -1.
 
     x are the inputs laid end to end, each in row-major order. A subclass says what it does to
     arrays (`move`) and the shape of the result; everything else follows: its type, its meaning, its
@@ -100,7 +105,7 @@ class Rearrange(Op):
 
 
 def join(inputs: Types) -> TensorType:
-    """The type of what may come from any of the inputs; its shape is that of the first.
+    """The type of what may come from any of the inputs (S5); its shape is that of the first.
 
     Raises `OpError` for signals that cannot stand side by side.
     """

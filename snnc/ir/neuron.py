@@ -14,7 +14,7 @@ from snnc.ir.types import Ref, Signal, Stage, TensorType
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Stateful):
-    """A population of leaky integrate-and-fire neurons (docs/semantics.md, section 2).
+    """A population of leaky integrate-and-fire neurons (docs/semantics.md, S9 to S14).
 
     order "integrate-fire": p[t] = leak*u[t-1] + I[t];  s[t] = p[t] > threshold;
         u[t] = p[t] - threshold*s[t] (reset "subtract") or p[t]*(1 - s[t]) (reset "zero").
@@ -24,6 +24,8 @@ class Neuron(Stateful):
     input and bias arrive in steps 0..T-1. `signed`: when the total of emitted spikes is positive
     and p < 0 (u < 0 in the second order), it emits -1 and adds the threshold back.
     threshold, leak, v_init: a number, (C,), or of the sample's shape.
+    unit (S20): what 1 of a potential is worth in the values of the model, likewise; a spike stands
+        for threshold * unit. 1 unless the parameters are integers.
     """
 
     mnemonic = "neuron"
@@ -36,17 +38,19 @@ class Neuron(Stateful):
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
     wait: int = 0
     signed: bool = False
+    unit: Ref | float = 1.0
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
         require(x.signal is Signal.CURRENT, f"integrates a current, not {x}")
-        for name in ("threshold", "leak", "v_init"):
+        for name in ("threshold", "leak", "v_init", "unit"):
             check_sample_param(name, getattr(self, name), x.shape, params)
-        threshold, leak, v_init = (
+        threshold, leak, v_init, unit = (
             np.asarray(array_of(value, params), np.float64)
-            for value in (self.threshold, self.leak, self.v_init)
+            for value in (self.threshold, self.leak, self.v_init, self.unit)
         )
         require(bool(np.all(threshold > 0)), "a threshold that is not positive")
+        require(bool(np.all(unit > 0)), "a unit that is not positive")
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
         require(self.wait >= 0, f"wait {self.wait}")
         if x.quantized:

@@ -40,7 +40,8 @@ class AvgPool(Pool):
 class SumPool(Pool):
     """y[c,i,j] = multiplicity[0][i] * multiplicity[1][j] * sum of x[c] over window (i,j).
 
-    A SPIKE or COUNT becomes a COUNT; a CURRENT stays one. multiplicity: None means 1 everywhere.
+    A SPIKE or COUNT becomes a COUNT; a CURRENT stays one (S3).
+    multiplicity: None means 1 everywhere.
     """
 
     mnemonic = "sumpool"
@@ -72,7 +73,7 @@ class SumPool(Pool):
 class MaxPool(Pool):
     """y[c,i,j] = max of x[c] over window (i,j). On spikes: one fires when any input fires.
 
-    That is the maximum of each step, not of the rates; no pass puts it there unasked.
+    That is the maximum of each step, not of the rates; no pass puts it there unasked (S4).
     """
 
     mnemonic = "maxpool"

@@ -8,7 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from snnc.ir.graph import Array, Graph, Node
+from snnc.ir.graph import Array, Graph
+from snnc.ir.node import Node
 from snnc.ir.op import Op
 from snnc.ir.types import Windows
 

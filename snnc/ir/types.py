@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 class Signal(StrEnum):
-    """What a tensor carries (docs/semantics.md, section 1)."""
+    """What a tensor carries (docs/semantics.md, S1)."""
 
     ANALOG = "analog"
     SPIKE = "spike"

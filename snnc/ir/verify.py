@@ -1,4 +1,7 @@
-"""What a graph of each stage must obey: one table of rules per stage."""
+"""What a graph of each stage must obey: one table of rules per stage.
+
+Numbers such as S7 are those of docs/semantics.md.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import numpy as np
 from snnc.errors import GraphError
 from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Input, Readout
-from snnc.ir.graph import Graph, Node
+from snnc.ir.graph import Graph
+from snnc.ir.node import Node
 from snnc.ir.types import Stage
 
 Rule = Callable[[Graph, Node], Iterator[str]]
@@ -61,7 +65,7 @@ def _analog_is_encoded_once(graph: Graph, node: Node) -> Iterator[str]:
     if not _is_analog(graph, node.name):
         return
     if node.name in graph.outputs or len(graph.users_of(node.name)) != 1:
-        yield "an input must be followed by exactly one encode"
+        yield "an input must be followed by exactly one encode (S7)"
 
 
 def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
@@ -69,14 +73,14 @@ def _analog_ends_at_encode(graph: Graph, node: Node) -> Iterator[str]:
         return
     for source in graph.inputs_of(node.name):
         if _is_analog(graph, source):
-            yield f"takes the analog {source}; put an encode between"
+            yield f"takes the analog {source}; put an encode between (S7)"
 
 
 def _readouts_are_outputs(graph: Graph, node: Node) -> Iterator[str]:
     if node.name in graph.outputs and not isinstance(node.op, Readout):
-        yield "an output of an snn graph must be a readout"
+        yield "an output of an snn graph must be a readout (S15)"
     if isinstance(node.op, Readout) and graph.users_of(node.name):
-        yield "a readout is the end of the network; nothing may use it"
+        yield "a readout is the end of the network; nothing may use it (S15)"
 
 
 STRUCTURE: tuple[Rule, ...] = (_legal_at_stage, _arity, _arrays_exist, _numbers_finite, _used)

@@ -24,6 +24,10 @@ class Conv(Weighted):
     dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
 
+    @property
+    def matrices(self) -> int:
+        return self.groups
+
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
         weight = params[self.weight.name]

@@ -1,8 +1,10 @@
 """One grammar for pipelines, targets and recipes: `name{opt=1 opt2=[a b] s='quoted text'},name2`.
 
 An option is a field of a frozen dataclass, its name with `_` written `-`, its type the field's
-annotation. `format_spec(parse(text))` is canonical: options in the order of the fields, those at
-their default left out.
+annotation. A value may itself be `name{options}`, where the annotation says that it is a plugin
+(`snnc.plugin_option.Plugin`) or one of several dataclasses with a `name`.
+`format_spec(parse(text))` is canonical: options in the order of the fields, those at their default
+left out.
 """
 
 from __future__ import annotations
@@ -10,20 +12,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 from snnc.errors import PluginError, SpecError, UsageError
+from snnc.pipeline.names import Names, names_for
 from snnc.pipeline.values import Hint, ValueProblem, convert, describe, format_value, hints_of
 from snnc.pipeline.words import Item, Option, SyntaxProblem, read_items
-
-
-class Names(Protocol):
-    """What a text is read against: a `snnc.plugins.Registry`, or anything with these three."""
-
-    @property
-    def noun(self) -> str: ...
-    def names(self) -> list[str]: ...
-    def get(self, name: str) -> Any: ...
+from snnc.plugins import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +34,30 @@ class OptionInfo:
         return f"{self.name} ({self.type}, {default})"
 
 
-def parse(text: str, registry: Names) -> list[Any]:
+def parse(text: str, registry: Names, groups: Callable[[str], Names] = Registry) -> list[Any]:
     """Read a comma-separated list of specs; the empty text gives an empty list.
+
+    Args:
+        text: the specs.
+        registry: what their names are.
+        groups: gives the plugins of the group that an option names; default those installed.
 
     Raises:
         SpecError: with the text, a caret under what is wrong, the reason and the right options.
         PluginError: a named plugin cannot be loaded.
     """
-    return [_build(item, text, registry) for item in _items(text)]
+    builder = _Builder(text, groups)
+    return [builder.build(item, registry) for item in _items(text)]
 
 
-def parse_one(text: str, registry: Names) -> Any:
+def parse_one(text: str, registry: Names, groups: Callable[[str], Names] = Registry) -> Any:
     """Read exactly one spec. Raises as `parse` does."""
     items = _items(text)
     if not items:
         raise SpecError(f"no {registry.noun} given", hint=f"one of: {', '.join(registry.names())}")
     if items[1:]:
-        _fail(text, items[1].span, f"one {registry.noun} expected, found {len(items)}")
-    return _build(items[0], text, registry)
+        _fail(text, items[1].name_span, f"one {registry.noun} expected, found {len(items)}")
+    return _Builder(text, groups).build(items[0], registry)
 
 
 def format_spec(specs: object) -> str:
@@ -66,9 +67,9 @@ def format_spec(specs: object) -> str:
     cls = type(specs)
     hints = hints_of(cls)
     options = [
-        f"{_option_name(field.name)}={format_value(getattr(specs, field.name), hints[field.name])}"
+        f"{_option_name(field.name)}={format_value(value, hints[field.name], format_spec)}"
         for field in _fields(cls)
-        if not _is_default(field, getattr(specs, field.name))
+        if not _is_default(field, value := getattr(specs, field.name))
     ]
     name: str = cast(Any, specs).name
     return f"{name}{{{' '.join(options)}}}" if options else name
@@ -80,7 +81,7 @@ def options_of(cls: type) -> tuple[OptionInfo, ...]:
 
     def info(field: Any) -> OptionInfo:
         default = _default(field)
-        text = None if default is MISSING else format_value(default, hints[field.name])
+        text = None if default is MISSING else format_value(default, hints[field.name], format_spec)
         return OptionInfo(_option_name(field.name), describe(hints[field.name]), text)
 
     return tuple(info(field) for field in _fields(cls))
@@ -93,41 +94,64 @@ def _items(text: str) -> list[Item]:
         _fail(text, problem.span, problem.reason)
 
 
-def _build(item: Item, text: str, registry: Names) -> Any:
-    cls = _lookup(item, text, registry)
-    kind = f"{registry.noun} {item.name}"
-    hints = _safely(lambda: hints_of(cls), kind)
-    fields_by_option = {_option_name(field.name): field for field in _fields(cls)}
-    values: dict[str, Any] = {}
-    for option in item.options:
-        if option.name not in fields_by_option:
-            _unknown_option(option, text, kind, cls)
-        field = fields_by_option[option.name].name
-        if field in values:
-            _fail(text, option.name_span, f"option {option.name!r} is given twice")
-        values[field] = _value(option, text, kind, hints[field], cls)
-    missing = [
-        name
-        for name, field in fields_by_option.items()
-        if _default(field) is MISSING and field.name not in values
-    ]
-    if missing:
-        reason = f"{kind} needs the option {', '.join(map(repr, missing))}"
-        _fail(text, item.span, reason, _options_hint(kind, cls))
-    try:
-        return cls(**values)
-    except ValueError as error:
-        span = _blamed(item, str(error))
-        _fail(text, span, f"{kind}: {error}", _options_hint(kind, cls))
+@dataclass(frozen=True)
+class _Builder:
+    """Makes objects from the items of one text; every error shows its place in all of it."""
 
+    text: str
+    groups: Callable[[str], Names]
 
-def _lookup(item: Item, text: str, registry: Names) -> type:
-    try:
-        return registry.get(item.name)
-    except PluginError:
-        raise
-    except UsageError as error:
-        _fail(text, item.span, error.message, error.hint)
+    def build(self, item: Item, registry: Names) -> Any:
+        """The object that `item` stands for. Raises `SpecError`, `PluginError`."""
+        cls = self._lookup(item, registry)
+        kind = f"{registry.noun} {item.name}"
+        values = self._values(item, cls, kind)
+        missing = [
+            _option_name(field.name)
+            for field in _fields(cls)
+            if _default(field) is MISSING and field.name not in values
+        ]
+        if missing:
+            reason = f"{kind} needs the option {', '.join(map(repr, missing))}"
+            _fail(self.text, item.name_span, reason, _options_hint(kind, cls))
+        try:
+            return cls(**values)
+        except ValueError as error:
+            span = _blamed(item, str(error))
+            _fail(self.text, span, f"{kind}: {error}", _options_hint(kind, cls))
+
+    def _lookup(self, item: Item, registry: Names) -> type:
+        try:
+            return registry.get(item.name)
+        except PluginError:
+            raise
+        except UsageError as error:
+            _fail(self.text, item.name_span, error.message, error.hint)
+
+    def _values(self, item: Item, cls: type, kind: str) -> dict[str, Any]:
+        hints = _safely(lambda: hints_of(cls), kind)
+        fields_by_option = {_option_name(field.name): field for field in _fields(cls)}
+        values: dict[str, Any] = {}
+        for option in item.options:
+            if option.name not in fields_by_option:
+                _unknown_option(option, self.text, kind, cls)
+            field = fields_by_option[option.name].name
+            if field in values:
+                _fail(self.text, option.name_span, f"option {option.name!r} is given twice")
+            values[field] = self._value(option, hints[field], kind, cls)
+        return values
+
+    def _value(self, option: Option, hint: Hint, kind: str, cls: type) -> Any:
+        def nested(item: Item, hints: tuple[Hint, ...]) -> Any:
+            noun = option.name.replace("-", " ")
+            return self.build(item, names_for(item.name, noun, hints, self.groups))
+
+        try:
+            return convert(option.value, hint, nested)
+        except ValueProblem as problem:
+            reason = f"option {option.name!r} of {kind}: {problem.reason}"
+            span = problem.span or option.value.span
+            _fail(self.text, span, reason, _options_hint(kind, cls))
 
 
 def _safely(read: Callable[[], dict[str, Hint]], kind: str) -> dict[str, Hint]:
@@ -135,14 +159,6 @@ def _safely(read: Callable[[], dict[str, Hint]], kind: str) -> dict[str, Hint]:
         return read()
     except (NameError, TypeError) as error:
         raise PluginError(f"{kind}: the types of its options cannot be read: {error}") from error
-
-
-def _value(option: Option, text: str, kind: str, hint: Hint, cls: type) -> Any:
-    try:
-        return convert(option.value, hint)
-    except ValueProblem as problem:
-        reason = f"option {option.name!r} of {kind}: {problem.reason}"
-        _fail(text, problem.span or option.value.span, reason, _options_hint(kind, cls))
 
 
 def _unknown_option(option: Option, text: str, kind: str, cls: type) -> NoReturn:
@@ -155,13 +171,13 @@ def _unknown_option(option: Option, text: str, kind: str, cls: type) -> NoReturn
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
     """Where to put the caret for a reason a plugin gave: the one option it names, else all."""
-    words = reason.replace("_", "-").replace(",", " ").replace("=", " ").replace("`", " ").split()
+    words = reason.replace("_", "-").translate(dict.fromkeys(map(ord, ",=`:"), " ")).split()
     named = [option for option in item.options if option.name in words]
     if len(named) == 1:
         return named[0].name_span[0], named[0].value.span[1]
     if len(item.options) == 1:
         return item.options[0].name_span[0], item.options[0].value.span[1]
-    return item.span
+    return item.name_span
 
 
 def _options_hint(kind: str, cls: type) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 import types
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from snnc.pipeline.words import Span, Word, Words, is_bare, quote
+from snnc.pipeline.words import Item, Span, Value, Word, Words, is_bare, quote
+from snnc.plugin_option import Plugin
 
 Hint = Any
-"""A type annotation: int, float, bool, str, Literal, tuple, or a union of them with None."""
+"""A type annotation: int, float, bool, str, Literal, tuple, a plugin, or a union of them with None.
+
+A plugin is `Annotated[…, Plugin(group)]` or a dataclass that has a `name`.
+"""
+
+Build = Callable[[Item, tuple[Hint, ...]], Any]
+"""Makes the plugin that a text names, one of those that the annotations allow."""
 
 _IN_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
@@ -25,11 +34,29 @@ class ValueProblem(ValueError):
 
 def hints_of(cls: type) -> dict[str, Hint]:
     """The annotation of every field. Raises `NameError` if one cannot be resolved."""
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
+
+
+def group_of(hint: Hint) -> str | None:
+    """The group of an annotation that is marked with `Plugin`, else None."""
+    marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return next((mark.group for mark in marks if isinstance(mark, Plugin)), None)
+
+
+def is_plugin(hint: Hint) -> bool:
+    """Whether the value of a field annotated `hint` is an object with options of its own."""
+    if group_of(hint) is not None:
+        return True
+    named = isinstance(getattr(hint, "name", None), str)
+    return isinstance(hint, type) and is_dataclass(hint) and named
 
 
 def describe(hint: Hint) -> str:
     """A type in the words of the command line: `int`, `a|b`, `[int …]`, `float|none`."""
+    hint = _plain_hint(hint)
+    if is_plugin(hint):
+        group = group_of(hint)
+        return hint.name if group is None else f"plugin of {group}"
     if hint is type(None):
         return "none"
     if _is_union(hint):
@@ -43,14 +70,20 @@ def describe(hint: Hint) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def convert(value: Word | Words, hint: Hint) -> Any:
-    """The Python value of `value` for a field annotated `hint`. Raises `ValueProblem`."""
+def convert(value: Value, hint: Hint, build: Build) -> Any:
+    """The Python value of `value` for a field annotated `hint`.
+
+    Raises `ValueProblem`, and what `build` raises.
+    """
+    hint = _plain_hint(hint)
     if _is_union(hint):
-        return _first_of(value, hint)
+        return _first_of(value, hint, build)
+    if is_plugin(hint):
+        return _convert_plugin(value, hint, (hint,), build)
     if get_origin(hint) is tuple:
-        return _convert_list(value, hint)
-    if isinstance(value, Words):
-        raise ValueProblem(f"{describe(hint)} expected, not a list", value.span)
+        return _convert_list(value, hint, build)
+    if not isinstance(value, Word):
+        raise ValueProblem(f"{describe(hint)} expected, not {_shown(value)}", value.span)
     if get_origin(hint) is Literal:
         return _convert_choice(value, hint)
     if hint is str:
@@ -60,13 +93,15 @@ def convert(value: Word | Words, hint: Hint) -> Any:
     return _convert_plain(value, hint)
 
 
-def format_value(value: object, hint: Hint) -> str:
+def format_value(value: object, hint: Hint, format_plugin: Callable[[object], str]) -> str:
     """The shortest text that `convert` reads back as `value`."""
     if isinstance(value, tuple):
         parts = cast(tuple[object, ...], value)
         inner = _element_hints(hint, len(parts))
-        each = (format_value(v, h) for v, h in zip(parts, inner, strict=True))
+        each = (format_value(v, h, format_plugin) for v, h in zip(parts, inner, strict=True))
         return f"[{' '.join(each)}]"
+    if is_dataclass(value):
+        return format_plugin(value)
     if isinstance(value, str):
         return value if is_bare(value) and _reads_as(value, hint, value) else quote(value)
     text = _plain(value)
@@ -75,8 +110,11 @@ def format_value(value: object, hint: Hint) -> str:
 
 
 def _reads_as(text: str, hint: Hint, value: object) -> bool:
+    def is_taken(item: Item, hints: tuple[Hint, ...]) -> Any:
+        raise ValueProblem(f"{item.name} is the name of a plugin")
+
     try:
-        read = convert(Word(text, False, (0, 0)), hint)
+        read = convert(Word(text, False, (0, 0)), hint, is_taken)
     except ValueProblem:
         return False
     return type(read) is type(value) and read == value
@@ -112,29 +150,54 @@ def _convert_choice(word: Word, hint: Hint) -> Any:
     raise ValueProblem(reason, word.span)
 
 
-def _convert_list(value: Word | Words, hint: Hint) -> tuple[Any, ...]:
-    if isinstance(value, Word):
-        raise ValueProblem(f"a list {describe(hint)} expected, not {value.text!r}", value.span)
+def _convert_list(value: Value, hint: Hint, build: Build) -> tuple[Any, ...]:
+    if not isinstance(value, Words):
+        raise ValueProblem(f"a list {describe(hint)} expected, not {_shown(value)}", value.span)
     inner = get_args(hint)
     if not _variadic(inner) and len(inner) != len(value.items):
         raise ValueProblem(f"{len(inner)} values expected, not {len(value.items)}", value.span)
     hints = _element_hints(hint, len(value.items))
-    return tuple(convert(item, each) for item, each in zip(value.items, hints, strict=True))
+    return tuple(convert(item, each, build) for item, each in zip(value.items, hints, strict=True))
 
 
-def _first_of(value: Word | Words, hint: Hint) -> Any:
-    for part in sorted(get_args(hint), key=lambda part: part is str):  # str takes anything: last
-        try:
-            return convert(value, part)
-        except ValueProblem:
-            continue
-    shown = repr(value.text) if isinstance(value, Word) else "this list"
+def _convert_plugin(value: Value, hint: Hint, choices: tuple[Hint, ...], build: Build) -> Any:
+    if isinstance(value, Word) and not value.quoted:
+        return build(Item(value.text, value.span, (), value.span), choices)
+    if isinstance(value, Item):
+        return build(value, choices)
+    shown = "a list" if isinstance(value, Words) else "quoted text"
     raise ValueProblem(f"{describe(hint)} expected, not {shown}", value.span)
 
 
+def _first_of(value: Value, hint: Hint, build: Build) -> Any:
+    """The first type of a union that fits: plugins after what is plain, any text last."""
+    parts = [_plain_hint(part) for part in get_args(hint)]
+    for part in parts:
+        if part is str or is_plugin(part):
+            continue
+        try:
+            return convert(value, part, build)
+        except ValueProblem:
+            continue
+    plugins = tuple(part for part in parts if is_plugin(part))
+    if plugins and (isinstance(value, Item) or (isinstance(value, Word) and not value.quoted)):
+        return _convert_plugin(value, hint, plugins, build)
+    if str in parts and isinstance(value, Word):
+        return value.text
+    shown = "this list" if isinstance(value, Words) else _shown(value)
+    raise ValueProblem(f"{describe(hint)} expected, not {shown}", value.span)
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, Words):
+        return "a list"
+    return repr(value.text) if isinstance(value, Word) else f"{value.name}{{…}}"
+
+
 def _element_hints(hint: Hint, count: int) -> tuple[Hint, ...]:
+    hint = _plain_hint(hint)
     candidates = get_args(hint) if _is_union(hint) else (hint,)
-    for candidate in candidates:
+    for candidate in map(_plain_hint, candidates):
         if get_origin(candidate) is not tuple:
             continue
         inner = get_args(candidate)
@@ -147,6 +210,13 @@ def _element_hints(hint: Hint, count: int) -> tuple[Hint, ...]:
 
 def _variadic(inner: tuple[Hint, ...]) -> bool:
     return len(inner) == 2 and inner[1] is Ellipsis
+
+
+def _plain_hint(hint: Hint) -> Hint:
+    """`hint` without marks that say nothing here."""
+    if get_origin(hint) is Annotated and group_of(hint) is None:
+        return get_args(hint)[0]
+    return hint
 
 
 def _is_union(hint: Hint) -> bool:

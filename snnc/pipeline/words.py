@@ -30,7 +30,7 @@ class Word:
 class Words:
     """A list `[a b]`."""
 
-    items: tuple[Word | Words, ...]
+    items: tuple[Value, ...]
     span: Span
 
 
@@ -40,16 +40,21 @@ class Option:
 
     name: str
     name_span: Span
-    value: Word | Words
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`name{options}`."""
+    """`name{options}`; `span` is all of it."""
 
     name: str
-    span: Span
+    name_span: Span
     options: tuple[Option, ...]
+    span: Span
+
+
+Value = Word | Words | Item
+"""What stands behind the `=` of an option."""
 
 
 def is_bare(text: str) -> bool:
@@ -87,39 +92,43 @@ class _Reader:
     def _item(self) -> Item:
         self._space()
         name, span = self._name("a name")
+        self._space()
+        if self._peek() != "{":
+            return Item(name, span, (), span)
+        item = self._braces(name, span)
+        self._space()
+        return item
+
+    def _braces(self, name: str, span: Span) -> Item:
+        opened = self.at
+        self.at += 1
         options: list[Option] = []
         self._space()
-        if self._peek() == "{":
-            opened = self.at
-            self.at += 1
+        while self._peek() != "}":
+            if not self._peek():
+                raise SyntaxProblem("this { is never closed", (opened, opened + 1))
+            options.append(self._option())
             self._space()
-            while self._peek() != "}":
-                if not self._peek():
-                    raise SyntaxProblem("this { is never closed", (opened, opened + 1))
-                options.append(self._option())
-                self._space()
-            self.at += 1
-            self._space()
-        return Item(name, span, tuple(options))
+        self.at += 1
+        return Item(name, span, tuple(options), (span[0], self.at))
 
     def _option(self) -> Option:
         name, span = self._name("an option, written name=value,")
         self._expect("=", f"= after the option {name!r}")
         return Option(name, span, self._value())
 
-    def _value(self) -> Word | Words:
+    def _value(self) -> Value:
         if self._peek() == "[":
             return self._list()
         if self._peek() in ("'", '"'):
             return self._quoted()
-        start = self.at
         text, span = self._name("a value")
-        return Word(text, False, (start, span[1]))
+        return self._braces(text, span) if self._peek() == "{" else Word(text, False, span)
 
     def _list(self) -> Words:
         start = self.at
         self.at += 1
-        items: list[Word | Words] = []
+        items: list[Value] = []
         self._space()
         while self._peek() != "]":
             if not self._peek():

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,9 +16,15 @@ from pathlib import Path
 from string import Template
 
 from snnc.errors import UsageError
-from snnc.plugins import BACKENDS, PASSES, Registry
+from snnc.new_folder import new_folder
+from snnc.plugins import BACKENDS, DEVICES, EXPORTERS, PASSES, Registry
 
-KINDS: Mapping[str, str] = {"pass": PASSES, "backend": BACKENDS}
+KINDS: Mapping[str, str] = {
+    "pass": PASSES,
+    "backend": BACKENDS,
+    "device": DEVICES,
+    "exporter": EXPORTERS,
+}
 """What can be made, and the entry-point group it goes to."""
 
 SUFFIX = ".tmpl"
@@ -65,7 +69,7 @@ def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, 
     """Write a plugin package that installs and passes its own tests.
 
     Args:
-        kind: "pass" or "backend".
+        kind: a key of `KINDS`.
         name: lower-case words with dashes between.
         folder: what to make; by default `snnc-NAME` in the current folder.
 
@@ -80,7 +84,11 @@ def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, 
     if place.exists() or place.is_symlink():
         raise UsageError(f"{place} is there already", hint="remove it, or choose another -o DIR")
     contents = _contents(plugin)
-    _write(place, contents)
+    with new_folder(place) as temporary:
+        for path, text in contents.items():
+            file = temporary / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
     return place, tuple(sorted(contents))
 
 
@@ -89,7 +97,7 @@ def _checked(kind: str, name: str) -> Plugin:
         raise UsageError(f"cannot make a {kind!r}", hint=f"one of: {', '.join(KINDS)}")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         hint = "lower-case letters and digits, a letter first, words joined by dashes: drop-weak"
-        raise UsageError(f"{name!r} is no name of a {kind}", hint=hint)
+        raise UsageError(f"{name!r} is no name of {_a(kind)}", hint=hint)
     plugin = Plugin(kind, name)
     for word in (plugin.module, plugin.stem):
         if keyword.iskeyword(word):
@@ -97,10 +105,14 @@ def _checked(kind: str, name: str) -> Plugin:
     registry = Registry(KINDS[kind])
     if name in registry:
         owner = registry.owner(name)
-        raise UsageError(f"a {kind} {name!r} is installed, from {owner}", hint="another name")
+        raise UsageError(f"{_a(kind)} {name!r} is installed, from {owner}", hint="another name")
     if find_spec(plugin.package) is not None or _is_installed(plugin.distribution):
         raise UsageError(f"a package {plugin.package} is installed", hint="another name")
     return plugin
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _is_installed(name: str) -> bool:
@@ -161,23 +173,3 @@ def _check_names(plugin: Plugin, source: str) -> None:
     if twice:
         hint = f"another name, e.g. {plugin.name}-{plugin.kind}"
         raise UsageError(f"{plugin.name!r} would make a second {twice[0]}", hint=hint)
-
-
-def _write(place: Path, contents: Mapping[str, str]) -> None:
-    """Write a temporary folder beside `place`, then give it its name."""
-    target = place.resolve()
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
-    try:
-        temporary.mkdir()
-        for path, text in contents.items():
-            file = temporary / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        temporary.rename(target)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        reason = error.strerror or error
-        raise UsageError(f"cannot make {place}: {reason}", hint="another -o DIR") from None
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

@@ -1,7 +1,9 @@
-"""What a plugin author imports to test a pass or a backend."""
+"""What a plugin author imports to test a pass, a backend, a device or an exporter."""
 
 from snnc.testing.backends import assert_backend_contract, assert_equal_runs, load_program
 from snnc.testing.builder import NetBuilder, Style, windows
+from snnc.testing.devices import assert_device_contract
+from snnc.testing.exporters import assert_exporter_contract
 from snnc.testing.graphs import Case, ann_cases, build, quantized_cases, sample_inputs, snn_cases
 from snnc.testing.passes import assert_pass_contract, default_context
 from snnc.testing.random_graphs import random_graph
@@ -12,7 +14,9 @@ __all__ = [
     "Style",
     "ann_cases",
     "assert_backend_contract",
+    "assert_device_contract",
     "assert_equal_runs",
+    "assert_exporter_contract",
     "assert_pass_contract",
     "build",
     "default_context",

@@ -9,27 +9,12 @@ import numpy as np
 
 from snnc.errors import PassError, UnsupportedError
 from snnc.ir import Stage
-from snnc.pipeline import Pipeline, format_spec, parse_one
+from snnc.pipeline import Pipeline
 from snnc.testing.graphs import Case, ann_cases, lowered_ann_cases, sample_inputs, snn_cases
+from snnc.testing.round_trip import assert_round_trip
 from snnc.transform import Pass, PassContext
 
 BATCHES, BATCH = 2, 4
-
-
-class _Only:
-    """A registry that knows one class, so that an uninstalled pass can be read from text."""
-
-    noun = "pass"
-
-    def __init__(self, cls: type[Pass]) -> None:
-        self._cls = cls
-
-    def names(self) -> list[str]:
-        return [self._cls.name]
-
-    def get(self, name: str) -> type[Pass]:
-        assert name == self._cls.name, f"the pass {self._cls.name} writes itself as {name}"
-        return self._cls
 
 
 def assert_pass_contract(
@@ -37,17 +22,17 @@ def assert_pass_contract(
 ) -> None:
     """Assert that a pass keeps to the contract on small graphs of the stage it takes.
 
-    On every graph: the input is left untouched, the result verifies, its stage and `changed` are
-    what was declared, and the same seed gives the same result. `PassError` and `UnsupportedError`
-    are lawful refusals of a graph, but one graph at least must be accepted. The options as text
-    must read back as the same pass.
+    On every graph: the input is left untouched, the result verifies, its stage is the one that was
+    declared, and the same seed gives the same result. `PassError` and `UnsupportedError` are lawful
+    refusals of a graph, but one graph at least must be accepted. The options as text must read back
+    as the same pass.
 
     Args:
         each: the pass, with its options.
         cases: graphs to use instead of those of `snnc.testing`.
         ctx: context to use instead of one with seeded random data in every field.
     """
-    _assert_round_trip(each)
+    assert_round_trip(each, "pass")
     chosen = _cases(each) if cases is None else cases
     refusals = [_refusal(each, case, ctx) for case in chosen]
     assert None in refusals, f"{each.name} refuses every graph: {'; '.join(map(str, refusals))}"
@@ -71,13 +56,6 @@ def default_context(case: Case) -> PassContext:
     return PassContext(timesteps=4, ann=case.ann, calibration=data, train=data, validation=data[:1])
 
 
-def _assert_round_trip(each: Pass) -> None:
-    text = format_spec(each)
-    read = parse_one(text, _Only(type(each)))
-    assert read == each, f"{text!r} reads back as {read!r}, not as {each!r}"
-    assert format_spec(read) == text
-
-
 def _refusal(each: Pass, case: Case, ctx: PassContext | None) -> str | None:
     """Check one graph; the reason if the pass refuses it, else None."""
     before = case.graph.fingerprint()
@@ -88,7 +66,7 @@ def _refusal(each: Pass, case: Case, ctx: PassContext | None) -> str | None:
     finally:
         untouched = case.graph.fingerprint() == before
         assert untouched, f"{each.name} changes the graph it was given ({case.name})"
-    # The manager verifies the result, and holds its stage and `changed` against the declaration.
+    # The manager verifies the result and compares its stage with the declared one.
     second = Pipeline([each]).run(case.graph, _context(case, ctx)).graph
     same = first.fingerprint() == second.fingerprint()
     assert same, f"{each.name} gives different graphs for one seed ({case.name})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,7 +39,8 @@ class FastInterpreter(Interpreter):
         *,
         surrogate: AnySurrogate | None = None,
     ) -> None:
-        super().__init__(graph, dtype or _exact(graph), device, params)
+        own = torch.float64 if graph.quantized else torch.float32
+        super().__init__(graph, dtype or own, device, params)
         self.surrogate = surrogate
 
     def stateless(self, op: Op, inputs: Sequence[Tensor], rank: int) -> Tensor:
@@ -71,8 +71,3 @@ class FastInterpreter(Interpreter):
             raise GraphError(f"{op.mnemonic} has no gradient; encode directly or by poisson")
         expected = x * code.slope
         return value + (expected - expected.detach())
-
-
-def _exact(graph: Graph) -> torch.dtype:
-    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-    return torch.float64 if whole else torch.float32

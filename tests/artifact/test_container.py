@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from snnc.artifact import is_artifact, open_artifact, write
+from snnc.artifact import ArtifactContent, is_artifact, open_artifact, write, write_content
 from snnc.errors import ArtifactError
 from snnc.ir import Graph
 from snnc.testing.builder import Style
@@ -90,6 +90,21 @@ def test_manifest_and_members(path: Path) -> None:
     artifact.check()
     with pytest.raises(TypeError):
         manifest["target"] = None  # type: ignore[index]
+
+
+def test_what_is_in_memory_is_what_is_written(tmp_path: Path) -> None:
+    content = ArtifactContent(
+        network=sample(), target="cpu{threads=2}", files=FILES, info={"loss": (0.1,)}
+    )
+    write_content(tmp_path / "a.snnc", content)
+    back = open_artifact(tmp_path / "a.snnc")
+    assert dict(content.manifest) == dict(back.manifest)
+    for name in back.names():
+        assert content.read(name) == back.read(name)
+    assert content.graph().fingerprint() == back.graph().fingerprint()
+    assert content.graph() is not content.network
+    with pytest.raises(ArtifactError, match="no member 'cpu/none'"):
+        content.read("cpu/none")
 
 
 def test_info_pipeline_and_distributions_are_kept(tmp_path: Path) -> None:

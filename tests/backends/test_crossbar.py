@@ -164,7 +164,9 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("cell-bits=9", "cell-bits must be 1 to 8"),
         ("weight-bits=1", "weight-bits must be 2 to 16"),
         ("cells=offset", "cells must be one of differential, not 'offset'"),
-        ("device=pcm", "device must be one of ideal, not 'pcm'"),
+        ("device=pcm", "unknown device 'pcm'"),
+        ("device=ideal{g-max=1}", "did you mean 'g-max-us'?"),
+        ("device=ideal{g-max-us=0}", "device ideal: g-max-us must be positive"),
         ("adc-bits=0", "adc-bits must be ideal, not 0"),
         ("adc-bits=6", "converters of finite resolution are not modelled yet"),
         ("adc-bits=none", "int|ideal expected"),
@@ -181,6 +183,9 @@ def test_options_are_written_back() -> None:
     text = "crossbar{rows=64 cols=64 cell-bits=2}"
     assert format_spec(parse_one(text, Registry(BACKENDS))) == text
     assert format_spec(CrossbarBackend(adc_bits="ideal")) == "crossbar"
+    assert parse_one("crossbar{device=ideal}", Registry(BACKENDS)) == CrossbarBackend()
+    text = "crossbar{device=ideal{g-max-us=50}}"
+    assert format_spec(parse_one(text, Registry(BACKENDS))) == text
 
 
 class Files:

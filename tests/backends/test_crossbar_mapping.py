@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import snnc
+from snnc.device import levels_of
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.target import figures_of
 from snnc.testing import quantized_cases, random_graph
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cells import Differential, weights_of
-from snnc_backends.crossbar.devices import DEVICES
 from snnc_backends.crossbar.lower import CONDUCTANCES, MAPPING
 from snnc_backends.crossbar.matrices import matrices
 
@@ -53,16 +53,6 @@ def test_levels_hold_the_weights(seed: int, weight_bits: int, cell_bits: int) ->
     assert not pairs.all(-1).any(), "only one column of a pair conducts"
 
 
-@pytest.mark.parametrize("cell_bits", [1, 4, 8])
-@pytest.mark.parametrize("name", list(DEVICES))
-def test_conductances_are_read_back(name: str, cell_bits: int) -> None:
-    largest = 2**cell_bits - 1
-    levels = np.arange(largest + 1, dtype=np.uint8)
-    found = DEVICES[name].conductances_us(levels, largest)
-    assert found.dtype == np.float32 and found[0] == 0 and np.all(np.diff(found) > 0)
-    np.testing.assert_array_equal(DEVICES[name].levels(found, largest), levels)
-
-
 @pytest.mark.parametrize("backend", TILES, ids=["large", "small"])
 @pytest.mark.parametrize("case", quantized_cases()[:4], ids=lambda case: case.name)
 def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: CrossbarBackend) -> None:
@@ -82,7 +72,7 @@ def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: Crossba
             cols = slice(tile["first_col"], tile["first_col"] + tile["cols"])
             placed[tile["group"], rows, cols] += 1
         assert (placed == 1).all()
-        levels = chip.device.levels(stored, chip.largest_level)
+        levels = np.rint(levels_of(stored, chip.device.facts, chip.largest_level)).astype(int)
         op = case.graph.node(matrix.layer).op
         assert isinstance(op, Conv | Linear)
         weight = np.asarray(case.graph.array(op.weight))

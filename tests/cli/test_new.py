@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from snnc.scaffold import new_plugin
+from snnc.scaffold import KINDS, new_plugin
 
 NAMES = ["drop-weak", "a", "x-2", "with-several-dashes-here"]
 """Up to 24 letters no line of the templates grows past the limit of the formatter."""
@@ -55,6 +55,8 @@ def test_a_pass_is_written_and_the_next_commands_are_told(snnc: Any, here: Path)
     [
         ("pass", "snnc.passes", "snnc_my_own.my_own:MyOwn"),
         ("backend", "snnc.backends", "snnc_my_own.my_own:MyOwnBackend"),
+        ("device", "snnc.devices", "snnc_my_own.my_own:MyOwn"),
+        ("exporter", "snnc.exporters", "snnc_my_own.my_own:MyOwnExporter"),
     ],
 )
 def test_the_project_declares_its_entry_point(
@@ -78,7 +80,7 @@ def test_json_tells_the_same(snnc: Any, here: Path) -> None:
     assert told["next"][2] == "snnc targets my-chip"
 
 
-@pytest.mark.parametrize("kind", ["pass", "backend"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_what_is_written_is_tidy(here: Path, kind: str) -> None:
     for name in NAMES:
         new_plugin(kind, name, here / name)
@@ -93,10 +95,26 @@ def test_what_is_written_is_tidy(here: Path, kind: str) -> None:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", ["device", "exporter"])
+def test_what_is_written_passes_its_own_tests(here: Path, kind: str) -> None:
+    """Passes and backends are installed and tested by the page that tells of them."""
+    folder, _ = new_plugin(kind, "my-own")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(here / folder)},
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{3 if kind == 'device' else 2} passed" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        ("recipe", "x", ("cannot make a 'recipe'", "pass, backend")),
+        ("recipe", "x", ("cannot make a 'recipe'", "pass, backend, device, exporter")),
         ("pass", "Drop_Weak", ("'Drop_Weak' is no name of a pass", "drop-weak")),
         ("pass", "-drop", ("No such option",)),
         ("pass", "drop-", ("is no name of a pass",)),
@@ -108,6 +126,9 @@ def test_what_is_written_is_tidy(here: Path, kind: str) -> None:
         ("pass", "graph", ("would make a second Graph", "graph-pass")),
         ("pass", "fold-scale", ("a pass 'fold-scale' is installed, from snnc 0.",)),
         ("backend", "cpu", ("a backend 'cpu' is installed",)),
+        ("device", "ideal", ("a device 'ideal' is installed, from snnc 0.",)),
+        ("device", "device-facts", ("would make a second DeviceFacts", "device-facts-device")),
+        ("exporter", "text", ("an exporter 'text' is installed",)),
         ("pass", "passes", ("a package snnc_passes is installed",)),
     ],
 )
@@ -164,7 +185,7 @@ def test_wheel_and_sdist_hold_the_templates(repository: Path, tmp_path: Path) ->
         str(path.relative_to(repository))
         for path in (repository / "snnc" / "scaffold").rglob("*.tmpl")
     }
-    assert len(expected) == 12
+    assert len(expected) == 24
     assert expected <= set(zipfile.ZipFile(wheel).namelist())
     with tarfile.open(sdist) as archive:
         assert expected <= {name.partition("/")[2] for name in archive.getnames()}

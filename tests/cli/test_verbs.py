@@ -133,7 +133,14 @@ def test_inspect_shows_layers_ir_and_facts(snnc: Any, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "name"),
-    [("passes", "quantize"), ("recipes", "convert"), ("targets", "cpu"), ("frontends", "fx")],
+    [
+        ("passes", "quantize"),
+        ("recipes", "convert"),
+        ("targets", "cpu"),
+        ("devices", "ideal"),
+        ("exporters", "text"),
+        ("frontends", "fx"),
+    ],
 )
 def test_plugins_are_listed_and_described(snnc: Any, verb: str, name: str) -> None:
     listed = snnc(verb)
@@ -146,7 +153,17 @@ def test_plugins_are_listed_and_described(snnc: Any, verb: str, name: str) -> No
 
 
 def test_help_shows_an_example_first(snnc: Any) -> None:
-    for verb in ("compile", "run", "eval", "verify", "inspect", "opt", "passes"):
+    for verb in (
+        "compile",
+        "run",
+        "eval",
+        "verify",
+        "inspect",
+        "opt",
+        "export",
+        "passes",
+        "devices",
+    ):
         done = snnc(verb, "--help")
         assert done.code == 0
         assert done.out.split("\n\n")[1].strip().startswith(f"Example: snnc {verb}")

@@ -12,8 +12,7 @@ import pytest
 
 import snnc
 from snnc.data import open_data
-from snnc.driver import Job, ModelSource, dry_run
-from snnc.driver.job import optimize
+from snnc.driver import Job, ModelSource, dry_run, optimize
 from snnc.errors import DataError, UsageError
 from snnc.ir import Graph
 from snnc.testing import Style, build, sample_inputs

@@ -16,7 +16,13 @@ from torch import nn
 import snnc
 from snnc.artifact import open_artifact
 from snnc.driver import Job, ModelSource, dry_run, load_model
-from snnc.driver.synthetic import FEWEST, SAMPLES, WARNING, stand_in, synthesize
+from snnc.driver.synthetic import (
+    FEWEST,
+    SAMPLES,
+    WARNING,
+    synthesize,
+    with_synthetic_calibration,
+)
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.pipeline import Pipeline
@@ -131,7 +137,7 @@ class Learns(Pass):
 
 def test_labelled_data_are_never_made_up(caplog: Any) -> None:
     graph, pipeline = build("plain", Style.ANN), Pipeline([Learns()])
-    ctx, made = stand_in(pipeline, graph, PassContext(), 0)
+    ctx, made = with_synthetic_calibration(pipeline, graph, PassContext(), 0)
     assert made is None and WARNING not in caplog.text
     with pytest.raises(UsageError, match="learns needs train"):
         pipeline.check(graph.stage, ctx)
@@ -140,5 +146,5 @@ def test_labelled_data_are_never_made_up(caplog: Any) -> None:
 def test_a_spiking_graph_gets_none() -> None:
     pipeline = Pipeline.from_text("threshold-balance{source=ann}")
     graph = build("plain", Style.SNN)
-    ctx, made = stand_in(pipeline, graph, PassContext(), 0)
+    ctx, made = with_synthetic_calibration(pipeline, graph, PassContext(), 0)
     assert made is None and ctx.calibration is None

@@ -16,9 +16,11 @@ import torch
 from safetensors.torch import save_file
 
 from snnc.errors import ModelError, PluginError, SnncError, UnsupportedError, UsageError
-from snnc.frontends import load, load_module
+from snnc.frontends import load, reference
+from snnc.frontends.factory import load_module
 from snnc.frontends.fx import FxFrontend
 from snnc.frontends.loading import code_reference, find_frontend
+from snnc.interp import run_ann
 from snnc.plugins import FRONTENDS, Registry
 
 NET = """
@@ -59,7 +61,7 @@ def net(tmp_path: Path) -> Path:
 
 def state(net: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    module = load_module(f"{net}:build")
+    module = load_module(f"{net}:build", None)
     return {k: torch.rand_like(v) if v.is_floating_point() else v
             for k, v in module.state_dict().items()}  # fmt: skip
 
@@ -360,14 +362,17 @@ def test_a_script_without_a_factory_and_a_folder(net: Path) -> None:
         load(str(net.parent), input_shape=(4,))
 
 
-def test_load_module_is_for_code(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not the code of a torch module"):
-        load_module(str(tmp_path / "x.onnx"))
+def test_the_reference_of_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        reference(str(tmp_path / "x.onnx"))
 
 
-def test_load_module_gives_the_users_own(net: Path) -> None:
-    module = load_module(f"{net}:build")
-    assert type(module).__name__ == "Net" and not module.training
+def test_the_reference_is_the_users_own_in_eval_mode(net: Path) -> None:
+    x = np.ones((3, 4), np.float32)
+    (output,) = reference(f"{net}:build")(x)
+    graph = load(f"{net}:build", input_shape=(4,))
+    assert output.dtype == np.float32 and output.shape == (3, 3)
+    np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]].numpy(), output, atol=1e-5)
 
 
 # -- frontends are plugins -----------------------------------------------------------------------

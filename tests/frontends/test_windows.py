@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc.frontends.windows import PooledAxis, adaptive_axis, pooled_axis, whole_axis
+from snnc.frontends.importing.windows import PooledAxis, adaptive_axis, pooled_axis, whole_axis
 
 
 @st.composite
@@ -28,7 +28,7 @@ def summed(x: torch.Tensor, axis: PooledAxis) -> torch.Tensor:
 def test_pooling_is_torchs(case: tuple[int, int, int, int, bool]) -> None:
     size, kernel, stride, padding, ceil_mode = case
     x = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
-    axis = pooled_axis(*case)
+    axis = pooled_axis(size, kernel, stride, (padding, padding), ceil_mode)
     maximum = F.max_pool1d(x[None, None], kernel, stride, padding, ceil_mode=ceil_mode)[0, 0]
     assert torch.equal(torch.stack([x[a:b].max() for a, b in axis.windows]), maximum)
     for include, divisors in ((True, axis.padded), (False, axis.sizes)):
@@ -48,8 +48,14 @@ def test_adaptive_bins_are_torchs(size: int, bins: int) -> None:
 
 
 def test_a_window_that_starts_in_the_right_padding_is_dropped() -> None:
-    assert pooled_axis(4, 2, 3, 1, True).windows == ((0, 1), (2, 4))
-    assert pooled_axis(5, 2, 2, 0, True).windows == ((0, 2), (2, 4), (4, 5))
+    assert pooled_axis(4, 2, 3, (1, 1), True).windows == ((0, 1), (2, 4))
+    assert pooled_axis(5, 2, 2, (0, 0), True).windows == ((0, 2), (2, 4), (4, 5))
+
+
+def test_the_padding_of_both_sides_may_differ() -> None:
+    axis = pooled_axis(4, 3, 1, (0, 2), False)
+    assert axis.windows == ((0, 3), (1, 4), (2, 4), (3, 4)) and axis.padded == (3, 3, 3, 3)
+    assert pooled_axis(4, 3, 2, (1, 0), False).windows == ((0, 2), (1, 4))
 
 
 @pytest.mark.parametrize("size", [1, 5])

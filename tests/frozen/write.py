@@ -30,7 +30,7 @@ from snnc.artifact.layout import VERSION
 from snnc.driver import ModelSource
 from snnc.driver.models import load_model
 from snnc.interp import Interpreter
-from snnc.ir import Graph, Neuron, Ref
+from snnc.ir import EncodeLatency, Graph, Neuron, Ref
 from snnc.target import Program
 from snnc.testing import Style, build, sample_inputs
 
@@ -134,7 +134,7 @@ def _whole() -> Iterator[Frozen]:
     yield convert("int-signed-convert", Residual(), "convert{bits=8 signed=true}")
     yield Frozen("int-direct-grouped-maxpool", graph("grouped"), (CPU, CROSSBAR))
     yield Frozen("int-direct-branches-concat", graph("branches"), (REFERENCE, CPU))
-    yield Frozen("int-latency-plain", graph("plain", encode="latency"), (CPU, CROSSBAR))
+    yield Frozen("int-latency-plain", graph("plain", encode=EncodeLatency), (CPU, CROSSBAR))
     yield Frozen("int-leak-residual", graph("residual", neuron={"leak": 0.9}), (CPU, CROSSBAR))
     yield Frozen("int-zero-residual", graph("residual", neuron={"reset": "zero"}), (CPU,))
     yield Frozen("int-fire-integrate-zero-leak", graph("residual", neuron=leaky), (REFERENCE, CPU))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -297,3 +299,57 @@ def test_order_is_topological_and_that_of_insertion_where_free(
     for node in graph:
         assert all(order.index(s) < order.index(node.name) for s in graph.inputs_of(node.name))
     assert order == graph.clone().order()
+
+
+def test_nobody_can_write_to_an_array_of_a_graph() -> None:
+    graph = Graph()
+    graph.set_param("w", np.zeros(3))
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        graph.params["w"].setflags(write=True)
+
+
+def test_a_fingerprint_follows_arrays_also_in_clones() -> None:
+    graph = Graph()
+    graph.set_param("w", np.zeros((2, 3)))
+    first = graph.fingerprint()
+    twin = graph.clone()
+    assert twin.fingerprint() == first
+    twin.set_param("w", np.ones((2, 3)))
+    assert twin.fingerprint() != first == graph.fingerprint()
+    twin.set_param("w", np.zeros((2, 3)))
+    assert twin.fingerprint() == first
+    for other in (np.zeros((3, 2)), np.zeros((2, 3), np.float32), np.zeros(())):
+        twin.set_param("w", other)
+        assert twin.fingerprint() != first
+
+
+def test_a_node_knows_its_inputs_users_and_type() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(2,)))
+    graph.add("a", Relu(), ["x"])
+    graph.add("sum", Add(), ["a", "x"])
+    node = graph.node("a")
+    assert (node.inputs, node.users) == (("x",), (("sum", 0),))
+    assert node.type == graph.type_of("a")
+    graph.set_input("sum", 1, "a")
+    assert node.users == (("sum", 0), ("sum", 1))
+    assert node == graph.clone().node("a") and "Graph" not in repr(node)
+    graph.bypass("a")
+    with pytest.raises(GraphError, match="no node called 'a'"):
+        assert node.inputs
+    with pytest.raises(GraphError, match="no node called 'a'"):
+        assert node.type
+
+
+def test_graphs_and_their_nodes_are_no_cycle() -> None:
+    graph = Graph()
+    graph.add("x", Input(shape=(2,)))
+    nodes = graph.nodes
+    assert nodes[0].name == "x"
+    alive = weakref.ref(graph)
+    gc.disable()
+    try:
+        del graph, nodes
+        assert alive() is None
+    finally:
+        gc.enable()

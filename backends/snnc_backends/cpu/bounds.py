@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.ir import Add, Conv, Encode, Graph, Input, Linear, Neuron, Node, Scale, SumPool
+from snnc.ir import Add, Encode, Graph, Input, Neuron, Node, Scale, SumPool, Weighted
 from snnc_backends.cpu.kernels.base import LARGEST
 
 SHORTEST = 1024
@@ -35,7 +35,7 @@ def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:
         return sum(inputs)
     if isinstance(op, SumPool):
         return inputs[0] * op.largest_weight()
-    if isinstance(op, Conv | Linear):
+    if isinstance(op, Weighted):
         weight = np.abs(graph.array(op.weight).astype(np.float64))
         rows = weight.reshape(len(weight), -1).sum(1)
         return int(rows.max()) * inputs[0] + _peak(graph, op.bias)

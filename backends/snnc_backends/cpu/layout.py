@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Op, Pad, Permute, Reshape, Slice
+from snnc.ir import Rearrange
 
 Array = NDArray[Any]
 
@@ -50,22 +50,15 @@ def spread(
     return 1, size, found
 
 
-def moved_positions(op: Op, shape: tuple[int, ...]) -> Array:
-    """For each element of the result in its buffer, where in the input's buffer it comes from.
+def moved_positions(op: Rearrange, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.int32]:
+    """Per element of the result in its buffer: where in the inputs' buffers it comes from.
 
-    -1 where it is zero. `op` is a Reshape, Permute, Slice or Pad of a sample of `shape`.
+    The buffers of the inputs, samples of `shapes`, are counted end to end; -1 where it is zero.
     """
-    last = (*shape[1:], *shape[:1])
-    positions = np.arange(prod(shape), dtype=np.int32).reshape(last)
-    first = np.moveaxis(positions, -1, 0) if shape else positions
-    if isinstance(op, Reshape):
-        moved = first.reshape(op.shape)
-    elif isinstance(op, Permute):
-        moved = first.transpose(op.axes)
-    elif isinstance(op, Slice):
-        moved = first[op.slices()]
-    elif isinstance(op, Pad):
-        moved = np.pad(first, op.padding, constant_values=-1)
-    else:
-        raise TypeError(f"{op.mnemonic} does not move elements")
-    return channels_last(moved).reshape(-1)
+    starts = np.cumsum([0, *map(prod, shapes)])
+    buffers = [
+        np.arange(start, start + prod(shape), dtype=np.int32).reshape((*shape[1:], *shape[:1]))
+        for start, shape in zip(starts[:-1], shapes, strict=True)
+    ]
+    samples = [np.moveaxis(b, -1, 0) if b.ndim else b for b in buffers]
+    return channels_last(op.move(samples, -1)).reshape(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from snnc_backends.cpu import kernels
 from snnc_backends.cpu.bounds import SHORTEST, longest_window, magnitudes
 from snnc_backends.cpu.kernels.base import LARGEST
 from snnc_backends.cpu.layout import channels_last, moved_positions, plane, spread
-from snnc_backends.cpu.plan import ALIGNMENT, Encoding, Output, Plan, Step, Tensor
+from snnc_backends.cpu.plan import Encoding, Output, Plan, Step, Tensor
+from snnc_backends.cpu.storage import ANALOG, Blob, record_of, storage, weight_type
 
 Array = NDArray[Any]
-MOVES = (ir.Reshape, ir.Permute, ir.Slice, ir.Pad)
 
 
 def lower(graph: ir.Graph, timesteps: int) -> tuple[Plan, bytes]:
@@ -27,34 +27,6 @@ def lower(graph: ir.Graph, timesteps: int) -> tuple[Plan, bytes]:
     for node in graph.nodes:
         lowering.add(node)
     return lowering.plan(timesteps), lowering.blob.content()
-
-
-def storage(kind: ir.TensorType) -> str:
-    """How a tensor is stored: f64 before the encoding, else f32 or the smallest fitting integer."""
-    if kind.signal is ir.Signal.ANALOG:
-        return "f64"
-    if kind.signal is ir.Signal.CURRENT:
-        return "i32" if kind.quantized else "f32"
-    return "i8" if kind.levels <= 127 else "i32"
-
-
-class _Blob:
-    """The content of `weights.bin`: arrays at multiples of 64 bytes."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, array: Array, dtype: str) -> int:
-        """Append an array in row-major order; returns its offset."""
-        data = np.ascontiguousarray(array, kernels.DTYPES[dtype]).tobytes()
-        offset = self._size
-        self._parts.append(data + bytes(-len(data) % ALIGNMENT))
-        self._size += len(self._parts[-1])
-        return offset
-
-    def content(self) -> bytes:
-        return b"".join(self._parts)
 
 
 @dataclass(frozen=True)
@@ -74,7 +46,7 @@ class _Lowering:
         self.graph = graph
         self.types = graph.types()
         self.bounds = magnitudes(graph)
-        self.blob = _Blob()
+        self.blob = Blob()
         self.tensors: list[Tensor] = []
         self.numbers: dict[str, int] = {}
         self.steps: list[Step] = []
@@ -107,35 +79,36 @@ class _Lowering:
         if isinstance(node.op, ir.Readout):
             self._readout(node.op, site, numbers[0])
             return
-        number = self._tensor(site)
+        if isinstance(node.op, ir.Rearrange):
+            self._rearrange(node.op, site, numbers)
+            return
+        number = self._tensor(site.node.name, site.result, record_of(node.op, site.result))
         if isinstance(node.op, ir.Input):
             return
         if isinstance(node.op, ir.Encode):
             op = node.op
             self.encoding = Encoding(op.code_class.name, op.scale, op.lo, op.hi, numbers[0], number)
             return
-        kernel, arrays = self._kernel(node.op, site)
+        self._step(self._kernel(node.op, site), numbers, number)
+
+    def _step(self, lowered: Lowered, numbers: tuple[int, ...], number: int) -> None:
+        kernel, arrays = lowered
         tables = kernel.arrays()
         offsets = {name: self.blob.add(arrays[name], tables[name].dtype) for name in tables}
         step = Step(kernel, numbers, number, offsets)
-        if site.result.signal is ir.Signal.ANALOG:
+        if self.tensors[number].dtype == ANALOG:
             self.steps.insert(self.analog, step)
             self.analog += 1
         else:
             self.steps.append(step)
 
-    def _tensor(self, site: _Site) -> int:
-        kind, name = site.result, site.node.name
-        analog = kind.signal is ir.Signal.ANALOG
-        constant = analog or kind.constant_in_time
-        record = _record(site.node.op, kind)
+    def _tensor(self, name: str, kind: ir.TensorType, record: str = "none") -> int:
+        constant = kind.signal is ir.Signal.ANALOG or kind.constant_in_time
         self.tensors.append(Tensor(name, kind.shape, storage(kind), constant, record))
         self.numbers[name] = len(self.tensors) - 1
         return self.numbers[name]
 
     def _kernel(self, op: ir.Op, site: _Site) -> Lowered:
-        if isinstance(op, MOVES):
-            return self._move(op, site)
         table: dict[type[ir.Op], Callable[[Any, _Site], Lowered]] = {
             ir.Conv: self._conv,
             ir.Linear: self._linear,
@@ -143,7 +116,6 @@ class _Lowering:
             ir.Add: self._add,
             ir.SumPool: self._pool,
             ir.MaxPool: self._pool,
-            ir.Concat: self._concat,
             ir.Neuron: self._neuron,
         }
         return table[type(op)](op, site)
@@ -198,7 +170,7 @@ class _Lowering:
         kind, arrays = self._bias(bias, y.shape)
         common: dict[str, Any] = {
             "source": storage(x),
-            "weight": _weight_type(weight, storage(y)),
+            "weight": weight_type(weight, storage(y)),
             "dtype": storage(y),
             "height": plane(x.shape)[0],
             "width": plane(x.shape)[1],
@@ -271,12 +243,38 @@ class _Lowering:
             arrays |= {"times_y": np.array(padded[0]), "times_x": np.array(padded[1])}
         return kernel, arrays
 
-    def _move(self, op: ir.Op, site: _Site) -> Lowered:
-        x, y = site.inputs[0], site.result
+    def _rearrange(self, op: ir.Rearrange, site: _Site, numbers: tuple[int, ...]) -> None:
+        """Nothing for a view, a gather for one input, for several a concatenation before it."""
+        name, y = site.node.name, site.result
+        if isinstance(op, ir.Concat):
+            self._step(self._concat(op, site), numbers, self._tensor(name, y))
+            return
+        positions = moved_positions(op, [x.shape for x in site.inputs])
+        size = sum(x.size for x in site.inputs)
+        if self._is_view(site, positions, size):
+            self.numbers[name] = numbers[0]
+            return
+        if len(numbers) > 1:
+            flat = replace(y, shape=(size,))
+            number = self._tensor(self.graph.fresh(f"{name}.inputs"), flat)
+            ends = ir.Concat(axis=0)
+            lines = tuple(replace(x, shape=(x.size,)) for x in site.inputs)
+            self._step(self._concat(ends, _Site(site.node, lines, flat)), numbers, number)
+            numbers = (number,)
         kernel = kernels.Gather(
-            dtype=storage(y), source_size=x.size, size=y.size, constant=self._constant(site)
+            dtype=storage(y), source_size=size, size=y.size, constant=self._constant(site)
         )
-        return kernel, {"positions": moved_positions(op, x.shape)}
+        self._step((kernel, {"positions": positions}), numbers, self._tensor(name, y))
+
+    def _is_view(self, site: _Site, positions: Array, size: int) -> bool:
+        """Whether the result is its input's buffer; what is read out keeps a shape of its own."""
+        users = (self.graph.node(user).op for user, _ in site.node.users)
+        return (
+            len(site.inputs) == 1
+            and site.result.signal is not ir.Signal.ANALOG
+            and np.array_equal(positions, np.arange(size))
+            and not any(isinstance(user, ir.Readout) for user in users)
+        )
 
     def _concat(self, op: ir.Concat, site: _Site) -> Lowered:
         y = site.result
@@ -326,17 +324,3 @@ class _Lowering:
             return "i64"
         self.longest = min(self.longest, longest)
         return "i32"
-
-
-def _weight_type(weight: Array, dtype: str) -> str:
-    small = weight.dtype.kind in "iub" and int(np.abs(weight.astype(np.int64)).max()) <= 127
-    return "i8" if dtype == "i32" and small else dtype
-
-
-def _record(op: ir.Op, kind: ir.TensorType) -> str:
-    makers = (ir.Encode, ir.Neuron, ir.SumPool, ir.MaxPool)
-    if not isinstance(op, makers) or kind.signal not in (ir.Signal.SPIKE, ir.Signal.COUNT):
-        return "none"
-    if kind.signal is ir.Signal.COUNT:
-        return "count"
-    return "signed" if kind.signed else "spike"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.device import Device
+from snnc.errors import ArtifactError, Loc
+from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
+from snnc_backends.crossbar.devices.ideal import Ideal
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -29,7 +37,7 @@ class CrossbarBackend:
         cells: how a signed weight becomes cells: differential, a pair of columns.
         cell_bits: bits of one cell, 1..8.
         adc_bits: resolution of the converters: ideal.
-        device: what the cells are: ideal.
+        device: what the cells are, a plugin of the group `snnc.devices`; now ideal ones only.
         weight_bits: width of a weight, its sign included, 2..16.
     """
 
@@ -39,7 +47,7 @@ class CrossbarBackend:
     cells: str = "differential"
     cell_bits: int = 4
     adc_bits: int | Literal["ideal"] = "ideal"
-    device: str = "ideal"
+    device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     weight_bits: int = 8
 
     def __post_init__(self) -> None:
@@ -59,17 +67,45 @@ class CrossbarBackend:
             weight_bits=self.weight_bits,
         )
 
+    @property
+    def inexact(self) -> str:
+        """Why equality with the reference is not promised; "" where it is."""
+        return "" if self.device.facts.ideal else f"the cells of {self.device.name} are not ideal"
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """What passes may ask of the chip; see docs/crossbar.md."""
+        facts = self.device.facts
+        return {
+            "rows": self.rows,
+            "cols": self.cols,
+            "weight_bits": self.weight_bits,
+            "cell_bits": self.cell_bits,
+            "device": self.device.name,
+            "device_levels": facts.max_levels,
+            "g_min_us": facts.g_min_us,
+            "g_max_us": facts.g_max_us,
+        }
+
+    def read_weights(
+        self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Integer weights as the cells have them; see `snnc.transform.TargetInfo`."""
+        return self.chip().read_weights(weights, rng, seconds)
+
     def check(self, graph: Graph) -> list[Diagnostic]:
         """Layers that weigh a current, weights that are too wide, rules of the graph."""
         from snnc_backends.crossbar.check import check
 
-        return check(graph, self.weight_bits)
+        found = check(graph, self.weight_bits)
+        if self.inexact:
+            reason = f"{self.inexact}, and reading such cells is not modelled yet"
+            found.insert(0, Diagnostic("crossbar", "device", Loc(), reason, "choose device=ideal"))
+        return found
 
     def legalize(self, graph: Graph) -> str:
         """`quantize` for a graph of real values, nothing for one of integers."""
-        from snnc_backends.crossbar.check import is_integer
-
-        if is_integer(graph):
+        if graph.quantized:
             return ""
         return f"quantize{{bits={min(self.weight_bits, QUANTIZE_BITS)}}}"
 
@@ -77,10 +113,15 @@ class CrossbarBackend:
         """The integer graph, the mapping, the conductances and the figures."""
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip())
+        return lower(graph, self.chip(), ctx.rng)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
-        """A program over the integer graph. Raises `ArtifactError` if it is damaged."""
+        """A program over the integer graph.
+
+        Raises `ArtifactError` if it is damaged, or for a device that `check` refuses.
+        """
         from snnc_backends.crossbar.program import load
 
+        if self.inexact:
+            raise ArtifactError(f"{self.inexact}, and reading such cells is not modelled yet")
         return load(artifact, self.chip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,14 @@ class Differential:
         return stacked.reshape(*weights.shape[:-1], -1)
 
 
-def weights_of(levels: NDArray[np.integer], columns: tuple[Column, ...]) -> NDArray[np.int64]:
-    """The weights (…, outputs) that levels (…, outputs * len(columns)) stand for."""
+def weights_of(levels: NDArray[Any], columns: tuple[Column, ...]) -> NDArray[Any]:
+    """The weights (…, outputs) that levels (…, outputs * len(columns)) stand for.
+
+    int64 for whole levels, float64 for real ones.
+    """
     worth = np.array([c.polarity * c.significance for c in columns], np.int64)
-    return levels.reshape(*levels.shape[:-1], -1, len(columns)).astype(np.int64) @ worth
+    wide = levels.astype(np.result_type(levels, np.int64))
+    return wide.reshape(*levels.shape[:-1], -1, len(columns)) @ worth
 
 
 CELLS: Mapping[str, Scheme] = {"differential": Differential()}

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.errors import Loc
-from snnc.ir import Conv, Encode, Graph, Linear, Neuron, Node, Readout, Signal, problems
+from snnc.ir import (
+    Encode,
+    Graph,
+    Neuron,
+    Node,
+    Readout,
+    Rearrange,
+    Signal,
+    SumPool,
+    Weighted,
+    problems,
+)
 from snnc.target import Diagnostic
 
 
@@ -22,18 +33,13 @@ def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
     return [
         Diagnostic(node.op.mnemonic, node.name, node.loc, reason, remedy)
         for node in graph.nodes
-        if isinstance(node.op, Conv | Linear)
+        if isinstance(node.op, Weighted)
         for reason, remedy in _problems(graph, node, node.op, weight_bits)
     ]
 
 
-def is_integer(graph: Graph) -> bool:
-    """Whether a spiking graph has been quantised."""
-    return graph.type_of(graph.outputs[0]).quantized
-
-
 def _problems(
-    graph: Graph, node: Node, op: Conv | Linear, weight_bits: int
+    graph: Graph, node: Node, op: Weighted, weight_bits: int
 ) -> Iterator[tuple[str, str]]:
     (source,) = graph.inputs_of(node.name)
     if graph.type_of(source).signal is Signal.CURRENT and not _is_encoded(graph, source):
@@ -57,5 +63,5 @@ def _is_encoded(graph: Graph, name: str) -> bool:
     node = graph.node(name)
     if isinstance(node.op, Encode | Neuron):
         return True
-    moved = node.op.mnemonic in ("pad", "permute", "reshape", "slice", "concat", "sumpool")
+    moved = isinstance(node.op, Rearrange | SumPool)
     return moved and all(_is_encoded(graph, source) for source in graph.inputs_of(name))

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc_backends.crossbar.cells import CELLS, Column, Scheme
+from snnc.device import Device, levels_of
+from snnc_backends.crossbar.cells import CELLS, Column, Scheme, weights_of
 from snnc_backends.crossbar.converters import CONVERTERS, Converter
-from snnc_backends.crossbar.devices import DEVICES, Device
 
 LARGEST_SIDE = 1 << 15
 """Rows or columns of a tile."""
@@ -25,7 +25,7 @@ class Chip:
         cell_bits: bits a cell holds.
         weight_bits: width of a weight, its sign included.
         scheme: how a weight becomes levels of cells.
-        device: how a level becomes a conductance.
+        device: what the cells are.
         converter: what reads a column.
     """
 
@@ -56,6 +56,25 @@ class Chip:
         """Levels (…, physical columns) of weights (…, outputs)."""
         return self.scheme.levels(weights, self.columns, self.cell_bits)
 
+    def conductances_us(
+        self, weights: NDArray[np.integer], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Conductances (…, physical columns) of cells programmed to weights (…, outputs)."""
+        return self.device.program(self.levels(weights), self.largest_level, rng)
+
+    def read_weights(
+        self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float
+    ) -> NDArray[np.float64]:
+        """The weights that cells have which are programmed to `weights` and read once.
+
+        Args:
+            weights: (…, outputs), of at most `weight_bits`.
+            rng: of the errors of programming and of reading.
+            seconds: from programming to reading.
+        """
+        read = self.device.read(self.conductances_us(weights, rng), rng, seconds)
+        return weights_of(levels_of(read, self.device.facts, self.largest_level), self.columns)
+
 
 def chip(
     *,
@@ -64,7 +83,7 @@ def chip(
     cells: str,
     cell_bits: int,
     adc_bits: int | str,
-    device: str,
+    device: Device,
     weight_bits: int,
 ) -> Chip:
     """The chip of given options. Raises `ValueError` naming the one that is wrong."""
@@ -75,9 +94,14 @@ def chip(
         raise ValueError(f"cell-bits must be 1 to 8, not {cell_bits}")
     if not 2 <= weight_bits <= 16:
         raise ValueError(f"weight-bits must be 2 to 16, not {weight_bits}")
-    for name, value, known in (("cells", cells, CELLS), ("device", device, DEVICES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    if cells not in CELLS:
+        raise ValueError(f"cells must be one of {', '.join(CELLS)}, not {cells!r}")
+    most = device.facts.max_levels
+    if most is not None and 1 << cell_bits > most:
+        raise ValueError(
+            f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
+            f"a cell of {device.name} has {most}"
+        )
     if isinstance(adc_bits, int) and adc_bits < 1:
         raise ValueError(f"adc-bits must be ideal, not {adc_bits}: no bits tell nothing apart")
     if adc_bits not in CONVERTERS:
@@ -85,10 +109,8 @@ def chip(
             f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
             "converters of finite resolution are not modelled yet"
         )
-    built = Chip(
-        rows, cols, cell_bits, weight_bits,
-        CELLS[cells], DEVICES[device], CONVERTERS[str(adc_bits)],
-    )  # fmt: skip
+    converter = CONVERTERS[str(adc_bits)]
+    built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter)
     if not built.outputs_per_tile:
         raise ValueError(
             f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"

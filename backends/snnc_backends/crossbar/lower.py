@@ -25,12 +25,13 @@ MAPPING = f"{FOLDER}/mapping.json"
 CONDUCTANCES = f"{FOLDER}/conductances.safetensors"
 
 
-def lower(graph: Graph, chip: Chip) -> dict[str, bytes]:
+def lower(graph: Graph, chip: Chip, rng: np.random.Generator) -> dict[str, bytes]:
     """All members: the integer graph that is run, where its weights lie, and as what conductances.
 
     `graph.json` and `tensors.safetensors` are the legalised graph in the form of the artifact's
     own; `mapping.json` has every tile and the columns of a weight; `conductances.safetensors` holds
-    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens.
+    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens, as the
+    device is programmed with `rng`.
     """
     import safetensors.numpy
 
@@ -40,7 +41,7 @@ def lower(graph: Graph, chip: Chip) -> dict[str, bytes]:
         GRAPH: _json(to_json(graph)),
         TENSORS: safetensors.numpy.save(dict(graph.params)),
         MAPPING: _json(_mapping(placed, chip)),
-        CONDUCTANCES: safetensors.numpy.save(_conductances(layers, chip)),
+        CONDUCTANCES: safetensors.numpy.save(_conductances(layers, chip, rng)),
         f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip)),
     }
 
@@ -76,10 +77,12 @@ def _mapping(placed: Sequence[Tile], chip: Chip) -> dict[str, Any]:
     }
 
 
-def _conductances(layers: Sequence[WeightMatrix], chip: Chip) -> dict[str, np.ndarray]:
+def _conductances(
+    layers: Sequence[WeightMatrix], chip: Chip, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     return {
         f"{each.layer}.conductance_us": np.ascontiguousarray(
-            chip.device.conductances_us(chip.levels(each.weights), chip.largest_level)
+            chip.conductances_us(each.weights, rng)
         )
         for each in layers
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Conv, Graph, Linear
+from snnc.ir import Graph, Weighted
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class WeightMatrix:
 
 
 def matrices(graph: Graph) -> tuple[WeightMatrix, ...]:
-    """One for every Conv and Linear of an integer graph, in graph order; one group for a Linear."""
+    """One for every weighted layer of an integer graph, in graph order; one group for a Linear."""
     found: list[WeightMatrix] = []
     for node in graph.nodes:
-        if isinstance(node.op, Conv | Linear):
-            groups = node.op.groups if isinstance(node.op, Conv) else 1
+        if isinstance(node.op, Weighted):
+            groups = node.op.matrices
             weight = np.asarray(graph.array(node.op.weight))
             grouped = weight.reshape(groups, len(weight) // groups, -1)
             matrix: NDArray[Any] = grouped.transpose(0, 2, 1)

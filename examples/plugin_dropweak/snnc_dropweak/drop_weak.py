@@ -33,6 +33,4 @@ class DropWeak(Pass):
             weak = (magnitude < self.below * magnitude.max()) & (weight != 0)
             graph.set_param(name, np.where(weak, 0, weight).astype(weight.dtype))
             dropped, total = dropped + int(weak.sum()), total + weight.size
-        return PassResult(
-            graph, changed=dropped > 0, metrics={"dropped": dropped / total if total else 0.0}
-        )
+        return PassResult(graph, metrics={"dropped": dropped / total if total else 0.0})

@@ -105,7 +105,6 @@ class Calibrate(Pass):
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ctx.ann, self.name)
-        before = graph.fingerprint()
         x = self._samples(graph, ctx.calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
         found: dict[str, Settings] = {}
@@ -126,7 +125,7 @@ class Calibrate(Pass):
             _set_start(graph, name, settings.start.cpu().numpy())
         graph.prune_params()
         metrics = {"samples": len(x), "errors": errors}
-        return PassResult(graph, changed=graph.fingerprint() != before, metrics=metrics)
+        return PassResult(graph, metrics=metrics)
 
     def _samples(self, graph: Graph, batches: Batches, steps: int) -> NDArray[np.float32]:
         most = self.samples

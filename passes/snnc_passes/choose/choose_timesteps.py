@@ -67,7 +67,6 @@ class ChooseTimesteps(Pass):
             longest = trial.wait(chosen, longest)
         value = trial.waits.get(longest, trial.measured[chosen])
         self._tell(ctx, trial, chosen, value)
-        before = graph.fingerprint()
         if within:
             result = with_window(graph, chosen, longest)
         else:
@@ -84,7 +83,7 @@ class ChooseTimesteps(Pass):
             "measured": {str(t): each for t, each in sorted(trial.measured.items())},
             "measured_waits": {str(w): each for w, each in sorted(trial.waits.items())},
         }
-        return PassResult(result, changed=result.fingerprint() != before, metrics=metrics)
+        return PassResult(result, metrics=metrics)
 
     def _tell(self, ctx: PassContext, trial: _Trial, chosen: int, value: float) -> None:
         """One line where the budget is not reached, or where a longer window is worse."""

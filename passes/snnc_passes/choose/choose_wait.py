@@ -59,7 +59,6 @@ class ChooseWait(Pass):
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ctx.ann, self.name)
-        before = graph.fingerprint()
         _set_waits(graph, {n.name: 0 for n in graph.nodes if isinstance(n.op, Neuron)})
         x = np.concatenate(list(first(ctx.calibration, self.samples)))
         sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
@@ -79,7 +78,7 @@ class ChooseWait(Pass):
             "latency_timesteps": ctx.timesteps + max(_through(graph, waits).values(), default=0),
             "samples": len(x),
         }
-        return PassResult(graph, changed=graph.fingerprint() != before, metrics=metrics)
+        return PassResult(graph, metrics=metrics)
 
     def _choose(self, sweep: PairedSweep, layer: Layer) -> tuple[int, float]:
         """The wait of one population and the error it adds; lets the population fire."""

@@ -61,7 +61,6 @@ class EarlyExit(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Calibrate. Raises `PassError` for outputs that are no classes, or nothing to judge by."""
-        before = graph.meta.get(EARLY_EXIT)
         held = reference_labels(graph, ctx, self.samples)
         margin, right = _answers(graph, ctx, held)
         whole = float(right[-1].mean())
@@ -76,7 +75,7 @@ class EarlyExit(Pass):
             "whole": whole,
             "exit": _right_at(right, steps),
         }
-        return PassResult(graph, changed=graph.meta[EARLY_EXIT] != before, metrics=metrics)
+        return PassResult(graph, metrics=metrics)
 
 
 def least_margin(margin: Margins, right: Right, budget: float) -> float:

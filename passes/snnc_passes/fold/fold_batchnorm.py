@@ -1,4 +1,4 @@
-"""Fold batch norm into the weights in front of it."""
+"""Fold batch norm into the weights in front of it (S16)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FoldBatchnorm(Pass):
                 scales += 1
         graph.prune_params()
         metrics = {"folded": folded, "turned_into_scale": scales}
-        return PassResult(graph, changed=folded + scales > 0, metrics=metrics)
+        return PassResult(graph, metrics=metrics)
 
 
 def _affine(graph: Graph, op: BatchNorm) -> Affine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc.ir import Conv, Graph, Linear, Scale, Stage
+from snnc.ir import Graph, Scale, Stage, Weighted
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
 from snnc_passes._scale_propagation import Sinker
@@ -31,7 +31,7 @@ class FoldNormalization(Pass):
         sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:
-            return leads_to(graph, user, (Conv, Linear)) and not _concatenates(graph, user)
+            return leads_to(graph, user, (Weighted,)) and not _concatenates(graph, user)
 
         folded, moving = 0, True
         while moving:
@@ -39,7 +39,7 @@ class FoldNormalization(Pass):
             moving = any(sinker.sink(name, wanted) for name in reversed(scales))
             folded += moving
         graph.prune_params()
-        return PassResult(graph, changed=folded > 0, metrics={"folded": folded})
+        return PassResult(graph, metrics={"folded": folded})
 
 
 def _concatenates(graph: Graph, name: str) -> bool:

@@ -32,14 +32,14 @@ class DropState(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Simplify. Raises `PassError` for a graph of integers."""
         if ctx.timesteps > 1:
-            return PassResult(graph, changed=False, metrics={"dropped": 0})
+            return PassResult(graph, metrics={"dropped": 0})
         refuse_integers(graph, self.name)
         dropped = 0
         for node in graph.nodes:
             if isinstance(node.op, Neuron) and _drop(graph, node, node.op):
                 dropped += 1
         graph.prune_params()
-        return PassResult(graph, changed=dropped > 0, metrics={"dropped": dropped})
+        return PassResult(graph, metrics={"dropped": dropped})
 
 
 def _drop(graph: Graph, node: Node, op: Neuron) -> bool:

@@ -1,4 +1,4 @@
-"""Average pooling as sums of spikes and a factor."""
+"""Average pooling as sums of spikes and a factor (S3)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LowerAvgpool(Pass):
             if isinstance(node.op, AvgPool):
                 _lower(graph, node, node.op)
                 lowered += 1
-        return PassResult(graph, changed=lowered > 0, metrics={"lowered": lowered})
+        return PassResult(graph, metrics={"lowered": lowered})
 
 
 def _lower(graph: Graph, node: Node, op: AvgPool) -> None:

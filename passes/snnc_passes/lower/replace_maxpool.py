@@ -40,7 +40,7 @@ class ReplaceMaxpool(Pass):
             assert isinstance(node.op, MaxPool)
             counts = tuple(tuple(b - a for a, b in axis) for axis in node.op.windows)
             graph.replace_op(node.name, AvgPool(windows=node.op.windows, divisors=counts))
-        return PassResult(graph, changed=bool(pools), metrics={"replaced": len(pools)})
+        return PassResult(graph, metrics={"replaced": len(pools)})
 
 
 def _relu_first(graph: Graph, pool: str) -> None:

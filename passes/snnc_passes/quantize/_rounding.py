@@ -1,4 +1,4 @@
-"""Integers in units of a population's scale, and the proof that they fit."""
+"""Integers in units of a population's scale (S19), and the proof that they fit (S23)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.ir import (
-    Conv,
     Graph,
-    Linear,
     Neuron,
     Op,
     Readout,
     Ref,
     Scale,
     TensorType,
+    Weighted,
     broadcast_to_sample,
 )
+from snnc.ir.populations import Group, WeightedInput, event_value
 from snnc_passes._statistics import Granularity
-from snnc_passes.quantize._populations import Contributor, Group, unit
 
 Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
@@ -97,18 +96,18 @@ class Rounding:
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
         return scale.reshape(()) if together else scale
 
-    def _measured(self, group: Group) -> tuple[Contributor, ...]:
+    def _measured(self, group: Group) -> tuple[WeightedInput, ...]:
         """Weights set the scale; factors of a `Scale` only where there are no weights."""
         return tuple(filter(self._is_weighted, group.contributors)) or group.contributors
 
-    def _is_weighted(self, contributor: Contributor) -> bool:
-        return isinstance(self.graph.node(contributor.name).op, Conv | Linear)
+    def _is_weighted(self, contributor: WeightedInput) -> bool:
+        return isinstance(self.graph.node(contributor.name).op, Weighted)
 
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
         op = self.graph.node(name).op
-        value = unit(self.graph, self.graph.inputs_of(name)[0])
-        if isinstance(op, Conv | Linear):
+        value = event_value(self.graph, self.graph.inputs_of(name)[0])
+        if isinstance(op, Weighted):
             return self.graph.array(op.weight).astype(np.float64) * value
         if isinstance(op, Scale):
             return self._spread(name, op.factor) * value
@@ -124,7 +123,7 @@ class Rounding:
             q = self._integers(name, "factor", smallest(scaled))
             step = np.abs(q.astype(np.int64)).max() * levels
             new: Op = replace(op, factor=self.graph.own_param(name, "factor", q))
-        elif isinstance(op, Conv | Linear):
+        elif isinstance(op, Weighted):
             q = np.clip(np.rint(scaled), -self.q_max, self.q_max).astype(np.int8)
             step = np.abs(q.astype(np.int64)).reshape(len(q), -1).sum(axis=1).max() * levels
             new = replace(op, weight=self.graph.own_param(name, "weight", q))
@@ -158,8 +157,10 @@ class Rounding:
         q = np.maximum(np.rint(threshold / units), 1)
         v = np.rint(self._spread(name, op.v_init) / threshold * q)
         leak = smallest(np.rint(self._spread(name, op.leak) * LEAK_UNIT) / LEAK_UNIT)
+        unit = smallest(np.broadcast_to(units, self.types[name].shape))
         new = replace(
             op,
+            unit=float(unit) if unit.ndim == 0 else self.graph.own_param(name, "unit", unit),
             threshold=self._own(name, "threshold", q),
             v_init=self._own(name, "v_init", v),
             leak=float(leak) if leak.ndim == 0 else self.graph.own_param(name, "leak", leak),

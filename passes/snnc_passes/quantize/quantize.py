@@ -1,19 +1,17 @@
-"""`quantize`: from real values to integers (docs/semantics.md, section 4)."""
+"""`quantize`: from real values to integers (docs/semantics.md, S19 to S23)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from snnc.errors import PassError, UnsupportedError
-from snnc.ir import Conv, Encode, Graph, Linear, Scale
+from snnc.ir import Encode, Graph, Scale, Weighted
+from snnc.ir.populations import groups
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
 from snnc_passes._statistics import Granularity
-from snnc_passes.quantize._populations import groups
 from snnc_passes.quantize._rounding import Rounding
 
 
@@ -24,8 +22,10 @@ class Quantize(Pass):
     s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
     threshold/2^20. Weights are signed and symmetric, `bits` wide; factors of a `Scale`, biases,
     thresholds (at least 1) and initial potentials are int32; all round half to even. A leak becomes
-    m/2^15. The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie
-    in [0, 1], else as signed integers over their range. It is proved from the weights that no
+    m/2^15. The population keeps s as its `unit`, so that `dequantize` can undo the pass.
+
+    The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie in
+    [0, 1], else as signed integers over their range. It is proved from the weights that no
     potential and no partial sum leaves 32 bits; the bounds are in `graph.meta["quantize"]`.
 
     Attributes:
@@ -51,7 +51,7 @@ class Quantize(Pass):
         return frozenset({"calibration"})
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        if "quantize" in graph.meta or _has_integers(graph):
+        if graph.quantized:
             raise PassError("the graph is quantised already", hint="run quantize only once")
         _refuse_chains(graph)
         scale_events_into_currents(graph)
@@ -74,17 +74,13 @@ class Quantize(Pass):
         return PassResult(graph, metrics={"populations": len(bounds), "largest_bound": largest})
 
 
-def _has_integers(graph: Graph) -> bool:
-    return any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-
-
 def _refuse_chains(graph: Graph) -> None:
     """Raise `UnsupportedError` listing every layer that weighs a current: it has no levels."""
     kinds = event_kinds(graph)
     chained = [
         f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
         for node in graph.nodes
-        if isinstance(node.op, Conv | Linear | Scale)
+        if isinstance(node.op, Weighted | Scale)
         for source in graph.inputs_of(node.name)
         if source not in kinds
     ]

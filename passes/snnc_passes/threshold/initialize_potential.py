@@ -30,14 +30,13 @@ class InitializePotential(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Set v_init of every neuron; integers are rounded half to even."""
-        before = graph.fingerprint()
         for node in graph.nodes:
             if isinstance(node.op, Neuron):
                 start = self._start(graph, node.name, node.op)
                 if start != node.op.v_init or isinstance(start, Ref):
                     graph.replace_op(node.name, replace(node.op, v_init=start))
         graph.prune_params()
-        return PassResult(graph, changed=graph.fingerprint() != before)
+        return PassResult(graph)
 
     def _start(self, graph: Graph, name: str, op: Neuron) -> Ref | float:
         if not isinstance(op.threshold, Ref):

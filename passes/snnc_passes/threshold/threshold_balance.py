@@ -106,16 +106,14 @@ class ThresholdBalance(Pass):
         silent = [name for name, values in found.items() if values is None]
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
-        before = graph.fingerprint()
         thresholds = {name: values for name, values in found.items() if values is not None}
         set_thresholds(graph, thresholds)
         if self.scale != 1:
             thresholds = {name: values * self.scale for name, values in thresholds.items()}
             _scale(graph, thresholds, self.scale)
         graph.prune_params()
-        changed = graph.fingerprint() != before
         metrics = {"thresholds": {n: _summary(t) for n, t in thresholds.items()}, "silent": silent}
-        return PassResult(graph, changed=changed, metrics=metrics)
+        return PassResult(graph, metrics=metrics)
 
     def _measure(
         self, graph: Graph, ctx: PassContext, names: list[str]

@@ -39,9 +39,7 @@ class Learn(TrainingPass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Train. Raises `PassError` where data, network or checkpoint do not fit."""
         refuse_integers(graph, self.name)
-        before = graph.fingerprint()
         session = Session(self, ctx)
         trained = session.stage(graph, ctx.timesteps)
         metrics = {"chosen": trained.chosen, **session.metrics(trained.graph, [trained])}
-        changed = trained.graph.fingerprint() != before
-        return PassResult(trained.graph, changed=changed, metrics=metrics)
+        return PassResult(trained.graph, metrics=metrics)

@@ -54,7 +54,6 @@ class ReduceTimesteps(TrainingPass):
                 hint=f"-T {self.start} or less, or stop={self.start}",
             )
         refuse_late(graph, stop)
-        before = graph.fingerprint()
         session = Session(self, ctx)
         stages: list[Trained] = []
         for timesteps in range(self.start, stop - 1, -1):
@@ -63,4 +62,4 @@ class ReduceTimesteps(TrainingPass):
             graph = stages[-1].graph
         chosen = {str(stage.graph.meta["timesteps"]): stage.chosen for stage in stages}
         metrics = {"chosen": chosen, **session.metrics(graph, stages)}
-        return PassResult(graph, changed=graph.fingerprint() != before, metrics=metrics)
+        return PassResult(graph, metrics=metrics)

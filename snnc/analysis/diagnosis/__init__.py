@@ -5,7 +5,6 @@ from __future__ import annotations
 from snnc.analysis.diagnosis.measure import Networks, measure
 from snnc.analysis.diagnosis.result import Cause, Diagnosis, Finding, LayerError, WindowError
 from snnc.analysis.diagnosis.rules import findings
-from snnc.analysis.observations import Values
 from snnc.errors import DataError
 from snnc.ir import Graph
 from snnc.transform import Batches, Progress, silent
@@ -29,7 +28,6 @@ def diagnose_graphs(
     timesteps: int,
     *,
     rounded: Graph | None = None,
-    spike_values: Values | None = None,
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -46,7 +44,7 @@ def diagnose_graphs(
     """
     if timesteps < 1:
         raise DataError(f"a window of {timesteps} steps; it needs at least one")
-    networks = Networks(snn, ann, model, rounded, spike_values or {})
+    networks = Networks(snn, ann, model, rounded)
     measured = measure(networks, data, timesteps, seed=seed, progress=progress, total=total)
     return Diagnosis(
         timesteps=timesteps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
 from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
 from snnc.analysis.diagnosis.result import LayerError, WindowError
 from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
-from snnc.analysis.observations import Values, prefixes
+from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
 from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
 
@@ -36,14 +37,12 @@ class Networks:
         ann: the graph of stage `ann` that it was made from, its nodes called as in `snn`.
         model: the model as loaded, of stage `ann`; None leaves its checks out.
         rounded: the integer network made from `snn`; None for none.
-        spike_values: real thresholds of an integer `snn`, in units of the ANN.
     """
 
     snn: Graph
     ann: Graph
     model: Graph | None = None
     rounded: Graph | None = None
-    spike_values: Values = field(default_factory=dict[str, Any])
 
     def populations(self) -> list[str]:
         """The neurons that have an activation of their name and shape in the ANN."""
@@ -111,6 +110,7 @@ class _Sweep:
         self._model = None if model is None else FastInterpreter(model)
         rounded = networks.rounded
         self._integers = None if rounded is None else FastInterpreter(rounded)
+        self._spike_values = spike_values(snn) if snn.quantized else {}
         self._layers = {name: self._layer(name) for name in networks.populations()}
         self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
         pairs = {} if model is None else compared_nodes(model, networks.ann)
@@ -127,7 +127,7 @@ class _Sweep:
         graph = self._networks.snn
         op = graph.node(name).op
         assert isinstance(op, Neuron)
-        value = self._networks.spike_values.get(name)
+        value = self._spike_values.get(name)
         return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
 
     def widest(self) -> int:

@@ -18,7 +18,7 @@ LEAK_BITS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Kernel):
-    """docs/semantics.md, section 2; parameters per channel (or positions=1: per neuron).
+    """docs/semantics.md, S9 to S14; parameters per channel (or positions=1: per neuron).
 
     state: type of the potential, i32, i64 or f32; an integer leak is m of (m*u) >> 15 with a 64-bit
     product. The time loop falls into four spans: with and without input, may and may not fire.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from snnc.device import DeviceFacts
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,26 @@ class Ideal:
     `g_max_us` is the unit in which conductances are written down, no claim about a material.
     """
 
+    name: ClassVar[str] = "ideal"
     g_max_us: float = 100.0
 
-    def conductances_us(self, levels: NDArray[np.integer], largest: int) -> NDArray[np.float32]:
+    def __post_init__(self) -> None:
+        if not 0 < self.g_max_us < np.inf:
+            raise ValueError(f"g-max-us must be positive and finite, not {self.g_max_us}")
+
+    @property
+    def facts(self) -> DeviceFacts:
+        """As many levels as there are, each told exactly."""
+        return DeviceFacts(g_max_us=self.g_max_us, ideal=True)
+
+    def program(
+        self, levels: NDArray[np.integer], largest: int, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
         """g = g_max * level / largest, in microsiemens."""
         return (levels * (self.g_max_us / largest)).astype(np.float32)
 
-    def levels(self, conductances_us: NDArray[np.float32], largest: int) -> NDArray[np.int64]:
-        """level = rint(g * largest / g_max)."""
-        real = conductances_us.astype(np.float64) * (largest / self.g_max_us)
-        return np.rint(real).astype(np.int64)
+    def read(
+        self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
+    ) -> NDArray[np.float32]:
+        """What was programmed."""
+        return conductances_us

@@ -25,26 +25,30 @@ class PooledAxis:
         return tuple(stop - start for start, stop in self.windows)
 
 
-def output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+def output_size(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], ceil_mode: bool
+) -> int:
     """Number of windows along an axis; one that starts in the right padding is dropped."""
-    span = size + 2 * padding - kernel
+    span = size + sum(padding) - kernel
     count = (-(-span // stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (count - 1) * stride >= size + padding:
+    if ceil_mode and (count - 1) * stride >= size + padding[0]:
         count -= 1
     return count
 
 
-def pooled_axis(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> PooledAxis:
-    """The windows of an axis of `size` inputs with `padding` on both sides.
+def pooled_axis(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], ceil_mode: bool
+) -> PooledAxis:
+    """The windows of an axis of `size` inputs with `padding` before and after it.
 
-    `padded` stops at the end of the right padding, as torch's divisor does with
+    `padded` stops at the end of the padding after it, as torch's divisor does with
     `count_include_pad`.
     """
-    starts = [
-        i * stride - padding for i in range(output_size(size, kernel, stride, padding, ceil_mode))
-    ]
+    before, after = padding
+    count = output_size(size, kernel, stride, padding, ceil_mode)
+    starts = [i * stride - before for i in range(count)]
     windows = tuple((max(s, 0), min(s + kernel, size)) for s in starts)
-    return PooledAxis(windows, tuple(min(s + kernel, size + padding) - s for s in starts))
+    return PooledAxis(windows, tuple(min(s + kernel, size + after) - s for s in starts))
 
 
 def adaptive_axis(size: int, bins: int) -> PooledAxis:

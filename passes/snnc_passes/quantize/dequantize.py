@@ -1,0 +1,30 @@
+"""`dequantize`: from integers back to real values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snnc.errors import GraphError, PassError
+from snnc.ir import Graph
+from snnc.ir.dequantize import dequantize
+from snnc.transform import Pass, PassContext, PassResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dequantize(Pass):
+    """Give a quantised network the real values that its integers stand for, in float64.
+
+    Weights, biases, thresholds and starting potentials are those before `quantize`, each off by its
+    rounding at most; the input stays encoded as integers. So a network that comes as integers can
+    be trained, attacked or exported.
+    """
+
+    name: ClassVar[str] = "dequantize"
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Raises `PassError` for a graph of real values."""
+        try:
+            return PassResult(dequantize(graph))
+        except GraphError as error:
+            raise PassError(error.message, hint="dequantize is for a quantised graph") from None

@@ -1,0 +1,117 @@
+"""What a `.snnc` file holds, in memory: to be written, or to be loaded without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from snnc.artifact.jsontext import dump_json, parse_json
+from snnc.artifact.layout import (
+    FORMAT,
+    GRAPH,
+    MANIFEST,
+    MAX_MEMBERS,
+    RESERVED,
+    TENSORS,
+    VERSION,
+    check_name,
+    check_size,
+)
+from snnc.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from snnc.ir import Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactContent:
+    """An artifact without a file; `Backend.load` takes it (it is a `snnc.target.Artifact`).
+
+    Attributes:
+        network: a verified graph, before legalisation.
+        target: text of the target, e.g. `cpu{threads=2}`; None when there is none.
+        pipeline: text of the pipeline that made the graph.
+        files: members of the backend, by name.
+        info: free JSON-able facts, kept in the manifest.
+        distributions: versions of the plugins' distributions, by name.
+    """
+
+    network: Graph
+    target: str | None = None
+    pipeline: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    info: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    distributions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What `manifest.json` says; its checksums are computed at each access.
+
+        Raises:
+            ArtifactError: a member cannot be stored, or stats, meta or `info` cannot be written as
+                JSON.
+            GraphError: the graph has no type.
+        """
+        return parse_json(self.members()[MANIFEST], MANIFEST)
+
+    def members(self) -> dict[str, bytes]:
+        """Every member by name, the manifest first. Raises as `manifest` does."""
+        members = self._content_members()
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "snnc": _own_version(),
+            "distributions": dict(self.distributions),
+            "target": self.target,
+            "pipeline": self.pipeline,
+            "stage": str(self.network.stage),
+            "timesteps": self.network.meta.get("timesteps"),
+            "input_shape": list(self.network.type_of(self.network.input).shape),
+            "checksums": {name: sha256(data).hexdigest() for name, data in members.items()},
+            "info": dict(self.info),
+        }
+        members = {MANIFEST: dump_json(manifest, "info"), **members}
+        for name, data in members.items():
+            check_size(name, len(data))
+        return members
+
+    def read(self, name: str) -> bytes:
+        """Content of a member. Raises `ArtifactError` if there is none of that name."""
+        if name in self.files:
+            return self.files[name]
+        if name not in RESERVED:
+            raise ArtifactError(f"the artifact has no member {name!r}")
+        return self.members()[name]
+
+    def graph(self) -> Graph:
+        """A copy of the network."""
+        return self.network.clone()
+
+    def _content_members(self) -> dict[str, bytes]:
+        """All but the manifest."""
+        import safetensors.numpy
+
+        from snnc.ir.json import to_json
+
+        for name in self.files:
+            check_name(name)
+            if name in RESERVED:
+                raise ArtifactError(f"a backend may not write a member called {name!r}")
+        count = len(self.files)
+        if count + len(RESERVED) > MAX_MEMBERS:
+            raise ArtifactError(f"{count} files; an artifact holds at most {MAX_MEMBERS} members")
+        return {
+            GRAPH: dump_json(to_json(self.network), "the graph"),
+            TENSORS: safetensors.numpy.save(dict(self.network.params)),
+            **dict(sorted(self.files.items())),
+        }
+
+
+def _own_version() -> str | None:
+    try:
+        return version("snnc")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,120 @@
+"""Flags of a command, made from the fields of a dataclass of `snnc.options`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+import typer
+
+from snnc.options import Flag, flags
+
+Given = dict[str, Any]
+"""The options that were given, by field name, as values of the fields; defaults are left out
+where `--help` shows none."""
+
+
+@dataclass(frozen=True)
+class FlagsOf:
+    """Annotation of the one parameter that stands for all flags of a dataclass.
+
+    Attributes:
+        options: a dataclass of `snnc.options`.
+        without: names of fields that this command does not take, or takes as parameters of its own.
+    """
+
+    options: type
+    without: tuple[str, ...] = ()
+
+    def flags(self) -> dict[str, tuple[Flag, Any]]:
+        """Flag and default by field name."""
+        listed = flags(self.options)
+        return {name: listed[name] for name in listed if name not in self.without}
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """One parameter for each flag, as typer reads it."""
+        return [_parameter(name, *known) for name, known in self.flags().items()]
+
+    def given(self, values: Mapping[str, Any]) -> Given:
+        """What typer read, as values of the fields. Raises `UsageError`."""
+        read: Given = {}
+        for name, (flag, _) in self.flags().items():
+            value = values[name]
+            if value is None or value == []:
+                continue
+            read[name] = value if flag.read is None else flag.read(flag.names[-1], value)
+        return read
+
+
+@dataclass(frozen=True)
+class After:
+    """Annotation of a command's own option: `--help` lists it behind the flag of this field."""
+
+    name: str
+
+
+def typer_option(options: type, name: str) -> Any:
+    """The option for one field of a dataclass, for verbs that take this one alone."""
+    return _option(flags(options)[name][0])
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """`command`, its parameter annotated with `FlagsOf` replaced by one parameter for each flag.
+
+    A command without such a parameter is given back as it is.
+    """
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    groups = {p.name: _metadata(p, FlagsOf) for p in own if _metadata(p, FlagsOf) is not None}
+    if not groups:
+        return command
+    ((name, group),) = groups.items()
+    inner = set(group.flags())
+
+    def call(**values: Any) -> None:
+        rest = {key: value for key, value in values.items() if key not in inner}
+        command(**rest, **{name: group.given(values)})
+
+    signature = inspect.Signature(_arranged(own, name, group))
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    call.__doc__ = command.__doc__
+    return call
+
+
+def _arranged(own: Any, name: str, group: FlagsOf) -> list[inspect.Parameter]:
+    """Parameters in the order of `--help`."""
+    listed: list[inspect.Parameter] = []
+    for parameter in own:
+        keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        after = _metadata(parameter, After)
+        if parameter.name == name:
+            listed += group.parameters()
+        elif after is None:
+            listed.append(keyword)
+        else:
+            names = [each.name for each in listed]
+            listed.insert(names.index(after.name) + 1, keyword)
+    return listed
+
+
+def _parameter(name: str, flag: Flag, default: Any) -> inspect.Parameter:
+    shown = isinstance(default, str | int) and not flag.default_varies
+    kind = flag.kind if shown else flag.kind | None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default if shown else None,
+        annotation=Annotated[kind, _option(flag)],
+    )
+
+
+def _option(flag: Flag) -> Any:
+    return typer.Option(*flag.names, metavar=flag.metavar, help=flag.help)
+
+
+def _metadata(parameter: inspect.Parameter, kind: type) -> Any:
+    """The annotation of this kind of a parameter, or None."""
+    matching = [each for each in get_args(parameter.annotation)[1:] if isinstance(each, kind)]
+    return matching[0] if matching else None

@@ -1,0 +1,70 @@
+"""What a resistive memory cell is: how it is programmed, and what is read of it. numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What holds for every cell of a device.
+
+    Attributes:
+        g_max_us: conductance of the largest level without errors, in microsiemens.
+        g_min_us: conductance of level 0 without errors, in microsiemens.
+        max_levels: how many levels a cell can be programmed to; None for any number.
+        ideal: every level is programmed and read exactly, at any time. Only then a target promises
+            the spikes of `reference`.
+        exceeds: errors may take a conductance above `g_max_us`. None is ever below 0.
+    """
+
+    g_max_us: float
+    g_min_us: float = 0.0
+    max_levels: int | None = None
+    ideal: bool = False
+    exceeds: bool = False
+
+
+class Device(Protocol):
+    """A kind of cell, a plugin of the group `snnc.devices`; a frozen dataclass.
+
+    Its fields are its options: `device=gaussian{sigma=0.05}` is `Gaussian(sigma=0.05)`. A cell is
+    programmed to one of the levels 0..largest, where `largest` is at most `facts.max_levels - 1`.
+    Without errors level l has the conductance g_min_us + l / largest * (g_max_us - g_min_us).
+
+    All randomness comes from the generators it is given, so that one seed gives one chip.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def facts(self) -> DeviceFacts:
+        """Its limits, and whether it is ideal."""
+        ...
+
+    def program(
+        self, levels: NDArray[np.integer], largest: int, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Conductances in microsiemens of cells programmed to `levels`, 0..largest, any shape."""
+        ...
+
+    def read(
+        self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
+    ) -> NDArray[np.float32]:
+        """The same cells as they are read once, `seconds` after programming: drift, read noise.
+
+        `conductances_us`, of any shape, is what `program` gave; it is left as it is.
+        """
+        ...
+
+
+def levels_of(
+    conductances_us: NDArray[np.floating], facts: DeviceFacts, largest: int
+) -> NDArray[np.float64]:
+    """Conductances in units of a level, real numbers: what they are without errors, inverted."""
+    unit = (facts.g_max_us - facts.g_min_us) / largest
+    return (conductances_us.astype(np.float64) - facts.g_min_us) / unit

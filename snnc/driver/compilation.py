@@ -1,0 +1,205 @@
+"""Compile: load, normalise, run the pipeline, check, legalise, lower, write, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnc.artifact import ArtifactContent, write, write_content
+from snnc.driver.inputs import data_info
+from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
+from snnc.driver.keywords import keywords_of
+from snnc.driver.layer_figures import layer_figures
+from snnc.driver.lowering import Lowered, lower
+from snnc.driver.models import load_model
+from snnc.driver.reporting import compile_report, window_of
+from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
+from snnc.errors import UsageError
+from snnc.ir import Graph
+from snnc.options import described
+from snnc.pipeline import Pipeline, PipelineResult, format_spec
+from snnc.plugins import BACKENDS, PASSES, Registry
+from snnc.target import Backend, Program
+from snnc.transform import PassContext
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled network.
+
+    Attributes:
+        graph: the `snn` graph, before legalisation.
+        artifact: the file, or None if this process did not write it.
+        report: JSON-able, keys as in docs/report.md.
+        backend: what it is compiled for.
+        content: what an artifact of it holds.
+    """
+
+    graph: Graph
+    artifact: Path | None
+    report: Mapping[str, Any]
+    backend: Backend = field(repr=False)
+    content: ArtifactContent = field(repr=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the artifact, atomically; its path."""
+        write_content(path, self.content)
+        return Path(path)
+
+    @cached_property
+    def program(self) -> Program:
+        """The network, ready to run; loaded from memory."""
+        return self.backend.load(self.content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions(JobOptions):
+    """The keyword arguments of `compile`."""
+
+    output: str | Path | None = described(
+        None, "the `.snnc` file to write, or None. The same call writes the same bytes."
+    )
+
+
+@keywords_of(CompileOptions)
+def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> Compiled:
+    """Compile a model to a spiking network for a target.
+
+    Args:
+        model: `net.py:factory`, a file, a graph or a torch module.
+
+    Raises:
+        SnncError: its message says what is wrong, where, and its hint what to do.
+    """
+    return run(options.job(model), options.output)
+
+
+def run(job: Job, output: str | Path | None = None) -> Compiled:
+    """Compile as `job` says; see `compile`."""
+    with distributed_session(job) as job:
+        return _run(job, output)
+
+
+def _run(job: Job, output: str | Path | None) -> Compiled:
+    seconds: dict[str, float] = {}
+    pipeline, backend = job.pipeline(), job.backend()
+    _check_output(output)
+    with _timed(seconds, "load"):
+        graph = job.graph()
+        ctx = job.context(graph, backend)
+    with _timed(seconds, "synthesize"):
+        ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
+    pipeline.check(graph.stage, ctx)
+    dump = job.dump()
+    if dump is not None:
+        dump(0, "model", graph)
+    with _timed(seconds, "passes"):
+        result = pipeline.run(graph, ctx, after_pass=dump)
+    window = window_of(result.graph, job.timesteps)
+    with _timed(seconds, "lower"):
+        lowered = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
+    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
+    content = ArtifactContent(
+        network=result.graph,
+        target=format_spec(backend),
+        pipeline=str(pipeline),
+        files=lowered.files,
+        info=info,
+        distributions=_distributions(pipeline, backend),
+    )
+    compiled = Compiled(
+        graph=result.graph,
+        artifact=None if output is None or job.ranks.rank else Path(output),
+        report=compile_report(job, result, content, output, seconds),
+        backend=backend,
+        content=content,
+    )
+    if compiled.artifact is not None:
+        compiled.save(compiled.artifact)
+    return _with_layer_figures(job, compiled, result, ctx)
+
+
+def _with_layer_figures(
+    job: Job, compiled: Compiled, result: PipelineResult, ctx: PassContext
+) -> Compiled:
+    """`compiled`, with `observed` in its report if that is wanted and there are data for it."""
+    if not job.measure_layers or ctx.calibration is None:
+        return compiled
+    spent: dict[str, float] = {}
+    with _timed(spent, "observe"):
+        figures = layer_figures(
+            compiled.program,
+            result.graph,
+            ctx.calibration,
+            "calibration" if compiled.report["calibrated"] else "synthetic",
+            timesteps=window_of(result.graph, job.timesteps),
+            ann=result.ann,
+            seed=job.seed,
+            progress=job.progress,
+        )
+    seconds = {**compiled.report["seconds"], **spent}
+    report = {**compiled.report, "seconds": seconds, "observed": figures}
+    return replace(compiled, report=report)
+
+
+def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
+    """Run the passes of a job on its graph and write the graph they give to `output`.
+
+    The target is not used.
+    """
+    with distributed_session(job) as job:
+        pipeline = job.pipeline()
+        _check_output(output)
+        graph = load_model(job.source)
+        result = pipeline.run(graph, job.context(graph), after_pass=job.dump())
+        if output is not None and job.ranks.rank == 0:
+            write(output, result.graph, pipeline=str(pipeline))
+        return result
+
+
+def _check_output(output: str | Path | None) -> None:
+    """Raise `UsageError` now for what would fail after minutes of work."""
+    if output is None:
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise UsageError(f"-o {path} is a folder", hint=f"-o {path / 'net.snnc'}")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"-o {path}: there is no folder {path.absolute().parent}")
+
+
+def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
+    """Facts for the manifest: nothing that differs between two equal runs."""
+    return {
+        "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
+        "legalize": lowered.legalize,
+        "seed": job.seed,
+        "mean": list(job.source.mean),
+        "std": list(job.source.std),
+        "calibrated": ctx.calibration is not None,
+        "calibration": data_info(ctx.calibration),
+    }
+
+
+def _distributions(pipeline: Pipeline, backend: Backend) -> dict[str, str]:
+    """The installed distributions whose plugins took part, with their versions."""
+    passes, backends = Registry(PASSES), Registry(BACKENDS)
+    owners = [passes.owner(each.name) for each in pipeline.passes if each.name in passes]
+    if backend.name in backends:
+        owners.append(backends.owner(backend.name))
+    return {owner.distribution: owner.version for owner in sorted(set(owners))}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start: float = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start

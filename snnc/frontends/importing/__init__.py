@@ -1,0 +1,57 @@
+"""From operations, numpy arrays and places in a model to a graph of stage `ann`. No torch here.
+
+A frontend makes an `Importer`, gives it every operation of its format, and calls one of the
+functions below for each; what a format's attributes mean is the frontend's business, how nodes are
+made is this package's.
+"""
+
+from snnc.frontends.importing.arithmetic import add, relu, scale
+from snnc.frontends.importing.importer import Imported, Importer
+from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
+from snnc.frontends.importing.pooling import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    max_pool,
+    reduce_spatial,
+)
+from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
+from snnc.frontends.importing.site import (
+    Constant,
+    ConstantStore,
+    ImportSite,
+    RefusedError,
+    Value,
+    need_value,
+)
+from snnc.frontends.importing.softmax import DroppedSoftmax
+
+__all__ = [
+    "Constant",
+    "ConstantStore",
+    "DroppedSoftmax",
+    "ImportSite",
+    "Imported",
+    "Importer",
+    "Pairs",
+    "RefusedError",
+    "Value",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "add",
+    "average_pool",
+    "batch_norm",
+    "check_spatial",
+    "concat",
+    "conv",
+    "linear",
+    "max_pool",
+    "need_value",
+    "pad",
+    "permute",
+    "reduce_spatial",
+    "relu",
+    "reshape",
+    "scale",
+    "take",
+]

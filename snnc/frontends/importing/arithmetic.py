@@ -1,0 +1,78 @@
+"""ReLU, sums of activations, and an activation times and plus constants."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
+from snnc.ir import Add, Ref, Relu, Scale
+
+
+def relu(site: ImportSite, x: Value) -> Value:
+    """max(x, 0)."""
+    return site.emit(Relu(), [x])
+
+
+def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
+    """x + factor * y. Raises `RefusedError` unless both have one shape."""
+    if factor != 1:
+        y = site.emit(Scale(factor=float(factor)), [y], "scale")
+    if x.shape != y.shape:
+        raise RefusedError(
+            f"it adds samples of different shapes {x.shape} and {y.shape}",
+            "give both the same shape",
+        )
+    return site.emit(Add(), [x, y])
+
+
+def scale(
+    site: ImportSite, x: Value, factor: Constant | float = 1, bias: Constant | float = 0
+) -> Value:
+    """factor * x + bias; nothing at all when that is x.
+
+    A constant is broadcast as numpy does, to the sample or to a batch of one. Raises
+    `RefusedError` for one that changes the shape.
+    """
+    times, plus = _for_sample(factor, x), _for_sample(bias, x)
+    if not np.any(plus) and np.all(times == 1):
+        return x
+    stored = float(times) if times.ndim == 0 else _stored(site, factor, times, "factor")
+    ref = _stored(site, bias, plus, "bias") if np.any(plus) else None
+    return site.emit(Scale(factor=stored, bias=ref), [x])
+
+
+def _stored(
+    site: ImportSite, constant: Constant | float, array: NDArray[np.float32], name: str
+) -> Ref:
+    """A constant keeps its name when it is used as it stands."""
+    if isinstance(constant, Constant) and constant.shape == array.shape:
+        return site.param(constant, name)
+    return site.array(array, name)
+
+
+def _for_sample(constant: Constant | float, x: Value) -> NDArray[np.float32]:
+    """A constant as a number, (C,), or of the sample's shape."""
+    if not isinstance(constant, Constant):
+        return np.asarray(constant, np.float32)
+    array = constant.array
+    if array.size == 1:
+        return array.reshape(())
+    if array.ndim == len(x.shape) + 1 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim > len(x.shape) or not _broadcasts(array.shape, x.shape):
+        raise RefusedError(
+            f"a constant of shape {array.shape} changes the sample's shape {x.shape}",
+            "use a number, one value per channel (C, 1, 1), or the sample's own shape",
+        )
+    array = array.reshape((1,) * (len(x.shape) - array.ndim) + array.shape)
+    if all(n == 1 for n in array.shape[1:]) and array.shape[0] == x.shape[0]:
+        return array.reshape(-1)
+    return np.ascontiguousarray(np.broadcast_to(array, x.shape))
+
+
+def _broadcasts(shape: tuple[int, ...], sample: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, sample) == sample
+    except ValueError:
+        return False

@@ -1,0 +1,146 @@
+"""Builds the graph of a model operation by operation, and lists every one that cannot be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from snnc.errors import GraphError, Loc, ModelError, UnsupportedError
+from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
+from snnc.frontends.importing.softmax import DroppedSoftmax
+from snnc.ir import Graph, Input, MaxPool, Relu, verify
+from snnc.target import Diagnostic
+
+LOG = logging.getLogger("snnc.frontends")
+INPUT = "input"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A graph of stage `ann`.
+
+    Attributes:
+        name: what messages call the model.
+        softmaxes: what was dropped, by position of the output.
+    """
+
+    graph: Graph
+    name: str
+    softmaxes: Mapping[int, DroppedSoftmax]
+
+
+class Importer:
+    """The graph of one model while it is built.
+
+    `input` first; then for every operation, in the order of the model, a `site` and an `attempt`
+    to add its nodes; then `finish`.
+
+    Args:
+        name: what messages call the model.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.graph = Graph()
+        self.constants = ConstantStore(self.graph)
+        self._problems: list[Diagnostic] = []
+        self._invalid: list[GraphError] = []
+
+    def input(self, shape: tuple[int, ...]) -> Value:
+        """The input of the network; `shape` is that of one sample, channels first."""
+        return self._add_input(INPUT, shape)
+
+    def site(self, name: str, op: str, *, loc: Loc | None = None, path: str = "") -> ImportSite:
+        """Where an operation is added; see `ImportSite`. A number is put behind a taken name."""
+        return ImportSite(self.constants, self.graph.fresh(name), op, loc or Loc(), path)
+
+    def attempt(self, site: ImportSite, convert: Callable[..., T], *args: Any) -> T | None:
+        """What `convert(site, *args)` gives; None if it refuses, which `finish` then reports."""
+        try:
+            return convert(site, *args)
+        except RefusedError as refused:
+            self.report(Diagnostic(site.op, site.name, site.loc, refused.reason, refused.remedy))
+        except GraphError as error:
+            self._invalid.append(error)
+        return None
+
+    def report(self, problem: Diagnostic) -> None:
+        """Something that cannot be compiled; `finish` lists all of it."""
+        self._problems.append(problem)
+
+    def stand_in(self, site: ImportSite, shape: tuple[int, ...]) -> Value:
+        """A value of that shape for a refused operation, so that later ones are looked at too."""
+        return self._add_input(self.graph.fresh(site.name), shape)
+
+    def drop_softmax(self, site: ImportSite, x: Value, axis: int, log: bool = False) -> Value:
+        """`x`, which must be an output, in place of its softmax; the batch counts as axis 0.
+
+        Raises `RefusedError` unless the softmax is over the classes, axis 1.
+        """
+        if axis % (len(x.shape) + 1) != 1:
+            raise RefusedError("its softmax is not over the classes", "use axis 1")
+        LOG.warning("%s: dropped the final %s at %s", self.name, site.op, site.loc)
+        return replace(x, softmax=DroppedSoftmax(axis, log))
+
+    def finish(self, outputs: Sequence[Value]) -> Imported:
+        """The verified graph; what no output needs is removed.
+
+        Raises:
+            UnsupportedError: listing every operation that cannot be compiled.
+            ModelError: the arrays or shapes of the model make no graph.
+        """
+        if self._problems:
+            raise UnsupportedError(_listed(self.name, self._problems))
+        graph = self.graph
+        graph.outputs = tuple(value.name for value in outputs)
+        try:
+            if self._invalid:
+                raise self._invalid[0]
+            _remove_unused(graph)
+            _hoist_relu(graph)
+            graph.prune_params()
+            verify(graph)
+        except GraphError as error:
+            raise ModelError(f"{self.name}: {error.message}", hint=error.hint) from None
+        softmaxes = {i: v.softmax for i, v in enumerate(outputs) if v.softmax is not None}
+        return Imported(graph, self.name, softmaxes)
+
+    def _add_input(self, name: str, shape: tuple[int, ...]) -> Value:
+        op = Input(shape=shape)
+        self.graph.add(name, op)
+        return Value(name, op.infer([], {}))
+
+
+def _listed(name: str, problems: Sequence[Diagnostic]) -> str:
+    count = f"{len(problems)} operation{'s' if problems[1:] else ''}"
+    return f"{name}: {count} cannot be compiled\n" + "\n".join(f"  {p}" for p in problems)
+
+
+def _remove_unused(graph: Graph) -> None:
+    for node in reversed(graph.nodes):
+        if not graph.users_of(node.name) and node.name not in graph.outputs:
+            graph.remove(node.name)
+
+
+def _hoist_relu(graph: Graph) -> None:
+    """Move a ReLU that alone uses a max-pool ahead of it: relu(max(x)) = max(relu(x)).
+
+    The pool then sees what never is negative, as spikes are.
+    """
+    for node in reversed(graph.nodes):
+        if not isinstance(node.op, MaxPool):
+            continue
+        users = graph.users_of(node.name)
+        if len(users) != 1 or node.name in graph.outputs:
+            continue
+        ((relu, _),) = users
+        if not isinstance(graph.node(relu).op, Relu):
+            continue
+        moved = graph.node(relu)
+        (source,) = graph.inputs_of(node.name)
+        graph.bypass(relu)
+        graph.add(relu, moved.op, [source], loc=moved.loc, origins=moved.origins)
+        graph.set_input(node.name, 0, relu)

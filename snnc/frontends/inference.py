@@ -1,0 +1,87 @@
+"""A torch module as it is used after training: in eval mode, in float32, on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snnc.errors import ModelError
+from snnc.frontends.base import Reference
+
+LOG = logging.getLogger("snnc.frontends")
+
+
+def float32_on_cpu(module: nn.Module) -> nn.Module:
+    """The module in float32 on the CPU: itself where it is that already, or else a copy."""
+    if isinstance(module, nn.DataParallel):
+        module = module.module
+    tensors = [*module.parameters(), *module.buffers()]
+    other = {t.dtype for t in tensors if t.is_floating_point() and t.dtype != torch.float32}
+    if other:
+        kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in other))
+        LOG.warning("parameters of type %s are cast to float32", kinds)
+    if other or any(t.device.type != "cpu" for t in tensors):
+        module = copy.deepcopy(module).cpu().float()
+    return module
+
+
+@contextlib.contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Every part of the module is in eval mode within, and as it was afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+@contextlib.contextmanager
+def inference(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in eval mode, in float32 on the CPU; the user's own is left as it was."""
+    module = float32_on_cpu(module)
+    with eval_mode(module):
+        yield module
+
+
+def as_function(module: nn.Module, name: str) -> Reference:
+    """The module as a function of a batch (N, *shape), one array (N, …) per output.
+
+    The function raises `ModelError`, with `name` in it, if the module gives anything else.
+    """
+    module = float32_on_cpu(module)
+
+    def run(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        batch = torch.tensor(np.asarray(x, np.float32))  # a copy: the module may overwrite it
+        with eval_mode(module), torch.no_grad():
+            result: Any = module(batch)
+        outputs = list(result) if isinstance(result, tuple | list) else [result]
+        _check_outputs(outputs, len(x), name)
+        return tuple(output.float().numpy() for output in outputs)
+
+    return run
+
+
+def _check_outputs(outputs: Sequence[Any], samples: int, name: str) -> None:
+    if not outputs:
+        raise ModelError(f"{name} gives no output")
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise ModelError(
+                f"{name} gives a {type(output).__name__}",
+                hint="return one tensor, or a tuple of tensors",
+            )
+        if output.ndim == 0 or len(output) != samples:
+            raise ModelError(
+                f"{name} gives a tensor of shape {tuple(output.shape)} for {samples} samples",
+                hint="keep the batch as the first axis",
+            )

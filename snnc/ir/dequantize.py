@@ -1,0 +1,113 @@
+"""From integers back to the real values they stand for (docs/semantics.md, S20)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import GraphError
+from snnc.ir.elementwise import Scale
+from snnc.ir.endpoints import Readout
+from snnc.ir.graph import Graph
+from snnc.ir.kinds import Weighted
+from snnc.ir.neuron import Neuron
+from snnc.ir.op import broadcast_to_sample
+from snnc.ir.populations import Group, groups
+from snnc.ir.types import Ref, Shape
+
+Real = NDArray[np.float64]
+
+
+def dequantize(graph: Graph) -> Graph:
+    """A copy of real values (float64) that computes what the integers stand for.
+
+    Every coefficient that reaches a population is multiplied by the population's unit, so that
+    thresholds, weights and biases are in the values of the model, each off by its rounding at most.
+    The input stays encoded as it is, and a leak of m/2^15 stays, without its rounding down. Spikes
+    are those of the integers but for ties and for what that leak rounds.
+
+    Raises:
+        GraphError: the graph holds no integers, or layers that reach a population have channels
+            that its unit does not tell apart.
+    """
+    if not graph.quantized:
+        raise GraphError("the graph holds no integers")
+    result = graph.clone()
+    shapes = {name: kind.shape for name, kind in graph.types().items()}
+    for group in groups(graph):
+        unit = _unit(graph, group, shapes)
+        for each in group.contributors:
+            _layer(result, each.name, unit, shapes[each.name])
+        for name in group.populations:
+            _population(result, name, unit, shapes[name])
+    result.meta.pop("quantize", None)
+    result.prune_params()
+    return result
+
+
+def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
+    """() or (C,): a neuron's unit, else the scale of the readout."""
+    neurons = [n for n in group.populations if isinstance(graph.node(n).op, Neuron)]
+    name = next(iter(neurons), group.populations[0])
+    op = graph.node(name).op
+    value: Ref | float = 1.0
+    if isinstance(op, Neuron):
+        value = op.unit
+    elif isinstance(op, Readout):
+        value = op.scale
+    unit = graph.array(value).astype(np.float64)
+    if unit.ndim > 1:
+        raise GraphError(f"{name} has a unit for every element, not for every channel")
+    if unit.ndim and any(c.moved for c in group.contributors):
+        raise GraphError(f"{name} has a unit per channel behind elements that were moved")
+    return unit
+
+
+def _layer(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
+    op = graph.node(name).op
+    fields = [
+        field for field in ("weight", "factor", "bias") if getattr(op, field, None) is not None
+    ]
+    assert isinstance(op, Weighted | Scale)
+    for field in fields:
+        integers = graph.array(getattr(op, field)).astype(np.float64)
+        first = integers if integers.ndim else np.broadcast_to(integers, shape[:1])
+        rows = unit if unit.ndim == 0 else unit.reshape(-1, *(1,) * (first.ndim - 1))
+        op = replace(op, **{field: graph.own_param(name, field, np.asarray(first * rows))})
+    graph.replace_op(name, op)
+
+
+def _population(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
+    op = graph.node(name).op
+    if isinstance(op, Readout):
+        scale = _spread(graph, op.scale, shape) / _spread_array(unit, shape)
+        graph.replace_op(name, replace(op, scale=_small(graph, name, "scale", scale)))
+    elif isinstance(op, Neuron):
+        real = {
+            field: _small(
+                graph, name, field, _spread(graph, value, shape) * _spread_array(unit, shape)
+            )
+            for field, value in (("threshold", op.threshold), ("v_init", op.v_init))
+        }
+        graph.replace_op(name, replace(op, unit=1.0, **real))
+
+
+def _spread(graph: Graph, value: Ref | float, shape: Shape) -> Real:
+    return _spread_array(graph.array(value).astype(np.float64), shape)
+
+
+def _spread_array(array: Real, shape: Shape) -> Real:
+    return np.broadcast_to(np.asarray(broadcast_to_sample(array, shape), np.float64), shape)
+
+
+def _small(graph: Graph, name: str, field: str, values: Real) -> Ref | float:
+    """As one number or one per channel where it is that."""
+    flat = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    if np.all(flat == flat[0, 0]):
+        return float(flat[0, 0])
+    per_channel = bool(np.all(flat == flat[:, :1])) and prod(values.shape[1:]) >= 1
+    array = flat[:, 0] if per_channel else values
+    return graph.own_param(name, field, np.array(array))

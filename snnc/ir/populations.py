@@ -1,0 +1,146 @@
+"""Populations and what reaches them: what shares a scale (docs/semantics.md, S19)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import GraphError
+from snnc.ir.elementwise import Add, Scale
+from snnc.ir.encode import Encode
+from snnc.ir.endpoints import Readout
+from snnc.ir.graph import Array, Graph
+from snnc.ir.kinds import Rearrange, Stateful, Weighted
+from snnc.ir.neuron import Neuron
+from snnc.ir.op import broadcast_to_sample
+from snnc.ir.pool import SumPool
+from snnc.ir.types import Shape, Signal
+
+
+@dataclass(frozen=True)
+class WeightedInput:
+    """A layer whose coefficients reach a population.
+
+    Attributes:
+        name: a Conv, Linear or Scale node that takes events.
+        gain: how many times the population counts one unit of its result (sum pools between).
+        moved: elements are moved between it and the population.
+    """
+
+    name: str
+    gain: int
+    moved: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Populations that share a scale because they share a contributor; mostly there is one."""
+
+    populations: tuple[str, ...]
+    contributors: tuple[WeightedInput, ...]
+
+
+def groups(graph: Graph) -> tuple[Group, ...]:
+    """All populations of an snn graph, in graph order.
+
+    Raises:
+        GraphError: a weighted layer takes a current; names the node and its line.
+    """
+    found: list[Group] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Stateful | Readout):
+            source = graph.inputs_of(node.name)[0]
+            paths = tuple(_reaching(graph, source, 1, False))
+            group = Group((node.name,), _merged(paths, sum))
+            found = _united(found, group)
+    return tuple(found)
+
+
+def _united(found: Sequence[Group], new: Group) -> list[Group]:
+    """Add a group; it absorbs those it shares a contributor with."""
+    names = {c.name for c in new.contributors}
+    alike = [g for g in found if names & {c.name for c in g.contributors}]
+    others = [g for g in found if g not in alike]
+    joined = [*alike, new]
+    contributors = _merged([c for g in joined for c in g.contributors], max)
+    populations = tuple(p for g in joined for p in g.populations)
+    return [*others, Group(populations, contributors)]
+
+
+def _merged(
+    found: Sequence[WeightedInput], gain: Callable[[Sequence[int]], int]
+) -> tuple[WeightedInput, ...]:
+    """One entry a layer: a current added twice counts twice, a layer is rounded once."""
+    by_name: dict[str, list[WeightedInput]] = {}
+    for each in found:
+        by_name.setdefault(each.name, []).append(each)
+    return tuple(
+        WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same))
+        for name, same in by_name.items()
+    )
+
+
+def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[WeightedInput]:
+    node = graph.node(name)
+    sources = graph.inputs_of(name)
+    if graph.type_of(name).signal is not Signal.CURRENT:
+        raise GraphError(f"{name} at {node.loc} reaches a population without a weight")
+    if isinstance(node.op, Weighted | Scale):
+        if graph.type_of(sources[0]).signal is Signal.CURRENT:
+            raise GraphError(
+                f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
+                "not spikes; its integers would have no bound",
+                hint="put a ReLU between two weighted layers, or merge them",
+            )
+        yield WeightedInput(name, gain, moved)
+        return
+    if isinstance(node.op, SumPool):
+        gain *= node.op.largest_weight()
+    elif not isinstance(node.op, Add | Rearrange):
+        raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
+    moved = moved or isinstance(node.op, Rearrange)
+    for source in sources:
+        yield from _reaching(graph, source, gain, moved)
+
+
+def event_value(graph: Graph, name: str) -> float:
+    """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
+
+    Raises `GraphError` where the encoded input is joined with spikes.
+    """
+    node = graph.node(name)
+    if isinstance(node.op, Stateful):
+        return 1.0
+    if isinstance(node.op, Encode):
+        code = node.op.code()
+        return 1.0 if code is None else code.unit
+    values = {event_value(graph, source) for source in graph.inputs_of(name)}
+    if len(values) > 1:
+        raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
+    return values.pop()
+
+
+def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:
+    """Per population of neurons, what a spike stands for in the values of the model (S20).
+
+    threshold * unit: (), (C,) or of the sample's shape. Empty for integers without units, as files
+    of the first format hold them.
+    """
+    neurons = {node.name: node.op for node in graph if isinstance(node.op, Neuron)}
+    if graph.quantized and all(op.unit == 1 for op in neurons.values()):
+        return {}
+    return {
+        name: scaled(graph.array(op.threshold), graph.array(op.unit), graph.type_of(name).shape)
+        for name, op in neurons.items()
+    }
+
+
+def scaled(a: Array, b: Array, shape: Shape) -> NDArray[np.float64]:
+    """The product of two parameters of a sample of `shape`, as small as they allow."""
+    wide = [np.asarray(value, np.float64) for value in (a, b)]
+    if wide[0].ndim and wide[1].ndim and wide[0].shape != wide[1].shape:
+        wide = [np.asarray(broadcast_to_sample(value, shape), np.float64) for value in wide]
+    return np.asarray(wide[0] * wide[1])

@@ -1,0 +1,270 @@
+"""The options of a compilation: each defined once, with type, default, flag and meaning.
+
+`snnc.compile`, `snnc.diagnose`, `snnc.driver.Job` and the command line take their parameters from
+the dataclasses here, so an option is added by adding a field. Imports neither numpy nor torch:
+`snnc VERB --help` reads this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+from snnc.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from snnc.transform import Batches
+
+Data: TypeAlias = "str | NDArray[Any] | Batches"
+"""A DATA text, an array (N, *shape) of samples, or re-iterable batches of (x, y or None)."""
+
+T = TypeVar("T")
+FLAG, MEANING = "flag", "meaning"
+"""Keys of a field's metadata: its `Flag`, and what it means in Python."""
+DEFAULT_WINDOW = 8
+"""Time steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """How an option is given on the command line.
+
+    Attributes:
+        names: e.g. `("-T", "--timesteps")`.
+        kind: type of the value as the command line gives it.
+        help: one line for `--help`.
+        metavar: the value's name in `--help`; None for a switch.
+        read: turns (name of the flag, text) into the field's value; None where `kind` is that
+            already. Raises `UsageError`.
+        default_varies: whether the default depends on the verb, and `--help` shows none.
+    """
+
+    names: tuple[str, ...]
+    kind: Any
+    help: str
+    metavar: str | None = None
+    read: Callable[[str, str], Any] | None = None
+    default_varies: bool = False
+
+
+def described(default: T, meaning: str) -> T:
+    """A field without a flag, for use in Python only."""
+    return cast(T, field(default=default, metadata={MEANING: meaning}))
+
+
+def option(
+    default: T,
+    *names: str,
+    kind: Any = str,
+    help: str,
+    meaning: str,
+    metavar: str | None = None,
+    read: Callable[[str, str], Any] | None = None,
+    default_varies: bool = False,
+) -> T:
+    """A field with a flag; the arguments are those of `Flag`, `meaning` is for Python."""
+    flag = Flag(
+        names=names,
+        kind=kind,
+        help=help,
+        metavar=metavar,
+        read=read,
+        default_varies=default_varies,
+    )
+    return cast(T, field(default=default, metadata={FLAG: flag, MEANING: meaning}))
+
+
+def flags(options: type) -> Mapping[str, tuple[Flag, Any]]:
+    """The flag and the default of each field of a dataclass that has a flag, by field name."""
+    listed: tuple[Field[Any], ...] = fields(options)
+    return {f.name: (f.metadata[FLAG], f.default) for f in listed if FLAG in f.metadata}
+
+
+def integers(flag: str, text: str) -> tuple[int, ...]:
+    """`1,2,4` as a tuple; empty for no text. Raises `UsageError`."""
+    try:
+        return tuple(int(part) for part in text.split(",") if text)
+    except ValueError:
+        hint = "whole numbers with commas between, e.g. 1,2,4"
+        raise UsageError(f"{flag} {text}: not whole numbers", hint=hint) from None
+
+
+def numbers(flag: str, text: str) -> tuple[float, ...]:
+    """`0.5,0.4` as a tuple; empty for no text. Raises `UsageError`."""
+    try:
+        return tuple(float(part) for part in text.split(",") if text)
+    except ValueError:
+        hint = "numbers with commas between, e.g. 0.485,0.456,0.406"
+        raise UsageError(f"{flag} {text}: not numbers", hint=hint) from None
+
+
+def shape(flag: str, text: str) -> tuple[int, ...]:
+    """`3,32,32` as a tuple. Raises `UsageError`."""
+    sizes = integers(flag, text)
+    if not sizes or min(sizes) < 1:
+        raise UsageError(f"{flag} {text}: sizes are positive", hint="e.g. 3,32,32")
+    return sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """What to compile to, with which passes, on which data."""
+
+    target: str = option(
+        "cpu",
+        "--target",
+        metavar="TARGET",
+        help="See targets.",
+        meaning="the target, with options in braces, e.g. `cpu{threads=2}`.",
+    )
+    recipe: str | None = option(
+        None,
+        "--recipe",
+        metavar="RECIPE",
+        help="See recipes; default convert.",
+        meaning="a named pipeline with options; None for `convert`. Excludes `passes`.",
+    )
+    passes: str | None = option(
+        None,
+        "--passes",
+        metavar="SPEC",
+        help="A pipeline of your own.",
+        meaning="the pipeline itself, e.g. `fold-batchnorm,quantize{bits=8}`.",
+    )
+    timesteps: int = option(
+        DEFAULT_WINDOW,
+        "-T",
+        "--timesteps",
+        kind=int,
+        metavar="N",
+        help="The window, in time steps.",
+        meaning="the window T in time steps, the longest where a pass chooses one.",
+        default_varies=True,
+    )
+    calibration: Data | None = option(
+        None,
+        "--calibration",
+        metavar="DATA",
+        help="Data to choose thresholds on.",
+        meaning="data to choose thresholds on: a DATA text (`digits#train`), an array (N, *shape) "
+        "or batches. Without any, thresholds are chosen on synthetic inputs, with a warning.",
+    )
+    train: Data | None = option(
+        None,
+        "--train",
+        metavar="DATA",
+        help="Data for passes that learn.",
+        meaning="data for passes that learn, given like `calibration`.",
+    )
+    validation: Data | float | None = option(
+        None,
+        "--validation",
+        metavar="DATA|0.1",
+        help="Data for passes that choose; a fraction takes that part out of --train.",
+        meaning="data for passes that choose, given like `calibration`; a number in (0, 1), or its "
+        "text, is the fraction of the training data to take for it.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What names a model, besides the model itself. Sequences are stored as tuples."""
+
+    weights: str | Path | None = option(
+        None,
+        "--weights",
+        kind=Path,
+        metavar="FILE",
+        help="Parameters of the model.",
+        meaning="file of the model's parameters, or None.",
+    )
+    allow: Sequence[str] = option(
+        (),
+        "--allow",
+        kind=list[str],
+        metavar="CLASS",
+        help="A class a pickled model may hold; repeatable.",
+        meaning="classes of the user's that a pickled module may hold.",
+    )
+    input_shape: tuple[int, ...] | None = option(
+        None,
+        "--input-shape",
+        metavar="C,H,W",
+        help="Shape of one sample, e.g. 3,32,32.",
+        meaning="shape of one sample, channels first; None where only one fits.",
+        read=shape,
+    )
+    mean: Sequence[float] = option(
+        (),
+        "--mean",
+        metavar="M,…",
+        help="Subtracted from the input, one or per channel.",
+        meaning="subtracted from the input, one value or one per channel, in units of the input; "
+        "empty for nothing.",
+        read=numbers,
+    )
+    std: Sequence[float] = option(
+        (),
+        "--std",
+        metavar="S,…",
+        help="Divides the input, one or per channel.",
+        meaning="divides the input after `mean`, one value or one per channel; empty for nothing.",
+        read=numbers,
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("allow", "mean", "std"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How the passes are run."""
+
+    workdir: str | Path | None = option(
+        None,
+        "--workdir",
+        kind=Path,
+        metavar="DIR",
+        help="Keep checkpoints of passes that learn there.",
+        meaning="folder in which passes that learn keep checkpoints; None for no checkpoints.",
+    )
+    resume: bool = option(
+        False,
+        "--resume",
+        kind=bool,
+        help="Go on from the checkpoints in --workdir, if there are any.",
+        meaning="go on from the checkpoints in `workdir`, if there are any.",
+    )
+    device: str = option(
+        "cpu",
+        "--device",
+        metavar="cpu|cuda",
+        help="Where passes compute.",
+        meaning='where passes compute, "cpu" or "cuda".',
+    )
+    dump_ir: str | Path | None = option(
+        None,
+        "--dump-ir",
+        kind=Path,
+        metavar="DIR",
+        help="The graph after each pass.",
+        meaning="folder to write the graph to after every pass; None for none.",
+    )
+    seed: int = option(
+        0,
+        "--seed",
+        kind=int,
+        metavar="N",
+        help="Seed of everything random.",
+        meaning="seed of everything random.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompilationOptions(RunOptions, ModelOptions, ConversionOptions):
+    """Every option of a compilation that has a flag."""

@@ -1,0 +1,94 @@
+"""What every device of crossbar cells must keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.device import Device, levels_of
+from snnc.testing.round_trip import assert_round_trip
+
+LARGEST = (1, 3, 15)
+SHAPES = ((), (0,), (7,), (3, 4, 5))
+CELLS = 2000
+SECONDS = (0.0, 1.0, 1e6)
+
+
+def assert_device_contract(device: Device) -> None:
+    """Assert that a device keeps to the contract of `snnc.device.Device`.
+
+    Its options read back from text and its limits make sense. Conductances are float32 of the
+    shape of the levels, finite, not negative, and at most `g_max_us` unless the device says that
+    it `exceeds` it; what is given stays untouched; one seed gives one result. Cells of level 0
+    conduct less than those of the largest level. An ideal device gives every level back.
+
+    Args:
+        device: the device, with its options.
+    """
+    assert_round_trip(device, "device")
+    facts = device.facts
+    assert 0 <= facts.g_min_us < facts.g_max_us and isfinite(facts.g_max_us), f"limits: {facts}"
+    most = facts.max_levels
+    assert most is None or most >= 2, f"a cell of {most} levels holds nothing"
+    for largest in LARGEST:
+        if most is None or largest < most:
+            _assert_levels(device, largest)
+
+
+def _assert_levels(device: Device, largest: int) -> None:
+    what = f"{device.name}, levels 0..{largest}"
+    rng = np.random.default_rng(0)
+    for shape in SHAPES:
+        _assert_cells(device, rng.integers(0, largest + 1, shape), largest, what)
+    silent = _assert_cells(device, np.zeros(CELLS, np.int64), largest, what)
+    full = _assert_cells(device, np.full(CELLS, largest), largest, what)
+    assert silent.mean() < full.mean(), f"{what}: level 0 conducts as much as level {largest}"
+    small = np.arange(largest + 1, dtype=np.uint8)
+    wide = device.program(small.astype(np.int64), largest, np.random.default_rng(1))
+    same = np.array_equal(device.program(small, largest, np.random.default_rng(1)), wide)
+    assert same, f"{what}: the result depends on the type of the levels"
+
+
+def _assert_cells(
+    device: Device, levels: NDArray[np.integer], largest: int, what: str
+) -> NDArray[np.float32]:
+    given = levels.copy()
+    programmed = _repeated(lambda rng: device.program(levels, largest, rng), f"{what}: program")
+    assert np.array_equal(levels, given), f"{what}: program changes the levels it is given"
+    _assert_conductances(device, programmed, levels.shape, f"{what}: program")
+    before = programmed.copy()
+    for seconds in SECONDS:
+        part = f"{what}: read after {seconds:g} s"
+        read = _repeated(lambda rng, t=seconds: device.read(programmed, rng, t), part)
+        assert np.array_equal(programmed, before), f"{part} changes what was programmed"
+        _assert_conductances(device, read, levels.shape, part)
+        if device.facts.ideal:
+            error = np.abs(levels_of(read, device.facts, largest) - levels).max(initial=0)
+            assert error < 1e-3, f"{part}: an ideal device is off by {error:g} levels"
+    return programmed
+
+
+def _repeated(
+    draw: Callable[[np.random.Generator], NDArray[np.float32]], what: str
+) -> NDArray[np.float32]:
+    """What `draw` gives, asserted to be the same for the same seed."""
+    first, second = draw(np.random.default_rng(1)), draw(np.random.default_rng(1))
+    assert np.array_equal(first, second), f"{what}: one seed gives two results"
+    return first
+
+
+def _assert_conductances(
+    device: Device, found: NDArray[np.float32], shape: tuple[int, ...], what: str
+) -> None:
+    kind = (found.dtype, found.shape)
+    assert kind == (np.float32, shape), f"{what} gives {kind}, not float32 of shape {shape}"
+    assert np.isfinite(found).all(), f"{what} gives conductances that are not finite"
+    low, high = found.min(initial=0), found.max(initial=0)
+    assert low >= 0, f"{what} gives the negative conductance {low:g} uS"
+    # One unit of float32 is no error of the device.
+    bound = np.nextafter(np.float32(device.facts.g_max_us), np.float32(np.inf))
+    within = device.facts.exceeds or high <= bound
+    assert within, f"{what} gives {high:g} uS, above g_max_us={device.facts.g_max_us:g}"

@@ -1,0 +1,62 @@
+"""A torch module as a function of a batch: every output, nothing changed, wrong ones in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snnc.driver.models import ModelSource, eager
+from snnc.errors import ModelError
+from snnc.frontends.inference import as_function
+
+
+class Net(nn.Module):
+    """Whatever `function` gives of the input, which it may overwrite."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function, self.norm = function, nn.BatchNorm1d(3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self.norm(x))
+
+
+X = np.ones((4, 3), np.float32)
+
+
+def test_all_outputs_in_eval_mode_and_nothing_changed() -> None:
+    module = Net(lambda x: (x.mul_(2), x[:, :1])).double()
+    before = module.state_dict()["norm.running_mean"].clone()
+    first, second = as_function(module, "net")(X)
+    assert first.dtype == np.float32 and (first.shape, second.shape) == ((4, 3), (4, 1))
+    np.testing.assert_allclose(first, 2 / np.sqrt(1 + 1e-5), rtol=1e-6)
+    assert module.training and module.norm.training and np.all(X == 1)
+    assert module.norm.weight.dtype == torch.float64
+    assert torch.equal(module.norm.running_mean, before)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: {"y": x}, "net gives a dict"),
+        (lambda x: (x, 3), "net gives a int"),
+        (lambda x: (), "net gives no output"),
+        (lambda x: x.sum(0), r"net gives a tensor of shape \(3,\) for 4 samples"),
+        (lambda x: x.sum(), r"net gives a tensor of shape \(\) for 4 samples"),
+    ],
+)
+def test_wrong_outputs(function: Callable[[Tensor], Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        as_function(Net(function), "net")(X)
+
+
+def test_eager_normalises_and_gives_the_first_output() -> None:
+    module = Net(lambda x: (x, x[:, :1]))
+    run = eager(ModelSource(model=module, mean=(1.0, 0.0, 3.0), std=(2.0,)))
+    wanted = np.array([0, 0.5, -1], np.float32) / np.sqrt(np.float32(1 + 1e-5))
+    np.testing.assert_allclose(run(X), np.tile(wanted, (4, 1)), rtol=1e-6)
