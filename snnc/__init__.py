@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from snnc.driver import compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
     from snnc.frontends import trace
-    from snnc.interp import from_torch, to_torch
     from snnc.ir import Graph
     from snnc.pipeline import Pipeline
+    from snnc.training import from_torch, to_torch
     from snnc.transform import Pass, PassContext, PassResult, Recipe
 
 __all__ = [
@@ -40,9 +40,9 @@ _HOMES = {
     "snnc.driver": ("compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
-    "snnc.interp": ("from_torch", "to_torch"),
     "snnc.ir": ("Graph",),
     "snnc.pipeline": ("Pipeline",),
+    "snnc.training": ("from_torch", "to_torch"),
     "snnc.transform": ("Pass", "PassContext", "PassResult", "Recipe"),
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.interp.ops import evaluate
+from snnc.interp import evaluate
 from snnc.ir import (
     Conv,
     Graph,

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from snnc.analysis.raster import evenly, raster
 from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.memory import OBSERVED_VALUES, rows_that_fit
+from snnc.tallies import ErrorTally, FiringTally, squares_of
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
@@ -23,8 +25,6 @@ POINTS = 150
 """At most so many pairs of activation and rate are kept for each layer."""
 WINDOWS = 16
 """At most about so many prefixes of the window are compared with the ANN."""
-CHUNK_VALUES = 1 << 25
-"""Values of all populations of the samples that are run at once; bounds the memory."""
 
 Values = Mapping[str, NDArray[np.generic]]
 
@@ -91,7 +91,9 @@ def measure_layers(
                 _agree(agreeing, run, theirs[expected.output])
             advance(len(part))
     found: dict[str, Any] = {"samples": len(x), "timesteps": timesteps}
-    found["layers"] = {name: tally.report() for name, tally in tallies.items() if tally.elements}
+    found["layers"] = {
+        name: tally.report() for name, tally in tallies.items() if tally.firing.elements
+    }
     if expected is not None and graph.type_of(graph.outputs[0]).size > 1:
         found["agreement"] = [
             {"timesteps": t, "agreement": same / len(x)} for t, same in agreeing.items()
@@ -119,18 +121,16 @@ def _first(data: Batches, samples: int) -> NDArray[np.float32]:
 
 def _chunk(neurons: int, tallies: Mapping[str, _Layer], timesteps: int) -> int:
     steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
-    return max(1, CHUNK_VALUES // max(1, neurons * steps))
+    return rows_that_fit(OBSERVED_VALUES, neurons * steps)
 
 
 class _Expected:
     """The ANN's activations of the populations, and its output."""
 
     def __init__(self, ann: AnnStage, names: Sequence[str]) -> None:
-        import torch
+        from snnc.training import FastInterpreter
 
-        from snnc.interp import Interpreter
-
-        self._interpreter = Interpreter(ann.graph, torch.float32)
+        self._interpreter = FastInterpreter(ann.graph)
         self._keep = [name for name in names if name in ann.graph]
         self.output = ann.graph.outputs[0]
 
@@ -156,14 +156,9 @@ class _Layer:
     """Sums of one population over the samples."""
 
     signed: bool
-    spikes: int = 0
-    elements: int = 0
     steps: int = 0
-    samples: int = 0
-    saturated: int = 0
-    fired: NDArray[np.bool_] | None = None
-    error: float = 0.0
-    power: float = 0.0
+    firing: FiringTally = field(default_factory=FiringTally)
+    error: ErrorTally = field(default_factory=ErrorTally)
     compared: bool = False
     activations: list[float] = field(default_factory=list[float])
     values: list[float] = field(default_factory=list[float])
@@ -181,12 +176,9 @@ class _Layer:
             return
         counts = np.asarray(run.counts[name])
         self.steps = run.timesteps
-        self.samples += len(counts)
-        self.elements += counts.size
-        self.spikes += int(counts.sum())
-        self.saturated += int((counts >= run.timesteps).sum())
         fired = np.asarray((counts > 0).any(axis=0))
-        self.fired = fired if self.fired is None else np.logical_or(self.fired, fired)
+        full = int((counts >= run.timesteps).sum())
+        self.firing.add(int(counts.sum()), counts.size, len(counts), fired, full)
         if expected is None or ann is None or name not in ann.spike_values:
             return
         if expected.shape != counts.shape:
@@ -198,25 +190,23 @@ class _Layer:
     def _compare(self, value: NDArray[Any], expected: NDArray[np.float32], points: int) -> None:
         activation = expected.astype(np.float64)
         self.compared = True
-        self.error += float(np.square(value - activation).sum())
-        self.power += float(np.square(activation).sum())
+        self.error.add(value - activation, squares_of(activation))
         chosen = evenly(value.size, max(1, points))
         self.activations += activation.reshape(-1)[chosen].tolist()
         self.values += value.reshape(-1)[chosen].tolist()
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
-        silent_part = 0.0 if self.fired is None else 1 - float(self.fired.mean())
         found: dict[str, Any] = {
-            "rate": self.spikes / (self.elements * self.steps),
-            "spikes_per_inference": self.spikes / self.samples,
-            "silent": silent_part,
-            "saturated": self.saturated / self.elements,
+            "rate": self.firing.events / (self.firing.elements * self.steps),
+            "spikes_per_inference": self.firing.per_sample,
+            "silent": self.firing.silent,
+            "saturated": self.firing.saturation,
         }
         if not self.compared:
             return found
-        if self.power:
-            found["activation_error"] = float(np.sqrt(self.error / self.power))
+        if self.error.relative is not None:
+            found["activation_error"] = self.error.relative
         pairs = {"activation": self.activations, "decoded": self.values}
         return {**found, "scatter": {key: _short(values) for key, values in pairs.items()}}
 

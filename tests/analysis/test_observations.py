@@ -111,7 +111,7 @@ def test_chunks_change_nothing(
     compiled: Compiled, x: np.ndarray, ann: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = look(compiled, x, ann)
-    monkeypatch.setattr("snnc.analysis.observations.CHUNK_VALUES", 1)
+    monkeypatch.setattr("snnc.analysis.observations.OBSERVED_VALUES", 1)
     parts = look(compiled, x, ann)
     assert parts["agreement"] == whole["agreement"] and parts["raster"] == whole["raster"]
     for name, row in whole["layers"].items():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.interp import Population
+from snnc.interp.neuron import State
 from snnc.ir import Neuron
 
 FIRST = "integrate-fire"
@@ -102,10 +103,11 @@ def test_integer_leak_rounds_towards_minus_infinity() -> None:
 
 def test_integer_leak_is_exact_for_large_potentials() -> None:
     leak, u = 32767 / 32768, 2**31 - 1
-    step = population(Neuron(leak=leak), integer=True).step(
-        torch.tensor([float(u)], dtype=torch.float64), None, None
+    start = torch.tensor([float(u)], dtype=torch.float64)
+    state, _ = population(Neuron(leak=leak, wait=1), integer=True).step(
+        State(start, torch.zeros_like(start)), None, 0
     )
-    assert int(step[0]) == (32767 * u) >> 15
+    assert int(state.u) == (32767 * u) >> 15
 
 
 def test_constant_current_equals_the_repeated_one() -> None:
@@ -122,7 +124,7 @@ def test_a_batch_stepped_in_parts_equals_the_whole(
 ) -> None:
     x = torch.rand(steps, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole = population(Neuron(leak=0.875)).run(x, 5)
-    monkeypatch.setattr("snnc.interp.neuron.CHUNK", 9)
+    monkeypatch.setattr("snnc.interp.stateful.STATE_VALUES", 9)
     assert torch.equal(population(Neuron(leak=0.875)).run(x, 5), whole)
     assert whole.shape == (5, 7, 4) and whole.any()
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import DataError, UsageError
+from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Library, host
 from snnc.target import RECORDS, Record, RunResult, checked_input
@@ -23,8 +24,6 @@ from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
 
-ENCODED_BYTES = 1 << 24
-"""Size of the encoded input held at a time by one thread."""
 CHUNK = 16
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 """Of the functions of a plan: buffers, weights, scratch, timesteps."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from snnc.interp.surrogate import (
+from snnc.native.code import Emitter, Value
+from snnc.training.surrogate import (
     AnySurrogate,
     Atan,
     FastSigmoid,
@@ -19,7 +20,6 @@ from snnc.interp.surrogate import (
     Stdb,
     Triangle,
 )
-from snnc.native.code import Emitter, Value
 
 
 @dataclass(frozen=True)
@@ -112,4 +112,4 @@ SLOPES: Mapping[str, Slope] = MappingProxyType(
         "stdb": Slope(Stdb, _stdb_values, 3, _stdb, timed=True),
     }
 )
-"""The surrogates that have code, under the name they have in `snnc.interp.SURROGATES`."""
+"""The surrogates that have code, under the name they have in `snnc.training.SURROGATES`."""

@@ -11,15 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from snnc.interp import SURROGATES, PiecewiseLinear, Population, Stdb, find_surrogate
-from snnc.interp import native_scan as native
-from snnc.interp.native_scan import has_code, native_scan
-from snnc.interp.scan import _Scan, scan
-from snnc.interp.scan_kernel import ScanKernel
-from snnc.interp.slopes import SLOPES
-from snnc.interp.surrogate import AnySurrogate
+from snnc.interp import Population
 from snnc.ir import Neuron
 from snnc.native.code import Machine
+from snnc.training import SURROGATES, PiecewiseLinear, Stdb, find_surrogate
+from snnc.training import native_scan as native
+from snnc.training.native_scan import has_code, native_scan
+from snnc.training.scan import _Scan, scan
+from snnc.training.surrogate import AnySurrogate
+from snnc.training.surrogate_code import SLOPES
 
 SURROGATE_OPTIONS: dict[str, AnySurrogate] = {
     "linear": PiecewiseLinear(gamma=0.7, width=0.8),
@@ -253,8 +253,8 @@ def test_every_width_of_vector_gives_the_same(block: int, monkeypatch: pytest.Mo
     expected = run()
     _forget()
     monkeypatch.setattr(native, "_lanes", lambda: block)
-    real = ScanKernel.text
-    monkeypatch.setattr(ScanKernel, "text", lambda spec, _: real(spec, Machine(block=block)))
+    real = native.text
+    monkeypatch.setattr(native, "text", lambda spec, _: real(spec, Machine(block=block)))
     try:
         found = run()
     finally:

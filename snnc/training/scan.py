@@ -21,7 +21,7 @@ Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid meth
 ICLR 2020), whose gradient autograd finds; the recursion is the same, written down.
 
 This is the scan in torch operations, for every population and device. The common ones have machine
-code on the CPU (snnc/interp/native_scan.py), with the same spikes, bit for bit.
+code on the CPU (snnc/training/native_scan.py), with the same spikes, bit for bit.
 
 Of the forward scan only p is kept, and the spikes as bytes where p does not tell them: in signed
 populations, and where p is rounded (a bfloat16 current; the state itself is float32 then).
@@ -38,9 +38,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnc.errors import GraphError
-from snnc.interp.neuron import Population, parts, train_like
-from snnc.interp.surrogate import AnySurrogate, TimedSurrogate
+from snnc.interp import Population
+from snnc.interp.stateful import parts
 from snnc.ir import Neuron
+from snnc.training.surrogate import AnySurrogate, TimedSurrogate
+from snnc.training.train_like import train_like
 
 
 def scan(
@@ -58,15 +60,49 @@ def scan(
     wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
     learning = surrogate if wanted else None
     if current.device.type == "cpu" and current.dtype != torch.float64:
-        from snnc.interp.native_scan import has_code, native_scan
+        from snnc.training.native_scan import has_code, native_scan
 
         if has_code(population, current, learning):
             return native_scan(population, current, timesteps, learning)
     if surrogate is None or not wanted:
-        return population.run(current, timesteps)
+        return _run(population, current, timesteps)
     if population.integer:
         raise GraphError("integer neurons have no gradient; train the graph before quantize")
     return cast(Tensor, _Scan.apply(*tensors, population, surrogate, timesteps))
+
+
+@torch.no_grad()
+def _run(population: Population, current: Tensor, timesteps: int) -> Tensor:
+    """`population.run`, with samples that lie in memory as those of the current do."""
+    spikes = train_like(current, timesteps)
+    for rows in parts(current):
+        _fill(population, current[:, rows], spikes[:, rows])
+    return spikes
+
+
+def _fill(
+    population: Population, current: Tensor, spikes: Tensor, potentials: Tensor | None = None
+) -> None:
+    """Run a population and write what it does into given tensors.
+
+    Args:
+        population: what runs.
+        current: (T, N, *shape), or (1, N, *shape) if constant.
+        spikes: (T, N, *shape), to be written.
+        potentials: (K, N, *shape), to be written: what is held against the threshold in the last K
+            steps of the population's own time.
+    """
+    state = population.init(current[0])
+    timesteps, wait = len(spikes), population.wait
+    skipped = timesteps + wait - (0 if potentials is None else len(potentials))
+    for t in range(timesteps + wait):
+        drive = current[t if len(current) > 1 else 0] if t < timesteps else None
+        p = population.potential(state, drive)
+        state, fired = population.fire(state, p, drive, t)
+        if potentials is not None and t >= skipped:
+            potentials[t - skipped] = p
+        if fired is not None:
+            spikes[t - wait] = fired
 
 
 class _Scan(torch.autograd.Function):
@@ -84,7 +120,7 @@ class _Scan(torch.autograd.Function):
         kept = timesteps + (population.op.wait if ctx.needs_input_grad[2] else 0)
         spikes, potentials = train_like(current, timesteps), train_like(current, kept)
         for rows in parts(current):
-            population.fill(current[:, rows], spikes[:, rows], potentials[:, rows])
+            _fill(population, current[:, rows], spikes[:, rows], potentials[:, rows])
         rounded = population.state_dtype(current) != current.dtype
         fired = spikes.to(torch.int8) if rounded or population.op.signed else None
         ctx.save_for_backward(potentials, fired, threshold, leak, v_init)

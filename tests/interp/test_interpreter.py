@@ -16,7 +16,6 @@ from snnc.ir import (
     Concat,
     Encode,
     EncodeDirect,
-    EncodeLatency,
     EncodePoisson,
     Graph,
     Input,
@@ -202,26 +201,6 @@ def test_poisson_follows_sample_ids_and_seed() -> None:
     assert torch.equal(whole, torch.cat([spikes(X[:2], [0, 1], 3), spikes(X[2:], [2, 3, 4], 3)], 1))
     assert not torch.equal(whole, spikes(X, None, 4))
     assert run_snn(graph, X + 1, timesteps=1).saturated == {"enc": (X * 255 > 0.5).sum()}
-
-
-def test_encoders_pass_gradients_straight_through() -> None:
-    for encode, factor in (
-        (EncodeDirect(scale=0.25, hi=4), 4.0),
-        (EncodePoisson(scale=0.25, hi=4), 1.0),
-        (EncodeDirect(), 1.0),
-    ):
-        graph = Graph(Stage.SNN)
-        graph.add("x", Input(shape=(3,)))
-        graph.add("enc", encode, ["x"])
-        graph.add("out", Readout(), ["enc"])
-        graph.outputs = ("out",)
-        x = torch.tensor(X, dtype=torch.float64, requires_grad=True)
-        run = Interpreter(graph).snn(x, 3)
-        (gradient,) = torch.autograd.grad(run.outputs["out"].sum(), x)
-        torch.testing.assert_close(gradient, torch.full_like(x, factor))
-    graph.replace_op("enc", EncodeLatency(scale=0.25, hi=4))
-    with pytest.raises(GraphError, match="encode-latency has no gradient"):
-        Interpreter(graph).snn(x, 3)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (5, 3, 1), ()])

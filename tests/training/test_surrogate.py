@@ -14,12 +14,14 @@ import pytest
 import torch
 
 from snnc.errors import UsageError
-from snnc.interp import (
+from snnc.interp import Interpreter
+from snnc.ir import EncodeDirect, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+from snnc.training import (
     SURROGATES,
     Atan,
     Exponential,
+    FastInterpreter,
     FastSigmoid,
-    Interpreter,
     PiecewiseLinear,
     Rectangular,
     Sigmoid,
@@ -28,8 +30,7 @@ from snnc.interp import (
     Triangle,
     find_surrogate,
 )
-from snnc.interp.surrogate import AnySurrogate
-from snnc.ir import EncodeDirect, Graph, Input, Linear, Neuron, Readout, Ref, Stage
+from snnc.training.surrogate import AnySurrogate
 
 T = 5
 SIZES = (4, 6, 5)
@@ -154,8 +155,9 @@ def test_gradients_equal_frozen_finite_differences(variant: str, surrogate: str)
     x = np.random.default_rng(5).normal(0.4, 1, (4, SIZES[0]))
     values = parameters()
     tensors = {n: torch.tensor(a, requires_grad=True) for n, a in values.items()}
-    run = Interpreter(network(neuron), params=tensors).snn(
-        torch.tensor(x), T, surrogate=find_surrogate(surrogate), keep=["act0", "act1"]
+    chosen = find_surrogate(surrogate)
+    run = FastInterpreter(network(neuron), torch.float64, params=tensors, surrogate=chosen).snn(
+        torch.tensor(x), T, keep=["act0", "act1"]
     )
     loss = torch.nn.functional.cross_entropy(run.outputs["out"], torch.arange(4) % 3)
     loss.backward()
@@ -190,8 +192,9 @@ def test_a_surrogate_changes_no_spike() -> None:
     x = np.random.default_rng(0).normal(0.4, 1, (8, SIZES[0]))
     for neuron in VARIANTS.values():
         interpreter = Interpreter(network(neuron))
+        learning = FastInterpreter(network(neuron), torch.float64, surrogate=PiecewiseLinear())
         plain = interpreter.snn(x, T, keep=["act1"]).values["act1"]
-        with_gradient = interpreter.snn(x, T, keep=["act1"], surrogate=PiecewiseLinear())
+        with_gradient = learning.snn(x, T, keep=["act1"])
         assert torch.equal(plain, with_gradient.values["act1"])
 
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnc.errors import UsageError
-from snnc.interp.execute import Interpreter, Run
-from snnc.interp.parameters import (
+from snnc.interp import Run
+from snnc.ir import Encode, Graph, Neuron, Node, Stage
+from snnc.training.fast_interpreter import FastInterpreter
+from snnc.training.parameters import (
     LEARNED,
     check,
     numbers,
@@ -25,8 +27,7 @@ from snnc.interp.parameters import (
     updated,
     with_arrays,
 )
-from snnc.interp.surrogate import AnySurrogate, find_surrogate
-from snnc.ir import Encode, Graph, Neuron, Node, Stage
+from snnc.training.surrogate import AnySurrogate, find_surrogate
 
 FLOOR = 1e-3
 """`constrain` keeps thresholds above this part of the smallest one the layer began with."""
@@ -91,7 +92,6 @@ class SpikingNetwork(nn.Module):
             self.timesteps,
             sample_ids=sample_ids,
             seed=seed,
-            surrogate=self.surrogate,
         )
         outputs = {name: values.outputs[name] for name in self._graph.outputs}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
@@ -106,10 +106,10 @@ class SpikingNetwork(nn.Module):
             return x
         return torch.empty_like(x, memory_format=last).copy_(x)
 
-    def _interpreter(self) -> Interpreter:
+    def _interpreter(self) -> FastInterpreter:
         params = {name: self.get_parameter(path) for name, path in self._paths.items()}
         dropout = self.dropout if self.training else {}
-        return _Watched(self._graph, params, dropout, self._recorded)
+        return _Watched(self._graph, params, self.surrogate, dropout, self._recorded)
 
     @contextmanager
     def record(self) -> Iterator[dict[str, Tensor]]:
@@ -162,18 +162,19 @@ class SpikingNetwork(nn.Module):
         return f"timesteps={self.timesteps}, surrogate={self.surrogate}"
 
 
-class _Watched(Interpreter):
+class _Watched(FastInterpreter):
     """An interpreter that records spikes and silences neurons: the same ones at every step."""
 
     def __init__(
         self,
         graph: Graph,
         params: Mapping[str, Tensor],
+        surrogate: AnySurrogate,
         dropout: Mapping[str, float],
         recorded: Sequence[dict[str, Tensor]],
     ) -> None:
         one = next(iter(params.values()), torch.empty(0))
-        super().__init__(graph, one.dtype, one.device, params)
+        super().__init__(graph, one.dtype, one.device, params, surrogate=surrogate)
         self._dropout, self._recorded = dropout, recorded
 
     def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
@@ -213,13 +214,13 @@ def to_torch(
     """A spiking graph as a differentiable `nn.Module`, trained by backpropagation through time.
 
     All steps of a stateless layer are one batch, what is the same at every step is computed once,
-    and a population is one autograd function (snnc/interp/scan.py). Its spikes are those of the
+    and a population is one autograd function (snnc/training/scan.py). Its spikes are those of the
     graph. The indicator of a reset is a constant to the gradient.
 
     Args:
         graph: of stage `snn`, before `quantize`.
         timesteps: the window T; None for what the graph was made for.
-        surrogate: a name of `snnc.interp.SURROGATES`, or an object with `gradient(z)`.
+        surrogate: a name of `snnc.training.SURROGATES`, or an object with `gradient(z)`.
         learn: fields of ops whose arrays learn, of weight, bias, threshold, leak, v_init, factor
             (of a `Scale`) and scale (of a `Readout`). Other arrays are parameters too, without
             `requires_grad`.

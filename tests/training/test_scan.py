@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from snnc.errors import GraphError, UsageError
-from snnc.interp import SURROGATES, Population, Stdb, TimedSurrogate, find_surrogate
-from snnc.interp.scan import scan
-from snnc.interp.surrogate import AnySurrogate
+from snnc.interp import Population
 from snnc.ir import Neuron
+from snnc.training import SURROGATES, Stdb, TimedSurrogate, find_surrogate
+from snnc.training.scan import scan
+from snnc.training.surrogate import AnySurrogate
 
 T, N, SHAPE = 6, 5, (3, 2, 2)
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -132,7 +133,7 @@ def test_a_batch_in_parts_and_frozen_parameters(monkeypatch: pytest.MonkeyPatch)
     current, v, leak, v_init = tensors()
     op, surrogate = Neuron(wait=1), find_surrogate("linear")
     whole = gradients(lambda *x: scan(Population(op, *x), current, T, surrogate), (v, leak, v_init))
-    monkeypatch.setattr("snnc.interp.neuron.CHUNK", 25)
+    monkeypatch.setattr("snnc.interp.stateful.STATE_VALUES", 25)
     split = gradients(lambda *x: scan(Population(op, *x), current, T, surrogate), (v, leak, v_init))
     for ours, theirs in zip(split, whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

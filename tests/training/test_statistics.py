@@ -11,10 +11,10 @@ import torch
 
 import snnc
 from snnc.errors import UsageError
-from snnc.interp import LayerStatistics, SpikingNetwork, layer_statistics, spike_cost, watch
 from snnc.ir import Neuron
 from snnc.testing import Style, build
 from snnc.testing.graphs import sample_inputs
+from snnc.training import LayerStatistics, SpikingNetwork, layer_statistics, spike_cost, watch
 
 T, N = 4, 6
 
@@ -98,7 +98,7 @@ def test_spikes_are_not_kept_alive(
         alive.extend(weakref.ref(fired) for fired in spikes.values())
         return original(network, spikes)
 
-    monkeypatch.setattr("snnc.interp.hooks.layer_statistics", look)
+    monkeypatch.setattr("snnc.training.statistics.layer_statistics", look)
     with watch(network, lambda _: None):
         network(x).sum().backward()
         gc.collect()

@@ -174,6 +174,6 @@ def find_surrogate(surrogate: str | AnySurrogate) -> AnySurrogate:
     if isinstance(surrogate, type) or not isinstance(surrogate, Surrogate | TimedSurrogate):
         raise UsageError(
             f"{surrogate!r} is no surrogate gradient: it has no gradient(z)",
-            hint="give a name, or an object like snnc.interp.PiecewiseLinear()",
+            hint="give a name, or an object like snnc.training.PiecewiseLinear()",
         )
     return surrogate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +15,31 @@ from torch import Tensor
 
 from snnc.errors import DataError, GraphError
 from snnc.interp.neuron import Population
-from snnc.interp.ops import evaluate, for_sample
-from snnc.interp.scan import scan
-from snnc.interp.surrogate import AnySurrogate
-from snnc.ir import Encode, Graph, Input, Neuron, Node, Readout, Ref, Stage
+from snnc.interp.ops import Constant, Gather, evaluate, for_sample
+from snnc.interp.stateful import StatefulMeaning
+from snnc.ir import (
+    Encode,
+    Graph,
+    Input,
+    Neuron,
+    Node,
+    Op,
+    Readout,
+    Rearrange,
+    Ref,
+    Shape,
+    Stage,
+    Stateful,
+    TensorType,
+)
 
 Keep = Collection[str] | Literal["all"]
 Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
 """Called with a node, its inputs and its result as soon as they are known."""
+STATEFUL: Mapping[type[Op], Callable[[Any, TensorType, Constant], StatefulMeaning]] = (
+    MappingProxyType({Neuron: Population.of})
+)
+"""What makes the meaning of a stateful op from the op, its type and a reader of parameters."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +50,13 @@ class Run:
         timesteps: the window T.
         sample_ids: (N,) identities for random encoders; None for 0..N-1.
         seed: seed of random encoders.
-        surrogate: gradient of a spike; None for spikes without gradient.
+        saturated: filled by encoders: per node, how many elements of the input they clipped.
     """
 
     timesteps: int
     sample_ids: NDArray[np.int64] | None = None
     seed: int = 0
-    surrogate: AnySurrogate | None = None
+    saturated: dict[str, int] = field(default_factory=dict[str, int], compare=False)
 
     def __post_init__(self) -> None:
         if self.timesteps < 1:
@@ -89,6 +107,7 @@ class Interpreter:
         self.params: dict[str, Tensor] = dict(params or {})
         self.types = graph.types()
         self._inputs = {node.name: graph.inputs_of(node.name) for node in graph.nodes}
+        self._gathers: dict[tuple[Op, Sequence[Shape]], Gather] = {}
         integer = [n.name for n in graph.nodes if self._has_integers(n)]
         if integer and dtype != torch.float64:
             raise GraphError(f"{integer[0]} is integer; run the graph in float64, not {dtype}")
@@ -126,52 +145,56 @@ class Interpreter:
             node: a node of the graph; its op may have been replaced by another of the same inputs.
             inputs: (*lead, *shape) each: lead is (N,) at stage `ann`, else (T, N), or (1, N) for
                 what is the same at every step.
-            run: needed for Encode, Neuron and Readout.
+            run: needed for an op that has a state, encodes or reads out.
+
+        Raises:
+            GraphError: there is no `run` for such an op, or an op has no meaning here.
         """
-        if isinstance(node.op, Encode | Neuron | Readout):
-            if run is None:
-                raise GraphError(f"{node.name} ({node.op.mnemonic}) needs a number of time steps")
-            return self._in_time(node, node.op, inputs[0], run)
-        rank = len(self.types[self._inputs[node.name][0]].shape)
-        return evaluate(node.op, inputs, rank, self.constant)
-
-    def _in_time(self, node: Node, op: Encode | Neuron | Readout, x: Tensor, run: Run) -> Tensor:
-        if isinstance(op, Encode):
-            return self._encode(op, x, run)[0]
-        if isinstance(op, Neuron):
-            return scan(self.population(node), x, run.timesteps, run.surrogate)
-        return self._read_out(node, op, x, run.timesteps)[1]
-
-    def population(self, node: Node) -> Population:
-        """The population of a `Neuron` node, its parameters ready to broadcast."""
         op = node.op
-        if not isinstance(op, Neuron):
-            raise GraphError(f"{node.name} ({op.mnemonic}) is not a neuron")
-        kind = self.types[node.name]
-        leak = for_sample(self.constant(op.leak), kind.shape)
-        idle = not leak.requires_grad and bool((leak == 1).all())
-        return Population(
-            op=op,
-            threshold=for_sample(self.constant(op.threshold), kind.shape),
-            leak=None if idle else leak,
-            v_init=for_sample(self.constant(op.v_init), kind.shape),
-            integer=kind.quantized,
-        )
+        if not isinstance(op, Encode | Stateful | Readout):
+            rank = len(self.types[self._inputs[node.name][0]].shape)
+            return self.stateless(op, inputs, rank)
+        if run is None:
+            raise GraphError(f"{node.name} ({op.mnemonic}) needs a number of time steps")
+        if isinstance(op, Encode):
+            return self.encode(node, op, inputs[0], run)
+        if isinstance(op, Stateful):
+            return self.stateful(node, inputs[0], run)
+        return self._read_out(node, op, inputs[0], run.timesteps)[1]
 
-    def _encode(self, op: Encode, x: Tensor, run: Run) -> tuple[Tensor, int]:
-        """Events of (1, N, *shape); the gradient passes straight through direct and poisson."""
+    def stateless(self, op: Op, inputs: Sequence[Tensor], rank: int) -> Tensor:
+        """Result of a stateless op, as `apply` takes and gives it; `rank` as in `evaluate`."""
+        gather = self._gather(op, inputs, rank) if isinstance(op, Rearrange) else None
+        return evaluate(op, inputs, rank, self.constant, gather)
+
+    def _gather(self, op: Rearrange, inputs: Sequence[Tensor], rank: int) -> Gather:
+        """What moves the elements, made once for an op and the shapes of its inputs."""
+        shapes = tuple(tuple(x.shape[x.ndim - rank :]) for x in inputs)
+        if (op, shapes) not in self._gathers:
+            self._gathers[op, shapes] = Gather.of(op, shapes, self.device)
+        return self._gathers[op, shapes]
+
+    def state(self, node: Node) -> StatefulMeaning:
+        """The meaning of a stateful node, its parameters ready. Raises `GraphError` without one."""
+        make = STATEFUL.get(type(node.op))
+        if make is None:
+            raise GraphError(f"{node.name} ({node.op.mnemonic}) is no operation with a state")
+        return make(node.op, self.types[node.name], self.constant)
+
+    def stateful(self, node: Node, x: Tensor, run: Run) -> Tensor:
+        """Results (T, N, *shape) of a stateful node."""
+        return self.state(node).run(x, run.timesteps)
+
+    def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
+        """Events of (1, N, *shape); counts in `run` what was clipped."""
         code = op.code()
+        run.saturated[node.name] = 0
         if code is None:
-            return x, 0
+            return x
         batch = x[0].detach().to("cpu", torch.float32).numpy()
-        events, saturated = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
-        value = torch.from_numpy(events).to(self.device, self.dtype)
-        if not x.requires_grad:
-            return value, saturated
-        if code.slope is None:
-            raise GraphError(f"{op.mnemonic} has no gradient; encode directly or by poisson")
-        expected = x * code.slope
-        return value + (expected - expected.detach()), saturated
+        found = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
+        run.saturated[node.name] = found.saturated
+        return torch.from_numpy(found.values).to(self.device, self.dtype)
 
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Sum over the first `steps` of x, and the output scale * sum / steps."""
@@ -189,7 +212,7 @@ class Interpreter:
         """Results (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
         if self.graph.stage is not Stage.ANN:
             raise GraphError(f"the graph is at stage {self.graph.stage}, not ann")
-        return self._sweep(self.as_input(x), None, keep, observe)[0]
+        return self._sweep(self.as_input(x), None, keep, observe)
 
     def snn(
         self,
@@ -199,7 +222,6 @@ class Interpreter:
         keep: Keep = (),
         sample_ids: NDArray[np.int64] | None = None,
         seed: int = 0,
-        surrogate: AnySurrogate | None = None,
         prefixes: Sequence[int] = (),
         observe: Observe | None = None,
     ) -> SnnValues:
@@ -209,7 +231,7 @@ class Interpreter:
         wrong = [t for t in prefixes if not 1 <= t <= timesteps]
         if wrong:
             raise DataError(f"prefix of {wrong[0]} steps outside a window of {timesteps}")
-        run = Run(timesteps, sample_ids, seed, surrogate)
+        run = Run(timesteps, sample_ids, seed)
         sums: dict[str, Tensor] = {}
         outputs: dict[str, Tensor] = {}
         early: dict[int, dict[str, Tensor]] = {t: {} for t in prefixes}
@@ -224,13 +246,13 @@ class Interpreter:
             if observe is not None:
                 observe(node, inputs, value)
 
-        values, saturated = self._sweep(self.as_input(x)[None], run, keep, collect)
+        values = self._sweep(self.as_input(x)[None], run, keep, collect)
         kept = {n: v for n, v in values.items() if n not in outputs}
-        return SnnValues(outputs, sums, kept, early, saturated)
+        return SnnValues(outputs, sums, kept, early, run.saturated)
 
     def _sweep(
         self, x: Tensor, run: Run | None, keep: Keep, observe: Observe | None
-    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+    ) -> dict[str, Tensor]:
         """Visit all nodes; a value is forgotten after its last use unless it is kept."""
         nodes = self.nodes()
         names = {node.name for node in nodes}
@@ -239,16 +261,10 @@ class Interpreter:
             raise GraphError(f"no node called {min(unknown)!r} to keep")
         uses = Counter(source for node in nodes for source in self._inputs[node.name])
         values: dict[str, Tensor] = {}
-        saturated: dict[str, int] = {}
         for node in nodes:
             sources = self._inputs[node.name]
             inputs = [values[source] for source in sources]
-            if isinstance(node.op, Input):
-                value = x
-            elif isinstance(node.op, Encode) and run is not None:
-                value, saturated[node.name] = self._encode(node.op, inputs[0], run)
-            else:
-                value = self.apply(node, inputs, run)
+            value = x if isinstance(node.op, Input) else self.apply(node, inputs, run)
             values[node.name] = value
             if observe is not None:
                 observe(node, inputs, value)
@@ -256,7 +272,7 @@ class Interpreter:
             for source in set(sources):
                 if not uses[source] and source not in kept:
                     del values[source]
-        return values, saturated
+        return values
 
 
 def run_ann(
@@ -279,7 +295,6 @@ def run_snn(
     sample_ids: NDArray[np.int64] | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
-    surrogate: AnySurrogate | None = None,
     prefixes: Sequence[int] = (),
 ) -> SnnValues:
     """Run an `snn` graph on a batch (N, *shape) for a window of `timesteps` steps."""
@@ -289,6 +304,5 @@ def run_snn(
         keep=keep,
         sample_ids=sample_ids,
         seed=seed,
-        surrogate=surrogate,
         prefixes=prefixes,
     )

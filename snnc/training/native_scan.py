@@ -1,4 +1,4 @@
-"""The scan of snnc/interp/scan.py in machine code (snnc/interp/scan_kernel.py), for the CPU."""
+"""The scan of snnc/training/scan.py in machine code (snnc/training/scan_kernel.py), on the CPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from snnc.interp.neuron import Population, train_like
-from snnc.interp.scan_kernel import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, Kind, ScanKernel
-from snnc.interp.slopes import SLOPES, slope_of
-from snnc.interp.surrogate import AnySurrogate
+from snnc.interp import Population
 from snnc.native.cache import open_cache
 from snnc.native.jit import Host, Library, host
+from snnc.training.scan_forward import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, Kind, ScanSpec
+from snnc.training.scan_kernel import text
+from snnc.training.surrogate import AnySurrogate
+from snnc.training.surrogate_code import SLOPES, slope_of
+from snnc.training.train_like import train_like
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 LEAST = 1 << 12
@@ -47,7 +49,7 @@ def has_code(population: Population, current: Tensor, surrogate: AnySurrogate | 
 def native_scan(
     population: Population, current: Tensor, timesteps: int, surrogate: AnySurrogate | None
 ) -> Tensor:
-    """Spikes (T, N, *shape) as `snnc.interp.scan.scan` gives them; differentiable if asked for."""
+    """Spikes (T, N, *shape) as `snnc.training.scan.scan` gives them, also with a gradient."""
     parameters = _parameters(population)
     if surrogate is None:
         with torch.no_grad():
@@ -99,7 +101,7 @@ class _Row:
         period: neurons until the rows begin again, `own` before it was made to fit the lanes.
     """
 
-    spec: ScanKernel
+    spec: ScanSpec
     current: Tensor
     values: tuple[Tensor | None, ...]
     parameters: tuple[Tensor | None, ...]
@@ -114,7 +116,7 @@ class _Row:
         own = _period([x for x in parameters if x is not None and x.numel() > 1], sample)
         lanes = _lanes()
         period = own * lanes // gcd(own, lanes)
-        spec = ScanKernel(
+        spec = ScanSpec(
             dtype=cast(Any, DTYPES[current.dtype]),
             reset=cast(Any, population.op.reset),
             constant=len(current) == 1,
@@ -169,7 +171,7 @@ class _Row:
         row = rows[:, i].sum(0).reshape(-1, self.own).sum(0)
         return _from_row(row, self.current[0, 0]).sum_to_size(parameter.shape)
 
-    def _call(self, spec: ScanKernel, timesteps: int, **pointers: int) -> None:
+    def _call(self, spec: ScanSpec, timesteps: int, **pointers: int) -> None:
         lanes, count = _lanes(), self.count
         part = max(LEAST, -(-count // PARTS))
         part = -(-part // lanes) * lanes
@@ -196,15 +198,15 @@ def _lanes() -> int:
 
 
 @cache
-def _library(spec: ScanKernel) -> Library:
+def _library(spec: ScanSpec) -> Library:
     """The code of a population, compiled or from the user's cache."""
     target = _host()
     name = BACKWARD if spec.slope else FORWARD
-    return Library(spec.text(target.machine), (name,), target, open_cache())
+    return Library(text(spec, target.machine), (name,), target, open_cache())
 
 
 @cache
-def _function(spec: ScanKernel) -> Callable[..., None]:
+def _function(spec: ScanSpec) -> Callable[..., None]:
     name = BACKWARD if spec.slope else FORWARD
     return _library(spec).function(name, ctypes.c_void_p)
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 import snnc
 from snnc.errors import DataError, ModelError, UsageError
-from snnc.interp import SpikingNetwork, Stdb, run_snn
+from snnc.interp import run_snn
 from snnc.ir import Conv, EncodePoisson, Graph, Neuron
 from snnc.testing import Style, build, random_graph, snn_cases
 from snnc.testing.graphs import sample_inputs
+from snnc.training import SpikingNetwork, Stdb
 
 T = 4
 
@@ -113,7 +114,7 @@ def test_the_first_layer_is_computed_once_and_others_all_at_once(
         batches.append(len(x))
         return F.conv2d(x, *rest)
 
-    monkeypatch.setattr("snnc.interp.ops.CONVOLUTIONS", {2: convolve})
+    monkeypatch.setattr("snnc.training.fast_ops.CONVOLUTIONS", {2: convolve})
     graph = spiking()
     snnc.to_torch(graph)(inputs(graph, 3))
     assert batches == [3, 3 * T]
@@ -254,7 +255,7 @@ def test_dropout_is_the_same_at_every_step() -> None:
     plain = snnc.to_torch(graph)(x)
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch, network.record() as spikes:
-        linear = snnc.interp.network.F.dropout  # type: ignore[attr-defined]
+        linear = snnc.training.spiking_network.F.dropout  # type: ignore[attr-defined]
         patch.setattr(F, "dropout", lambda *a: seen.append(linear(*a)) or seen[-1])
         one = network(x)
     assert [m.shape for m in seen] == [(len(x), *spikes["act1"].shape[2:])]
