@@ -1,4 +1,4 @@
-"""Runs graphs node by node: every op once, all time steps of a layer before the next layer."""
+"""Runs graphs node by node: every op once, all time steps of a layer before the next layer (S8)."""
 
 from __future__ import annotations
 

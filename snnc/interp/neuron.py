@@ -1,4 +1,4 @@
-"""The recurrence of a population (docs/semantics.md, section 2)."""
+"""The recurrence of a population (docs/semantics.md, S9 to S14)."""
 
 from __future__ import annotations
 

@@ -96,6 +96,7 @@ def test_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("case", quantized_cases(), ids=lambda case: case.name)
 def test_integers_are_those_of_the_reference(case) -> None:
+    """Rule S24 of docs/semantics.md."""
     assert_equal_to_reference(case.graph, 7, case.name)
 
 

@@ -53,6 +53,7 @@ X = np.random.default_rng(1).random((5, 3), dtype=np.float32)
 
 
 def test_output_is_the_scaled_mean_over_time() -> None:
+    """Rule S15 of docs/semantics.md."""
     values = run_snn(chain(), X, timesteps=6, keep=["act", "fc2", "fc1"])
     assert set(values.values) == {"act", "fc2", "fc1"}
     assert values.values["fc1"].shape == (1, 5, 4)
@@ -88,7 +89,7 @@ def test_readout_of_a_constant_current_counts_every_step() -> None:
 
 
 def test_one_step_from_rest_is_a_binary_network() -> None:
-    """T=1, v_init=0: leak, reset and wait-free order have no effect."""
+    """T=1, v_init=0: leak, reset and wait-free order have no effect. Rule S8."""
     graph = chain(leak=0.5, reset="zero")
     w1, b1, w2 = (np.asarray(graph.params[n], np.float64) for n in ("w1", "b1", "w2"))
     binary = (X @ w1.T + b1 > 0.25).astype(np.float64)
@@ -179,6 +180,7 @@ def test_add_and_concat_of_constant_and_moving_currents() -> None:
 
 
 def test_analog_pooling_before_the_encoder() -> None:
+    """Rule S7 of docs/semantics.md."""
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(1, 4)))
     graph.add("pool", MaxPool(windows=(((0, 2), (2, 4)),)), ["x"])

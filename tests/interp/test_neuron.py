@@ -91,6 +91,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_by_hand(name: str) -> None:
+    """Rules S9 to S14 of docs/semantics.md."""
     op, currents, expected = BY_HAND[name]
     assert train(op, currents) == expected
 
@@ -146,6 +147,7 @@ def test_parameters_per_channel_and_per_neuron() -> None:
 def test_waiting_for_all_input_is_a_quantiser(
     currents: list[int], threshold: int, v_init: int
 ) -> None:
+    """Rule S13 of docs/semantics.md."""
     window = len(currents)
     op = Neuron(threshold=float(threshold), v_init=float(v_init), wait=window)
     spikes = train(op, [float(c) for c in currents])
@@ -173,6 +175,7 @@ def test_without_leak_the_second_order_is_the_first_one_step_later(
 def test_signed_population_never_takes_back_more_than_it_gave(
     currents: list[int], v_init: int
 ) -> None:
+    """Rule S11 of docs/semantics.md."""
     op = Neuron(threshold=10.0, v_init=float(v_init), signed=True)
     spikes = train(op, [float(c) for c in currents])
     assert min(np.cumsum(spikes)) >= 0

@@ -119,6 +119,7 @@ def test_linear_and_batchnorm_equal_torch() -> None:
 def test_pools_equal_torch(
     height: int, width: int, kernel: int, stride: int, pad: int, ceil: bool, count_pad: bool
 ) -> None:
+    """Rule S4 of docs/semantics.md."""
     assume(2 * pad <= kernel)
     x = random(2, 3, height, width)
     expected = F.avg_pool2d(x, kernel, stride, pad, ceil, count_pad)
@@ -154,6 +155,7 @@ def test_adaptive_pool_equals_torch(height: int, width: int, bins: int) -> None:
 
 
 def test_sumpool_by_hand() -> None:
+    """Rule S3 of docs/semantics.md."""
     x = torch.arange(12.0).reshape(1, 1, 3, 4)
     op = SumPool(windows=(((0, 2), (1, 3)), ((0, 4), (3, 4))), multiplicity=((1, 3), (1, 2)))
     assert apply(op, x, rank=3).tolist() == [[[[28, 2 * 10], [3 * 60, 3 * 2 * 18]]]]
@@ -229,6 +231,7 @@ class Mirror(Rearrange):
 
 
 def test_a_new_rearrangement_needs_nothing_here() -> None:
+    """Rule S5 of docs/semantics.md."""
     x = random(2, 3, 2, 2)
     found = apply(Mirror(), x, rank=2)
     assert found.shape == (2, 3, 8)
