@@ -38,7 +38,7 @@ def nearly(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found.double(), wanted.double(), rtol=0, atol=1e-5 * max(size, 1e-3))
 
 
-@pytest.mark.parametrize("case", ann_cases(), ids=str)
+@pytest.mark.parametrize("case", ann_cases(), ids=lambda case: case.name)
 def test_networks_before_conversion_give_the_same_within_rounding(case: Case) -> None:
     x = sample_inputs(case.graph, 4)
     wanted = Interpreter(case.graph).ann(x, keep="all")
@@ -47,7 +47,7 @@ def test_networks_before_conversion_give_the_same_within_rounding(case: Case) ->
         nearly(found[name], value)
 
 
-@pytest.mark.parametrize("case", INTEGERS, ids=str)
+@pytest.mark.parametrize("case", INTEGERS, ids=lambda case: case.name)
 def test_integers_are_the_same_in_every_value(case: Case) -> None:
     x = sample_inputs(case.graph, 4)
     wanted = Interpreter(case.graph).snn(x, T, keep="all")
@@ -57,7 +57,7 @@ def test_integers_are_the_same_in_every_value(case: Case) -> None:
     assert found.saturated == wanted.saturated
 
 
-@pytest.mark.parametrize("case", snn_cases(), ids=str)
+@pytest.mark.parametrize("case", snn_cases(), ids=lambda case: case.name)
 def test_every_op_of_a_spiking_network_on_the_same_inputs(case: Case) -> None:
     fast = FastInterpreter(case.graph)
     compared = set[str]()
@@ -74,7 +74,7 @@ def test_every_op_of_a_spiking_network_on_the_same_inputs(case: Case) -> None:
     assert compared
 
 
-@pytest.mark.parametrize("case", snn_cases(), ids=str)
+@pytest.mark.parametrize("case", snn_cases(), ids=lambda case: case.name)
 def test_populations_of_the_same_currents_spike_alike(case: Case) -> None:
     single = Interpreter(case.graph, torch.float32)
     fast = FastInterpreter(case.graph)
