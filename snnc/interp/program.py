@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, UsageError
+from snnc.errors import ArtifactError
 from snnc.interp.interpreter import Interpreter, SnnValues
 from snnc.ir import Graph, Signal, TensorType
 from snnc.memory import REFERENCE_BYTES, rows_that_fit
-from snnc.target import RECORDS, Record, RunResult, checked_input
+from snnc.target import Record, RunResult, checked_input, checked_window
 
 
 def stored_window(graph: Graph) -> int:
@@ -66,11 +66,7 @@ class ReferenceProgram:
         prefixes: tuple[int, ...] = (),
     ) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
-        steps = self.timesteps if timesteps is None else timesteps
-        if record not in RECORDS:
-            raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
-        if steps < 1:
-            raise DataError(f"a window of {steps} steps; it needs at least one")
+        steps = checked_window(timesteps, self.timesteps, record, prefixes)
         batch, ids = checked_input(x, self._graph.type_of(self._graph.input).shape, sample_ids)
         parts: list[RunResult] = []
         for rows in self._rows(len(batch), steps):
