@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import snnc
 from snnc.data import open_data
-from snnc.interp import SpikingNetwork, spike_cost, watch
+from snnc.training import SpikingNetwork, spike_cost, watch
 
 DIGITS = Path(__file__).parent / "digits"
 TRAIN, VALIDATION = "digits#train[:1097]", "digits#train[1097:]"
@@ -55,7 +55,7 @@ class LogLayers(lightning.Callback):
     """Logs rate, silent neurons, threshold and leak of every population on the validation data."""
 
     def on_validation_start(self, trainer: lightning.Trainer, module: SpikingClassifier) -> None:
-        def log(layers: tuple[snnc.interp.LayerStatistics, ...]) -> None:
+        def log(layers: tuple[snnc.training.LayerStatistics, ...]) -> None:
             for layer in layers:
                 for name in ("rate", "silent", "threshold", "leak"):
                     module.log(f"{layer.node}/{name}", getattr(layer, name), batch_size=1)

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from snnc.errors import CheckFailed
 from snnc.ir import Graph
+from snnc.memory import COMPARED_EVENTS, rows_that_fit
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
 FLOAT_TOLERANCE = 0.01
 """Largest fraction of differing spikes that passes where real values are added in any order."""
-CHUNK_EVENTS = 1 << 26
-"""Spikes of one chunk, all nodes and steps together; bounds the memory of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def compare(
 def _chunk(graph: Graph, timesteps: int) -> int:
     """How many samples' spikes are held at once."""
     elements = sum(kind.size for kind in graph.types().values())
-    return max(1, CHUNK_EVENTS // (elements * timesteps))
+    return rows_that_fit(COMPARED_EVENTS, elements * timesteps)
 
 
 def _chunks(data: Batches, size: int) -> Iterator[NDArray[np.float32]]:

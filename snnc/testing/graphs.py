@@ -23,6 +23,9 @@ class Case:
     graph: Graph
     ann: Graph | None = None
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def plain(net: NetBuilder) -> str:
     """Two padded convolutions with batch norm, average pooling, two linear layers."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import ArtifactError, DataError, UsageError
+from snnc.interp.program import ReferenceProgram
 from snnc.ir import (
     Add,
     Conv,
@@ -44,7 +45,6 @@ from snnc_backends.cpu import CpuBackend
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
 from snnc_backends.cpu.program import CpuProgram, load
-from snnc_backends.reference import ReferenceProgram
 
 SAMPLES = 3
 
@@ -96,6 +96,7 @@ def test_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("case", quantized_cases(), ids=lambda case: case.name)
 def test_integers_are_those_of_the_reference(case) -> None:
+    """Rule S24 of docs/semantics.md."""
     assert_equal_to_reference(case.graph, 7, case.name)
 
 

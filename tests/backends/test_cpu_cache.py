@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snnc.interp.program import ReferenceProgram
 from snnc.ir import Graph
 from snnc.native.cache import ObjectCache, open_cache
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.program import CpuProgram, load
-from snnc_backends.reference import ReferenceProgram
 
 X = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
 

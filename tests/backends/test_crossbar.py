@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from snnc.errors import ArtifactError, SpecError
+from snnc.interp.program import ReferenceProgram
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage, TensorType
 from snnc.pipeline import format_spec, parse_one
 from snnc.plugins import BACKENDS, Registry
@@ -31,7 +32,6 @@ from snnc_backends.crossbar.lower import GRAPH
 from snnc_backends.crossbar.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
 from snnc_backends.crossbar.reads import layer_tiles
-from snnc_backends.reference import ReferenceProgram
 
 SMALL_CELLS = CrossbarBackend(rows=7, cols=9, cell_bits=2)
 

@@ -8,13 +8,13 @@ import pytest
 
 from snnc.errors import ArtifactError, DataError, UsageError
 from snnc.interp import run_snn
+from snnc.interp.program import ReferenceProgram, recorded_nodes
 from snnc.ir import Graph, Neuron, Readout, Signal, Stage
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Record
 from snnc.testing.graphs import Case, quantized_cases, sample_inputs, snn_cases
 from snnc.transform import PassContext
-from snnc_backends import reference
-from snnc_backends.reference import ReferenceBackend, ReferenceProgram, recorded_nodes
+from snnc_backends.reference import ReferenceBackend
 
 CASES = (*snn_cases(), *quantized_cases())
 
@@ -109,7 +109,7 @@ def test_parts_of_a_big_batch_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -
     x, options = sample_inputs(case.graph, 7) * 1.5, {"record": "spikes", "prefixes": (2, 6)}
     at_once = program(case.graph).run(x, **options)  # type: ignore[arg-type]
     largest = max(kind.size for kind in case.graph.types().values())
-    monkeypatch.setattr(reference, "TENSOR_BYTES", 8 * 6 * largest * 3)
+    monkeypatch.setattr("snnc.interp.program.REFERENCE_BYTES", 8 * 6 * largest * 3)
     parts = program(case.graph).run(x, **options)  # type: ignore[arg-type]
     np.testing.assert_array_equal(parts.output, at_once.output)
     np.testing.assert_array_equal(parts.readout, at_once.readout)  # type: ignore[arg-type]

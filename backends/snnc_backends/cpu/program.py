@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import DataError, UsageError
+from snnc.errors import DataError
+from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Library, host
-from snnc.target import RECORDS, Record, RunResult, checked_input
+from snnc.target import Record, RunResult, checked_input, checked_window
 from snnc_backends.cpu.kernels import DTYPES, Table
 from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
 
-ENCODED_BYTES = 1 << 24
-"""Largest encoded input of one thread, in bytes."""
 CHUNK = 16
 """Most samples that a thread encodes at a time."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
@@ -75,8 +74,8 @@ class CpuProgram:
         prefixes: tuple[int, ...] = (),
     ) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
-        steps = self.timesteps if timesteps is None else timesteps
-        self._check_window(steps, record, prefixes)
+        steps = checked_window(timesteps, self.timesteps, record, prefixes)
+        self._check_longest(steps)
         batch, ids = checked_input(x, self.plan.tensors[0].shape, sample_ids)
         collector = Collector(self.plan, self._scale(), len(batch), steps, record, prefixes)
 
@@ -88,19 +87,12 @@ class CpuProgram:
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
 
-    def _check_window(self, steps: int, record: str, prefixes: tuple[int, ...]) -> None:
-        if record not in RECORDS:
-            raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
-        if steps < 1:
-            raise DataError(f"a window of {steps} steps; it needs at least one")
+    def _check_longest(self, steps: int) -> None:
         if steps > self.plan.longest:
             raise DataError(
                 f"a window of {steps} steps; the integers of this network are "
                 f"proved not to overflow for at most {self.plan.longest}"
             )
-        wrong = [t for t in prefixes if not 1 <= t <= steps]
-        if wrong:
-            raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")
 
     def _scale(self) -> Array:
         output = self.plan.outputs[0]

@@ -19,6 +19,7 @@ from snnc.ir import (
     Weighted,
     problems,
 )
+from snnc.ir.walk import ancestors
 from snnc.target import Diagnostic
 
 
@@ -60,8 +61,11 @@ def _problems(
 
 def _is_encoded(graph: Graph, name: str) -> bool:
     """Whether `name` is the encoded input or spikes, rearranged or summed at most."""
-    node = graph.node(name)
-    if isinstance(node.op, Encode | Neuron):
-        return True
-    moved = isinstance(node.op, Rearrange | SumPool)
-    return moved and all(_is_encoded(graph, source) for source in graph.inputs_of(name))
+
+    def ends(node: Node) -> bool:
+        return not isinstance(node.op, Rearrange | SumPool)
+
+    start = graph.node(name)
+    sources = [name] if ends(start) else ancestors(graph, name, until=ends)
+    nodes = (graph.node(source) for source in sources)
+    return all(isinstance(node.op, Encode | Neuron) for node in nodes if ends(node))

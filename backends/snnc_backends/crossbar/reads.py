@@ -10,14 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snnc.ir import Conv, Graph, Linear, TensorType
+from snnc.memory import TILE_VALUES, rows_that_fit
 from snnc_backends.crossbar.bits import phases
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import split
 
 EXACT_FLOAT32 = 1 << 24
-CHUNK_ELEMENTS = 1 << 21
-"""Most unfolded inputs, or column sums, in memory at a time."""
 
 
 @dataclass
@@ -83,7 +82,7 @@ class LayerTiles:
     def currents(self, x: Tensor, activity: Activity) -> Tensor:
         """Output currents (B, *result), without the bias, for events (B, *sample)."""
         inputs = self.matrix.groups * max(self.matrix.rows, self.blocks[0].levels.shape[1])
-        at_once = max(1, CHUNK_ELEMENTS // (inputs * self._positions()))
+        at_once = rows_that_fit(TILE_VALUES, inputs * self._positions())
         return torch.cat([self._part(part, activity) for part in x.split(at_once)])
 
     def _positions(self) -> int:

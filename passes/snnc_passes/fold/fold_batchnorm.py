@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir import BatchNorm, Graph, Stage
+from snnc.ir.walk import used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import Affine, fold_into_outputs, scale_op
 
@@ -36,8 +37,7 @@ class FoldBatchnorm(Pass):
                 continue
             affine = _affine(graph, node.op)
             (source,) = graph.inputs_of(node.name)
-            alone = len(graph.users_of(source)) == 1 and source not in graph.outputs
-            if alone and fold_into_outputs(graph, source, affine):
+            if used_once(graph, source) and fold_into_outputs(graph, source, affine):
                 merged = [node.name, *node.origins]
                 graph.replace_op(source, graph.node(source).op, origins=merged)
                 graph.bypass(node.name)

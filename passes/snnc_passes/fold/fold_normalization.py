@@ -8,7 +8,7 @@ from snnc.ir import Graph, Node, Scale, Stage, Weighted
 from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
-from snnc_passes._scale_propagation import Sinker
+from snnc_passes._scale_propagation import ScalePropagation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class FoldNormalization(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold scales, the last first, until nothing changes."""
-        sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
+        scales = ScalePropagation(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:
             return leads_to(graph, user, (Weighted,)) and not _concatenates(graph, user)
 
         def sink(graph: Graph, node: Node) -> bool:
-            return isinstance(node.op, Scale) and sinker.sink(node.name, wanted)
+            return isinstance(node.op, Scale) and scales.propagate(node.name, wanted)
 
         folded = rewrite(graph, sink, backwards=True)
         graph.prune_params()

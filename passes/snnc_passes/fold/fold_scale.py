@@ -9,7 +9,7 @@ from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
 from snnc_passes._events import event_kinds
-from snnc_passes._scale_propagation import Sinker
+from snnc_passes._scale_propagation import ScalePropagation
 
 TAKES_FACTOR = (Weighted, *PASSABLE)
 
@@ -32,14 +32,15 @@ class FoldScale(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fold until nothing changes."""
         if not graph.quantized:
-            sinker = Sinker(graph, {name: kind.shape for name, kind in graph.types().items()})
-            rewrite(graph, lambda graph, node: _fold(graph, sinker, node))
+            shapes = {name: kind.shape for name, kind in graph.types().items()}
+            scales = ScalePropagation(graph, shapes)
+            rewrite(graph, lambda graph, node: _fold(graph, scales, node))
             graph.prune_params()
         left = sum(isinstance(node.op, Scale) for node in graph.nodes)
         return PassResult(graph, metrics={"left": left})
 
 
-def _fold(graph: Graph, sinker: Sinker, node: Node) -> bool:
+def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
     """Fold one scale; returns whether anything changed."""
     op = node.op
     if not isinstance(op, Scale):
@@ -47,7 +48,7 @@ def _fold(graph: Graph, sinker: Sinker, node: Node) -> bool:
     if affine_of(graph, op).is_identity and node.inputs[0] not in event_kinds(graph):
         graph.bypass(node.name)
         return True
-    return _fold_back(graph, node, op) or sinker.sink(
+    return _fold_back(graph, node, op) or scales.propagate(
         node.name, lambda user: _takes(graph, user, op)
     )
 

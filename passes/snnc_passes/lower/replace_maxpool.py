@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snnc.ir import AvgPool, Graph, MaxPool, Relu, Stage
+from snnc.ir.walk import used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode
 
@@ -45,10 +46,9 @@ class ReplaceMaxpool(Pass):
 
 def _relu_first(graph: Graph, pool: str) -> None:
     """Exchange `pool` and a ReLU that is its only user."""
-    users = graph.users_of(pool)
-    if len(users) != 1 or pool in graph.outputs:
+    if not used_once(graph, pool):
         return
-    relu, port = users[0]
+    ((relu, port),) = graph.users_of(pool)
     if not isinstance(graph.node(relu).op, Relu):
         return
     (source,) = graph.inputs_of(pool)
