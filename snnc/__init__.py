@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from snnc.driver import compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
     from snnc.frontends import trace
-    from snnc.interp import from_torch, to_torch
     from snnc.ir import Graph
     from snnc.pipeline import Pipeline
+    from snnc.training import from_torch, to_torch
     from snnc.transform import Pass, PassContext, PassResult, Recipe
+
+__version__: str
 
 __all__ = [
     "Graph",
@@ -40,15 +42,17 @@ _HOMES = {
     "snnc.driver": ("compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
-    "snnc.interp": ("from_torch", "to_torch"),
     "snnc.ir": ("Graph",),
     "snnc.pipeline": ("Pipeline",),
+    "snnc.training": ("from_torch", "to_torch"),
     "snnc.transform": ("Pass", "PassContext", "PassResult", "Recipe"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from where it lives."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("snnc")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

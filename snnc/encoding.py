@@ -14,10 +14,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnc.memory import RANDOM_COUNTERS, rows_that_fit
+
 _WORD = np.uint64(0xFFFFFFFF)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_BLOCK = 1 << 18  # counters generated at a time; bounds memory at about 50 MB
 
 
 class Encoded(NamedTuple):
@@ -88,7 +89,7 @@ def _words(sample_id: int, elements: int, timesteps: int, seed: int) -> NDArray[
     counter[..., 2] = np.arange(elements, dtype=np.uint32)
     counter[..., 3] = np.arange(blocks, dtype=np.uint32)[:, None]
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    rows = max(1, _BLOCK // max(1, elements))
+    rows = rows_that_fit(RANDOM_COUNTERS, elements)
     parts = [philox4x32(counter[i : i + rows], key) for i in range(0, blocks, rows)]
     words = np.concatenate(parts)
     return np.moveaxis(words, -1, 1).reshape(4 * blocks, elements)[:timesteps]

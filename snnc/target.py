@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc
+from snnc.errors import ArtifactError, DataError, Loc, UsageError
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -197,15 +197,37 @@ def figures_of(
     return checked
 
 
+def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Sequence[int]) -> int:
+    """The window to run: `timesteps`, or the window `stored` in the artifact if it is None.
+
+    Raises:
+        DataError: the window or a prefix is not a positive integer, or a prefix exceeds the window.
+        UsageError: `record` is not one of `RECORDS`.
+    """
+    if record not in RECORDS:
+        raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
+    steps = stored if timesteps is None else timesteps
+    numbers: list[tuple[str, object]] = [("a window", steps), *(("a prefix", t) for t in prefixes)]
+    for what, number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise DataError(f"{what} of {number!r} steps; it is a whole number")
+    if steps < 1:
+        raise DataError(f"a window of {steps} steps; it needs at least one")
+    wrong = [t for t in prefixes if not 1 <= t <= steps]
+    if wrong:
+        raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")
+    return int(steps)
+
+
 def checked_input(
     x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The batch as float32 (N, *shape) and the identities of its samples, (N,) int64.
 
     Raises:
-        DataError: a wrong shape, no samples, NaN, or not N identities.
+        DataError: not numeric, a wrong shape, no samples, NaN, or not N identities.
     """
-    batch = np.asarray(x, np.float32)
+    batch = _numbers(x, np.float32, "the input")
     if batch.ndim == 0 or batch.shape[1:] != shape:
         takes = ", ".join(["N", *map(str, shape)])
         raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
@@ -214,7 +236,18 @@ def checked_input(
     bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
     if len(bad):
         raise DataError(f"sample {bad[0]} of the input holds NaN")
-    ids = np.arange(len(batch)) if sample_ids is None else np.asarray(sample_ids, np.int64)
+    ids = _numbers(range(len(batch)) if sample_ids is None else sample_ids, np.int64, "sample_ids")
     if ids.shape != (len(batch),):
         raise DataError(f"sample_ids has shape {ids.shape} for {len(batch)} samples")
     return batch, ids
+
+
+def _numbers(values: Any, dtype: type[Any], what: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf" or (dtype is np.int64 and array.dtype.kind == "f"):
+            raise ValueError(f"an array of {array.dtype}")
+        return array.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        kind = "whole numbers" if dtype is np.int64 else "numbers"
+        raise DataError(f"{what} is not an array of {kind}: {error}") from None

@@ -62,6 +62,7 @@ def test_direct_reads_back_eight_bit_pixels(pixel: int) -> None:
 
 
 def test_direct_multiplies_in_single_precision() -> None:
+    """Rule S21 of docs/semantics.md."""
     x = np.random.default_rng(1).random(10_000, np.float32)
     product = x * np.float32(1 / 0.0123)
     assert product.dtype == np.float32
@@ -86,6 +87,7 @@ def test_poisson_rates_follow_the_input() -> None:
 
 
 def test_poisson_is_the_documented_function_of_the_counter() -> None:
+    """Rule S22 of docs/semantics.md."""
     sample, seed, timesteps = (3 << 32) + 5, (9 << 32) + 1, 6
     q = np.array([[10, 90, -170, 255]])
     spikes = poisson(q, 255, seed, np.array([sample]), timesteps)

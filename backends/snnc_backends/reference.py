@@ -5,22 +5,14 @@ It defines what is right: other backends are judged by its spikes, counts and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from snnc.errors import ArtifactError, DataError, Loc, UsageError
-from snnc.interp import Interpreter, SnnValues
-from snnc.ir import Encode, Graph, MaxPool, Neuron, Readout, Signal, SumPool, TensorType, problems
-from snnc.target import RECORDS, Artifact, Diagnostic, Record, RunResult, checked_input
+from snnc.errors import Loc
+from snnc.interp.program import ReferenceProgram, stored_window
+from snnc.ir import Graph, Readout, problems
+from snnc.target import Artifact, Diagnostic
 from snnc.transform import PassContext
-
-TENSOR_BYTES = 1 << 27
-"""Size of the largest tensor of a run; bigger batches are run in parts."""
 
 
 @dataclass(frozen=True)
@@ -49,139 +41,3 @@ class ReferenceBackend:
         """A program over the stored graph. Raises `ArtifactError` if it has no window."""
         graph = artifact.graph()
         return ReferenceProgram(graph, stored_window(graph))
-
-
-def stored_window(graph: Graph) -> int:
-    """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
-    timesteps = graph.meta.get("timesteps")
-    if type(timesteps) is not int or timesteps < 1:
-        raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
-    return timesteps
-
-
-def recorded_nodes(graph: Graph) -> tuple[str, ...]:
-    """The nodes whose spikes and counts a run records, in graph order.
-
-    Those that make SPIKEs or COUNTs; ops that only move values are left out.
-    """
-    makers = (Encode, Neuron, SumPool, MaxPool)
-    events = (Signal.SPIKE, Signal.COUNT)
-    types = graph.types()
-    return tuple(
-        node.name
-        for node in graph.nodes
-        if isinstance(node.op, makers) and types[node.name].signal in events
-    )
-
-
-class ReferenceProgram:
-    """A graph run by an interpreter.
-
-    Args:
-        graph: a verified `snn` graph.
-        timesteps: the artifact's window.
-        interpreter: what computes the nodes of `graph`; None for what they mean, in float64.
-    """
-
-    def __init__(
-        self, graph: Graph, timesteps: int, interpreter: Interpreter | None = None
-    ) -> None:
-        self.timesteps = timesteps
-        self._graph = graph
-        self._interpreter = interpreter or Interpreter(graph, torch.float64)
-        self._recorded = recorded_nodes(graph)
-
-    def run(
-        self,
-        x: NDArray[np.float32],
-        *,
-        timesteps: int | None = None,
-        record: Record = "none",
-        sample_ids: NDArray[np.int64] | None = None,
-        seed: int = 0,
-        prefixes: tuple[int, ...] = (),
-    ) -> RunResult:
-        """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
-        steps = self.timesteps if timesteps is None else timesteps
-        if record not in RECORDS:
-            raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
-        if steps < 1:
-            raise DataError(f"a window of {steps} steps; it needs at least one")
-        batch, ids = checked_input(x, self._graph.type_of(self._graph.input).shape, sample_ids)
-        parts: list[RunResult] = []
-        for rows in self._rows(len(batch), steps):
-            values = self._interpreter.snn(
-                batch[rows],
-                steps,
-                keep=() if record == "none" else self._recorded,
-                sample_ids=ids[rows],
-                seed=seed,
-                prefixes=prefixes,
-            )
-            parts.append(self._result(values, record, steps))
-        return parts[0] if len(parts) == 1 else _joined(parts)
-
-    def _rows(self, samples: int, steps: int) -> Iterator[slice]:
-        largest = max(kind.size for kind in self._graph.types().values())
-        at_once = max(1, TENSOR_BYTES // (8 * steps * largest))
-        for start in range(0, samples, at_once):
-            yield slice(start, start + at_once)
-
-    def _result(self, values: SnnValues, record: Record, steps: int) -> RunResult:
-        name = self._graph.outputs[0]
-        whole = self._graph.type_of(name).quantized
-        events = {node: _events(values, node, steps) for node in values.values}
-        types = self._graph.types()
-        totals = {n: np.abs(v).sum(0).astype(np.uint32) for n, v in events.items()}
-        stats: dict[str, Any] = {"saturated": dict(values.saturated)}
-        if values.prefixes:
-            stats["prefixes"] = {t: _float32(o[name]) for t, o in values.prefixes.items()}
-        spikes = {n: v.astype(event_dtype(types[n])) for n, v in events.items()}
-        return RunResult(
-            output=_float32(values.outputs[name]),
-            readout=values.sums[name].numpy().astype(np.int64) if whole else None,
-            counts=totals,
-            spikes=spikes if record == "spikes" else {},
-            stats=stats,
-            timesteps=steps,
-        )
-
-
-def event_dtype(kind: TensorType) -> type[np.generic]:
-    """How recorded events are stored: bool for spikes, int8 for signed ones, int32 for counts."""
-    if kind.signal is Signal.COUNT:
-        return np.int32
-    return np.int8 if kind.signed else np.bool_
-
-
-def _events(values: SnnValues, node: str, steps: int) -> NDArray[np.float64]:
-    value = values.values[node]
-    return value.expand(steps, *value.shape[1:]).numpy()
-
-
-def _float32(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return tensor.numpy().astype(np.float32)
-
-
-def _joined(parts: Sequence[RunResult]) -> RunResult:
-    """The results of the parts of a batch as one."""
-    first = parts[0]
-    stats: dict[str, Any] = {
-        "saturated": {
-            n: sum(p.stats["saturated"][n] for p in parts) for n in first.stats["saturated"]
-        }
-    }
-    if "prefixes" in first.stats:
-        stats["prefixes"] = {
-            t: np.concatenate([p.stats["prefixes"][t] for p in parts])
-            for t in first.stats["prefixes"]
-        }
-    readouts = [p.readout for p in parts if p.readout is not None]
-    return RunResult(
-        output=np.concatenate([p.output for p in parts]),
-        readout=np.concatenate(readouts) if readouts else None,
-        counts={n: np.concatenate([p.counts[n] for p in parts]) for n in first.counts},
-        spikes={n: np.concatenate([p.spikes[n] for p in parts], 1) for n in first.spikes},
-        stats=stats,
-        timesteps=first.timesteps,
-    )

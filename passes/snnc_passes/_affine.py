@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.interp.ops import evaluate
+from snnc.interp import evaluate
 from snnc.ir import (
     Conv,
     Graph,
     Linear,
     MaxPool,
+    Node,
     Op,
     Pool,
     Rearrange,
@@ -28,6 +29,7 @@ from snnc.ir import (
     Weighted,
     broadcast_to_sample,
 )
+from snnc.ir.walk import descendants
 
 Floats = NDArray[np.float64]
 PASSABLE = (Pool, Rearrange)
@@ -247,8 +249,10 @@ def fold_into_outputs(graph: Graph, name: str, affine: Affine) -> bool:
 
 def leads_to(graph: Graph, name: str, targets: tuple[type[Op], ...]) -> bool:
     """Whether `name` is one of `targets`, or some user behind ops a factor can pass is."""
-    op = graph.node(name).op
-    if isinstance(op, targets):
-        return True
-    passes = isinstance(op, PASSABLE)
-    return passes and any(leads_to(graph, user, targets) for user, _ in graph.users_of(name))
+
+    def ends(node: Node) -> bool:
+        return isinstance(node.op, targets) or not isinstance(node.op, PASSABLE)
+
+    start = graph.node(name)
+    reached = (name, *(() if ends(start) else descendants(graph, name, until=ends)))
+    return any(isinstance(graph.node(node).op, targets) for node in reached)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.ir import Graph, MaxPool, Relu, Scale
+from snnc.ir import Graph, MaxPool, Rearrange, Relu, Scale
+from snnc.ir.walk import single_user_chain
 
 
 def before_encode(graph: Graph) -> tuple[str, ...]:
@@ -12,12 +13,7 @@ def before_encode(graph: Graph) -> tuple[str, ...]:
 
     These stay in front of the encoder; usually this is the input alone.
     """
-    chain = [graph.input]
-    while len(users := graph.users_of(chain[-1])) == 1 and chain[-1] not in graph.outputs:
-        user = users[0][0]
-        if not graph.node(user).op.before_encode:
-            break
-        chain.append(user)
+    chain = list(single_user_chain(graph, graph.input, Rearrange, MaxPool))
     while len(chain) > 1 and not isinstance(graph.node(chain[-1]).op, MaxPool):
         chain.pop()
     return tuple(chain)

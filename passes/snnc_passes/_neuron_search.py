@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp.ops import for_sample
+from snnc.interp import for_sample
 from snnc.ir import Graph, Neuron
-from snnc_passes._paired import counterparts_missing, counts_at_once, firing
+from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
+from snnc.training.soft_reset import counts_at_once, firing
+from snnc_passes._paired_sweep import counterparts_missing
 
-NEURONS_AT_ONCE = 1 << 16
-SEARCHED = 1 << 21
-"""Neuron steps of one trial of the search."""
 EVEN = 0.5
 """Fraction of a threshold a potential starts at where the input is even."""
 
@@ -81,8 +80,8 @@ def refuse_neurons(graph: Graph, ann: Graph, name: str) -> None:
             raise PassError(f"{node.name} at {node.loc} has a threshold or v_init per position")
 
 
-class Fit:
-    """A population's input and what its output should be.
+class NeuronSearch:
+    """The search on a population's input for what its output should be.
 
     Args:
         op: the population; no leak, reset by subtraction.
@@ -100,7 +99,7 @@ class Fit:
         self.at_once = at_once or (op.wait >= timesteps and not op.signed)
         self.others = (0, *range(2, target.ndim))
         steps = 1 if self.at_once else timesteps
-        self.few = max(1, min(len(target), SEARCHED // (target[0].numel() * steps)))
+        self.few = min(len(target), rows_that_fit(SEARCHED_VALUES, target[0].numel() * steps))
 
     def search(self, settings: Settings, tried: Choices, biased: bool) -> Settings:
         """The factor of the threshold and the start with the least mean squared error, by channel.
@@ -158,7 +157,7 @@ class Fit:
         threshold, start, bias = (
             for_sample(each, shape) for each in (settings.threshold, settings.start, settings.bias)
         )
-        size = max(1, NEURONS_AT_ONCE // self.target[0].numel())
+        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel())
         for i in range(0, samples, size):
             rows = slice(i, min(i + size, samples))
             current = self.current[:, rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,16 @@ def chunks(batches: Batches, size: int = CHUNK) -> Iterator[NDArray[np.float32]]
         raise DataError("the calibration data hold no samples", hint="give at least one sample")
     if count:
         yield np.concatenate(held)
+
+
+def first_labels(data: Batches, samples: int) -> Iterator[NDArray[Any] | None]:
+    """Labels of at most `samples` samples of a stream, batch by batch; None where it has none."""
+    left = samples
+    for _, y in data:
+        yield None if y is None else y[:left]
+        left -= 0 if y is None else len(y)
+        if left <= 0:
+            return
 
 
 def first(data: Batches, samples: int) -> Iterator[NDArray[np.float32]]:

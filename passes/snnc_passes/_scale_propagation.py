@@ -1,4 +1,4 @@
-"""Sinking `Scale`s towards the outputs: past pools and rearrangements, into weights."""
+"""Moving `Scale`s towards the outputs: past pools and rearrangements, into weights."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from snnc_passes._affine import (
 from snnc_passes._events import event_kinds
 
 Wanted = Callable[[str], bool]
-"""Says of a user of a `Scale` whether the scale should be sunk into or past it."""
+"""Says of a user of a `Scale` whether the scale should be moved into or past it."""
 
 
-class Sinker:
-    """Sinks the scales of one graph.
+class ScalePropagation:
+    """Moves the scales of one graph towards its outputs.
 
     Args:
         graph: edited in place.
         shapes: shape of every node's sample. The types of the graph are not asked for, so that it
-            may break a rule of its stage until everything has been sunk.
+            may break a rule of its stage until every scale has been moved.
     """
 
     def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
         self.graph = graph
         self.shapes = dict(shapes)
 
-    def sink(self, name: str, wanted: Wanted) -> bool:
-        """Sink the scale `name` into or past every wanted user that takes it.
+    def propagate(self, name: str, wanted: Wanted) -> bool:
+        """Move the scale `name` into or past every wanted user that takes it.
 
         It is removed when nobody is left; otherwise it is kept for the others. Returns whether the
         graph changed.
         """
         users = [pair for pair in self.graph.users_of(name) if wanted(pair[0])]
-        moved = [self._sink_into(name, user, port) for user, port in users]
+        moved = [self._move_into(name, user, port) for user, port in users]
         if name in self.graph and not self._used(name):
             self.graph.remove(name)
         return any(moved)
@@ -53,15 +53,16 @@ class Sinker:
     def _used(self, name: str) -> bool:
         return bool(self.graph.users_of(name)) or name in self.graph.outputs
 
-    def _sink_into(self, name: str, user: str, port: int) -> bool:
-        graph, node = self.graph, self.graph.node(name)
+    def _move_into(self, name: str, user: str, port: int) -> bool:
+        graph = self.graph
         if name not in graph.inputs_of(user)[port : port + 1]:
             return False  # a concatenation has taken all its ports at once
+        node = graph.node(name)
         assert isinstance(node.op, Scale)
         (source,) = graph.inputs_of(name)
         affine, shape, op = affine_of(graph, node.op), self.shapes[name], graph.node(user).op
         if isinstance(op, Rearrange) and op.arity is None:
-            return self._sink_past_join(user, op)
+            return self._move_past_join(user, op)
         if isinstance(op, Weighted):
             done = fold_into_inputs(graph, user, affine, shape)
         elif isinstance(op, Scale):
@@ -87,7 +88,7 @@ class Sinker:
         self.graph.insert_after(name, new, scale_op(self.graph, new, affine))
         self.shapes[new] = self.shapes[name]
 
-    def _sink_past_join(self, name: str, op: Rearrange) -> bool:
+    def _move_past_join(self, name: str, op: Rearrange) -> bool:
         """Take the scales in front of a concatenation behind it, if its inputs stay of one kind."""
         graph = self.graph
         sources, factors = [], []

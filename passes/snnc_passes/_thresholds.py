@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnc.ir import Graph, MaxPool, Neuron, Node, Ref, Scale
 from snnc.ir.walk import rewrite
 from snnc_passes._affine import combine, leads_to, own_param
-from snnc_passes._scale_propagation import Sinker
+from snnc_passes._scale_propagation import ScalePropagation
 
 
 def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
@@ -44,7 +44,7 @@ def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> No
         graph.replace_op(new, Scale(factor=param(graph, new, "factor", gain)))
         shapes[new] = shapes[name]
     if pooled:
-        _sink_past_max_pools(graph, Sinker(graph, shapes))
+        _sink_past_max_pools(graph, ScalePropagation(graph, shapes))
 
 
 def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -62,11 +62,11 @@ def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np
     return combine(np.divide, threshold.astype(np.float64), before, graph.type_of(name).shape)
 
 
-def _sink_past_max_pools(graph: Graph, sinker: Sinker) -> None:
+def _sink_past_max_pools(graph: Graph, scales: ScalePropagation) -> None:
     """The maximum of spikes is one of spikes only in front of their factors (all positive)."""
 
     def sink(graph: Graph, node: Node) -> bool:
-        return isinstance(node.op, Scale) and sinker.sink(
+        return isinstance(node.op, Scale) and scales.propagate(
             node.name, lambda user: leads_to(graph, user, (MaxPool,))
         )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Encode, Graph, Neuron, Node, SumPool
+from snnc.tallies import FiringTally
+from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._samples import chunks
 
@@ -31,14 +31,13 @@ class Profile(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         if ctx.calibration is None:
             raise PassError("needs calibration data")
-        tallies: dict[str, _Tally] = {}
+        tallies: dict[str, _Profile] = {}
 
         def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
             if isinstance(node.op, Neuron | SumPool | Encode):
-                tallies.setdefault(node.name, _Tally()).add(value, ctx.timesteps)
+                tallies.setdefault(node.name, _Profile()).add(value, ctx.timesteps)
 
-        whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-        interpreter = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
+        interpreter = FastInterpreter(graph, device=ctx.device)
         samples = 0
         with ctx.progress("profile", None) as advance, torch.no_grad():
             for x in chunks(ctx.calibration):
@@ -52,25 +51,22 @@ class Profile(Pass):
 
 
 @dataclass
-class _Tally:
-    """Sums over samples, steps and elements of one node."""
+class _Profile:
+    """What one node does, and its largest magnitude."""
 
-    events: float = 0.0
-    elements: int = 0
+    firing: FiringTally = field(default_factory=FiringTally)
     largest: float = 0.0
-    fired: torch.Tensor | None = None
 
     def add(self, value: torch.Tensor, timesteps: int) -> None:
         """Count (T or 1, n, *shape) values."""
         size = value.abs()
         repeats = timesteps // len(value)
-        self.events += float(size.sum()) * repeats
-        self.elements += value.numel() * repeats
+        fired = (size.sum(dim=(0, 1)) > 0).cpu().numpy()
+        events, elements = float(size.sum()) * repeats, value.numel() * repeats
+        self.firing.add(events, elements, value.shape[1], fired)
         self.largest = max(self.largest, float(size.max()))
-        fired = (size.sum(dim=(0, 1)) > 0).cpu()
-        self.fired = fired if self.fired is None else self.fired | fired
 
     def stats(self, facts: dict[str, int]) -> dict[str, Any]:
         """The figures, JSON-able."""
-        silent = 1.0 if self.fired is None else 1 - float(self.fired.double().mean())
-        return {"rate": self.events / self.elements, "max": self.largest, "silent": silent, **facts}
+        firing = self.firing
+        return {"rate": firing.rate, "max": self.largest, "silent": firing.silent, **facts}

@@ -3,12 +3,11 @@
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
-from snnc.analysis.observations import AnnStage, measure_layers
+from snnc.analysis.observations import measure_layers
 from snnc.analysis.same_function import SameFunction
 
 __all__ = [
     "Ann",
-    "AnnStage",
     "Comparison",
     "Energy",
     "Evaluation",

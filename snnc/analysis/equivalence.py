@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from snnc.errors import CheckFailed
 from snnc.ir import Graph
+from snnc.memory import COMPARED_EVENTS, rows_that_fit
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
 FLOAT_TOLERANCE = 0.01
 """Largest fraction of differing spikes that is accepted for graphs of real values."""
 KINDS = ("spikes", "counts", "readouts")
-CHUNK_EVENTS = 1 << 26
-"""Elements of one chunk over all nodes and steps; bounds the memory of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def _comparison(sums: _Sums, quantized: bool, legalize: str) -> Comparison:
 def _chunk_size(graph: Graph, timesteps: int) -> int:
     """Number of samples whose spikes are held at once."""
     elements = sum(kind.size for kind in graph.types().values())
-    return max(1, CHUNK_EVENTS // (elements * timesteps))
+    return rows_that_fit(COMPARED_EVENTS, elements * timesteps)
 
 
 def _chunks(data: Batches, size: int) -> Iterator[NDArray[np.float32]]:

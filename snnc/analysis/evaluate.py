@@ -16,6 +16,7 @@ from snnc.analysis.exits import Exits
 from snnc.early_exit import ExitRule
 from snnc.errors import DataError
 from snnc.ir import Encode, Graph, Neuron
+from snnc.tallies import FiringTally
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
@@ -124,7 +125,7 @@ class _Tally:
     """Sums over batches, by window length (0 for the ANN)."""
 
     samples: int = 0
-    spikes: dict[str, int] = field(default_factory=dict[str, int])
+    firing: dict[str, FiringTally] = field(default_factory=dict[str, FiringTally])
     right: dict[int, int] = field(default_factory=dict[int, int])
     error: dict[int, Deviation] = field(default_factory=dict[int, Deviation])
     agree: dict[int, int] = field(default_factory=dict[int, int])
@@ -136,7 +137,7 @@ class _Tally:
     def count(self, counts: Mapping[str, NDArray[np.uint32]]) -> None:
         """Add the spikes of a batch, by node."""
         for node, each in counts.items():
-            self.spikes[node] = self.spikes.get(node, 0) + int(each.sum())
+            self.firing.setdefault(node, FiringTally()).add(int(each.sum()), each.size, len(each))
 
     def act(self, counted: Mapping[str, Mapping[str, int]]) -> None:
         """Add what the target counted in a batch."""
@@ -273,10 +274,10 @@ def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | 
 
     checked = ann is not None and ann.graph is not None
     populations = [node.name for node in graph if isinstance(node.op, Neuron)]
-    firing = [node.name for node in graph if isinstance(node.op, Neuron | Encode)]
     rates = {
-        name: tally.spikes.get(name, 0) / (tally.samples * graph.type_of(name).size)
-        for name in firing
+        node.name: tally.firing.get(node.name, FiringTally()).rate
+        for node in graph
+        if isinstance(node.op, Neuron | Encode)
     }
     return Evaluation(
         samples=tally.samples,
@@ -285,7 +286,7 @@ def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | 
             for t in windows
         ),
         neurons=sum(graph.type_of(name).size for name in populations),
-        spikes_per_inference=sum(tally.spikes[name] for name in populations) / tally.samples,
+        spikes_per_inference=sum(tally.firing[name].events for name in populations) / tally.samples,
         ann_accuracy=fraction(tally.right, 0),
         ann_errors=tally.errors(0),
         ann_max_abs_diff=tally.diff if checked else None,

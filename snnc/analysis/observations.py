@@ -10,7 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.analysis.raster import evenly, raster
+from snnc.data import first_samples
 from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.ir.populations import spike_values
+from snnc.memory import OBSERVED_VALUES, rows_that_fit
+from snnc.tallies import ErrorTally, FiringTally, squares_of
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
@@ -23,24 +27,6 @@ POINTS = 150
 """At most so many pairs of activation and rate are kept for each layer."""
 WINDOWS = 16
 """At most about so many prefixes of the window are compared with the ANN."""
-CHUNK_VALUES = 1 << 25
-"""Values of all populations of the samples that are run at once; bounds the memory."""
-
-Values = Mapping[str, NDArray[np.generic]]
-
-
-@dataclass(frozen=True)
-class AnnStage:
-    """The network before conversion, to hold the spiking one against.
-
-    Attributes:
-        graph: of stage `ann`; its nodes have the names of the populations they became.
-        spike_values: per population, the activation that one spike at every step stands for: its
-            threshold in real units, (), (C,) or of the sample's shape.
-    """
-
-    graph: Graph
-    spike_values: Values = field(default_factory=dict[str, Any])
 
 
 def measure_layers(
@@ -49,26 +35,34 @@ def measure_layers(
     data: Batches,
     *,
     timesteps: int,
-    ann: AnnStage | None = None,
+    ann: Graph | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run the first `samples` of `data`; JSON-able, keys as `observed` in docs/report.md.
 
-    A rate of r spikes per step stands for the activation `r * threshold`. With `ann`, the error of
-    a layer is relative: sqrt(sum (r*threshold - a)^2 / sum a^2) over all its neurons and samples, a
+    A rate of r spikes per step stands for the activation `r * value`, the value
+    being what a spike stands for (S20). With `ann`, the error of
+    a layer is relative: sqrt(sum (r*value - a)^2 / sum a^2) over all its neurons and samples, a
     being the activation of the same name in the ANN.
 
     Args:
         graph: the stored `snn` graph of the program.
-        ann: None leaves the comparison out.
+        ann: of stage `ann`, its nodes called as the populations they became; None leaves the
+            comparison out.
         samples: at most; fewer of a large network, see `WORK`.
     """
     windows = prefixes(timesteps)
-    tallies = {n.name: _Layer(n.op.signed) for n in graph if isinstance(n.op, Neuron)}
+    values = spike_values(graph)
+    tallies = {
+        node.name: _Layer(node.op.signed, values.get(node.name))
+        for node in graph
+        if isinstance(node.op, Neuron)
+    }
     neurons = sum(graph.type_of(name).size for name in tallies)
-    x = _first(data, min(samples, max(FEW, WORK // max(1, neurons * timesteps))))
+    few = min(samples, max(FEW, WORK // max(1, neurons * timesteps)))
+    x = np.concatenate([batch for batch, _ in first_samples(data, few)])
     expected = _Expected(ann, tuple(tallies)) if ann is not None else None
     agreeing = dict.fromkeys(windows, 0)
     chunk = _chunk(neurons, tallies, timesteps)
@@ -86,12 +80,14 @@ def measure_layers(
             )
             theirs = expected.run(part) if expected is not None else {}
             for name, tally in tallies.items():
-                tally.add(name, run, theirs.get(name), ann, POINTS * len(part) // len(x))
+                tally.add(name, run, theirs.get(name), POINTS * len(part) // len(x))
             if expected is not None:
                 _agree(agreeing, run, theirs[expected.output])
             advance(len(part))
     found: dict[str, Any] = {"samples": len(x), "timesteps": timesteps}
-    found["layers"] = {name: tally.report() for name, tally in tallies.items() if tally.elements}
+    found["layers"] = {
+        name: tally.report() for name, tally in tallies.items() if tally.firing.elements
+    }
     if expected is not None and graph.type_of(graph.outputs[0]).size > 1:
         found["agreement"] = [
             {"timesteps": t, "agreement": same / len(x)} for t, same in agreeing.items()
@@ -108,31 +104,20 @@ def prefixes(timesteps: int) -> tuple[int, ...]:
     return tuple(sorted({*np.rint(spaced).astype(int).tolist(), timesteps}))
 
 
-def _first(data: Batches, samples: int) -> NDArray[np.float32]:
-    parts: list[NDArray[np.float32]] = []
-    for x, _ in data:
-        parts.append(x[: samples - sum(map(len, parts))])
-        if sum(map(len, parts)) >= samples:
-            break
-    return np.concatenate(parts)
-
-
 def _chunk(neurons: int, tallies: Mapping[str, _Layer], timesteps: int) -> int:
     steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
-    return max(1, CHUNK_VALUES // max(1, neurons * steps))
+    return rows_that_fit(OBSERVED_VALUES, neurons * steps)
 
 
 class _Expected:
     """The ANN's activations of the populations, and its output."""
 
-    def __init__(self, ann: AnnStage, names: Sequence[str]) -> None:
-        import torch
+    def __init__(self, ann: Graph, names: Sequence[str]) -> None:
+        from snnc.training import FastInterpreter
 
-        from snnc.interp import Interpreter
-
-        self._interpreter = Interpreter(ann.graph, torch.float32)
-        self._keep = [name for name in names if name in ann.graph]
-        self.output = ann.graph.outputs[0]
+        self._interpreter = FastInterpreter(ann)
+        self._keep = [name for name in names if name in ann]
+        self.output = ann.outputs[0]
 
     def run(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Per node (N, *shape)."""
@@ -153,17 +138,17 @@ def _agree(agreeing: dict[int, int], run: RunResult, expected: NDArray[np.float3
 
 @dataclass
 class _Layer:
-    """Sums of one population over the samples."""
+    """Sums of one population over the samples.
+
+    Attributes:
+        value: what a spike stands for, (), (C,) or of the sample's shape; None if unknown.
+    """
 
     signed: bool
-    spikes: int = 0
-    elements: int = 0
+    value: NDArray[np.float64] | None = None
     steps: int = 0
-    samples: int = 0
-    saturated: int = 0
-    fired: NDArray[np.bool_] | None = None
-    error: float = 0.0
-    power: float = 0.0
+    firing: FiringTally = field(default_factory=FiringTally)
+    error: ErrorTally = field(default_factory=ErrorTally)
     compared: bool = False
     activations: list[float] = field(default_factory=list[float])
     values: list[float] = field(default_factory=list[float])
@@ -173,7 +158,6 @@ class _Layer:
         name: str,
         run: RunResult,
         expected: NDArray[np.float32] | None,
-        ann: AnnStage | None,
         points: int,
     ) -> None:
         """Count a run; what the target does not record is left out."""
@@ -181,42 +165,35 @@ class _Layer:
             return
         counts = np.asarray(run.counts[name])
         self.steps = run.timesteps
-        self.samples += len(counts)
-        self.elements += counts.size
-        self.spikes += int(counts.sum())
-        self.saturated += int((counts >= run.timesteps).sum())
         fired = np.asarray((counts > 0).any(axis=0))
-        self.fired = fired if self.fired is None else np.logical_or(self.fired, fired)
-        if expected is None or ann is None or name not in ann.spike_values:
-            return
-        if expected.shape != counts.shape:
+        full = int((counts >= run.timesteps).sum())
+        self.firing.add(int(counts.sum()), counts.size, len(counts), fired, full)
+        if expected is None or self.value is None or expected.shape != counts.shape:
             return
         total = np.asarray(run.spikes[name]).sum(axis=0) if self.signed else counts
-        unit = np.asarray(broadcast_to_sample(ann.spike_values[name], counts.shape[1:]))
+        unit = np.asarray(broadcast_to_sample(self.value, counts.shape[1:]))
         self._compare(total * (unit.astype(np.float64) / run.timesteps), expected, points)
 
     def _compare(self, value: NDArray[Any], expected: NDArray[np.float32], points: int) -> None:
         activation = expected.astype(np.float64)
         self.compared = True
-        self.error += float(np.square(value - activation).sum())
-        self.power += float(np.square(activation).sum())
+        self.error.add(value - activation, squares_of(activation))
         chosen = evenly(value.size, max(1, points))
         self.activations += activation.reshape(-1)[chosen].tolist()
         self.values += value.reshape(-1)[chosen].tolist()
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
-        silent_part = 0.0 if self.fired is None else 1 - float(self.fired.mean())
         found: dict[str, Any] = {
-            "rate": self.spikes / (self.elements * self.steps),
-            "spikes_per_inference": self.spikes / self.samples,
-            "silent": silent_part,
-            "saturated": self.saturated / self.elements,
+            "rate": self.firing.events / (self.firing.elements * self.steps),
+            "spikes_per_inference": self.firing.per_sample,
+            "silent": self.firing.silent,
+            "saturated": self.firing.saturation,
         }
         if not self.compared:
             return found
-        if self.power:
-            found["activation_error"] = float(np.sqrt(self.error / self.power))
+        if self.error.relative is not None:
+            found["activation_error"] = self.error.relative
         pairs = {"activation": self.activations, "decoded": self.values}
         return {**found, "scatter": {key: _short(values) for key, values in pairs.items()}}
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from snnc.data.arrays import Source, load_array, to_float32
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
+from snnc.transform import Batch, Batches
 
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117
@@ -184,3 +185,17 @@ def _masked(spec: DataSpec, source: Source) -> Indices:
     if not len(rows):
         raise DataError(f"{spec}: {name} selects nothing")
     return rows
+
+
+def first_samples(batches: Batches, limit: int) -> Batches:
+    """The first `limit` samples, in batches; of a `Dataset` nothing is read yet."""
+    if isinstance(batches, Dataset):
+        return batches.limit(limit)
+    first: list[Batch] = []
+    left = limit
+    for x, y in batches:
+        if left <= 0:
+            break
+        first.append((x[:left], None if y is None else y[:left]))
+        left -= len(x)
+    return first

@@ -290,10 +290,8 @@ def folded(graph: Graph, pipeline: str) -> Graph:
 
 
 def _interpreted(graph: Graph) -> Any:
-    import torch
+    from snnc.training import FastInterpreter
 
-    from snnc.interp import Interpreter
-
-    interpreter = Interpreter(graph, torch.float32)
+    interpreter = FastInterpreter(graph)
     output = graph.outputs[0]
     return lambda x: interpreter.ann(x)[output].numpy()

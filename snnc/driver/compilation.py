@@ -22,7 +22,7 @@ from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
 from snnc.ir import Graph
 from snnc.options import described
-from snnc.pipeline import Pipeline, PipelineResult, format_spec
+from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
 from snnc.transform import PassContext
@@ -192,11 +192,13 @@ def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
 
 def _distributions(pipeline: Pipeline, backend: Backend) -> dict[str, str]:
     """The installed distributions whose plugins took part, with their versions."""
-    passes, backends = Registry(PASSES), Registry(BACKENDS)
-    owners = [passes.owner(each.name) for each in pipeline.passes if each.name in passes]
-    if backend.name in backends:
-        owners.append(backends.owner(backend.name))
-    return {owner.distribution: owner.version for owner in sorted(set(owners))}
+    used = [(PASSES, each.name) for each in pipeline.passes]
+    used.append((BACKENDS, backend.name))
+    for spec in (*pipeline.passes, backend):
+        used += nested_plugins(spec)
+    registries = {group: Registry(group) for group, _ in used}
+    owners = {registries[group].owner(name) for group, name in used if name in registries[group]}
+    return {owner.distribution: owner.version for owner in sorted(owners)}
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
+from snnc.data import first_samples
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import first_samples, open_batches, size_of
+from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.models import ModelSource, load_model, require_window

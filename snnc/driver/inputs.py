@@ -12,7 +12,7 @@ from snnc.data import Dataset, DataSpec, open_data
 from snnc.data.arrays import array_source
 from snnc.errors import DataError, UsageError
 from snnc.options import Data
-from snnc.transform import Batch, Batches
+from snnc.transform import Batches
 
 
 def open_batches(
@@ -99,20 +99,6 @@ def open_training(
         raise DataError(f"validation: {error.message}", hint=error.hint) from error
     log.info("train: %d samples; validation: %d others, by seed %d", len(rest), len(chosen), seed)
     return rest, chosen
-
-
-def first_samples(batches: Batches, limit: int) -> Batches:
-    """The first `limit` samples."""
-    if isinstance(batches, Dataset):
-        return batches.limit(limit)
-    first: list[Batch] = []
-    left = limit
-    for x, y in batches:
-        if left <= 0:
-            break
-        first.append((x[:left], None if y is None else y[:left]))
-        left -= len(x)
-    return first
 
 
 def data_info(data: Batches | None) -> dict[str, Any] | None:

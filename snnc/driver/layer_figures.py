@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnc.analysis import AnnStage, measure_layers
+from snnc.analysis import measure_layers
 from snnc.ir import Graph
-from snnc.ir.populations import spike_values
 from snnc.target import Program
 from snnc.transform import Batches, Progress, silent
 
@@ -28,8 +27,7 @@ def layer_figures(
         kind: what the data is for, e.g. "calibration".
         ann: of stage `ann`, or None to compare with nothing.
     """
-    stage = None if ann is None else AnnStage(ann, spike_values(graph))
     figures = measure_layers(
-        program, graph, data, timesteps=timesteps, ann=stage, seed=seed, progress=progress
+        program, graph, data, timesteps=timesteps, ann=ann, seed=seed, progress=progress
     )
     return {"data": kind, **figures}

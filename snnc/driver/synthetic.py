@@ -16,7 +16,7 @@ from snnc.transform import PassContext, Progress, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snnc.interp import Interpreter
+    from snnc.training import FastInterpreter
 
 SAMPLES = 64
 FEWEST = 4
@@ -114,11 +114,11 @@ def synthesize(
     """
     import torch
 
-    from snnc.interp import Interpreter
+    from snnc.training import FastInterpreter
 
     if samples is None:
         samples = max(FEWEST, min(SAMPLES, MULTIPLICATIONS // _multiplications(graph)))
-    interpreter = Interpreter(graph, torch.float32)
+    interpreter = FastInterpreter(graph)
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(samples, *graph.type_of(graph.input).shape, generator=generator)
     factor, shift = _normalization(interpreter)
@@ -141,7 +141,7 @@ def _multiplications(graph: Graph) -> int:
 
 
 def _match(
-    interpreter: Interpreter,
+    interpreter: FastInterpreter,
     z: Tensor,
     factor: Tensor,
     shift: Tensor,
@@ -164,7 +164,7 @@ def _match(
     return float(loss.detach())
 
 
-def _loss(interpreter: Interpreter, x: Tensor) -> Tensor:
+def _loss(interpreter: FastInterpreter, x: Tensor) -> Tensor:
     losses: list[Tensor] = []
 
     def observe(node: Node, inputs: Any, value: Tensor) -> None:
@@ -184,7 +184,7 @@ def _loss(interpreter: Interpreter, x: Tensor) -> Tensor:
     return total / len(losses)
 
 
-def _normalization(interpreter: Interpreter) -> tuple[Tensor, Tensor]:
+def _normalization(interpreter: FastInterpreter) -> tuple[Tensor, Tensor]:
     """(factor, shift) of the Scale that alone uses the input, to broadcast; (1, 0) without."""
     import torch
 

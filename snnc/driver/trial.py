@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from snnc.driver.inputs import first_samples, fraction
+from snnc.data import first_samples
+from snnc.driver.inputs import fraction
 from snnc.driver.job import Job
 from snnc.driver.lowering import lower
 from snnc.driver.synthetic import with_synthetic_calibration

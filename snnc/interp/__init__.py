@@ -1,50 +1,18 @@
-"""What every op means, in torch: the oracle, and what calibration and training run."""
+"""What every op means, in torch, as plainly as it can be written: the oracle."""
 
-from snnc.interp.execute import Interpreter, Run, SnnValues, run_ann, run_snn
-from snnc.interp.hooks import LayerStatistics, layer_statistics, spike_cost, watch
-from snnc.interp.network import SpikingNetwork, from_torch, to_torch
+from snnc.interp.interpreter import Interpreter, Run, SnnValues, run_ann, run_snn
 from snnc.interp.neuron import Population
-from snnc.interp.surrogate import (
-    SURROGATES,
-    AnySurrogate,
-    Atan,
-    Exponential,
-    FastSigmoid,
-    PiecewiseLinear,
-    Rectangular,
-    Sigmoid,
-    Stdb,
-    Surrogate,
-    TimedSurrogate,
-    Triangle,
-    find_surrogate,
-)
+from snnc.interp.ops import evaluate, for_sample
+from snnc.interp.stateful import StatefulMeaning
 
 __all__ = [
-    "AnySurrogate",
-    "Atan",
-    "Exponential",
-    "FastSigmoid",
     "Interpreter",
-    "LayerStatistics",
-    "PiecewiseLinear",
     "Population",
-    "Rectangular",
     "Run",
-    "SURROGATES",
-    "Sigmoid",
     "SnnValues",
-    "SpikingNetwork",
-    "Stdb",
-    "Surrogate",
-    "TimedSurrogate",
-    "Triangle",
-    "find_surrogate",
-    "from_torch",
-    "layer_statistics",
+    "StatefulMeaning",
+    "evaluate",
+    "for_sample",
     "run_ann",
     "run_snn",
-    "spike_cost",
-    "to_torch",
-    "watch",
 ]

@@ -1,24 +1,32 @@
-"""The time loop of a population (docs/semantics.md, section 2)."""
+"""The recurrence of a population (docs/semantics.md, S9 to S14)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from snnc.ir import Neuron
+from snnc.interp.ops import Constant, for_sample
+from snnc.interp.stateful import StatefulMeaning
+from snnc.ir import Neuron, TensorType
 
 LEAK_UNIT = 1 << 15
-CHUNK = 1 << 16
-"""Neurons (of all samples) stepped together: their state stays in the processor's cache."""
-GPU_CHUNK = 1 << 24
-"""The same on a GPU, where it bounds the memory for the gradients of a step."""
+
+
+class State(NamedTuple):
+    """Of a population after a step: the potential, and the sum of the spikes emitted so far.
+
+    The sum stays 0 where the population is not signed; nothing depends on it there.
+    """
+
+    u: Tensor
+    total: Tensor
 
 
 @dataclass(frozen=True)
-class Population:
+class Population(StatefulMeaning):
     """A `Neuron` op with its parameters as tensors that broadcast against (N, *shape).
 
     The state has the wider of the dtypes of the current and the threshold.
@@ -35,80 +43,61 @@ class Population:
     v_init: Tensor
     integer: bool = False
 
-    def run(self, current: Tensor, timesteps: int) -> Tensor:
-        """Spikes (T, N, *shape) for input currents (T, N, *shape), or (1, N, *shape) if constant.
+    @classmethod
+    def of(cls, op: Neuron, kind: TensorType, constant: Constant) -> Population:
+        """The population of an op whose result has type `kind`."""
+        leak = for_sample(constant(op.leak), kind.shape)
+        idle = not leak.requires_grad and bool((leak == 1).all())
+        return cls(
+            op=op,
+            threshold=for_sample(constant(op.threshold), kind.shape),
+            leak=None if idle else leak,
+            v_init=for_sample(constant(op.v_init), kind.shape),
+            integer=kind.quantized,
+        )
 
-        Step t of the result is step t + wait of the population's own time. No gradient passes;
-        `snnc.interp.scan` is the differentiable form.
-        """
-        spikes = train_like(current, timesteps)
-        for rows in parts(current):
-            self.fill(current[:, rows], spikes[:, rows])
-        return spikes
-
-    @torch.no_grad()
-    def fill(self, current: Tensor, spikes: Tensor, potentials: Tensor | None = None) -> None:
-        """Run the population and write what it does into given tensors.
-
-        Args:
-            current: (T, N, *shape), or (1, N, *shape) if constant.
-            spikes: (T, N, *shape), to be written.
-            potentials: (K, N, *shape), to be written: what is held against the threshold in the
-                last K steps of the population's own time.
-        """
-        u = self.start(current)
-        total = torch.zeros_like(u)
-        timesteps, wait = len(spikes), self.op.wait
-        skipped = timesteps + wait - (0 if potentials is None else len(potentials))
-        for t in range(timesteps + wait):
-            drive = current[t if len(current) > 1 else 0] if t < timesteps else None
-            p = self.potential(u, drive)
-            fired = self._fire(p, total) if t >= wait else None
-            u = self._advance(p, drive, fired)
-            if potentials is not None and t >= skipped:
-                potentials[t - skipped] = p
-            if fired is not None:
-                total = total + fired if self.op.signed else total
-                spikes[t - wait] = fired
-
-    def start(self, current: Tensor) -> Tensor:
-        """The potential (N, *shape) before the first step."""
-        return torch.zeros_like(current[0], dtype=self.state_dtype(current)) + self.v_init
+    @property
+    def wait(self) -> int:
+        """Steps of its own time in which it must not fire."""
+        return self.op.wait
 
     def state_dtype(self, current: Tensor) -> torch.dtype:
         """The dtype of potentials while the population runs on `current`."""
         return torch.promote_types(current.dtype, self.threshold.dtype)
 
-    def step(
-        self, u: Tensor, drive: Tensor | None, total: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """One step: the new potential and the spikes.
+    def init(self, x: Tensor) -> State:
+        """The potential starts at v_init."""
+        u = torch.zeros_like(x, dtype=self.state_dtype(x)) + self.v_init
+        return State(u, torch.zeros_like(u))
 
-        Args:
-            u: potential after the previous step.
-            drive: input current of this step; None for none.
-            total: sum of the spikes emitted so far; None while the population must not fire.
-        """
-        p = self.potential(u, drive)
-        fired = None if total is None else self._fire(p, total)
-        return self._advance(p, drive, fired), fired
+    def step(self, state: State, x: Tensor | None, t: int) -> tuple[State, Tensor | None]:
+        """One step of the recurrence: the new state, and the spikes (N, *shape)."""
+        return self.fire(state, self.potential(state, x), x, t)
 
-    def potential(self, u: Tensor, drive: Tensor | None) -> Tensor:
-        """What is held against the threshold in a step that begins with potential `u`."""
+    def potential(self, state: State, x: Tensor | None) -> Tensor:
+        """What is held against the threshold in the step that follows `state`."""
         if self.op.order == "fire-integrate":
-            return u
-        return self._add(self._decay(u), drive)
+            return state.u
+        return self._add(self._decay(state.u), x)
 
-    def _advance(self, p: Tensor, drive: Tensor | None, fired: Tensor | None) -> Tensor:
+    def fire(
+        self, state: State, p: Tensor, x: Tensor | None, t: int
+    ) -> tuple[State, Tensor | None]:
+        """The rest of a step, after its `potential` p."""
+        fired = self._fired(p, state.total) if t >= self.op.wait else None
+        total = state.total if fired is None or not self.op.signed else state.total + fired
+        return State(self._advance(p, x, fired), total), fired
+
+    def _advance(self, p: Tensor, x: Tensor | None, fired: Tensor | None) -> Tensor:
         if self.op.order == "integrate-fire":
             return self._reset(p, fired)
         if self.op.reset == "zero":
-            return self._add(self._decay(self._reset(p, fired)), drive)
-        return self._reset(self._add(self._decay(p), drive), fired)
+            return self._add(self._decay(self._reset(p, fired)), x)
+        return self._reset(self._add(self._decay(p), x), fired)
 
     @staticmethod
-    def _add(u: Tensor, drive: Tensor | None) -> Tensor:
-        return u if drive is None else u + drive
+    def _add(u: Tensor, x: Tensor | None) -> Tensor:
+        return u if x is None else u + x
 
     def _decay(self, u: Tensor) -> Tensor:
         if self.leak is None:
@@ -117,7 +106,7 @@ class Population:
             return torch.floor(torch.round(self.leak * LEAK_UNIT) * u / LEAK_UNIT)
         return self.leak * u
 
-    def _fire(self, p: Tensor, total: Tensor) -> Tensor:
+    def _fired(self, p: Tensor, total: Tensor) -> Tensor:
         fired = (p > self.threshold).to(p.dtype)
         return fired - ((total > 0) & (p < 0)).to(p.dtype) if self.op.signed else fired
 
@@ -125,18 +114,3 @@ class Population:
         if fired is None:
             return p
         return p * (1 - fired) if self.op.reset == "zero" else p - self.threshold * fired
-
-
-def train_like(current: Tensor, steps: int, dtype: torch.dtype | None = None) -> Tensor:
-    """An empty (steps, N, *shape) whose samples lie in memory as those of (…, N, *shape) do."""
-    sample = torch.empty_like(current[0], dtype=dtype)
-    strides = (sample.numel(), *sample.stride())
-    return sample.new_empty_strided((steps, *sample.shape), strides)
-
-
-def parts(current: Tensor) -> Iterator[slice]:
-    """Rows of the batch of (…, N, *shape) to step together."""
-    most = CHUNK if current.device.type == "cpu" else GPU_CHUNK
-    rows = max(1, most // max(1, current[0, :1].numel()))
-    for first in range(0, current.shape[1], rows):
-        yield slice(first, first + rows)

@@ -18,6 +18,7 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.op import broadcast_to_sample
 from snnc.ir.pool import SumPool
 from snnc.ir.types import Shape, Signal
+from snnc.ir.walk import nearest_before
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,11 @@ def event_value(graph: Graph, name: str) -> float:
     Raises `GraphError` if the encoded input is joined with spikes.
     """
     node = graph.node(name)
-    if isinstance(node.op, Stateful):
-        return 1.0
-    if isinstance(node.op, Encode):
-        code = node.op.code()
-        return 1.0 if code is None else code.unit
-    values = {event_value(graph, source) for source in graph.inputs_of(name)}
+    made = isinstance(node.op, Stateful | Encode)
+    makers = [name] if made else nearest_before(graph, name, Stateful, Encode)
+    codes = (op.code() for maker in makers if isinstance(op := graph.node(maker).op, Encode))
+    values = {1.0 if code is None else code.unit for code in codes}
+    values |= {1.0 for maker in makers if isinstance(graph.node(maker).op, Stateful)}
     if len(values) > 1:
         raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
     return values.pop()

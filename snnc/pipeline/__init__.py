@@ -1,7 +1,7 @@
 """Pipelines: parsing, formatting and running them."""
 
 from snnc.pipeline.manager import Pipeline, PipelineResult, Step
-from snnc.pipeline.spec import OptionInfo, format_spec, options_of, parse, parse_one
+from snnc.pipeline.spec import OptionInfo, format_spec, nested_plugins, options_of, parse, parse_one
 
 __all__ = [
     "OptionInfo",
@@ -9,6 +9,7 @@ __all__ = [
     "PipelineResult",
     "Step",
     "format_spec",
+    "nested_plugins",
     "options_of",
     "parse",
     "parse_one",

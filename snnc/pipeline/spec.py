@@ -16,7 +16,15 @@ from typing import Any, NoReturn, cast
 
 from snnc.errors import PluginError, SpecError, UsageError
 from snnc.pipeline.names import Names, names_for
-from snnc.pipeline.values import Hint, ValueProblem, convert, describe, format_value, hints_of
+from snnc.pipeline.values import (
+    Hint,
+    ValueProblem,
+    convert,
+    describe,
+    format_value,
+    group_of,
+    hints_of,
+)
 from snnc.pipeline.words import Item, Option, SyntaxProblem, read_items
 from snnc.plugins import Registry
 
@@ -73,6 +81,17 @@ def format_spec(specs: object) -> str:
     ]
     name: str = cast(Any, specs).name
     return f"{name}{{{' '.join(options)}}}" if options else name
+
+
+def nested_plugins(spec: object) -> list[tuple[str, str]]:
+    """(group, name) of every plugin that an option of `spec` holds, and of their options."""
+    hints = hints_of(type(spec))
+    found: list[tuple[str, str]] = []
+    for field in _fields(type(spec)):
+        group, value = group_of(hints[field.name]), getattr(spec, field.name)
+        if group is not None and value is not None:
+            found += [(group, value.name), *nested_plugins(value)]
+    return found
 
 
 def options_of(cls: type) -> tuple[OptionInfo, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnc.ir import Graph, Input, Neuron, Node
+from snnc.ir.walk import longest_path
 
 REPORT_VERSION = 1
 """Version of the documents of `compile` and `eval`; increased when a key changes its meaning."""
@@ -12,11 +13,8 @@ REPORT_VERSION = 1
 
 def latency_timesteps(graph: Graph, timesteps: int) -> int:
     """Steps from the first input to the output: T plus every `wait` on the longest path."""
-    waited: dict[str, int] = {}
-    for node in graph:
-        before = max((waited[source] for source in graph.inputs_of(node.name)), default=0)
-        waited[node.name] = before + (node.op.wait if isinstance(node.op, Neuron) else 0)
-    return timesteps + max((waited[name] for name in graph.outputs), default=0)
+    waits = longest_path(graph, lambda node: node.op.wait if isinstance(node.op, Neuron) else 0)
+    return timesteps + max((waits[name] for name in graph.outputs), default=0)
 
 
 def layers(graph: Graph) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Small graphs of all ops, for the contracts and for anybody's tests."""
+"""Small graphs of all ops, for the contracts and for tests of plugins."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Case:
     name: str
     graph: Graph
     ann: Graph | None = None
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def plain(net: NetBuilder) -> str:
@@ -86,7 +89,7 @@ NEURONS: Mapping[str, Mapping[str, Any]] = {
     "wait": {"wait": 3},
     "signed": {"signed": True},
 }
-"""Neuron options beside the default ones."""
+"""Neuron options that differ from the defaults, by name."""
 
 
 def build(
@@ -105,13 +108,13 @@ def build(
 
 
 def ann_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as an ANN, and again with the ops only that both stages know."""
+    """Every topology as an ANN, and again with only the ops that both stages have."""
     plain = (Case(name, build(name, Style.ANN, seed=seed)) for name in TOPOLOGIES)
     return (*plain, *lowered_ann_cases(seed))
 
 
 def lowered_ann_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as an ANN that only has to have its activations replaced."""
+    """Every topology as an ANN in which only activations are left to replace."""
     return tuple(
         Case(f"{name}-lowered", build(name, Style.ANN, seed=seed, lowered=True))
         for name in TOPOLOGIES
@@ -121,7 +124,7 @@ def lowered_ann_cases(seed: int = 0) -> tuple[Case, ...]:
 def snn_cases(seed: int = 0) -> tuple[Case, ...]:
     """Every topology as a spiking network with real parameters, and every kind of neuron.
 
-    Those called `-lowered` have neurons of threshold 1 still, as activations have just become them.
+    In those called `-lowered` all thresholds are 1, as after `activations-to-neurons`.
     """
     fresh = (
         Case(case.name, build(name, Style.SNN, seed=seed, lowered=True), case.graph)

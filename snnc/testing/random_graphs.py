@@ -32,7 +32,7 @@ def random_graph(seed: int, style: Style = Style.QUANTIZED) -> Graph:
 
 
 class _Writer:
-    """Adds random layers; keeps what shortcuts may come from."""
+    """Adds random layers; `spikes` are the populations that shortcuts can start from."""
 
     def __init__(self, net: NetBuilder, rng: np.random.Generator) -> None:
         self.net, self.rng = net, rng
@@ -52,15 +52,15 @@ class _Writer:
         return self.net.finish(x)
 
     def population(self, x: str) -> str:
-        """A weighted layer, perhaps a sum with a shortcut or a second branch, neurons."""
+        """A weighted layer, sometimes a sum with a shortcut or a second branch, then neurons."""
         current = self.weighted(x)
         shape = self.net.shape(current)
         same = [spike for spike in self.spikes if self.net.shape(spike) == shape]
         if same and self.chance(0.7):
             current = self.net.add(self.name("add"), current, str(self.rng.choice(same)))
         elif self.chance(0.3):
-            other = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
-            current = self.net.add(self.name("add"), current, other)
+            branch = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
+            current = self.net.add(self.name("add"), current, branch)
         self.net.neuron_options = self.neuron()
         spike = self.net.act(self.name("act"), current, per_channel=self.chance(0.5))
         self.spikes.append(spike)
@@ -93,7 +93,7 @@ class _Writer:
             "signed": reset == "subtract" and self.chance(0.25),
         }
 
-    # -- what may stand between two populations ----------------------------------------------
+    # -- ops between two populations ---------------------------------------------------------
 
     def sumpool(self, x: str) -> str:
         wins = self.windows(x)

@@ -175,7 +175,7 @@ def test_nan_weights_are_refused(snnc: Any, folder: Path, tmp_path: Path) -> Non
 def test_a_spike_that_differs_fails_verification(
     snnc: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snnc_backends.reference import ReferenceProgram
+    from snnc.interp.program import ReferenceProgram
 
     honest = ReferenceProgram.run
     calls: list[int] = []

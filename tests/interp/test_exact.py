@@ -165,6 +165,7 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_python_integers(case: Case) -> None:
+    """Rules S9 to S15, S19, S21 and S22 of docs/semantics.md."""
     graph, x = case.graph, sample_inputs(case.graph, 2)
     found = run_snn(graph, x, timesteps=T, keep="all", seed=11)
     fired = 0

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.interp import Population
+from snnc.interp.neuron import State
 from snnc.ir import Neuron
 
 FIRST = "integrate-fire"
@@ -90,6 +91,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_by_hand(name: str) -> None:
+    """Rules S9 to S14 of docs/semantics.md."""
     op, currents, expected = BY_HAND[name]
     assert train(op, currents) == expected
 
@@ -102,10 +104,11 @@ def test_integer_leak_rounds_towards_minus_infinity() -> None:
 
 def test_integer_leak_is_exact_for_large_potentials() -> None:
     leak, u = 32767 / 32768, 2**31 - 1
-    step = population(Neuron(leak=leak), integer=True).step(
-        torch.tensor([float(u)], dtype=torch.float64), None, None
+    start = torch.tensor([float(u)], dtype=torch.float64)
+    state, _ = population(Neuron(leak=leak, wait=1), integer=True).step(
+        State(start, torch.zeros_like(start)), None, 0
     )
-    assert int(step[0]) == (32767 * u) >> 15
+    assert int(state.u) == (32767 * u) >> 15
 
 
 def test_constant_current_equals_the_repeated_one() -> None:
@@ -122,7 +125,7 @@ def test_a_batch_stepped_in_parts_equals_the_whole(
 ) -> None:
     x = torch.rand(steps, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole = population(Neuron(leak=0.875)).run(x, 5)
-    monkeypatch.setattr("snnc.interp.neuron.CHUNK", 9)
+    monkeypatch.setattr("snnc.interp.stateful.STATE_VALUES", 9)
     assert torch.equal(population(Neuron(leak=0.875)).run(x, 5), whole)
     assert whole.shape == (5, 7, 4) and whole.any()
 
@@ -144,6 +147,7 @@ def test_parameters_per_channel_and_per_neuron() -> None:
 def test_waiting_for_all_input_is_a_quantiser(
     currents: list[int], threshold: int, v_init: int
 ) -> None:
+    """Rule S13 of docs/semantics.md."""
     window = len(currents)
     op = Neuron(threshold=float(threshold), v_init=float(v_init), wait=window)
     spikes = train(op, [float(c) for c in currents])
@@ -171,6 +175,7 @@ def test_without_leak_the_second_order_is_the_first_one_step_later(
 def test_signed_population_never_takes_back_more_than_it_gave(
     currents: list[int], v_init: int
 ) -> None:
+    """Rule S11 of docs/semantics.md."""
     op = Neuron(threshold=10.0, v_init=float(v_init), signed=True)
     spikes = train(op, [float(c) for c in currents])
     assert min(np.cumsum(spikes)) >= 0

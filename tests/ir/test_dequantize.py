@@ -36,6 +36,7 @@ def quantized(case: Case, bits: int = 8) -> tuple[Graph, Graph]:
 
 @pytest.mark.parametrize("case", REAL[:2], ids=lambda case: case.name)
 def test_parameters_come_back_to_half_a_unit(case: Case) -> None:
+    """Rule S20 of docs/semantics.md."""
     real, integer = quantized(case)
     again = dequantize(integer)
     verify(again)

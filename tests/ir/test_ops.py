@@ -108,6 +108,7 @@ def slice_of(starts: tuple[int, ...], stops: tuple[int, ...], steps: tuple[int, 
     ],
 )
 def test_type_of_the_result(op: Op, inputs: list[TensorType], expected: str) -> None:
+    """Rules S1, S5 and S6 of docs/semantics.md."""
     assert str(op.infer(inputs, PARAMS)) == expected
 
 
@@ -187,6 +188,7 @@ def test_type_of_the_result(op: Op, inputs: list[TensorType], expected: str) -> 
     ],
 )
 def test_reason_for_refusal(op: Op, inputs: list[TensorType], reason: str) -> None:
+    """Rule S2 of docs/semantics.md."""
     with pytest.raises(OpError) as caught:
         op.infer(inputs, PARAMS)
     assert reason in str(caught.value)

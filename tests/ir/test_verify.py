@@ -164,6 +164,7 @@ def test_broken_ann(name: str) -> None:
 
 @pytest.mark.parametrize("name", BROKEN_SNN)
 def test_broken_snn(name: str) -> None:
+    """Rules S7 and S15 of docs/semantics.md."""
     graph = snn()
     broke, reason = BROKEN_SNN[name]
     broke(graph)

@@ -12,7 +12,7 @@ from snnc.interp import run_ann, run_snn
 from snnc.ir import Add, AvgPool, Conv, Graph, Input, Linear, MaxPool, Neuron, Relu, Reshape, verify
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
-from snnc_passes._paired import PairedSweep, spikes_of
+from snnc_passes._paired_sweep import PairedSweep
 from snnc_passes.calibrate._weight_correction import LeastSquares, rows_of_inputs, rows_of_outputs
 from snnc_passes.calibrate.calibrate import Calibrate
 
@@ -127,13 +127,13 @@ def test_samples_are_bounded_by_steps() -> None:
 def test_no_layer_is_computed_again_for_those_behind_it(monkeypatch) -> None:
     """Of each convolution, one run over all steps and a mean for its weights."""
     seen: dict[str, int] = {}
-    current = PairedSweep.current
+    value = PairedSweep.value
 
     def counted(self: PairedSweep, name: str, rows: slice) -> torch.Tensor:
         seen[name] = seen.get(name, 0) + rows.stop - rows.start
-        return current(self, name, rows)
+        return value(self, name, rows)
 
-    monkeypatch.setattr(PairedSweep, "current", counted)
+    monkeypatch.setattr(PairedSweep, "value", counted)
     converted("calibrate")
     assert set(seen.values()) == {len(DATA)}
     assert len(seen) == 3
@@ -178,20 +178,6 @@ def test_what_the_relu_cuts_off_is_no_error() -> None:
     assert float(weights.abs().max()) == float(bias.abs().max()) == 0
 
 
-def test_spikes_are_those_of_the_interpreter() -> None:
-    rng = np.random.default_rng(1)
-    graph = converted(options="wait=1 signed=true")
-    sweep = PairedSweep(graph, residual(), DATA[:4], T)
-    layer = next(iter(sweep.layers()))
-    op = layer.node.op
-    assert isinstance(op, Neuron)
-    current = torch.from_numpy(rng.normal(size=(T, 4, *layer.shape)).astype(np.float32))
-    population = sweep.snn_interpreter.population(layer.node)
-    ours = spikes_of(current, population.threshold, population.v_init, op, T)
-    assert torch.equal(ours.float(), population.run(current, T))
-    assert float(ours.min()) == -1
-
-
 # -- refusals ------------------------------------------------------------------------------------
 
 
@@ -226,9 +212,9 @@ def test_a_layer_behind_a_max_pool_of_spikes_is_calibrated() -> None:
     sweep = PairedSweep(snn, graph, DATA[:8, :, :4, :4].copy(), T)
     layer = next(iter(sweep.layers()))
     ones = torch.ones(3)
-    sweep.fire(layer, ones, ones / 2, _nothing(layer.shape))
+    sweep.fire_on(layer, ones, ones / 2, _nothing(layer.shape))
     rows = slice(0, 8)
-    assert torch.allclose(sweep.mean("max", rows), sweep.current("max", rows).mean(0))
+    assert torch.allclose(sweep.mean("max", rows), sweep.value("max", rows).mean(0))
 
 
 def _nothing(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

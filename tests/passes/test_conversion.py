@@ -314,7 +314,7 @@ def test_currents_that_do_not_fit_into_memory_are_computed_again(monkeypatch) ->
     ctx = PassContext(calibration=batches(ann, 70), timesteps=5)
     each = ThresholdBalance(source="current", percentile=90)
     held = each.run(snn.clone(), ctx).graph.fingerprint()
-    monkeypatch.setattr("snnc_passes.threshold._currents.LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr("snnc_passes.threshold._currents.HELD_BYTES", 0)
     assert each.run(snn.clone(), ctx).graph.fingerprint() == held
 
 

@@ -31,7 +31,8 @@ from snnc.ir import (
     SumPool,
     verify,
 )
-from snnc.testing import Style, ann_cases, random_graph, sample_inputs, snn_cases
+from snnc.pipeline import Pipeline
+from snnc.testing import NetBuilder, Style, ann_cases, random_graph, sample_inputs, snn_cases
 from snnc.transform import Pass, PassContext
 from snnc_passes.fold.fold_batchnorm import FoldBatchnorm
 from snnc_passes.fold.fold_normalization import FoldNormalization
@@ -152,6 +153,7 @@ def test_batch_norm_folds_backward_also_without_gain_and_with_a_dead_channel(aff
 
 
 def test_batch_norm_behind_a_layer_with_two_users_becomes_a_scale() -> None:
+    """Rule S16 of docs/semantics.md."""
     net = Net(2, 5, 5)
     conv = net.conv("conv", "x", 4)
     graph = net.done(net.graph.add("add", Add(), [net.norm("bn", conv), conv]))
@@ -171,6 +173,7 @@ def test_layers_that_share_an_array_are_folded_apart() -> None:
 @pytest.mark.parametrize("pad", [0, 1])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_a_shift_in_front_of_a_padded_convolution_becomes_a_bias_map(pad: int, groups: int) -> None:
+    """Rule S18 of docs/semantics.md."""
     net = Net(2, 6, 5)
     graph = net.done(net.conv("conv", net.scale("norm", "x"), 4, pad, groups=groups, stride=(2, 1)))
     folded = assert_same(FoldNormalization(), graph)
@@ -192,6 +195,7 @@ def test_a_normalisation_keeps_its_other_users() -> None:
 
 
 def test_a_normalisation_passes_pools_and_rearrangements() -> None:
+    """Rule S17 of docs/semantics.md."""
     net = Net(2, 6, 6)
     x = net.scale("norm", "x", low=0.5)
     two = (((0, 2), (2, 4), (4, 6)),) * 2
@@ -214,6 +218,7 @@ def test_a_negative_factor_does_not_pass_a_max_pool() -> None:
 
 @pytest.mark.parametrize("divisors", [((2, 2), (2, 2)), ((1, 2), (3, 2))])
 def test_average_pooling_becomes_sums(divisors) -> None:
+    """Rule S3 of docs/semantics.md."""
     net = Net(2, 4, 4)
     op = AvgPool(windows=(((0, 2), (2, 4)),) * 2, divisors=divisors)
     lowered = assert_same(LowerAvgpool(), net.done(net.graph.add("pool", op, ["x"])))
@@ -276,6 +281,21 @@ def test_scales_sink_past_a_concatenation() -> None:
     x = net.graph.add("concat", Concat(), [left, right])
     folded = assert_same(FoldScale(), converted(net.done(net.conv("last", x, 3))))
     assert Scale not in kinds(folded)
+
+
+def test_a_scale_that_is_concatenated_with_itself() -> None:
+    """Also where it has been moved past a pool before."""
+    net = NetBuilder(Style.SNN, (2, 6, 6), 0)
+    x = net.act("act", net.conv("conv", net.input, 3))
+    x = net.sumpool("pool", net.scale("scale", x, np.array([0.5, 1.0, 2.0])), ((((0, 6)),),) * 2)
+    graph = net.finish(net.linear("fc", net.concat("concat", x, x), 4))
+    x = sample_inputs(graph, 3)
+    expected = run_snn(graph, x, timesteps=5).outputs["readout"]
+    folded = Pipeline([FoldScale()]).run(graph, PassContext()).graph
+    assert not any(isinstance(node.op, Scale) for node in folded)
+    torch.testing.assert_close(
+        run_snn(folded, x, timesteps=5).outputs["readout"], expected, rtol=1e-6, atol=1e-7
+    )
 
 
 def test_a_scale_of_a_current_goes_back_into_the_weights_that_made_it() -> None:

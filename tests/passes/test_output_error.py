@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from snnc.interp import Interpreter
 from snnc.ir import Graph, Input, Linear, Neuron, Relu
-from snnc_passes._neuron_search import Choices, Fit, Settings
-from snnc_passes.calibrate._output_error import output_gradient, search
+from snnc.training import FastInterpreter
+from snnc_passes._neuron_search import Choices, NeuronSearch, Settings
+from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 
 T = 4
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def test_the_gradient_is_that_of_another_combination_for_every_sample() -> None:
     graph = network()
     x = RNG.normal(size=(100, 3)).astype(np.float32)
     with torch.no_grad():
-        gradient = output_gradient(Interpreter(graph, torch.float32), "relu", x).numpy()
+        gradient = output_gradient(FastInterpreter(graph), "relu", x).numpy()
     weight = graph.params["b.weight"]
     combined, *_ = np.linalg.lstsq(weight.T, gradient.T, rcond=None)
     assert np.allclose(weight.T @ combined, gradient.T, atol=1e-5)
@@ -42,16 +42,18 @@ def test_the_gradient_is_that_of_another_combination_for_every_sample() -> None:
 def test_errors_of_channels_that_cancel_are_taken_together() -> None:
     """Two channels with the same input, whose sum is read: rounding up and down cancels."""
     target = torch.linspace(0, 3.9, 64)[:, None].repeat(1, 2)
-    fit = Fit(Neuron(threshold=4.0, wait=T), target[None], target, T, at_once=True)
+    search = NeuronSearch(Neuron(threshold=4.0, wait=T), target[None], target, T, at_once=True)
     ones = torch.ones(2)
     settings = Settings(4 * ones, 2 * ones, 0 * ones)
     tried = Choices((1.0,), (0.25, 0.5, 0.75))
 
     def total(each: Settings) -> float:
-        return float(sum(e.sum(1).square().sum() for e in fit.errors(each, len(target))))
+        return float(sum(e.sum(1).square().sum() for e in search.errors(each, len(target))))
 
-    found = search(fit, torch.ones_like(target), settings, tried, biased=False)
+    found = least_output_error(search, torch.ones_like(target), settings, tried, biased=False)
     assert sorted(found.start.tolist()) == [1.0, 3.0]
     assert total(found) < 0.5 * total(settings)
-    alone = search(fit, torch.tensor([[1.0, 0.0]]).repeat(64, 1), settings, tried, biased=False)
+    alone = least_output_error(
+        search, torch.tensor([[1.0, 0.0]]).repeat(64, 1), settings, tried, biased=False
+    )
     assert alone.start[0] == 2.0

@@ -66,6 +66,7 @@ def chain(weight: np.ndarray, *, threshold: float = 1.0, bias: np.ndarray | None
 
 
 def test_weights_bias_threshold_and_potential_are_integers_of_one_unit() -> None:
+    """Rule S19 of docs/semantics.md."""
     weight = np.array([[0.5, -1.0], [0.1, 0.02], [0.0, 0.0]])
     bias = np.array([0.25, -0.01, 0.5])
     graph = quantized(chain(weight, bias=bias))
@@ -173,6 +174,7 @@ def reach(graph: Graph, x, timesteps: int) -> dict[str, float]:
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_random_graphs_are_whole_and_keep_their_bounds_or_are_refused(seed: int) -> None:
+    """Rule S23 of docs/semantics.md."""
     graph = random_graph(seed, Style.SNN)
     try:
         q = quantized(graph, timesteps=4)

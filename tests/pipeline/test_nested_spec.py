@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.errors import PluginError, SpecError, UsageError
-from snnc.pipeline import format_spec, options_of, parse, parse_one
+from snnc.pipeline import format_spec, nested_plugins, options_of, parse, parse_one
 from snnc.plugin_option import Plugin
+from snnc_backends.crossbar import CrossbarBackend
+from snnc_passes.threshold.threshold_balance import ThresholdBalance
 
 
 class Cell(Protocol):
@@ -233,3 +235,8 @@ def test_every_nested_spec_comes_back_from_its_text(specs: list[Learn]) -> None:
     again = parse(text, PASSES, groups)
     assert again == specs
     assert format_spec(again) == text
+
+
+def test_plugins_in_options_are_listed() -> None:
+    assert nested_plugins(CrossbarBackend()) == [("snnc.devices", "ideal")]
+    assert nested_plugins(ThresholdBalance()) == []

@@ -1,4 +1,4 @@
-"""A loaded plan, ready to run. Imports neither torch nor networkx nor the graph."""
+"""A loaded plan, ready to run. Does not import torch, networkx or the graph."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import DataError, UsageError
+from snnc.errors import DataError
+from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Library, host
-from snnc.target import RECORDS, Record, RunResult, checked_input
+from snnc.target import Record, RunResult, checked_input, checked_window
 from snnc_backends.cpu.kernels import DTYPES, Table
 from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
 
-ENCODED_BYTES = 1 << 24
-"""Size of the encoded input held at a time by one thread."""
 CHUNK = 16
+"""Most samples that a thread encodes at a time."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-"""Of the functions of a plan: buffers, weights, scratch, timesteps."""
+"""Argument types of the functions of a plan: buffers, weights, scratch, timesteps."""
 
 Array = NDArray[Any]
 
@@ -43,11 +43,11 @@ def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | No
 
 
 class CpuProgram:
-    """A network on the CPU.
+    """A network that runs on the CPU.
 
     Attributes:
         timesteps: the artifact's window.
-        plan: what is run.
+        plan: buffers, kernels and constants.
         compiled: False when the kernels came from the cache.
     """
 
@@ -74,8 +74,8 @@ class CpuProgram:
         prefixes: tuple[int, ...] = (),
     ) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
-        steps = self.timesteps if timesteps is None else timesteps
-        self._check_window(steps, record, prefixes)
+        steps = checked_window(timesteps, self.timesteps, record, prefixes)
+        self._check_longest(steps)
         batch, ids = checked_input(x, self.plan.tensors[0].shape, sample_ids)
         collector = Collector(self.plan, self._scale(), len(batch), steps, record, prefixes)
 
@@ -87,30 +87,23 @@ class CpuProgram:
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
 
-    def _check_window(self, steps: int, record: str, prefixes: tuple[int, ...]) -> None:
-        if record not in RECORDS:
-            raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
-        if steps < 1:
-            raise DataError(f"a window of {steps} steps; it needs at least one")
+    def _check_longest(self, steps: int) -> None:
         if steps > self.plan.longest:
             raise DataError(
                 f"a window of {steps} steps; the integers of this network are "
                 f"proved not to overflow for at most {self.plan.longest}"
             )
-        wrong = [t for t in prefixes if not 1 <= t <= steps]
-        if wrong:
-            raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")
 
     def _scale(self) -> Array:
         output = self.plan.outputs[0]
         return array_at(self._weights, output.scale, Table("f64", output.count))
 
     def _parts(self, samples: int, steps: int) -> list[range]:
-        """The batch in chunks, bounded in memory and enough of them for all threads."""
+        """The batch in chunks: limited in memory, and enough of them for all threads."""
         port = self.plan.tensors[self.plan.encoding.target].port
-        one = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
+        encoded_bytes = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
         fair = -(-samples // (2 * self.threads))
-        size = max(1, min(CHUNK, fair, ENCODED_BYTES // one))
+        size = max(1, min(CHUNK, fair, ENCODED_BYTES // encoded_bytes))
         return [range(i, min(i + size, samples)) for i in range(0, samples, size)]
 
     def _spread(self, part: Callable[[range], int], parts: list[range]) -> Iterator[int]:
@@ -123,7 +116,7 @@ class CpuProgram:
 
     @contextmanager
     def _workspace(self, steps: int, everything: bool) -> Iterator[Workspace]:
-        """Working memory for one thread, kept for the next part of the same kind."""
+        """Working memory of one thread, reused by the next part of the same kind."""
         with self._lock:
             fitting = [w for w in self._free if w.kind == (steps, everything)]
             self._free = fitting
@@ -149,7 +142,7 @@ class CpuProgram:
         rows: range,
         collector: Collector,
     ) -> int:
-        """Run some samples; the number of clipped input values."""
+        """Run the samples `rows`; returns the number of clipped input values."""
         encoding = self.plan.encoding
         chosen = slice(rows.start, rows.stop)
         values, clipped = encoding.encode(
@@ -166,7 +159,7 @@ class CpuProgram:
         return clipped
 
     def _before_encoding(self, space: Workspace, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The samples as they reach the encoding, channels first."""
+        """The input of the encoder, channels first."""
         if not self.plan.analog:
             return batch
         encoding, tensors = self.plan.encoding, self.plan.tensors

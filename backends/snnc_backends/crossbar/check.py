@@ -1,4 +1,4 @@
-"""What of a graph a crossbar cannot take, by name."""
+"""The layers of a graph that a crossbar cannot map."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from snnc.ir import (
     Weighted,
     problems,
 )
+from snnc.ir.walk import ancestors
 from snnc.target import Diagnostic
 
 
 def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
-    """Every problem of this graph, with the user's line, the reason and what to do."""
+    """Every problem of this graph, with the line of the model, the reason and the remedy."""
     broken = problems(graph)
     if not broken and not any(isinstance(graph.node(n).op, Readout) for n in graph.outputs):
         broken = ["the graph has no readout"]
@@ -59,9 +60,12 @@ def _problems(
 
 
 def _is_encoded(graph: Graph, name: str) -> bool:
-    """Whether a current is the real-valued input itself, perhaps moved or summed."""
-    node = graph.node(name)
-    if isinstance(node.op, Encode | Neuron):
-        return True
-    moved = isinstance(node.op, Rearrange | SumPool)
-    return moved and all(_is_encoded(graph, source) for source in graph.inputs_of(name))
+    """Whether `name` is the encoded input or spikes, rearranged or summed at most."""
+
+    def ends(node: Node) -> bool:
+        return not isinstance(node.op, Rearrange | SumPool)
+
+    start = graph.node(name)
+    sources = [name] if ends(start) else ancestors(graph, name, until=ends)
+    nodes = (graph.node(source) for source in sources)
+    return all(isinstance(node.op, Encode | Neuron) for node in nodes if ends(node))

@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.interp import Interpreter, Run
-from snnc.interp.ops import for_sample
+from snnc.interp import Interpreter, Run, for_sample
+from snnc.interp.program import ReferenceProgram, stored_window
 from snnc.ir import Conv, Graph, Linear, Node
 from snnc.target import Artifact, Record, RunResult
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.lower import read_graph
 from snnc_backends.crossbar.matrices import matrices
 from snnc_backends.crossbar.reads import Activity, LayerTiles, layer_tiles
-from snnc_backends.reference import ReferenceProgram, stored_window
 
 
 class TileInterpreter(Interpreter):

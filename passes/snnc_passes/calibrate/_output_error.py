@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.interp import Interpreter
-from snnc_passes._neuron_search import Choices, Fit, Settings
+from snnc.training import FastInterpreter
+from snnc_passes._neuron_search import Choices, NeuronSearch, Settings
 
 CHUNK = 64
 """Samples whose gradients are computed at a time."""
@@ -22,7 +22,7 @@ ALONE = 0.1
 """Weight of the error each position would make alone; steadies the choice on few samples."""
 
 
-def output_gradient(ann: Interpreter, name: str, x: NDArray[np.float32]) -> Tensor:
+def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> Tensor:
     """Gradient of a random combination of the outputs, another for each sample.
 
     Args:
@@ -47,8 +47,8 @@ def output_gradient(ann: Interpreter, name: str, x: NDArray[np.float32]) -> Tens
     return torch.cat(parts)
 
 
-def search(
-    fit: Fit, gradient: Tensor, settings: Settings, tried: Choices, biased: bool
+def least_output_error(
+    search: NeuronSearch, gradient: Tensor, settings: Settings, tried: Choices, biased: bool
 ) -> Settings:
     """The settings whose errors, channels taken together, move the outputs least.
 
@@ -57,8 +57,8 @@ def search(
     cancel may stay. What is the same for all samples does not count: a bias makes up for it.
 
     Args:
-        fit: the population.
-        gradient: (n, C, *rest) of a combination of the outputs, for the first samples of `fit`.
+        search: the population.
+        gradient: (n, C, *rest) of a combination of the outputs, for the first samples of `search`.
         settings: where factors and starts are counted from.
         tried: what is tried.
         biased: whether the bias may be corrected.
@@ -68,8 +68,8 @@ def search(
         for start in tried.starts:
             threshold = settings.threshold * factor
             trial = Settings(threshold, threshold * start, torch.zeros_like(threshold))
-            trials.append(fit.biased(trial) if biased else trial)
-    effects, alone = zip(*(_effect(fit, gradient, trial) for trial in trials), strict=True)
+            trials.append(search.biased(trial) if biased else trial)
+    effects, alone = zip(*(_effect(search, gradient, trial) for trial in trials), strict=True)
     picked = _together(torch.stack(effects), torch.stack(alone))
     return Settings(
         _each([trial.threshold for trial in trials], picked),
@@ -78,15 +78,15 @@ def search(
     )
 
 
-def _effect(fit: Fit, gradient: Tensor, trial: Settings) -> tuple[Tensor, Tensor]:
+def _effect(search: NeuronSearch, gradient: Tensor, trial: Settings) -> tuple[Tensor, Tensor]:
     """Of every channel on the outputs, (n, C) about its mean; squares of all positions, (C,)."""
     parts: list[Tensor] = []
     alone, done = torch.zeros_like(trial.bias), 0
-    for error in fit.errors(trial, len(gradient)):
+    for error in search.errors(trial, len(gradient)):
         moved = error * gradient[done : done + len(error)]
         done += len(error)
         parts.append(moved.flatten(2).sum(2) if moved.ndim > 2 else moved)
-        alone += moved.square().sum(fit.others)
+        alone += moved.square().sum(search.others)
     effect = torch.cat(parts)
     return effect - effect.mean(0), ALONE * alone
 

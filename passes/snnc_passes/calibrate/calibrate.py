@@ -10,16 +10,24 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp.ops import for_sample
+from snnc.interp import for_sample
 from snnc.ir import Conv, Graph, Linear, Neuron, Readout
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
-from snnc_passes._neuron_search import CONSTANT, Fit, Settings, choices, refuse_neurons, settings_of
-from snnc_passes._paired import Layer, PairedSweep, waits_for_all
+from snnc_passes._layer_sweep import Layer
+from snnc_passes._neuron_search import (
+    CONSTANT,
+    NeuronSearch,
+    Settings,
+    choices,
+    refuse_neurons,
+    settings_of,
+)
+from snnc_passes._paired_sweep import PairedSweep, waits_for_all
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import set_thresholds
-from snnc_passes.calibrate._output_error import output_gradient, search
+from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
     Part,
@@ -143,7 +151,7 @@ class Calibrate(Pass):
         for rows in sweep.chunks(layer, samples):
             inputs = rows_of_inputs(op, sweep.mean(source, rows), weight.shape[2:])
             outputs = rows_of_outputs(sweep.mean(layer.source, rows))
-            parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer.counterpart, rows))))
+            parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer, rows))))
         neuron = isinstance(layer.node.op, Neuron)
         change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, rectified=neuron)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
@@ -155,29 +163,29 @@ class Calibrate(Pass):
         """Choose for one population, write its bias into the graph and let it fire."""
         graph, op = sweep.graph, layer.node.op
         assert isinstance(op, Neuron)
-        settings = settings_of(graph, op, layer.shape[0], sweep.snn_interpreter.device)
+        settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
         biased = self.bias and bool(summed_into(graph, layer.source))
         current, target = sweep.kept(layer)
-        fit = Fit(op, current, target, sweep.timesteps, sweep.at_once)
+        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once)
         if self.potential and sweep.types[layer.source].constant_in_time:
             x = sweep.x[: len(target)]
             gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
-            settings = search(fit, gradient, settings, CONSTANT, biased)
+            settings = least_output_error(search, gradient, settings, CONSTANT, biased)
         elif self.potential:
-            settings = fit.search(settings, choices(op, sweep.timesteps), biased)
+            settings = search.search(settings, choices(op, sweep.timesteps), biased)
         if biased:
-            settings = fit.balance(settings, self.rounds)
+            settings = search.balance(settings, self.rounds)
             add_bias(graph, layer.source, settings.bias.double().cpu().numpy())
             sweep.edited()
         current += for_sample(settings.bias, layer.shape)
-        error = sweep.fire(layer, settings.threshold, settings.start, (current, target))
+        error = sweep.fire_on(layer, settings.threshold, settings.start, (current, target))
         return settings, error
 
     def _readout(self, sweep: PairedSweep, layer: Layer) -> None:
         """Take the mean error from the bias in front of a readout."""
         total = np.zeros(layer.shape)
         for rows in sweep.chunks(layer, len(sweep.x)):
-            error = sweep.target(layer.counterpart, rows) - sweep.mean(layer.source, rows)
+            error = sweep.target(layer, rows) - sweep.mean(layer.source, rows)
             total += error.double().sum(0).cpu().numpy()
         error = total.reshape(layer.shape[0], -1).mean(axis=1) / len(sweep.x)
         if add_bias(sweep.graph, layer.source, error):

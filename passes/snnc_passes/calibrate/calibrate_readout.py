@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Add, Conv, Graph, Linear, Node, Readout, Ref
+from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import combine, own_param
 from snnc_passes._samples import chunks
@@ -153,9 +153,8 @@ def _rows(output: NDArray[Any]) -> Real:
 def _outputs(graph: Graph, ctx: PassContext) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Outputs of the spiking network and of the ANN, chunk by chunk."""
     assert ctx.ann is not None and ctx.calibration is not None
-    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-    ours = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
-    theirs = Interpreter(ctx.ann, torch.float32, ctx.device)
+    ours = FastInterpreter(graph, device=ctx.device)
+    theirs = FastInterpreter(ctx.ann, device=ctx.device)
     done = 0
     with ctx.progress("readout", None) as advance, torch.no_grad():
         for x in chunks(ctx.calibration):

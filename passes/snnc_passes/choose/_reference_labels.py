@@ -11,19 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Graph
+from snnc.memory import JUDGED_VALUES, rows_that_fit
+from snnc.training import FastInterpreter
 from snnc.transform import Batches, PassContext
-from snnc_passes._samples import first
+from snnc_passes._samples import first, first_labels
 
 Measure = Literal["accuracy", "agreement"]
 Classes = NDArray[np.intp]
-VALUES_AT_ONCE = 1 << 25
-"""Values of one layer over all steps that are computed together; bounds the memory."""
 
 
 @dataclass(frozen=True)
-class Standard:
+class ReferenceLabels:
     """Right answers for the first samples of a stream.
 
     Attributes:
@@ -47,7 +46,7 @@ class Standard:
         return right / len(self.wanted)
 
 
-def standard(graph: Graph, ctx: PassContext, samples: int) -> Standard:
+def reference_labels(graph: Graph, ctx: PassContext, samples: int) -> ReferenceLabels:
     """Labels of the validation data, else of the calibration data, else the ANN's answers.
 
     Args:
@@ -68,23 +67,22 @@ def standard(graph: Graph, ctx: PassContext, samples: int) -> Standard:
         wanted = _labels(data, samples, shape[0])
         theirs = None if ctx.ann is None else _answers(ctx.ann, ctx, first(data, len(wanted)))
         reference = None if theirs is None else float(np.mean(theirs == wanted))
-        return Standard("accuracy", wanted, reference, data)
+        return ReferenceLabels("accuracy", wanted, reference, data)
     if ctx.ann is None:
         raise PassError(
             "the data has no labels, and there is no ANN to agree with",
             hint="add --validation DATA with labels, or start from the model",
         )
-    return Standard("agreement", _answers(ctx.ann, ctx, first(data, samples)), 1.0, data)
+    return ReferenceLabels("agreement", _answers(ctx.ann, ctx, first(data, samples)), 1.0, data)
 
 
 def outputs(
-    graph: Graph, ctx: PassContext, held: Standard, timesteps: int, windows: Sequence[int]
+    graph: Graph, ctx: PassContext, held: ReferenceLabels, timesteps: int, windows: Sequence[int]
 ) -> Iterator[Mapping[int, NDArray[Any]]]:
     """Per window, the outputs (n, C) of one run over `timesteps`, chunk by chunk, with progress."""
-    whole = any(np.issubdtype(array.dtype, np.integer) for array in graph.params.values())
-    interpreter = Interpreter(graph, torch.float64 if whole else torch.float32, ctx.device)
+    interpreter = FastInterpreter(graph, device=ctx.device)
     largest = max(kind.size for kind in graph.types().values())
-    rows = max(1, VALUES_AT_ONCE // (largest * timesteps))
+    rows = rows_that_fit(JUDGED_VALUES, largest * timesteps)
     name, done = graph.outputs[0], 0
     with ctx.progress(f"T={timesteps}", len(held.wanted)) as advance, torch.no_grad():
         for chunk in held.inputs():
@@ -121,17 +119,15 @@ def _kind(data: Batches) -> str | None:
 
 def _labels(data: Batches, samples: int, size: int) -> Classes:
     held: list[NDArray[Any]] = []
-    for _, y in data:
+    for y in first_labels(data, samples):
         if y is None or y.ndim != 1 or not 0 <= int(y.min()) <= int(y.max()) < size:
             raise PassError(f"labels that are not class numbers from 0 to {size - 1}")
         held.append(y)
-        if sum(map(len, held)) >= samples:
-            break
-    return np.concatenate(held)[:samples].astype(np.intp)
+    return np.concatenate(held).astype(np.intp)
 
 
 def _answers(ann: Graph, ctx: PassContext, inputs: Iterator[NDArray[np.float32]]) -> Classes:
-    interpreter = Interpreter(ann, torch.float32, ctx.device)
+    interpreter = FastInterpreter(ann, device=ctx.device)
     name = ann.outputs[0]
     with torch.no_grad():
         found = [classes(interpreter.ann(x)[name].cpu().numpy()) for x in inputs]

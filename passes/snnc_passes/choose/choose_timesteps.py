@@ -10,7 +10,7 @@ from snnc.errors import PassError
 from snnc.ir import Graph
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._window import longest_wait, prefixes_are_runs, with_window
-from snnc_passes.choose._reference_labels import Standard, classes, outputs, standard
+from snnc_passes.choose._reference_labels import ReferenceLabels, classes, outputs, reference_labels
 
 ROUNDING = 1e-9
 
@@ -57,7 +57,7 @@ class ChooseTimesteps(Pass):
         """Choose. Raises `PassError` without an ANN or data, or where outputs are no classes."""
         if ctx.ann is None:
             raise PassError("needs the network before activations-to-neurons")
-        held = standard(graph, ctx, self.samples)
+        held = reference_labels(graph, ctx, self.samples)
         assert held.reference is not None
         trial = _Trial(graph, ctx, held, held.reference - self.budget / 100 - ROUNDING)
         chosen = trial.window()
@@ -109,7 +109,7 @@ class _Trial:
 
     graph: Graph
     ctx: PassContext
-    held: Standard
+    held: ReferenceLabels
     least: float
     measured: dict[int, float] = field(default_factory=dict[int, float])
     waits: dict[int, float] = field(default_factory=dict[int, float])

@@ -13,8 +13,9 @@ from snnc.errors import PassError
 from snnc.ir import Graph, Neuron, Node
 from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._neuron_search import Fit, refuse_neurons, settings_of
-from snnc_passes._paired import Layer, PairedSweep
+from snnc_passes._layer_sweep import Layer
+from snnc_passes._neuron_search import NeuronSearch, refuse_neurons, settings_of
+from snnc_passes._paired_sweep import PairedSweep
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 
@@ -84,12 +85,12 @@ class ChooseWait(Pass):
         """The wait of one population and the error it adds; lets the population fire."""
         op, steps = layer.node.op, sweep.timesteps
         assert isinstance(op, Neuron)
-        settings = settings_of(sweep.graph, op, layer.shape[0], sweep.snn_interpreter.device)
+        settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
         current, target = sweep.kept(layer)
 
         def error(wait: int) -> float:
-            fit = Fit(replace(op, wait=wait), current, target, steps, sweep.at_once)
-            return float(fit.error(settings).sum()) / (fit.few * target[0].numel())
+            search = NeuronSearch(replace(op, wait=wait), current, target, steps, sweep.at_once)
+            return float(search.error(settings).sum()) / (search.few * target[0].numel())
 
         variance = float(target.var())
         least, wait, found = error(steps), steps, 0.0
@@ -98,7 +99,9 @@ class ChooseWait(Pass):
             if found <= self.tolerance:
                 break
         node = replace(layer.node, op=replace(op, wait=wait))
-        sweep.fire(replace(layer, node=node), settings.threshold, settings.start, (current, target))
+        sweep.fire_on(
+            replace(layer, node=node), settings.threshold, settings.start, (current, target)
+        )
         return wait, found
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from snnc.early_exit import EARLY_EXIT, ExitRule, first_step, margins
 from snnc.ir import Graph
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.choose._reference_labels import Standard, classes, outputs, standard
+from snnc_passes.choose._reference_labels import ReferenceLabels, classes, outputs, reference_labels
 
 TRIED = 512
 """Margins tried, at equal fractions of all that occur."""
 ERRORS = 2
-"""Standard errors of the loss that must fit into the budget as well."""
+"""ReferenceLabels errors of the loss that must fit into the budget as well."""
 ROUNDING = 1e-9
 Margins = NDArray[np.float64]
 Right = NDArray[np.bool_]
@@ -61,7 +61,7 @@ class EarlyExit(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Calibrate. Raises `PassError` for outputs that are no classes, or nothing to judge by."""
-        held = standard(graph, ctx, self.samples)
+        held = reference_labels(graph, ctx, self.samples)
         margin, right = _answers(graph, ctx, held)
         whole = float(right[-1].mean())
         rule = ExitRule(least_margin(margin, right, self.budget / 100))
@@ -101,7 +101,7 @@ def _largest_loss(right: Right, steps: NDArray[np.intp]) -> float:
     return (lost - won + ERRORS * sqrt(lost + won)) / len(steps)
 
 
-def _answers(graph: Graph, ctx: PassContext, held: Standard) -> tuple[Margins, Right]:
+def _answers(graph: Graph, ctx: PassContext, held: ReferenceLabels) -> tuple[Margins, Right]:
     """(T, N) margins, and whether the answer is right."""
     windows = range(1, ctx.timesteps + 1)
     found: list[Margins] = []

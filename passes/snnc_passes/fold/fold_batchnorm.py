@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir import BatchNorm, Graph, Stage
+from snnc.ir.walk import used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import Affine, fold_into_outputs, scale_op
 
@@ -18,7 +19,7 @@ class FoldBatchnorm(Pass):
     weight' = weight * g and bias' = bias * g + (beta - mean * g) with g = gamma / sqrt(var + eps),
     computed in float64 (Rueckauer et al., "Conversion of Continuous-Valued Deep Networks to
     Efficient Event-Driven Networks for Image Classification", 2017, section 2.2.2). A batch norm
-    that is not fed by such a layer, or not by it alone, becomes a Scale of the same name.
+    becomes a Scale of the same name if its input is not such a layer, or has other users.
 
     Metrics: `folded`, `turned_into_scale`.
     """
@@ -36,8 +37,7 @@ class FoldBatchnorm(Pass):
                 continue
             affine = _affine(graph, node.op)
             (source,) = graph.inputs_of(node.name)
-            alone = len(graph.users_of(source)) == 1 and source not in graph.outputs
-            if alone and fold_into_outputs(graph, source, affine):
+            if used_once(graph, source) and fold_into_outputs(graph, source, affine):
                 merged = [node.name, *node.origins]
                 graph.replace_op(source, graph.node(source).op, origins=merged)
                 graph.bypass(node.name)

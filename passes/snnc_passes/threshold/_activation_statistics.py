@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Graph, Node
+from snnc.training import FastInterpreter
 from snnc.transform import PassContext
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
@@ -80,7 +80,7 @@ def _sweep(
 ) -> None:
     """Hand the non-negative activations of every named node to `use`, chunk by chunk."""
     wanted = frozenset(names)
-    interpreter = Interpreter(ann, torch.float32, ctx.device)
+    interpreter = FastInterpreter(ann, device=ctx.device)
 
     def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
         if node.name in wanted:

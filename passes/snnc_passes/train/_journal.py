@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.interp import SpikingNetwork
+from snnc.training import SpikingNetwork
 from snnc.transform import PassContext
 from snnc_passes.train._judge import Verdict
 from snnc_passes.train._options import TrainingPass

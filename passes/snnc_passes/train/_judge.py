@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from snnc.interp import SpikingNetwork
+from snnc.training import SpikingNetwork
 from snnc.transform import Ranks, Selectable
 from snnc_passes.train._objective import Measure, Objective
 from snnc_passes.train._samples import batches, share

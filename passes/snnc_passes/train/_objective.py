@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp import Interpreter
 from snnc.ir import Graph
+from snnc.training import FastInterpreter
 from snnc_passes.train._options import Loss
 
 TEMPERATURE = 2.0
@@ -61,13 +61,13 @@ class Objective:
                 f"the output has shape {self.shape}, not one number for each of several classes",
                 hint="train it with loss=mse or loss=ann",
             )
-        self._teacher: Interpreter | None = None
+        self._teacher: FastInterpreter | None = None
         if loss == "ann":
             if ann is None:
                 raise PassError("there is no ANN to learn from", hint="start from the model")
             if ann.outputs[1:] or ann.type_of(ann.outputs[0]).shape != self.shape:
                 raise PassError("the ANN has other outputs than the network")
-            self._teacher = Interpreter(ann, torch.float32, device)
+            self._teacher = FastInterpreter(ann, device=device)
 
     @property
     def softened(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
-from snnc.interp.surrogate import SURROGATES
 from snnc.ir import Stage
+from snnc.training.surrogate import SURROGATES
 from snnc.transform import Pass
 
 Loss = Literal["cross-entropy", "mse", "ann"]
@@ -37,7 +37,7 @@ class TrainingPass(Pass):
         decay: what the rate is divided by.
         clip: the largest norm of the gradient, or none.
         dropout: probability that a neuron is silenced, at all steps of a sample alike.
-        surrogate: a name of `snnc.interp.SURROGATES`.
+        surrogate: a name of `snnc.training.SURROGATES`.
         augment: "flip", or "crop-flip": shifted by up to an eighth of its size and flipped.
         precision: "bfloat16" trains in mixed precision; judged is in float32.
         spike_cost: what the loss grows by for one spike per neuron in the window.

@@ -10,8 +10,8 @@ import numpy as np
 
 from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
-from snnc.interp import SpikingNetwork, from_torch, to_torch
 from snnc.ir import Graph, Neuron
+from snnc.training import SpikingNetwork, from_torch, to_torch
 from snnc.transform import PassContext, Selectable
 from snnc_passes.train._checkpoint import Checkpoints
 from snnc_passes.train._journal import Journal, Row, extent

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snnc.errors import PassError
-from snnc.interp import SpikingNetwork
-from snnc.interp.parameters import roles
+from snnc.training import SpikingNetwork
+from snnc.training.parameters import roles
 from snnc.transform import Ranks, Selectable
 from snnc_passes.train._augment import augment
 from snnc_passes.train._objective import Objective

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp import SpikingNetwork
+from snnc.training import SpikingNetwork
 from snnc.transform import PassContext, silent
 from snnc_passes.train._checkpoint import Checkpoints, Saved
 from snnc_passes.train._interrupt import Interrupt

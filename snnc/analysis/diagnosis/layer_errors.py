@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from snnc.analysis.diagnosis.result import LayerError
 from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.tallies import ErrorTally, FiringTally, squares_of
 
 Real = NDArray[np.floating[Any]]
 PARTS = ("error", "inherited", "clipping", "quantisation", "unevenness", "rounding")
@@ -78,11 +79,10 @@ class LayerTally:
         self._given = (self._v_init - self._half) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
-        self._samples = self._places = 0
-        names = (*PARTS, "x", "y", "xx", "yy", "xy")
-        self._sums: dict[str, float] = dict.fromkeys(names, 0.0)
-        self._rounded = False
-        self._fired = np.zeros((channels, places), bool)
+        self._places = 0
+        self._errors = {name: ErrorTally() for name in PARTS}
+        self._sums: dict[str, float] = dict.fromkeys(("x", "y", "xx", "yy", "xy"), 0.0)
+        self._firing = FiringTally(fired=np.zeros((channels, places), bool))
         zeros = np.zeros(channels)
         self._largest = np.full(channels, -np.inf)
         names = ("active", "active_samples", "clip", "power", "expected", "spikes", "saturated")
@@ -111,12 +111,12 @@ class LayerTally:
         ideal = ideal_counts(z, self._threshold, self._half, self._timesteps) * step
         decoded = r * self._threshold
         parts = (a - decoded, a - own, own - kept, kept - ideal, ideal - decoded)
+        power = squares_of(a)
         for name, part in zip(PARTS, parts, strict=False):
-            self._sums[name] += _squares(part)
+            self._errors[name].add(part, power)
         if rounded is not None:
-            self._rounded = True
             other = np.asarray(rounded).reshape(r.shape) * self._threshold
-            self._sums["rounding"] += _squares(other - decoded)
+            self._errors["rounding"].add(other - decoded, power)
         self._correlate(decoded, a)
         self._count(r, a)
 
@@ -127,10 +127,9 @@ class LayerTally:
             self._sums[name] += float(np.multiply(one, two, dtype=np.float64).sum())
 
     def _count(self, r: Real, a: Real) -> None:
-        self._samples += len(r)
         self._places += r.shape[0] * r.shape[2]
-        fired = r != 0
-        self._fired |= fired.any(axis=0)
+        spikes = np.abs(r).sum(axis=(0, 2), dtype=np.float64) * self._timesteps
+        self._firing.add(float(spikes.sum()), r.size, len(r), (r != 0).any(axis=0))
         self._largest = np.maximum(self._largest, a.max(axis=(0, 2)))
         active = a > 0
         over = a - np.minimum(a, self._threshold)
@@ -142,7 +141,7 @@ class LayerTally:
             "clip": np.square(over, dtype=np.float64).sum(axis=(0, 2)),
             "power": np.square(a, dtype=np.float64).sum(axis=(0, 2)),
             "expected": ideal.sum(axis=(0, 2)),
-            "spikes": np.abs(r).sum(axis=(0, 2), dtype=np.float64) * self._timesteps,
+            "spikes": spikes,
             "saturated": full.sum(axis=(0, 2)),
         }
         for name, values in found.items():
@@ -150,26 +149,25 @@ class LayerTally:
 
     def result(self, name: str) -> LayerError:
         """The figures of all that was added."""
-        power = self._sums["yy"]
-        error = {p: float(np.sqrt(self._sums[p] / power)) if power else None for p in PARTS}
-        if not self._rounded:
-            error["rounding"] = None
+        error = {name: tally.relative for name, tally in self._errors.items()}
+        fired = self._firing.fired
+        assert fired is not None
         saturated = self._by_channel["saturated"] / self._places
         return LayerError(
             name=name,
             **error,
             correlation=self._correlation(),
-            silent=1 - float(self._fired.mean()),
+            silent=self._firing.silent,
             saturated=float(saturated.mean()),
             threshold=(float(self._threshold.min()), float(self._threshold.max())),
-            channels=len(self._fired),
-            silent_channels=int((~self._fired.any(axis=1)).sum()),
+            channels=len(fired),
+            silent_channels=int((~fired.any(axis=1)).sum()),
             saturated_channels=int((saturated > 0.5).sum()),
             dead_channels=int((self._largest <= 0).sum()),
         )
 
     def _correlation(self) -> float | None:
-        s, n = self._sums, self._samples * self._fired.size
+        s, n = self._sums, self._firing.elements
         spread = (n * s["xx"] - s["x"] ** 2) * (n * s["yy"] - s["y"] ** 2)
         if spread <= 0:
             return None
@@ -189,7 +187,3 @@ class LayerTally:
             spikes=found["spikes"],
             shared_threshold=self._shared,
         )
-
-
-def _squares(values: Real) -> float:
-    return float(np.square(values, dtype=np.float64).sum())

@@ -17,15 +17,13 @@ from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
 from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
 from snnc.ir.populations import spike_values
+from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snnc.interp import Interpreter
-
-CHUNK_VALUES = 1 << 23
-"""Values of the widest layer over all steps and samples that are run at once; bounds the memory."""
+    from snnc.training import FastInterpreter
 
 Real = NDArray[np.floating[Any]]
 
@@ -88,7 +86,7 @@ def measure(
     import torch
 
     sweep = _Sweep(networks, timesteps, seed)
-    rows = max(1, CHUNK_VALUES // max(1, timesteps * sweep.widest()))
+    rows = rows_that_fit(DIAGNOSED_VALUES, timesteps * sweep.widest())
     with progress("diagnose", total) as advance, torch.no_grad():
         for x, _ in data:
             for start in range(0, len(x), rows):
@@ -103,18 +101,15 @@ class _Sweep:
     """Interpreters of all graphs, and the sums."""
 
     def __init__(self, networks: Networks, timesteps: int, seed: int) -> None:
-        import torch
-
-        from snnc.interp import Interpreter
+        from snnc.training import FastInterpreter
 
         snn, model = networks.snn, networks.model
-        exact = any(np.issubdtype(array.dtype, np.integer) for array in snn.params.values())
         self._networks, self._timesteps, self._seed = networks, timesteps, seed
-        self._snn = Interpreter(snn, torch.float64 if exact else torch.float32)
-        self._ann = Interpreter(networks.ann, torch.float32)
-        self._model = None if model is None else Interpreter(model, torch.float32)
+        self._snn = FastInterpreter(snn)
+        self._ann = FastInterpreter(networks.ann)
+        self._model = None if model is None else FastInterpreter(model)
         rounded = networks.rounded
-        self._integers = None if rounded is None else Interpreter(rounded, torch.float64)
+        self._integers = None if rounded is None else FastInterpreter(rounded)
         self._spike_values = spike_values(snn) if snn.quantized else {}
         self._layers = {name: self._layer(name) for name in networks.populations()}
         self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
@@ -180,7 +175,7 @@ class _Sweep:
         return rates
 
     def _run(
-        self, interpreter: Interpreter, x: Any, ids: Any, windows: Sequence[int], observe: Any
+        self, interpreter: FastInterpreter, x: Any, ids: Any, windows: Sequence[int], observe: Any
     ) -> Any:
         return interpreter.snn(
             x,

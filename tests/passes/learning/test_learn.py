@@ -11,11 +11,11 @@ import torch
 
 from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
-from snnc.interp import to_torch
-from snnc.interp.parameters import roles
 from snnc.ir import Encode, Graph, Neuron
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build
+from snnc.training import to_torch
+from snnc.training.parameters import roles
 from snnc.transform import PassContext
 from snnc_passes.train._options import TrainingPass
 from snnc_passes.train.learn import Learn
@@ -182,7 +182,7 @@ def test_a_silenced_neuron_is_silent_at_every_step(plain: Graph) -> None:
         return value
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("snnc.interp.network._Watched.apply", watch)
+        patch.setattr("snnc.training.spiking_network._Watched.apply", watch)
         with network.record() as spikes:
             network(torch.from_numpy(sample_inputs(plain, 4)))
     for name, value in seen.items():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from snnc.errors import PassError
-from snnc.interp import to_torch
+from snnc.training import to_torch
 from snnc.transform import Ranks
 from snnc_passes.train._augment import augment
 from snnc_passes.train._journal import duration

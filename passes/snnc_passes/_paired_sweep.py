@@ -1,0 +1,156 @@
+"""A spiking network and its ANN on the same samples, one population after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.ir import Graph, Input, MaxPool, Neuron, Readout, Relu, Stateful
+from snnc.memory import KEPT_VALUES, SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
+from snnc.training import FastInterpreter
+from snnc_passes._layer_sweep import ALL, Layer, LayerSweep
+
+
+class PairedSweep(LayerSweep):
+    """Visits the populations of a spiking network in order, each with the ANN's value beside it.
+
+    Where every population waits for its whole input, steps do not matter and one of them, with the
+    mean of all, stands for T.
+
+    Args:
+        graph: an `snn` graph; its weights may be edited for populations not yet fired.
+        ann: the same network at stage `ann`, with an activation of the name of every neuron.
+        x: all samples, (N, *shape).
+        timesteps: T.
+        device: where to compute.
+
+    Raises:
+        PassError: see `LayerSweep`.
+    """
+
+    def __init__(
+        self, graph: Graph, ann: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
+    ) -> None:
+        once = waits_for_all(graph, timesteps)
+        super().__init__(graph, x, timesteps, device, at_once=once, channels_last=True)
+        self.ann = ann
+        self.ann_interpreter = FastInterpreter(ann, device=device)
+        self._activations: dict[str, NDArray[np.float32]] = {}
+
+    def forget(self, needed: set[str]) -> None:
+        """Drop what no later layer needs."""
+        super().forget(needed)
+        for name in set(self._activations) - needed:
+            del self._activations[name]
+
+    def counterpart(self, layer: Layer) -> str:
+        """The node of the ANN whose value the input of the layer should have on average."""
+        if isinstance(layer.node.op, Readout):
+            return self.ann.outputs[self.graph.outputs.index(layer.node.name)]
+        return self.ann.inputs_of(layer.node.name)[0]
+
+    def chunks(self, layer: Layer, samples: int) -> Iterator[slice]:
+        """Slices of the first `samples` samples, small enough to be computed at once."""
+        shapes = [self.types[n].shape for n in self.graph.inputs_of(layer.source) or [layer.source]]
+        largest = max(int(np.prod(shape)) for shape in (layer.shape, *shapes))
+        fitting = rows_that_fit(SWEPT_VALUES, largest * self.steps(layer))
+        size = min(SWEPT_SAMPLES, fitting)
+        return (slice(i, min(i + size, samples)) for i in range(0, samples, size))
+
+    def target(self, layer: Layer, rows: slice) -> Tensor:
+        """(n, *shape) value of the layer's counterpart in the ANN."""
+        return self._activation(self.counterpart(layer), rows)
+
+    def mean(self, name: str, rows: slice) -> Tensor:
+        """(n, *shape) mean over the window of a node of the spiking network."""
+        linear = not self._pools_spikes(name)
+        return self.between(name, rows, ALL, linear).mean(0)
+
+    def kept(self, layer: Layer) -> tuple[Tensor, Tensor]:
+        """Input (T or 1, n, *shape) and activation (n, *shape) of as many samples as fit."""
+        size = int(np.prod(layer.shape)) * self.steps(layer)
+        samples = min(len(self.x), rows_that_fit(KEPT_VALUES, size))
+        device = self.interpreter.device
+        current = torch.empty((self.steps(layer), samples, *layer.shape), device=device)
+        target = torch.empty((samples, *layer.shape), device=device)
+        for rows in self.chunks(layer, samples):
+            current[:, rows] = self.value(layer.source, rows)
+            target[rows] = self.target(layer, rows).clamp(min=0)
+        return current, target
+
+    def fire_on(
+        self, layer: Layer, threshold: Tensor, start: Tensor, known: tuple[Tensor, Tensor]
+    ) -> float:
+        """Let a population fire with these, (C,), in place of the graph's.
+
+        `known`, input (T or 1, n, *shape) and activation of the first samples, is not computed
+        again.
+
+        Returns the mean squared error of the rates as a fraction of the variance of the ANN's
+        activation.
+        """
+        activations: list[NDArray[np.float32]] = []
+        moments = np.zeros(3)
+        theta = threshold.reshape(-1, *(1,) * (len(layer.shape) - 1))
+
+        def tell(rows: slice, events: Tensor) -> None:
+            wanted = known[1][rows]
+            if rows.stop > len(known[1]):
+                wanted = self.target(layer, rows).clamp(min=0)
+            error = events.sum(0, dtype=theta.dtype) * theta / self.timesteps - wanted
+            found = ((error**2).sum(), wanted.sum(), (wanted**2).sum())
+            moments[:] += [float(each) for each in found]
+            activations.append(wanted.cpu().numpy())
+
+        self.fire(layer, threshold, start, self._currents(layer, known[0]), tell)
+        self._activations[layer.node.name] = np.concatenate(activations)
+        squares, total, energy = moments
+        variance = energy - total**2 / (len(self.x) * np.prod(layer.shape))
+        return float(squares / variance) if variance > 0 else 0.0
+
+    def _currents(self, layer: Layer, known: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        for rows in self.chunks(layer, len(self.x)):
+            fits = rows.stop <= known.shape[1]
+            yield rows, known[:, rows] if fits else self.value(layer.source, rows)
+
+    def _activation(self, name: str, rows: slice) -> Tensor:
+        if name in self._activations:
+            return self.tensor(self._activations[name][rows])
+        node = self.ann.node(name)
+        if isinstance(node.op, Input):
+            return self.tensor(self.x[rows])
+        sources = [self._activation(source, rows) for source in self.ann.inputs_of(name)]
+        return self.ann_interpreter.apply(node, sources)
+
+    def _pools_spikes(self, name: str) -> bool:
+        node = self.graph.node(name)
+        if isinstance(node.op, Stateful | Input):
+            return False
+        return isinstance(node.op, MaxPool) or any(
+            self._pools_spikes(source) for source in self.graph.inputs_of(name)
+        )
+
+
+def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:
+    """Neurons without an activation of the same name and shape in the ANN."""
+    return [
+        node.name
+        for node in graph.nodes
+        if isinstance(node.op, Neuron)
+        and not (
+            node.name in ann
+            and isinstance(ann.node(node.name).op, Relu)
+            and ann.type_of(node.name).shape == graph.type_of(node.name).shape
+        )
+    ]
+
+
+def waits_for_all(graph: Graph, timesteps: int) -> bool:
+    """Whether only the totals of all inputs matter: every population waits for its whole window."""
+    neurons = [node.op for node in graph.nodes if isinstance(node.op, Neuron)]
+    pooled = any(isinstance(node.op, MaxPool) for node in graph.nodes)
+    return not pooled and all(op.wait >= timesteps and not op.signed for op in neurons)

@@ -1,0 +1,308 @@
+"""Runs graphs node by node: every op once, all time steps of a layer before the next layer (S8)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.errors import DataError, GraphError
+from snnc.interp.neuron import Population
+from snnc.interp.ops import Constant, Gather, evaluate, for_sample
+from snnc.interp.stateful import StatefulMeaning
+from snnc.ir import (
+    Encode,
+    Graph,
+    Input,
+    Neuron,
+    Node,
+    Op,
+    Readout,
+    Rearrange,
+    Ref,
+    Shape,
+    Stage,
+    Stateful,
+    TensorType,
+)
+
+Keep = Collection[str] | Literal["all"]
+Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
+"""Called with a node, its inputs and its result as soon as they are known."""
+STATEFUL: Mapping[type[Op], Callable[[Any, TensorType, Constant], StatefulMeaning]] = (
+    MappingProxyType({Neuron: Population.of})
+)
+"""What makes the meaning of a stateful op from the op, its type and a reader of parameters."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of an `snn` graph needs besides its input.
+
+    Attributes:
+        timesteps: the window T.
+        sample_ids: (N,) identities for random encoders; None for 0..N-1.
+        seed: seed of random encoders.
+        saturated: filled by encoders: per node, how many elements of the input they clipped.
+    """
+
+    timesteps: int
+    sample_ids: NDArray[np.int64] | None = None
+    seed: int = 0
+    saturated: dict[str, int] = field(default_factory=dict[str, int], compare=False)
+
+    def __post_init__(self) -> None:
+        if self.timesteps < 1:
+            raise DataError(f"a window of {self.timesteps} steps; it needs at least one")
+
+
+@dataclass(frozen=True)
+class SnnValues:
+    """What a run of an `snn` graph gave.
+
+    Attributes:
+        outputs: per readout (N, …): scale * sum / T; float32 for integer graphs.
+        sums: per readout (N, …), the sum over the window.
+        values: per kept node (T, N, *shape), or (1, N, *shape) when the same at every step.
+        prefixes: per requested t, the outputs after the first t steps of the same run.
+        saturated: per encoder, how many elements of the input were clipped.
+    """
+
+    outputs: Mapping[str, Tensor]
+    sums: Mapping[str, Tensor]
+    values: Mapping[str, Tensor]
+    prefixes: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict[int, Any])
+    saturated: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+class Interpreter:
+    """A graph with its parameters as tensors; parameters are converted once.
+
+    Args:
+        graph: any stage; later edits of its structure are not seen.
+        dtype: float64 is exact for integer graphs and required for them.
+        device: where to compute.
+        params: tensors to use in place of the graph's arrays, by name (for training).
+
+    `params` may be changed between nodes of a sweep: it is read when a node is computed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device = "cpu",
+        params: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.params: dict[str, Tensor] = dict(params or {})
+        self.types = graph.types()
+        self._inputs = {node.name: graph.inputs_of(node.name) for node in graph.nodes}
+        self._gathers: dict[tuple[Op, Sequence[Shape]], Gather] = {}
+        integer = [n.name for n in graph.nodes if self._has_integers(n)]
+        if integer and dtype != torch.float64:
+            raise GraphError(f"{integer[0]} is integer; run the graph in float64, not {dtype}")
+
+    def _has_integers(self, node: Node) -> bool:
+        arrays = [self.graph.params[ref.name] for ref in node.op.refs().values()]
+        return any(np.issubdtype(array.dtype, np.integer) for array in arrays)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, inputs before users."""
+        return self.graph.nodes
+
+    def constant(self, value: Ref | float) -> Tensor:
+        """The tensor behind a parameter of an op."""
+        if not isinstance(value, Ref):
+            return torch.tensor(value, dtype=self.dtype, device=self.device)
+        if value.name not in self.params:
+            array = np.array(self.graph.params[value.name])
+            self.params[value.name] = torch.from_numpy(array).to(self.device, self.dtype)
+        return self.params[value.name]
+
+    def as_input(self, x: NDArray[Any] | Tensor) -> Tensor:
+        """`x` (N, *shape) as a tensor. Raises `DataError` if it does not fit the graph."""
+        tensor = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+        expected = self.types[self.graph.input].shape
+        if tuple(tensor.shape[1:]) != expected or tensor.ndim == 0:
+            takes = ", ".join(["N", *map(str, expected)])
+            raise DataError(f"input has shape {tuple(tensor.shape)}, the network takes ({takes})")
+        return tensor.to(self.device, self.dtype)
+
+    def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
+        """Result of one node.
+
+        Args:
+            node: a node of the graph; its op may have been replaced by another of the same inputs.
+            inputs: (*lead, *shape) each: lead is (N,) at stage `ann`, else (T, N), or (1, N) for
+                what is the same at every step.
+            run: needed for an op that has a state, encodes or reads out.
+
+        Raises:
+            GraphError: there is no `run` for such an op, or an op has no meaning here.
+        """
+        op = node.op
+        if not isinstance(op, Encode | Stateful | Readout):
+            rank = len(self.types[self._inputs[node.name][0]].shape)
+            return self.stateless(op, inputs, rank)
+        if run is None:
+            raise GraphError(f"{node.name} ({op.mnemonic}) needs a number of time steps")
+        if isinstance(op, Encode):
+            return self.encode(node, op, inputs[0], run)
+        if isinstance(op, Stateful):
+            return self.stateful(node, inputs[0], run)
+        return self._read_out(node, op, inputs[0], run.timesteps)[1]
+
+    def stateless(self, op: Op, inputs: Sequence[Tensor], rank: int) -> Tensor:
+        """Result of a stateless op, as `apply` takes and gives it; `rank` as in `evaluate`."""
+        gather = self._gather(op, inputs, rank) if isinstance(op, Rearrange) else None
+        return evaluate(op, inputs, rank, self.constant, gather)
+
+    def _gather(self, op: Rearrange, inputs: Sequence[Tensor], rank: int) -> Gather:
+        """What moves the elements, made once for an op and the shapes of its inputs."""
+        shapes = tuple(tuple(x.shape[x.ndim - rank :]) for x in inputs)
+        if (op, shapes) not in self._gathers:
+            self._gathers[op, shapes] = Gather.of(op, shapes, self.device)
+        return self._gathers[op, shapes]
+
+    def state(self, node: Node) -> StatefulMeaning:
+        """The meaning of a stateful node, its parameters ready. Raises `GraphError` without one."""
+        make = STATEFUL.get(type(node.op))
+        if make is None:
+            raise GraphError(f"{node.name} ({node.op.mnemonic}) is no operation with a state")
+        return make(node.op, self.types[node.name], self.constant)
+
+    def stateful(self, node: Node, x: Tensor, run: Run) -> Tensor:
+        """Results (T, N, *shape) of a stateful node."""
+        return self.state(node).run(x, run.timesteps)
+
+    def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
+        """Events of (1, N, *shape); counts in `run` what was clipped."""
+        code = op.code()
+        run.saturated[node.name] = 0
+        if code is None:
+            return x
+        batch = x[0].detach().to("cpu", torch.float32).numpy()
+        found = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
+        run.saturated[node.name] = found.saturated
+        return torch.from_numpy(found.values).to(self.device, self.dtype)
+
+    def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Sum over the first `steps` of x, and the output scale * sum / steps."""
+        total = x[0] * steps if self._constant_in_time(node) else x[:steps].sum(0)
+        kind = self.types[node.name]
+        output = total * for_sample(self.constant(op.scale), kind.shape) / steps
+        return total, output.to(torch.float32) if kind.quantized else output
+
+    def _constant_in_time(self, node: Node) -> bool:
+        return self.types[self._inputs[node.name][0]].constant_in_time
+
+    def ann(
+        self, x: NDArray[Any] | Tensor, keep: Keep = (), *, observe: Observe | None = None
+    ) -> dict[str, Tensor]:
+        """Results (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
+        if self.graph.stage is not Stage.ANN:
+            raise GraphError(f"the graph is at stage {self.graph.stage}, not ann")
+        return self._sweep(self.as_input(x), None, keep, observe)
+
+    def snn(
+        self,
+        x: NDArray[Any] | Tensor,
+        timesteps: int,
+        *,
+        keep: Keep = (),
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        prefixes: Sequence[int] = (),
+        observe: Observe | None = None,
+    ) -> SnnValues:
+        """Run an `snn` graph for a window of `timesteps`; see `Run` and `SnnValues`."""
+        if self.graph.stage is not Stage.SNN:
+            raise GraphError(f"the graph is at stage {self.graph.stage}, not snn")
+        wrong = [t for t in prefixes if not 1 <= t <= timesteps]
+        if wrong:
+            raise DataError(f"prefix of {wrong[0]} steps outside a window of {timesteps}")
+        run = Run(timesteps, sample_ids, seed)
+        sums: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
+        early: dict[int, dict[str, Tensor]] = {t: {} for t in prefixes}
+
+        def collect(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+            if isinstance(node.op, Readout):
+                sums[node.name], outputs[node.name] = self._read_out(
+                    node, node.op, inputs[0], timesteps
+                )
+                for t, outputs_at in early.items():
+                    outputs_at[node.name] = self._read_out(node, node.op, inputs[0], t)[1]
+            if observe is not None:
+                observe(node, inputs, value)
+
+        values = self._sweep(self.as_input(x)[None], run, keep, collect)
+        kept = {n: v for n, v in values.items() if n not in outputs}
+        return SnnValues(outputs, sums, kept, early, run.saturated)
+
+    def _sweep(
+        self, x: Tensor, run: Run | None, keep: Keep, observe: Observe | None
+    ) -> dict[str, Tensor]:
+        """Visit all nodes; a value is forgotten after its last use unless it is kept."""
+        nodes = self.nodes()
+        names = {node.name for node in nodes}
+        kept = names if keep == "all" else set(keep) | set(self.graph.outputs)
+        if unknown := kept - names:
+            raise GraphError(f"no node called {min(unknown)!r} to keep")
+        uses = Counter(source for node in nodes for source in self._inputs[node.name])
+        values: dict[str, Tensor] = {}
+        for node in nodes:
+            sources = self._inputs[node.name]
+            inputs = [values[source] for source in sources]
+            value = x if isinstance(node.op, Input) else self.apply(node, inputs, run)
+            values[node.name] = value
+            if observe is not None:
+                observe(node, inputs, value)
+            uses.subtract(sources)
+            for source in set(sources):
+                if not uses[source] and source not in kept:
+                    del values[source]
+        return values
+
+
+def run_ann(
+    graph: Graph,
+    x: NDArray[Any] | Tensor,
+    *,
+    keep: Keep = (),
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Results (N, *shape) of the outputs, and of the nodes in `keep`, of an `ann` graph."""
+    return Interpreter(graph, dtype).ann(x, keep)
+
+
+def run_snn(
+    graph: Graph,
+    x: NDArray[Any] | Tensor,
+    *,
+    timesteps: int,
+    keep: Keep = (),
+    sample_ids: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    prefixes: Sequence[int] = (),
+) -> SnnValues:
+    """Run an `snn` graph on a batch (N, *shape) for a window of `timesteps` steps."""
+    return Interpreter(graph, dtype).snn(
+        x,
+        timesteps,
+        keep=keep,
+        sample_ids=sample_ids,
+        seed=seed,
+        prefixes=prefixes,
+    )

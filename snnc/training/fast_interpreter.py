@@ -1,0 +1,73 @@
+"""The interpreter in float32, with gradients: what calibration and training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from snnc.errors import GraphError
+from snnc.interp import Interpreter, Population, Run, evaluate
+from snnc.interp.ops import meaning_of
+from snnc.ir import Encode, Graph, Node, Op
+from snnc.training.fast_ops import FAST, WITH_LEADING_AXES
+from snnc.training.scan import scan
+from snnc.training.surrogate import AnySurrogate
+
+
+class FastInterpreter(Interpreter):
+    """Computes what `Interpreter` does, up to the rounding of float32 sums, and faster.
+
+    Ops take torch's own layers where there are some, a population is one scan, in machine code
+    where it can be, and gradients pass through encoders and, with a surrogate, through spikes. In
+    float64 every op without state is computed as the `Interpreter` does.
+
+    Args:
+        graph: any stage; later edits of its structure are not seen.
+        dtype: None for float32, or float64 where the graph holds integers.
+        device, params: see `Interpreter`.
+        surrogate: gradient of a spike; None for spikes without gradient.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        params: Mapping[str, Tensor] | None = None,
+        *,
+        surrogate: AnySurrogate | None = None,
+    ) -> None:
+        own = torch.float64 if graph.quantized else torch.float32
+        super().__init__(graph, dtype or own, device, params)
+        self.surrogate = surrogate
+
+    def stateless(self, op: Op, inputs: Sequence[Tensor], rank: int) -> Tensor:
+        """See `Interpreter.stateless`."""
+        if inputs[0].dtype == torch.float64:
+            return super().stateless(op, inputs, rank)
+        if type(op) in WITH_LEADING_AXES:
+            return WITH_LEADING_AXES[type(op)](op, inputs, rank)
+        fast = meaning_of(op, FAST)
+        if fast is None:
+            return super().stateless(op, inputs, rank)
+        return evaluate(op, inputs, rank, self.constant, fast)
+
+    def stateful(self, node: Node, x: Tensor, run: Run) -> Tensor:
+        """See `Interpreter.stateful`; with a surrogate, spikes are differentiable."""
+        state = self.state(node)
+        if not isinstance(state, Population):
+            return super().stateful(node, x, run)
+        return scan(state, x, run.timesteps, self.surrogate)
+
+    def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
+        """See `Interpreter.encode`; the gradient passes straight through direct and poisson."""
+        value = super().encode(node, op, x, run)
+        code = op.code()
+        if code is None or not x.requires_grad:
+            return value
+        if code.slope is None:
+            raise GraphError(f"{op.mnemonic} has no gradient; encode directly or by poisson")
+        expected = x * code.slope
+        return value + (expected - expected.detach())

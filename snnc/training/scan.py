@@ -1,0 +1,257 @@
+"""The population as one differentiable function: a scan forward in time, and one back.
+
+With p the potential held against the threshold V, h the spikes, S(z) the surrogate, z = p/V - 1,
+g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the end), going back:
+
+    through = g * S(z) / V                      dL/dp by way of the spike
+    dL/dV  += -through * p / V - d * h          (the last term for reset "subtract" only)
+
+    order "integrate-fire", reset "subtract"    e = through + d         dL/dI = e
+                            reset "zero"        e = through + d*(1-h)   dL/dI = e
+                            dL/dleak += e * u_before                    d_before = leak * e
+    order "fire-integrate", reset "subtract"    k = d                   dL/dI = d
+                            reset "zero"        k = d*(1-h)             dL/dI = d
+                            dL/dleak += k * p                           d_before = leak*k + through
+
+and dL/dv_init is the d that is left. The indicator h of the reset is a constant to the gradient,
+the threshold that multiplies it is not. A signed population adds to S the surrogate of its
+negative spikes, at z = -p/V and where the total of its spikes is positive.
+
+Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
+ICLR 2020), whose gradient autograd finds; the recursion is the same, written down.
+
+This is the scan in torch operations, for every population and device. The common ones have machine
+code on the CPU (snnc/training/native_scan.py), with the same spikes, bit for bit.
+
+Of the forward scan only p is kept, and the spikes as bytes where p does not tell them: in signed
+populations, and where p is rounded (a bfloat16 current; the state itself is float32 then).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from snnc.errors import GraphError
+from snnc.interp import Population
+from snnc.interp.stateful import parts
+from snnc.ir import Neuron
+from snnc.training.surrogate import AnySurrogate, TimedSurrogate
+from snnc.training.train_like import train_like
+
+
+def scan(
+    population: Population, current: Tensor, timesteps: int, surrogate: AnySurrogate | None
+) -> Tensor:
+    """Spikes (T, N, *shape) of `population.run`; with a surrogate, differentiable.
+
+    Gradients go to the current, the threshold, the leak (where there is one) and v_init. There is
+    no second derivative.
+
+    Raises:
+        GraphError: a gradient through an integer population.
+    """
+    tensors = (current, population.threshold, population.leak, population.v_init)
+    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    learning = surrogate if wanted else None
+    if current.device.type == "cpu" and current.dtype != torch.float64:
+        from snnc.training.native_scan import has_code, native_scan
+
+        if has_code(population, current, learning):
+            return native_scan(population, current, timesteps, learning)
+    if surrogate is None or not wanted:
+        return _run(population, current, timesteps)
+    if population.integer:
+        raise GraphError("integer neurons have no gradient; train the graph before quantize")
+    return cast(Tensor, _Scan.apply(*tensors, population, surrogate, timesteps))
+
+
+@torch.no_grad()
+def _run(population: Population, current: Tensor, timesteps: int) -> Tensor:
+    """`population.run`, with samples that lie in memory as those of the current do."""
+    spikes = train_like(current, timesteps)
+    for rows in parts(current):
+        _fill(population, current[:, rows], spikes[:, rows])
+    return spikes
+
+
+def _fill(
+    population: Population, current: Tensor, spikes: Tensor, potentials: Tensor | None = None
+) -> None:
+    """Run a population and write what it does into given tensors.
+
+    Args:
+        population: what runs.
+        current: (T, N, *shape), or (1, N, *shape) if constant.
+        spikes: (T, N, *shape), to be written.
+        potentials: (K, N, *shape), to be written: what is held against the threshold in the last K
+            steps of the population's own time.
+    """
+    state = population.init(current[0])
+    timesteps, wait = len(spikes), population.wait
+    skipped = timesteps + wait - (0 if potentials is None else len(potentials))
+    for t in range(timesteps + wait):
+        drive = current[t if len(current) > 1 else 0] if t < timesteps else None
+        p = population.potential(state, drive)
+        state, fired = population.fire(state, p, drive, t)
+        if potentials is not None and t >= skipped:
+            potentials[t - skipped] = p
+        if fired is not None:
+            spikes[t - wait] = fired
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        threshold: Tensor,
+        leak: Tensor | None,
+        v_init: Tensor,
+        population: Population,
+        surrogate: AnySurrogate,
+        timesteps: int,
+    ) -> Tensor:
+        kept = timesteps + (population.op.wait if ctx.needs_input_grad[2] else 0)
+        spikes, potentials = train_like(current, timesteps), train_like(current, kept)
+        for rows in parts(current):
+            _fill(population, current[:, rows], spikes[:, rows], potentials[:, rows])
+        rounded = population.state_dtype(current) != current.dtype
+        fired = spikes.to(torch.int8) if rounded or population.op.signed else None
+        ctx.save_for_backward(potentials, fired, threshold, leak, v_init)
+        ctx.op, ctx.surrogate, ctx.timesteps = population.op, surrogate, timesteps
+        ctx.constant = len(current) == 1
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        potentials, fired, threshold, leak, v_init = ctx.saved_tensors
+        currents = 1 if ctx.constant else ctx.timesteps
+        wanted: Sequence[bool] = ctx.needs_input_grad[:4]
+        to_current = train_like(potentials, currents).zero_() if wanted[0] else None
+        sums: list[Tensor | None] = [None, None, None]
+        for rows in parts(potentials):
+            tape = Tape(
+                op=ctx.op,
+                surrogate=ctx.surrogate,
+                potentials=potentials[:, rows],
+                fired=None if fired is None else fired[:, rows],
+                threshold=threshold,
+                leak=leak,
+                v_init=v_init,
+                wanted=wanted,
+            )
+            into = None if to_current is None else to_current[:, rows]
+            found = tape.back(grads[0][:, rows], into)
+            sums = [_plus(old, new) for old, new in zip(sums, found, strict=True)]
+        return to_current, *sums, None, None, None
+
+
+def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return new if old is None or new is None else old + new
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What a forward scan of some samples left, and the way back through it.
+
+    Attributes:
+        potentials: (K, N, *shape), of the last K steps; all T + wait of them if the leak learns.
+        fired: (T, N, *shape) spikes in int8; None where they are `potentials > threshold`.
+        wanted: whether current, threshold, leak, v_init need a gradient.
+    """
+
+    op: Neuron
+    surrogate: AnySurrogate
+    potentials: Tensor
+    fired: Tensor | None
+    threshold: Tensor
+    leak: Tensor | None
+    v_init: Tensor
+    wanted: Sequence[bool]
+
+    def back(self, grad: Tensor, to_current: Tensor | None) -> list[Tensor | None]:
+        """Gradients of threshold, leak and v_init, for those of the spikes (T, N, *shape).
+
+        `to_current` (T or 1, N, *shape) is added to.
+        """
+        timesteps, wait = len(grad), self.op.wait
+        p = self.potentials.to(torch.promote_types(grad.dtype, self.threshold.dtype))
+        firing = p[len(p) - timesteps :]
+        h = (firing > self.threshold if self.fired is None else self.fired).to(p.dtype)
+        normal = firing / self.threshold
+        through = grad.to(p.dtype) * self._slopes(normal, h) / self.threshold
+        to_threshold = -(through * normal).sum(0) if self.wanted[1] else None
+        before = self._before(p, h) if self.wanted[2] else None
+        to_leak = torch.zeros_like(p[0])
+        d = torch.zeros_like(p[0])
+        for t in reversed(range(timesteps + wait)):
+            at = t - wait if t >= wait else None
+            if to_threshold is not None and at is not None and self.op.reset == "subtract":
+                to_threshold.addcmul_(d, h[at], value=-1)
+            drive, kept, d = self._step(d, at, h, through)
+            if to_current is not None and t < timesteps:
+                to_current[t if len(to_current) > 1 else 0] += drive
+            if before is not None:
+                to_leak.addcmul_(kept, before[t])
+        found = zip(
+            (to_threshold, to_leak, d), (self.threshold, self.leak, self.v_init), strict=True
+        )
+        return [
+            None if x is None or parameter is None or not wanted else x.sum_to_size(parameter.shape)
+            for (x, parameter), wanted in zip(found, self.wanted[1:], strict=True)
+        ]
+
+    def _step(
+        self, d: Tensor, at: int | None, h: Tensor, through: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the current and of leak * state, and d one step back.
+
+        `at` is the step of the window; None while the population must not fire.
+        """
+        kept = d * (1 - h[at]) if self.op.reset == "zero" and at is not None else d
+        if self.op.order == "integrate-fire":
+            e = kept if at is None else kept + through[at]
+            return e, e, e if self.leak is None else e * self.leak
+        back = kept if self.leak is None else kept * self.leak
+        return d, kept, back if at is None else back + through[at]
+
+    def _before(self, p: Tensor, h: Tensor) -> Tensor:
+        """Per step of own time, the state that the leak multiplies."""
+        if self.op.order == "fire-integrate":
+            return p  # what a reset to zero clears is no part of `kept`
+        after, wait = p.roll(1, 0), self.op.wait
+        after[0] = self.v_init
+        fired = h[: len(after) - wait - 1]
+        if self.op.reset == "zero":
+            after[wait + 1 :] *= 1 - fired
+        else:
+            after[wait + 1 :] -= self.threshold * fired
+        return after
+
+    def _slopes(self, normal: Tensor, h: Tensor) -> Tensor:
+        """ds/dz (T, N, *shape) of p/threshold."""
+        since = self._since(h) if isinstance(self.surrogate, TimedSurrogate) else None
+        slopes = self._surrogate(normal - 1, since)
+        if not self.op.signed:
+            return slopes
+        positive = h.cumsum(0) - h > 0
+        return slopes + positive * self._surrogate(-normal, since)
+
+    def _surrogate(self, z: Tensor, since: Tensor | None) -> Tensor:
+        if since is not None and isinstance(self.surrogate, TimedSurrogate):
+            return self.surrogate.gradient_since(z, since)
+        return cast(Any, self.surrogate).gradient(z)
+
+    def _since(self, h: Tensor) -> Tensor:
+        """Per step of the window, the steps since the neuron's last spike."""
+        steps = torch.full_like(h, self.op.wait + cast(TimedSurrogate, self.surrogate).silent)
+        for t in range(1, len(h)):
+            steps[t] = torch.where(h[t - 1] != 0, 1.0, steps[t - 1] + 1)
+        return steps

@@ -1,0 +1,19 @@
+"""The machine code of a population."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from snnc.native.code import POINTER, Emitter, Machine
+from snnc.training.scan_backward import Backward
+from snnc.training.scan_forward import BACKWARD, FORWARD, Forward, ScanSpec
+
+
+def text(spec: ScanSpec, machine: Machine) -> str:
+    """IR text with one function `void (ptr slots)`: `BACKWARD` if there is a slope."""
+    module = ir.Module("scan")
+    kind = ir.FunctionType(ir.VoidType(), [POINTER])
+    function = ir.Function(module, kind, BACKWARD if spec.slope else FORWARD)
+    emitter = Emitter(function, machine)
+    (Backward if spec.slope else Forward)(spec, emitter).emit()
+    return str(module)

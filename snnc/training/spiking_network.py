@@ -1,0 +1,283 @@
+"""A spiking graph as a torch module that learns, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snnc.errors import UsageError
+from snnc.interp import Run
+from snnc.ir import Encode, Graph, Neuron, Node, Stage
+from snnc.training.fast_interpreter import FastInterpreter
+from snnc.training.parameters import (
+    LEARNED,
+    check,
+    numbers,
+    reference,
+    register,
+    roles,
+    updated,
+    with_arrays,
+)
+from snnc.training.surrogate import AnySurrogate, find_surrogate
+
+FLOOR = 1e-3
+"""`constrain` keeps thresholds above this part of the smallest one the layer began with."""
+
+
+class SpikingNetwork(nn.Module):
+    """A real-valued graph of stage `snn` whose arrays are parameters; `to_torch` makes one.
+
+    Every parameter is called as the graph calls its array (`layer1.0.conv1.weight`); a threshold or
+    leak that is a number there is called `NODE.threshold`, `NODE.leak`.
+
+    Attributes:
+        source: the graph it was made from; not to be edited.
+        timesteps: the window T; may be changed between calls.
+        surrogate: the gradient of a spike; may be changed between calls.
+        dropout: per neuron node, the probability that one of its neurons is silenced in training;
+            may be changed between calls.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        timesteps: int,
+        *,
+        surrogate: str | AnySurrogate = "linear",
+        learn: Collection[str] = LEARNED,
+        dropout: float | Mapping[str, float] = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.source = graph.clone()
+        self.timesteps = Run(timesteps).timesteps
+        self.surrogate = find_surrogate(surrogate)
+        self.dropout = _probabilities(graph, dropout)
+        self._graph = with_arrays(graph, learn)
+        self._random = any(isinstance(n.op, Encode) and n.op.code_class.random for n in graph)
+        self._recorded: list[dict[str, Tensor]] = []
+        self._paths: dict[str, str] = {}
+        for name, fields in roles(self._graph).items():
+            value = torch.from_numpy(np.array(self._graph.params[name])).to(dtype)
+            learns = not fields.isdisjoint(learn)
+            self._paths[name] = register(self, name, nn.Parameter(value, requires_grad=learns))
+
+    def forward(
+        self, x: Tensor, *, sample_ids: NDArray[np.int64] | None = None, seed: int | None = None
+    ) -> Any:
+        """Outputs of the network: scale * (sum of a readout's input over the window) / T.
+
+        Args:
+            x: (N, *shape).
+            sample_ids: (N,) identities for a random encoder; None for 0..N-1.
+            seed: of a random encoder; None for 0 in evaluation, and in training for one drawn from
+                torch's generator, so that every call sees other spikes.
+
+        Returns:
+            (N, …); of several outputs a dict by name.
+        """
+        if seed is None:
+            seed = int(torch.randint(2**31, ())) if self.training and self._random else 0
+        values = self._interpreter().snn(
+            self._laid(x),
+            self.timesteps,
+            sample_ids=sample_ids,
+            seed=seed,
+        )
+        outputs = {name: values.outputs[name] for name in self._graph.outputs}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def _laid(self, x: Tensor) -> Tensor:
+        """`x` in the memory format of the weights: torch takes images of one channel for both."""
+        last = torch.channels_last
+        if x.ndim != 4 or not any(
+            p.ndim == 4 and p.is_contiguous(memory_format=last) and not p.is_contiguous()
+            for p in self.parameters()
+        ):
+            return x
+        return torch.empty_like(x, memory_format=last).copy_(x)
+
+    def _interpreter(self) -> FastInterpreter:
+        params = {name: self.get_parameter(path) for name, path in self._paths.items()}
+        dropout = self.dropout if self.training else {}
+        return _Watched(self._graph, params, self.surrogate, dropout, self._recorded)
+
+    @contextmanager
+    def record(self) -> Iterator[dict[str, Tensor]]:
+        """Collect the spikes of the last call: neuron node -> (T, N, *shape), before dropout.
+
+        Gradients pass through them: a cost of spikes is `sum(s.sum() for s in spikes.values())`.
+        """
+        spikes: dict[str, Tensor] = {}
+        self._recorded.append(spikes)
+        try:
+            yield spikes
+        finally:
+            self._recorded[:] = [each for each in self._recorded if each is not spikes]
+
+    @property
+    def thresholds(self) -> Mapping[str, nn.Parameter]:
+        """The threshold of every neuron node: 0-d, (C,) or of the sample's shape."""
+        return {node.name: self.parameter(op.threshold) for node, op in self._neurons()}
+
+    @property
+    def leaks(self) -> Mapping[str, nn.Parameter]:
+        """The leak of every neuron node: 0-d, (C,) or of the sample's shape."""
+        return {node.name: self.parameter(op.leak) for node, op in self._neurons()}
+
+    def _neurons(self) -> Iterator[tuple[Node, Neuron]]:
+        for node in self._graph.nodes:
+            if isinstance(node.op, Neuron):
+                yield node, node.op
+
+    def parameter(self, array: Any) -> nn.Parameter:
+        """The parameter behind an array of the graph, by its name or `Ref`."""
+        name = array if isinstance(array, str) else reference(array)
+        if name not in self._paths:
+            raise UsageError(f"the network has no parameter for an array called {name!r}")
+        return self.get_parameter(self._paths[name])
+
+    @torch.no_grad()
+    def constrain(self, *_: object) -> None:
+        """Clamp thresholds to above zero and leaks to 0..1: after every step of the optimiser.
+
+        The floor of a layer's thresholds is a thousandth of the smallest it began with.
+        """
+        for _node, op in self._neurons():
+            floor = FLOOR * float(np.min(self._graph.array(op.threshold)))
+            self.parameter(op.threshold).clamp_(min=floor)
+            self.parameter(op.leak).clamp_(0, 1)
+
+    def extra_repr(self) -> str:
+        """The window and the surrogate."""
+        return f"timesteps={self.timesteps}, surrogate={self.surrogate}"
+
+
+class _Watched(FastInterpreter):
+    """An interpreter that records spikes and silences neurons: the same ones at every step."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        params: Mapping[str, Tensor],
+        surrogate: AnySurrogate,
+        dropout: Mapping[str, float],
+        recorded: Sequence[dict[str, Tensor]],
+    ) -> None:
+        one = next(iter(params.values()), torch.empty(0))
+        super().__init__(graph, one.dtype, one.device, params, surrogate=surrogate)
+        self._dropout, self._recorded = dropout, recorded
+
+    def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
+        value = super().apply(node, inputs, run)
+        if not isinstance(node.op, Neuron):
+            return value
+        for spikes in self._recorded:
+            spikes[node.name] = value
+        probability = self._dropout.get(node.name, 0.0)
+        if not probability:
+            return value
+        return value * F.dropout(torch.ones_like(value[0]), probability)
+
+
+def _probabilities(graph: Graph, dropout: float | Mapping[str, float]) -> Mapping[str, float]:
+    neurons = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
+    found = dropout if isinstance(dropout, Mapping) else dict.fromkeys(neurons, dropout)
+    for name, probability in found.items():
+        if name not in neurons:
+            raise UsageError(
+                f"dropout behind {name!r}, which is no neuron node", hint=f"of {', '.join(neurons)}"
+            )
+        if not 0 <= probability < 1:
+            raise UsageError(f"a dropout of {probability:g} behind {name}; it must lie in 0..1")
+    return found
+
+
+def to_torch(
+    graph: Graph,
+    timesteps: int | None = None,
+    *,
+    surrogate: str | AnySurrogate = "linear",
+    learn: Collection[str] = LEARNED,
+    dropout: float | Mapping[str, float] = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> SpikingNetwork:
+    """A spiking graph as a differentiable `nn.Module`, trained by backpropagation through time.
+
+    All steps of a stateless layer are one batch, what is the same at every step is computed once,
+    and a population is one autograd function (snnc/training/scan.py). Its spikes are those of the
+    graph. The indicator of a reset is a constant to the gradient.
+
+    Args:
+        graph: of stage `snn`, before `quantize`.
+        timesteps: the window T; None for what the graph was made for.
+        surrogate: a name of `snnc.training.SURROGATES`, or an object with `gradient(z)`.
+        learn: fields of ops whose arrays learn, of weight, bias, threshold, leak, v_init, factor
+            (of a `Scale`) and scale (of a `Readout`). Other arrays are parameters too, without
+            `requires_grad`.
+        dropout: probability behind all populations, or by neuron node. One mask a call, the same
+            at every step.
+        dtype: of parameters and state.
+
+    Raises:
+        UsageError: the graph is not of stage `snn` or holds integers, or an option is wrong.
+    """
+    if graph.stage is not Stage.SNN:
+        raise UsageError(
+            f"a graph of stage {graph.stage} has no spikes to train",
+            hint="convert it first, for example with the recipe convert",
+        )
+    window = graph.meta.get("timesteps") if timesteps is None else timesteps
+    if window is None:
+        raise UsageError("the graph does not say its window", hint="give timesteps=")
+    options = {"surrogate": surrogate, "learn": learn, "dropout": dropout, "dtype": dtype}
+    return SpikingNetwork(graph, window, **options)
+
+
+def from_torch(network: SpikingNetwork) -> Graph:
+    """The graph `network` was made from, with the parameters it has now and its window.
+
+    Arrays keep their names and dtype; what was a number is a number again. What did not change is
+    bit for bit what it was.
+
+    Raises:
+        UsageError: not a module that `to_torch` made.
+        ModelError: a parameter is not finite, a threshold not positive, or a leak outside 0..1.
+    """
+    if not isinstance(network, SpikingNetwork):
+        raise UsageError(
+            f"{type(network).__name__} is no network that to_torch made",
+            hint="of a DistributedDataParallel give its .module",
+        )
+    graph = network.source.clone()
+    arrays = roles(graph)
+    for name, fields in roles(network._graph).items():
+        value = updated(network._graph.params[name], network.parameter(name))
+        if value is None:
+            continue
+        check(name, value, fields)
+        if name in arrays:
+            graph.set_param(name, value)
+    _write_numbers(network, graph)
+    graph.meta["timesteps"] = network.timesteps
+    return graph
+
+
+def _write_numbers(network: SpikingNetwork, graph: Graph) -> None:
+    for node in network.source.nodes:
+        now = network._graph.node(node.name).op.refs()
+        for field in numbers(node, now.keys()):
+            name = now[field].name
+            value = updated(network._graph.params[name], network.parameter(name))
+            if value is not None:
+                op = graph.node(node.name).op
+                graph.replace_op(node.name, replace(op, **{field: float(value)}))

@@ -1,0 +1,179 @@
+"""Surrogate gradients: what stands in for the derivative of a spike.
+
+All of them are functions of the normalised potential z = p/threshold - 1, so that a gradient with
+respect to the potential has an extra factor 1/threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from snnc.errors import UsageError
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """Derivative of a spike by the normalised potential z."""
+
+    def gradient(self, z: Tensor) -> Tensor:
+        """ds/dz, elementwise."""
+        ...
+
+
+@runtime_checkable
+class TimedSurrogate(Protocol):
+    """Derivative of a spike that depends on when its neuron fired last.
+
+    Attributes:
+        silent: before its first spike a neuron counts as having fired this many steps before the
+            start.
+    """
+
+    @property
+    def silent(self) -> float: ...
+
+    def gradient_since(self, z: Tensor, steps: Tensor) -> Tensor:
+        """ds/dz, elementwise; `steps` is 1 where the neuron fired in the step before."""
+        ...
+
+
+AnySurrogate = Surrogate | TimedSurrogate
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear:
+    """ds/dz = gamma * max(0, 1 - |z|/width).
+
+    Source: DIET-SNN (Rathi & Roy, 2020), with gamma 0.3, width 1; Bellec et al., 2018.
+    """
+
+    gamma: float = 0.3
+    width: float = 1.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return self.gamma * torch.clamp(1 - z.abs() / self.width, min=0)
+
+
+@dataclass(frozen=True)
+class Stdb:
+    """ds/dz = alpha * exp(-beta * steps since the neuron's last spike).
+
+    Source: spike-timing dependent backpropagation (Rathi et al., ICLR 2020), alpha 0.3, beta 0.01.
+    The exponential is taken of the product, so that it stays above zero in float32 where a power of
+    exp(-steps) would not (from 104 steps on). A neuron that has not fired yet counts as having
+    fired `silent` steps before the start: with the defaults it keeps alpha * 4.5e-5, next to
+    nothing, and at T = 1 that is every neuron; choose a smaller `silent` to let silent neurons
+    learn.
+    """
+
+    alpha: float = 0.3
+    beta: float = 0.01
+    silent: float = 1000.0
+
+    def gradient_since(self, z: Tensor, steps: Tensor) -> Tensor:
+        return self.alpha * torch.exp(-self.beta * steps)
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """ds/dz = max(0, 1 - |z|/width) / width: a triangle of area 1 (Esser et al., 2016)."""
+
+    width: float = 1.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return torch.clamp(1 - z.abs() / self.width, min=0) / self.width
+
+
+@dataclass(frozen=True)
+class Rectangular:
+    """ds/dz = 1/width where |z| < width/2 (STBP, Wu et al., 2018)."""
+
+    width: float = 1.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return (z.abs() < self.width / 2).to(z.dtype) / self.width
+
+
+@dataclass(frozen=True)
+class Atan:
+    """ds/dz = alpha/2 / (1 + (pi/2 * alpha * z)^2) (Fang et al., ICCV 2021)."""
+
+    alpha: float = 2.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return self.alpha / 2 / (1 + (math.pi / 2 * self.alpha * z) ** 2)
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """ds/dz = alpha * y * (1 - y) with y = sigmoid(alpha * z)."""
+
+    alpha: float = 4.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        y = torch.sigmoid(self.alpha * z)
+        return self.alpha * y * (1 - y)
+
+
+@dataclass(frozen=True)
+class FastSigmoid:
+    """ds/dz = 1 / (1 + slope * |z|)^2 (SuperSpike, Zenke & Ganguli, 2018)."""
+
+    slope: float = 10.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return (1 + self.slope * z.abs()) ** -2
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """ds/dz = gamma * exp(-slope * |z|) (SLAYER, Shrestha & Orchard, 2018)."""
+
+    gamma: float = 0.3
+    slope: float = 1.0
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return self.gamma * torch.exp(-self.slope * z.abs())
+
+
+SURROGATES: Mapping[str, Callable[[], AnySurrogate]] = MappingProxyType(
+    {
+        "linear": PiecewiseLinear,
+        "stdb": Stdb,
+        "triangle": Triangle,
+        "rectangular": Rectangular,
+        "atan": Atan,
+        "sigmoid": Sigmoid,
+        "fast-sigmoid": FastSigmoid,
+        "exponential": Exponential,
+    }
+)
+"""The surrogates that have a name; any other object with their method will do as well."""
+
+
+def find_surrogate(surrogate: str | AnySurrogate) -> AnySurrogate:
+    """The surrogate of that name with its default options, or the one given.
+
+    Raises:
+        UsageError: no surrogate has that name, or the object has neither method of one.
+    """
+    if isinstance(surrogate, str):
+        if surrogate not in SURROGATES:
+            raise UsageError(
+                f"no surrogate gradient called {surrogate!r}",
+                hint=f"one of {', '.join(SURROGATES)}",
+            )
+        return SURROGATES[surrogate]()
+    if isinstance(surrogate, type) or not isinstance(surrogate, Surrogate | TimedSurrogate):
+        raise UsageError(
+            f"{surrogate!r} is no surrogate gradient: it has no gradient(z)",
+            hint="give a name, or an object like snnc.training.PiecewiseLinear()",
+        )
+    return surrogate

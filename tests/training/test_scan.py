@@ -1,0 +1,224 @@
+"""The fused population against a plain loop that autograd differentiates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from snnc.errors import GraphError, UsageError
+from snnc.interp import Population
+from snnc.ir import Neuron
+from snnc.training import SURROGATES, Stdb, TimedSurrogate, find_surrogate
+from snnc.training.scan import scan
+from snnc.training.surrogate import AnySurrogate
+
+T, N, SHAPE = 6, 5, (3, 2, 2)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "subtract": {},
+    "zero": {"reset": "zero"},
+    "wait": {"wait": 2},
+    "wait T zero": {"wait": T, "reset": "zero"},
+    "signed": {"signed": True},
+    "signed wait": {"signed": True, "wait": 1},
+    "second": {"order": "fire-integrate"},
+    "second zero": {"order": "fire-integrate", "reset": "zero"},
+    "second wait": {"order": "fire-integrate", "wait": 2},
+    "second signed": {"order": "fire-integrate", "signed": True},
+}
+
+
+class Spike(torch.autograd.Function):
+    """`fired`, with the slope given."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, fired: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return fired
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0] * ctx.saved_tensors[0], None, None
+
+
+@dataclass
+class Loop:
+    """One population, step after step, as the equations stand in the documentation."""
+
+    op: Neuron
+    surrogate: AnySurrogate
+
+    def slope(self, z: Tensor, steps: Tensor) -> Tensor:
+        if isinstance(self.surrogate, TimedSurrogate):
+            return self.surrogate.gradient_since(z, steps)
+        return self.surrogate.gradient(z)
+
+    def fire(self, p: Tensor, v: Tensor, total: Tensor, steps: Tensor) -> Tensor:
+        z = p / v - 1
+        fired = Spike.apply(z, (p > v).to(p.dtype), self.slope(z, steps).detach())
+        if not self.op.signed:
+            return fired
+        z = -p / v
+        back = Spike.apply(z, (p < 0).to(p.dtype), self.slope(z, steps).detach())
+        return fired - (total > 0) * back
+
+    def run(self, current: Tensor, v: Tensor, leak: Tensor, v_init: Tensor) -> Tensor:
+        u = torch.zeros_like(current[0]) + v_init
+        total, out = torch.zeros_like(u), []
+        silent = getattr(self.surrogate, "silent", 0.0)
+        steps = torch.full_like(u, silent)
+        for t in range(T + self.op.wait):
+            drive = current[t if len(current) > 1 else 0] if t < T else 0
+            first = self.op.order == "integrate-fire"
+            p = leak * u + drive if first else u
+            h = torch.zeros_like(p)
+            if t >= self.op.wait:
+                s = self.fire(p, v, total, steps)
+                out.append(s)
+                h = s.detach()
+                total = total + h
+            steps = torch.where(h != 0, 1.0, steps + 1)
+            if self.op.reset == "zero":
+                u = p * (1 - h) if first else leak * p * (1 - h) + drive
+            else:
+                u = p - v * h if first else leak * p - v * h + drive
+        return torch.stack(out)
+
+
+def tensors(dtype: torch.dtype = torch.float64, *, constant: bool = False) -> tuple[Tensor, ...]:
+    """Current, threshold (C, 1, 1), leak () and v_init (full), all learning."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(low: float, high: float, *shape: int) -> Tensor:
+        value = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return (low + (high - low) * value).to(dtype).requires_grad_()
+
+    steps = 1 if constant else T
+    return (
+        draw(-0.6, 1.4, steps, N, *SHAPE), draw(0.5, 1.1, SHAPE[0], 1, 1), draw(0.8, 0.95),
+        draw(-0.3, 0.6, *SHAPE),
+    )  # fmt: skip
+
+
+def gradients(run: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    spikes = run(*inputs)
+    weights = torch.randn(
+        spikes.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
+    return (spikes.detach(), *torch.autograd.grad((spikes * weights).sum(), inputs))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_equals_autograd_of_a_plain_loop(surrogate: str, options: str) -> None:
+    found = Stdb(silent=3.0, beta=0.3) if surrogate == "stdb" else find_surrogate(surrogate)
+    op = Neuron(**OPTIONS[options])
+    for constant in (False, True):
+        inputs = tensors(constant=constant)
+        naive = gradients(Loop(op, found).run, inputs)
+
+        def fused(current: Tensor, v: Tensor, leak: Tensor, v_init: Tensor) -> Tensor:
+            return scan(Population(op, v, leak, v_init), current, T, found)
+
+        for ours, theirs in zip(gradients(fused, inputs), naive, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        assert 0.05 < float(naive[0].abs().mean()) < 0.95
+        assert all(grad.abs().sum() > 0 for grad in naive[1:])
+
+
+def test_a_batch_in_parts_and_frozen_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    current, v, leak, v_init = tensors()
+    op, surrogate = Neuron(wait=1), find_surrogate("linear")
+    whole = gradients(lambda *x: scan(Population(op, *x), current, T, surrogate), (v, leak, v_init))
+    monkeypatch.setattr("snnc.interp.stateful.STATE_VALUES", 25)
+    split = gradients(lambda *x: scan(Population(op, *x), current, T, surrogate), (v, leak, v_init))
+    for ours, theirs in zip(split, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for frozen in product((False, True), repeat=3):
+        kept = [
+            x.detach() if hold else x for x, hold in zip((v, leak, v_init), frozen, strict=True)
+        ]
+        (alone,) = gradients(
+            lambda x, kept=kept: scan(Population(op, *kept), x, T, surrogate), (current,)
+        )[1:]
+        torch.testing.assert_close(
+            alone, gradients(Loop(op, surrogate).run, tensors())[1], rtol=1e-12, atol=1e-12
+        )
+
+
+def saved_bytes(run: Callable[[], Tensor]) -> int:
+    """Memory that autograd holds between forward and backward, beside what goes in."""
+    held: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        held[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = run()
+    assert out.requires_grad
+    return sum(held.values())
+
+
+def test_only_potentials_are_kept() -> None:
+    inputs = tensors(torch.float32)
+    surrogate = find_surrogate("linear")
+    full = inputs[0].numel() * 4
+    small = sum(x.numel() for x in inputs[1:]) * 4
+    population = Population(Neuron(), *inputs[1:])
+    assert saved_bytes(lambda: scan(population, inputs[0], T, surrogate)) == full + small
+    assert saved_bytes(lambda: Loop(Neuron(), surrogate).run(*inputs)) > 3 * full
+
+
+def test_without_gradient_nothing_is_kept() -> None:
+    inputs = tensors()
+    population = Population(Neuron(), *inputs[1:])
+    with torch.no_grad():
+        plain = scan(population, inputs[0], T, find_surrogate("linear"))
+    assert not plain.requires_grad
+    assert not scan(population, inputs[0], T, None).requires_grad
+    assert torch.equal(plain, scan(population, inputs[0], T, find_surrogate("atan")))
+
+
+def test_the_order_in_memory_is_kept() -> None:
+    current, v, leak, v_init = tensors()
+    last = current.detach().permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    last.requires_grad_()
+    surrogate = find_surrogate("linear")
+    spikes = scan(Population(Neuron(), v, leak, v_init), last, T, surrogate)
+    assert spikes.stride() == last.stride() != current.stride()
+    weights = torch.rand(spikes.shape, generator=torch.Generator().manual_seed(0))
+    (grad,) = torch.autograd.grad((spikes * weights).sum(), last, retain_graph=True)
+    assert grad.stride() == last.stride()
+    other = scan(Population(Neuron(), v, leak, v_init), current, T, surrogate)
+    assert torch.equal(spikes, other)
+    torch.testing.assert_close(grad, torch.autograd.grad((other * weights).sum(), current)[0])
+
+
+def test_a_rounded_current_has_a_state_that_is_not() -> None:
+    inputs = tensors(torch.float32)
+    rounded = inputs[0].detach().bfloat16().requires_grad_()
+    population = Population(Neuron(), *inputs[1:])
+    spikes = scan(population, rounded, T, find_surrogate("linear"))
+    exact = scan(population, rounded.float(), T, find_surrogate("linear"))
+    assert spikes.dtype == torch.bfloat16
+    assert torch.equal(spikes.float(), exact)
+    ours = torch.autograd.grad(spikes.sum(), (rounded, inputs[1]))
+    theirs = torch.autograd.grad(exact.sum(), (rounded, inputs[1]))
+    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
+
+
+def test_integers_have_no_gradient() -> None:
+    current, v, _, v_init = tensors()
+    population = Population(Neuron(), v, None, v_init, integer=True)
+    with pytest.raises(GraphError, match="before quantize"):
+        scan(population, current, T, find_surrogate("linear"))
+
+
+@pytest.mark.parametrize("wrong", ["relu", 3, object(), Stdb])
+def test_what_is_no_surrogate(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="no surrogate gradient"):
+        find_surrogate(wrong)
