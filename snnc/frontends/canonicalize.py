@@ -14,7 +14,7 @@ from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
 from snnc.frontends.ops_functional import FUNCTIONS, METHODS
 from snnc.frontends.ops_nn import converter_of
-from snnc.frontends.shapes import Seen
+from snnc.frontends.shapes import BatchSize, Seen
 from snnc.frontends.softmax import final_softmax
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
@@ -83,8 +83,8 @@ class _Walk:
         convert = self._converter(node)
         if convert is None:
             raise RefusedError(*explain(node, self.module))
-        args = fx.map_arg(node.args, self._argument)
-        kwargs = fx.map_arg(node.kwargs, self._argument)
+        args = fx.map_arg(self.seen[node].args, self._argument)
+        kwargs = fx.map_arg(_torch_names(self.seen[node].kwargs), self._argument)
         try:
             inspect.signature(convert).bind(site, *args, **kwargs)
         except TypeError as error:
@@ -147,14 +147,12 @@ class _Walk:
         self.importer.report(Diagnostic(op, name, loc, reason, remedy))
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSize:
-    """A number that depends on the batch size; only shapes may use it."""
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x2": "other"}
+"""Keywords that torch takes for those of its own."""
 
-    value: Any
 
-    def __str__(self) -> str:
-        return "(the size of the batch)"
+def _torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {_NUMPY_NAMES.get(key, key): value for key, value in kwargs.items()}
 
 
 def _needed(traced: fx.Graph) -> set[fx.Node]:

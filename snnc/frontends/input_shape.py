@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnc.errors import UsageError
 from snnc.frontends.inference import inference
-from snnc.frontends.tracing import symbolic
+from snnc.frontends.tracer import asks_shape
+from snnc.frontends.tracing import trace_as_far
 
 LOG = logging.getLogger("snnc.frontends")
 LIMIT = 256
@@ -50,7 +51,14 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
         UnsupportedError: the module cannot be traced.
     """
     with inference(module) as prepared, torch.no_grad():
-        first = _first_layer(prepared, symbolic(prepared, name))
+        traced, failure = trace_as_far(prepared, name, None)
+        if failure is not None and not asks_shape(traced):
+            raise failure
+        first = _first_layer(prepared, traced)
+        if first is None and failure is not None:
+            raise UsageError(
+                f"{name}: its code asks for the shape of its input; give --input-shape", hint=_HINT
+            )
         if first is None:
             raise UsageError(
                 f"{name}: no layer tells the shape of its input; give --input-shape", hint=_HINT
@@ -170,7 +178,8 @@ class _Probe:
         return strides.remainder
 
     def _run(self, x: Tensor) -> Any:
-        return torch.func.functional_call(self._module, self._state, (x,))
+        with torch.device("meta"):  # for the tensors that the code makes
+            return torch.func.functional_call(self._module, self._state, (x,))
 
 
 class _Strides(TorchDispatchMode):

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from snnc.errors import ModelError
+from snnc.errors import Loc, UnsupportedError
+from snnc.frontends.tracer import VALUE
 
 BATCHES = (2, 3)
 """Two batch sizes, both above 1, since torch broadcasts axes of length 1."""
 
-_SIZE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "stride"})
-_SIZE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
+_OF_SHAPE_ALONE = frozenset({torch.zeros_like, torch.ones_like, torch.full_like})
+_METHODS_OF_SHAPE_ALONE = frozenset({"new_zeros", "new_ones", "new_full", "new_tensor"})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSize:
+    """A number that depends on the batch size; only shapes may use it."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        return "(the size of the batch)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +37,10 @@ class Seen:
         shape: sample shape of a tensor that depends on the input; None if the batch is not its
             first axis.
         shapes: sample shapes of a tuple of tensors that depend on the input.
-        constant: the value of a node that does not depend on the input.
+        constant: the value of a node that does not depend on the input; of a tensor that repeats
+            one sample over the batch, that sample as a batch of one.
         varies: `constant` depends on the batch size.
+        args, kwargs: arguments of the node, with `BatchSize` where the batch size changes them.
     """
 
     depends: bool
@@ -35,79 +48,92 @@ class Seen:
     shapes: tuple[tuple[int, ...], ...] = ()
     constant: Any = None
     varies: bool = False
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def observe(
-    module: nn.Module, traced: fx.Graph, shape: tuple[int, ...], name: str
-) -> dict[fx.Node, Seen]:
-    """Run the traced operations on zeros. Raises `ModelError` if the input does not fit."""
-    first, second = (_Recorder(module, traced, name, shape).record(n) for n in BATCHES)
-    depends = _dependent(traced)
-    return {node: _compare(first[node], second[node], depends[node]) for node in traced.nodes}
+def observe(first: fx.Graph, second: fx.Graph, name: str) -> dict[fx.Node, Seen]:
+    """What the nodes of `first` give, traced with the two `BATCHES`.
+
+    Raises `UnsupportedError` if the operations differ, as the code then asks for the batch size.
+    """
+    depends = _dependent(first)
+    seen: dict[fx.Node, Seen] = {}
+    nodes, others = list(first.nodes), list(second.nodes)
+    for node, other in zip(nodes, others, strict=False):
+        if (node.op, str(node.target)) != (other.op, str(other.target)):
+            raise _depends_on_batch(node, name)
+        args, kwargs = _common(node.args, other.args), _common(node.kwargs, other.kwargs)
+        values = node.meta.get(VALUE), other.meta.get(VALUE)
+        seen[node] = _compare(*values, depends[node], args, kwargs)
+    if len(nodes) != len(others):
+        raise _depends_on_batch(min(nodes, others, key=len)[-1], name)
+    return seen
 
 
-class _Recorder(fx.Interpreter):
-    def __init__(
-        self, module: nn.Module, traced: fx.Graph, name: str, shape: tuple[int, ...]
-    ) -> None:
-        super().__init__(fx.GraphModule(module, traced), garbage_collect_values=False)
-        self.extra_traceback = False  # run_node reports the user's line
-        self._name, self._shape = name, shape
-        self._nodes: dict[str, fx.Node] = {node.name: node for node in traced.nodes}
-        self._inputs = [node for node in traced.nodes if node.op == "placeholder"]
-        self._results: dict[fx.Node, Any] = {}
-
-    def record(self, batch: int) -> dict[fx.Node, Any]:
-        """The result of every node for a batch of `batch` zero samples."""
-        defaults = [n.args[0] if n.args else None for n in self._inputs[1:]]
-        self.run(torch.zeros(batch, *self._shape), *defaults)
-        return self._results
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one node. Raises `ModelError` with the user's line if torch refuses."""
-        original = self._nodes[n.name]
-        try:
-            result = super().run_node(n)
-        except Exception as error:  # torch raises various exceptions for shapes that do not fit
-            loc = original.meta.get("loc")
-            shown = ",".join(map(str, self._shape))
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
-            raise ModelError(
-                f"{self._name} does not take an input of shape {shown}: {loc}: {first}",
-                hint="give the shape of one sample, without the batch: --input-shape 3,32,32",
-            ) from error
-        self._results[original] = result
-        return result
+def _depends_on_batch(node: fx.Node, name: str) -> UnsupportedError:
+    loc = node.meta.get("loc") or Loc()
+    return UnsupportedError(
+        f"{name} cannot be traced\n  {loc}: its operations depend on the size of the batch",
+        hint="treat every sample alike, however many there are",
+    )
 
 
 def _dependent(traced: fx.Graph) -> dict[fx.Node, bool]:
     depends: dict[fx.Node, bool] = {}
     inputs = [node for node in traced.nodes if node.op == "placeholder"][:1]
     for node in traced.nodes:
-        asks_size = (node.op == "call_method" and node.target in _SIZE_METHODS) or (
-            node.target is getattr and node.args[1] in _SIZE_ATTRIBUTES
+        of_shape = node.target in _OF_SHAPE_ALONE or (
+            node.op == "call_method" and node.target in _METHODS_OF_SHAPE_ALONE
         )
         sources = any(depends[source] for source in node.all_input_nodes)
-        depends[node] = node in inputs or (sources and not asks_size)
+        depends[node] = node in inputs or (sources and not of_shape)
     return depends
 
 
-def _compare(first: Any, second: Any, depends: bool) -> Seen:
+def _common(first: Any, second: Any) -> Any:
+    """An argument of both traces; a number that differs as `BatchSize`."""
+    if isinstance(first, fx.Node):
+        return first
+    if isinstance(first, tuple | list):
+        if len(first) != len(second):
+            return BatchSize(first)
+        both = zip(first, second, strict=True)
+        return type(first)([_common(a, b) for a, b in both])
+    if isinstance(first, dict):
+        return {key: _common(value, second.get(key)) for key, value in first.items()}
+    if isinstance(first, slice):
+        parts = ((getattr(s, part) for s in (first, second)) for part in ("start", "stop", "step"))
+        return slice(*(_common(*pair) for pair in parts))
+    return first if first is second or first == second else BatchSize(first)
+
+
+def _compare(
+    first: Any, second: Any, depends: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Seen:
     if not depends:
-        return Seen(False, constant=first, varies=not _same(first, second))
+        constant, varies = _constant(first, second)
+        return Seen(False, constant=constant, varies=varies, args=args, kwargs=kwargs)
+    shape, shapes = None, ()
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return Seen(True, shape=_sample(first, second))
-    if isinstance(first, tuple | list) and all(isinstance(t, Tensor) for t in first):
-        shapes = [_sample(a, b) for a, b in zip(first, second, strict=False)]
-        if len(first) == len(second) and None not in shapes:
-            return Seen(True, shapes=tuple(s for s in shapes if s is not None))
-    return Seen(True)
+        shape = _sample(first, second)
+    elif isinstance(first, tuple | list) and all(isinstance(t, Tensor) for t in first):
+        found = [_sample(a, b) for a, b in zip(first, second, strict=False)]
+        if len(first) == len(second) and None not in found:
+            shapes = tuple(s for s in found if s is not None)
+    return Seen(True, shape=shape, shapes=shapes, args=args, kwargs=kwargs)
 
 
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return first.shape == second.shape and bool(torch.equal(first, second))
-    return bool(first == second)
+def _constant(first: Any, second: Any) -> tuple[Any, bool]:
+    """A constant, and whether it depends on the batch size."""
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
+        return first, not bool(first == second)
+    if first.shape == second.shape:
+        return first, not torch.equal(first, second)
+    repeats = _sample(first, second) is not None and torch.equal(
+        second, first[:1].expand(second.shape)
+    )
+    return (first[:1], False) if repeats else (first, True)
 
 
 def _sample(first: Tensor, second: Tensor) -> tuple[int, ...] | None:

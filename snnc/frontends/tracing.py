@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from snnc.errors import Loc, ModelError, UnsupportedError, UsageError
+from snnc.errors import Loc, ModelError, SnncError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
+from snnc.frontends.hooks import hooks_of
 from snnc.frontends.inference import as_function, inference
-from snnc.frontends.ops_nn import is_known
-from snnc.frontends.shapes import observe
+from snnc.frontends.shapes import BATCHES, observe
+from snnc.frontends.tracer import OWN_DIR, TORCH_DIR, LocTracer, shown_path
 from snnc.ir import Graph
-
-TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
-OWN_DIR = os.path.dirname(__file__) + os.sep
-_DIFFERS = "the module overwrites tensors in place, or is random in eval mode"
 
 
 def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
@@ -42,10 +36,10 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     shape = sample_shape(example)
     _check_finite(module, name)
     with inference(module) as prepared, torch.no_grad():
-        traced = symbolic(prepared, name)
-        seen = observe(prepared, traced, shape, name)
+        traced, other = (symbolic(prepared, name, torch.zeros(n, *shape)) for n in BATCHES)
+        seen = observe(traced, other, name)
         imported = canonicalize(prepared, traced, seen, shape, name)
-        check_same(imported, as_function(prepared, name), _DIFFERS)
+        check_same(imported, as_function(prepared, name), _why_different(prepared))
     return imported.graph
 
 
@@ -60,6 +54,14 @@ def sample_shape(example: Any) -> tuple[int, ...]:
     raise UsageError(
         f"{example!r} is neither the shape of a sample nor a batch", hint="for example (3, 32, 32)"
     )
+
+
+def _why_different(module: nn.Module) -> str:
+    """The likely reasons why a traced graph computes something else than its module."""
+    hooks = hooks_of(module)
+    if hooks:
+        return f"its hooks are not compiled; remove {', '.join(hooks)}"
+    return "the module overwrites tensors in place, or is random in eval mode"
 
 
 def _check_finite(module: nn.Module, name: str) -> None:
@@ -78,60 +80,41 @@ def _check_finite(module: nn.Module, name: str) -> None:
         )
 
 
-class LocTracer(fx.Tracer):
-    """An fx tracer whose nodes know the user's line (`meta["loc"]`) and module (`meta["path"]`)."""
+def symbolic(module: nn.Module, name: str, example: Tensor) -> fx.Graph:
+    """The traced operations, computed along for the batch `example`.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._paths: list[str] = [""]
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Modules of torch are leaves; the user's modules are traced through."""
-        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Record the path of the module while it is called."""
-        self._paths.append(self.path_of_module(m))
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        finally:
-            self._paths.pop()
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """Record the line of user code that created the node."""
-        node = super().create_node(*args, **kwargs)
-        file, line = _users_line(sys._getframe(1))
-        path = node.target if node.op == "call_module" else self._paths[-1]
-        node.meta["path"] = self._paths[-1]
-        node.meta["loc"] = Loc(file, line, str(path) or None)
-        return node
+    Raises:
+        UnsupportedError: the code cannot be traced; with the user's line.
+        ModelError: the module does not take such a batch.
+    """
+    traced, failure = trace_as_far(module, name, example)
+    if failure is not None:
+        raise failure
+    return traced
 
 
-def _users_line(frame: FrameType | None) -> tuple[str | None, int | None]:
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if frame.f_code is symbolic.__code__:
-            return None, None  # torch called the module itself: nn.Sequential
-        if not file.startswith((TORCH_DIR, OWN_DIR)):
-            return shown_path(file), frame.f_lineno
-        frame = frame.f_back
-    return None, None
+def trace_as_far(
+    module: nn.Module, name: str, example: Tensor | None
+) -> tuple[fx.Graph, SnncError | None]:
+    """The operations up to the one that cannot be traced, and the error of that one.
 
-
-def shown_path(file: str) -> str:
-    """The path relative to the current folder if it lies below it."""
-    here = os.getcwd() + os.sep
-    return file.removeprefix(here)
-
-
-def symbolic(module: nn.Module, name: str) -> fx.Graph:
-    """The traced operations. Raises `UnsupportedError` with the user's line."""
-    tracer = LocTracer()
+    Without `example` no shape is known. Attributes that the code sets are restored.
+    """
+    tracer = LocTracer(name, example)
     _check_arguments(module, name)
+    attributes = {part: dict(vars(part)) for part in module.modules()}
     try:
-        return tracer.trace(module, _constant_arguments(module) or None)
+        return tracer.trace(module, _constant_arguments(module) or None), None
+    except SnncError as error:
+        return tracer.graph, error
     except Exception as error:  # the user's forward may raise anything
-        raise _not_traceable(error, name) from error
+        failure = _not_traceable(error, name)
+        failure.__cause__ = error
+        return tracer.graph, failure
+    finally:
+        for part, own in attributes.items():
+            vars(part).clear()
+            vars(part).update(own)
 
 
 def _check_arguments(module: nn.Module, name: str) -> None:
@@ -152,19 +135,18 @@ def _constant_arguments(module: nn.Module) -> dict[str, Any]:
     return {p.name: p.default for p in others if p.default is not p.empty}
 
 
+_NUMBER = "a loop or a number depends on the values of a tensor"
+_FIXED = "use a number that is fixed when the module is built"
 _EXPLAINED = (
     ("cannot be iterated", "iterates over a tensor", "index it, or use torch.chunk"),
     ("item assignment", "writes into part of a tensor", "build it with torch.cat or torch.where"),
     (
         "control flow",
-        "control flow depends on the values or the shape of a tensor",
+        "control flow depends on the values of a tensor",
         "decide with attributes of the module, which are fixed when it is built",
     ),
-    (
-        "interpreted as an integer",
-        "a loop or a number depends on the shape of a tensor",
-        "use a number that is fixed when the module is built",
-    ),
+    ("interpreted as an integer", _NUMBER, _FIXED),
+    ("or a real number, not", _NUMBER, _FIXED),
 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from snnc.errors import ModelError, UsageError
-from snnc.frontends.tracing import shown_path
+from snnc.frontends.tracer import shown_path
 
 _OWN_DIR = os.path.dirname(__file__) + os.sep
 
