@@ -18,7 +18,7 @@ from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.layer_figures import layer_figures
-from snnc.driver.models import ModelSource, eager, load_model, require_window
+from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Encode, Graph, Stage
@@ -75,6 +75,7 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
             f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
             hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
         )
+    require_one_output(artifact.graph())
     return parse_one(spec, Registry(BACKENDS)).load(artifact)
 
 
@@ -256,7 +257,9 @@ def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) ->
     """The user's own module, and its graph after the passes of stage `ann`."""
     source = as_compiled(source, artifact, shape)
     graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
-    return Ann(eager(source), _interpreted(graph)), graph
+    require_one_output(graph)
+    (output,) = artifact.graph().outputs
+    return Ann(eager(source, artifact.graph().type_of(output).shape), _interpreted(graph)), graph
 
 
 def as_compiled(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> ModelSource:

@@ -14,7 +14,7 @@ from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
-from snnc.driver.models import ModelSource, load_model, require_window
+from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
@@ -64,6 +64,7 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
         raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
     pipeline, backend = job.pipeline(), job.backend()
     model = job.graph()
+    require_one_output(model)
     if model.stage is not Stage.ANN:
         raise UsageError(
             f"{job.source} is a spiking network already; its ANN is needed to compare with",
@@ -133,6 +134,8 @@ def diagnose_artifact(
     require_window(graph, window)
     shape = graph.type_of(graph.input).shape
     model = load_model(as_compiled(compare, artifact, shape))
+    require_one_output(graph)
+    require_one_output(model)
     opened = open_batches(data, "calibration", shape, log=log)
     assert opened is not None
     chosen = first_samples(opened, limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from snnc.driver.models import require_one_output
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.pipeline import Pipeline
@@ -43,6 +44,7 @@ def require_supported(graph: Graph, backend: Backend) -> None:
             f"the pipeline ends with a graph of stage {graph.stage}; targets take snn",
             hint="add the passes that make it spike, e.g. activations-to-neurons",
         )
+    require_one_output(graph)
     diagnostics = backend.check(graph)
     if diagnostics:
         raise unsupported(backend.name, diagnostics)

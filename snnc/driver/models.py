@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.artifact import is_artifact, open_artifact, write
-from snnc.errors import ModelError, UsageError
+from snnc.errors import ModelError, UnsupportedError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.options import ModelOptions
 
@@ -98,19 +98,33 @@ def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Grap
     return result
 
 
-def eager(source: ModelSource) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The first output of the user's own network, of a batch (N, *shape) normalised as told.
+def eager(
+    source: ModelSource, shape: tuple[int, ...] | None = None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The only output of the user's own network, of a batch (N, *shape) normalised as told.
 
-    Raises `ModelError` for a graph.
+    `shape` is that of one sample of the output, None for any. Raises `ModelError` for a graph; so
+    does the function, for several outputs and for one of another shape.
     """
     run = _reference(source)
     mean, std = (np.asarray(v, np.float32) for v in (source.mean or [0.0], source.std or [1.0]))
 
-    def first(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        shape = (-1,) + (1,) * (x.ndim - 2)
-        return run((x - mean.reshape(shape)) / std.reshape(shape))[0]
+    def only(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        axes = (-1,) + (1,) * (x.ndim - 2)
+        outputs = run((x - mean.reshape(axes)) / std.reshape(axes))
+        if len(outputs) > 1:
+            raise ModelError(
+                f"{source} gives {len(outputs)} outputs; one is compared",
+                hint="return one of them, or torch.cat of them along dim=1",
+            )
+        if shape is not None and outputs[0].shape[1:] != shape:
+            raise ModelError(
+                f"{source} gives samples of shape {outputs[0].shape[1:]}, the network {shape}",
+                hint="--compare takes the model that was compiled",
+            )
+        return outputs[0]
 
-    return first
+    return only
 
 
 def _reference(source: ModelSource) -> Reference:
@@ -128,6 +142,16 @@ def _reference(source: ModelSource) -> Reference:
     from snnc.frontends.inference import as_function
 
     return as_function(source.model, str(source))
+
+
+def require_one_output(graph: Graph) -> None:
+    """Raise `UnsupportedError` for a graph of several outputs: a program gives one."""
+    if len(graph.outputs) > 1:
+        raise UnsupportedError(
+            f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
+            "a compiled network has one",
+            hint="return one of them, or torch.cat of them along dim=1",
+        )
 
 
 def require_window(graph: Graph, timesteps: int) -> None:

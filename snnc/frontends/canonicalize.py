@@ -136,19 +136,27 @@ class _Walk:
             if isinstance(value, Value):
                 values.append(value)
                 continue
-            what = "several values of one operation" if isinstance(value, tuple) else "a value"
+            what = "several values" if isinstance(value, tuple) else _kind(output)
             reason = f"returns {what} that is no tensor computed from the input"
             self._report(node, "output", reason, "return one tensor, or a tuple of tensors")
         return values
 
     def _report(self, node: fx.Node, name: str, reason: str, remedy: str) -> None:
         loc = node.meta.get("loc") or Loc()
+        if node.op == "output" and node.all_input_nodes:
+            loc = node.all_input_nodes[-1].meta["loc"]  # fx gives a return no line
         op = op_name(node, self.module)
         self.importer.report(Diagnostic(op, name, loc, reason, remedy))
 
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x2": "other"}
 """Keywords that torch takes for those of its own."""
+
+
+def _kind(output: Any) -> str:
+    kinds = (kind for kind in (dict, tuple, list) if isinstance(output, kind))
+    kind = next(kinds, type(output))
+    return "a value" if isinstance(output, fx.Node) else f"a {kind.__name__}"
 
 
 def _torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:

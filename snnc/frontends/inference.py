@@ -62,11 +62,13 @@ def as_function(module: nn.Module, name: str) -> Reference:
 
     def run(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         batch = torch.tensor(np.asarray(x, np.float32))  # a copy: the module may overwrite it
+        if len(x) == 1:  # of a single sample, squeeze() would drop the axis of the batch
+            batch = batch.repeat(2, *(1,) * (batch.ndim - 1))
         with eval_mode(module), torch.no_grad():
             result: Any = module(batch)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
-        _check_outputs(outputs, len(x), name)
-        return tuple(output.float().numpy() for output in outputs)
+        _check_outputs(outputs, len(batch), name)
+        return tuple(output[: len(x)].float().numpy() for output in outputs)
 
     return run
 
@@ -79,6 +81,11 @@ def _check_outputs(outputs: Sequence[Any], samples: int, name: str) -> None:
             raise ModelError(
                 f"{name} gives a {type(output).__name__}",
                 hint="return one tensor, or a tuple of tensors",
+            )
+        if not output.is_floating_point():
+            raise ModelError(
+                f"{name} gives a tensor of {str(output.dtype).removeprefix('torch.')}",
+                hint="return the logits, not classes",
             )
         if output.ndim == 0 or len(output) != samples:
             raise ModelError(

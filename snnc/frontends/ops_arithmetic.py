@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -60,13 +61,67 @@ def relu(site: TorchSite, input: Any, inplace: bool = False) -> Result:
     return importing.relu(site, need_value(input))
 
 
+_NO_RELU = "a neuron's rate follows max(x, 0), not this activation"
+
+
 def clamp(site: TorchSite, input: Any, min: Any = None, max: Any = None) -> Result:
     """Converter of `clamp(min=0)`, which is a ReLU."""
-    if isinstance(min, Number) and min == 0 and max is None:
+    if _all(min, 0) and (max is None or _all(max, math.inf)):
         return relu(site, input)
-    raise RefusedError(
-        "a neuron's rate follows max(x, 0), not this activation", "use ReLU, or clamp(min=0)"
-    )
+    raise RefusedError(_NO_RELU, "use ReLU, or clamp(min=0)")
+
+
+def hardtanh(
+    site: TorchSite, input: Any, min_val: Any = -1, max_val: Any = 1, inplace: bool = False
+) -> Result:
+    """Converter of `hardtanh`; of 0 and infinity it is a ReLU."""
+    if _all(min_val, 0) and _all(max_val, math.inf):
+        return relu(site, input)
+    raise RefusedError(_NO_RELU, "train with ReLU; at the end of the network, return the logits")
+
+
+def leaky_relu(
+    site: TorchSite, input: Any, negative_slope: Any = 0.01, inplace: bool = False
+) -> Result:
+    """Converter of `leaky_relu`; of slope 0 it is a ReLU."""
+    if _all(negative_slope, 0):
+        return relu(site, input)
+    raise RefusedError(_NO_RELU, "train with ReLU")
+
+
+def threshold(
+    site: TorchSite, input: Any, threshold: Any, value: Any, inplace: bool = False
+) -> Result:
+    """Converter of `threshold(x, 0, 0)`, which is a ReLU."""
+    if _all(threshold, 0) and _all(value, 0):
+        return relu(site, input)
+    raise RefusedError(_NO_RELU, "train with ReLU")
+
+
+def maximum(site: TorchSite, input: Any, other: Any = None, *args: Any, **kwargs: Any) -> Result:
+    """Converter of `maximum(x, 0)`, which is a ReLU."""
+    x, bound = (input, other) if isinstance(input, Value) else (other, input)
+    if isinstance(x, Value) and isinstance(bound, Tensor) and _all(bound, 0):
+        importing.scale(site, x, 1, site.tensors.constant(bound))  # refuses what changes the shape
+        return relu(site, x)
+    raise RefusedError("it compares activations", "use nn.MaxPool2d, or ReLU")
+
+
+def exponential(site: TorchSite, input: Any) -> Result:
+    """Converter of `exp` of a final log-softmax."""
+    return importing.exponential(need_value(input))
+
+
+def logarithm(site: TorchSite, input: Any) -> Result:
+    """Converter of `log` of a final softmax."""
+    return importing.logarithm(need_value(input))
+
+
+def _all(value: Any, number: float) -> bool:
+    """Whether `value`, a number or a tensor, is `number` everywhere."""
+    if isinstance(value, Tensor):
+        return bool((value == number).all())
+    return isinstance(value, Number) and value == number
 
 
 def _affine(site: TorchSite, x: Value, factor: Any, bias: Any) -> Result:

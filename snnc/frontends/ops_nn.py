@@ -164,6 +164,15 @@ MODULES: dict[type[nn.Module], ModuleConverter] = {
     nn.BatchNorm1d: _batch_norm_module,
     nn.BatchNorm2d: _batch_norm_module,
     nn.ReLU: _without_module(ops_arithmetic.relu),
+    nn.Hardtanh: lambda site, module, input: ops_arithmetic.hardtanh(
+        site, input, module.min_val, module.max_val
+    ),
+    nn.LeakyReLU: lambda site, module, input: ops_arithmetic.leaky_relu(
+        site, input, module.negative_slope
+    ),
+    nn.Threshold: lambda site, module, input: ops_arithmetic.threshold(
+        site, input, module.threshold, module.value
+    ),
     nn.AvgPool1d: _average_module(1),
     nn.AvgPool2d: _average_module(2),
     nn.AdaptiveAvgPool1d: _adaptive_average(1),

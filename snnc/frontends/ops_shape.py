@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError, Value, need_value
 from snnc.frontends.torch_site import Result, TorchSite
@@ -12,6 +15,17 @@ from snnc.frontends.torch_site import Result, TorchSite
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     """Converter of operations that are the identity in eval mode."""
+    return need_value(input)
+
+
+def cast(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
+    """Converter of a change of device or of the type of floats: graphs are float32."""
+    for value in (*args, *kwargs.values()):
+        kind = value.dtype if isinstance(value, Tensor) else value
+        named = isinstance(kind, str) and kind.endswith("Tensor")
+        floats = named and kind.endswith(("FloatTensor", "DoubleTensor", "HalfTensor"))
+        if (isinstance(kind, torch.dtype) and not kind.is_floating_point) or (named and not floats):
+            raise RefusedError(f"it rounds to {kind}", "keep floats")
     return need_value(input)
 
 
@@ -58,6 +72,16 @@ def concat(site: TorchSite, tensors: Any, dim: int = 0) -> Result:
     if len(values) < len(tensors):
         raise RefusedError("it concatenates a constant", "for zeros use F.pad")
     return importing.concat(site, values, dim)
+
+
+def repeat(site: TorchSite, input: Any, *sizes: Any, **kwargs: Any) -> Result:
+    """Converter of `repeat`, `tile`, `expand`, `expand_as` and `broadcast_to`."""
+    x, wanted = need_value(input), site.result
+    if len(wanted) != len(x.shape) or any(m % n for n, m in zip(x.shape, wanted, strict=True)):
+        raise RefusedError("it adds an axis to the sample", "use unsqueeze before it")
+    for axis, (n, m) in enumerate(zip(x.shape, wanted, strict=True), start=1):
+        x = importing.concat(site, [x] * (m // n), axis)
+    return x
 
 
 def getitem(site: TorchSite, input: Any, index: Any) -> Result:

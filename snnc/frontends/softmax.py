@@ -9,39 +9,65 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from snnc.frontends.importing import DroppedSoftmax
+from snnc.frontends.ops_arithmetic import exponential, logarithm
+from snnc.frontends.ops_functional import FUNCTIONS, METHODS
+from snnc.frontends.ops_shape import cast, reshape, same
 from snnc.frontends.shapes import Seen
 
 _FUNCTIONS: dict[Any, bool] = {
     F.softmax: False,
     torch.softmax: False,
+    torch.special.softmax: False,
     F.log_softmax: True,
     torch.log_softmax: True,
+    torch.special.log_softmax: True,
 }
 _METHODS = {"softmax": False, "log_softmax": True}
 _MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}
+_AFTER = (same, cast, reshape, exponential, logarithm)
+"""Converters of what may follow a final softmax."""
 
 
 def final_softmax(
     node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]
 ) -> DroppedSoftmax | None:
-    """`node` as a softmax, if it is one over the classes and only the output uses it."""
+    """`node` as a softmax, if it is one over the classes that leads to outputs only."""
     shape = seen[node].shape
-    if shape is None or any(user.op != "output" for user in node.users):
-        return None
     softmax = _softmax(node, module)
-    if softmax is None:
+    if shape is None or softmax is None or not _final(node, module):
         return None
     dim, log = softmax
-    over_classes = isinstance(dim, int) and dim % (len(shape) + 1) == 1
-    return DroppedSoftmax(dim, log) if over_classes else None
+    rank = len(shape) + 1
+    if dim is None:
+        dim = 0 if rank in (1, 3) else 1  # what torch takes, with a warning
+    over_classes = isinstance(dim, int) and dim % rank == 1
+    return DroppedSoftmax(dim % rank, log) if over_classes else None
+
+
+def _final(node: fx.Node, module: nn.Module) -> bool:
+    """Whether only outputs use `node`, directly or after operations of `_AFTER`."""
+    users = [user for user in node.users if user.op != "output"]
+    return all(_follows(user, module) and _final(user, module) for user in users)
+
+
+def _follows(node: fx.Node, module: nn.Module) -> bool:
+    if node.op == "call_module":
+        part = module.get_submodule(str(node.target))
+        return isinstance(part, nn.Flatten | nn.Identity | nn.Dropout)
+    table = METHODS if node.op == "call_method" else FUNCTIONS
+    return table.get(node.target) in _AFTER
 
 
 def _softmax(node: fx.Node, module: nn.Module) -> tuple[Any, bool] | None:
+    """(axis, whether its logarithm is taken)."""
     if node.op == "call_module":
         part = module.get_submodule(str(node.target))
+        if type(part) is nn.Softmax2d:
+            return -3, False
         log = _MODULES.get(type(part))
         return None if log is None else (part.dim, log)
     table: dict[Any, bool] = _METHODS if node.op == "call_method" else _FUNCTIONS
     log = table.get(node.target)
-    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    keyword = node.kwargs.get("dim", node.kwargs.get("axis"))
+    dim = node.args[1] if len(node.args) > 1 else keyword
     return None if log is None else (dim, log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -21,13 +21,13 @@ VALUE = "value"
 """Key of `fx.Node.meta`: what the node computes of a batch of zeros."""
 
 _SIZES = frozenset(
-    "size dim ndimension numel nelement stride element_size is_floating_point is_complex "
-    "is_contiguous get_device".split()
-)
+    {"size", "dim", "ndimension", "numel", "nelement", "stride", "element_size",
+     "is_floating_point", "is_complex", "is_contiguous", "get_device"}
+)  # fmt: skip
 _ATTRIBUTES = frozenset(
-    "shape ndim dtype device layout itemsize nbytes requires_grad is_cuda is_sparse "
-    "is_quantized is_leaf".split()
-)
+    {"shape", "ndim", "dtype", "device", "layout", "itemsize", "nbytes", "requires_grad",
+     "is_cuda", "is_sparse", "is_quantized", "is_leaf"}
+)  # fmt: skip
 _FUNCTIONS = frozenset({torch.numel, torch.is_floating_point, torch.is_complex})
 _LAYERS = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Transformer)
 
@@ -56,7 +56,10 @@ class LocTracer(fx.Tracer):
         """Record the path of the module while it is called."""
         if self._computing:
             return forward(*args, **kwargs)
-        self._paths.append(self.path_of_module(m))
+        try:
+            self._paths.append(self.path_of_module(m))
+        except NameError:  # the code made it on the spot: nn.ReLU()(x)
+            return forward(*args, **kwargs)
         try:
             return super().call_module(m, forward, args, kwargs)
         finally:
@@ -73,7 +76,9 @@ class LocTracer(fx.Tracer):
         return _Unshaped(node, self) if self._example is None else _Shaped(node, self)
 
     def create_arg(self, a: Any) -> Any:
-        """Numbers of numpy as numbers of Python."""
+        """Numbers of numpy as numbers of Python, and types of tensors by name."""
+        if isinstance(a, type(torch.FloatTensor)):
+            return f"torch.{a.__name__}"
         return super().create_arg(a.item() if isinstance(a, np.number | np.bool) else a)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:

@@ -7,10 +7,10 @@ from typing import Any
 from torch import fx, nn
 
 _ACTIVATION = (
-    "gelu silu hardswish mish elu selu celu leaky_relu leakyrelu prelu rrelu softplus softsign "
+    "gelu silu hardswish mish elu selu celu prelu rrelu softplus softsign "
     "tanhshrink softshrink hardshrink logsigmoid glu"
 )
-_BOUNDED = "sigmoid tanh hardsigmoid hardtanh relu6 clamp clip"
+_BOUNDED = "sigmoid tanh hardsigmoid relu6"
 _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
@@ -77,9 +77,12 @@ def stem(node: fx.Node) -> str:
 
 def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
     """(reason, remedy) for an operation without a converter."""
-    name = op_name(node, module).rpartition(".")[2].rstrip("_").lower()
-    if name in _REASONS:
-        return _REASONS[name]
+    names = [op_name(node, module).rpartition(".")[2]]
+    if node.op == "call_module":  # a subclass is what its base is
+        names = [cls.__name__ for cls in type(module.get_submodule(str(node.target))).__mro__]
+    for name in (name.rstrip("_").lower() for name in names):
+        if name in _REASONS:
+            return _REASONS[name]
     return "snnc does not know this operation", "build it of the operations snnc knows"
 
 

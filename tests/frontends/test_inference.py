@@ -45,6 +45,7 @@ def test_all_outputs_in_eval_mode_and_nothing_changed() -> None:
     [
         (lambda x: {"y": x}, "net gives a dict"),
         (lambda x: (x, 3), "net gives a int"),
+        (lambda x: x.argmax(1), "net gives a tensor of int64"),
         (lambda x: (), "net gives no output"),
         (lambda x: x.sum(0), r"net gives a tensor of shape \(3,\) for 4 samples"),
         (lambda x: x.sum(), r"net gives a tensor of shape \(\) for 4 samples"),
@@ -55,8 +56,24 @@ def test_wrong_outputs(function: Callable[[Tensor], Any], words: str) -> None:
         as_function(Net(function), "net")(X)
 
 
-def test_eager_normalises_and_gives_the_first_output() -> None:
-    module = Net(lambda x: (x, x[:, :1]))
-    run = eager(ModelSource(model=module, mean=(1.0, 0.0, 3.0), std=(2.0,)))
+def test_a_single_sample_keeps_its_axis_where_the_module_squeezes() -> None:
+    module = Net(lambda x: x[:, :, None].squeeze())
+    (several,), (single,) = (as_function(module, "net")(x) for x in (X, X[:1]))
+    assert several.shape == (4, 3)
+    np.testing.assert_array_equal(single, several[:1])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_eager_normalises_and_computes_in_float32(kind: torch.dtype) -> None:
+    module = Net(lambda x: x).to(kind)
+    run = eager(ModelSource(model=module, mean=(1.0, 0.0, 3.0), std=(2.0,)), (3,))
     wanted = np.array([0, 0.5, -1], np.float32) / np.sqrt(np.float32(1 + 1e-5))
+    assert run(X).dtype == np.float32
     np.testing.assert_allclose(run(X), np.tile(wanted, (4, 1)), rtol=1e-6)
+
+
+def test_eager_refuses_other_outputs_than_the_network_has() -> None:
+    with pytest.raises(ModelError, match="Net gives 2 outputs; one is compared"):
+        eager(ModelSource(model=Net(lambda x: (x, x))))(X)
+    with pytest.raises(ModelError, match=r"samples of shape \(3,\), the network \(5,\)"):
+        eager(ModelSource(model=Net(lambda x: x)), (5,))(X)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snnc.errors import ModelError, UnsupportedError, UsageError
@@ -200,6 +202,37 @@ def test_final_softmax_is_dropped_and_said(caplog: pytest.LogCaptureFixture) -> 
         graph = trace(nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=-1)), (4,))
     assert graph.outputs == ("0",)
     assert "dropped the final Softmax" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for .*softmax")
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda x: nn.Softmax()(x),
+        lambda x: nn.LogSoftmax()(x),
+        lambda x: F.softmax(x, dim=1).squeeze(),
+        lambda x: F.softmax(x, -1).contiguous().float(),
+        lambda x: torch.softmax(x, axis=1),
+        lambda x: x.log_softmax(-1).exp(),
+        lambda x: torch.log(x.softmax(1)),
+        lambda x: nn.Identity()(x.softmax(1)),
+        lambda x: nn.Softmax2d()(x[:, :, None, None]).flatten(1),
+        lambda x: torch.special.log_softmax(x[:, :, None], 1).squeeze(-1),
+    ],
+)
+def test_spellings_of_a_final_softmax(
+    last: Callable[[Tensor], Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    module = supported.Function(lambda x: last(x.mean((2, 3)))).eval()
+    x = torch.randn(5, 2, 6, 6)
+    with caplog.at_level(logging.WARNING):
+        graph = trace(module, (2, 6, 6))
+    assert "dropped the final" in caplog.text
+    logits = run_ann(graph, x)[graph.outputs[0]].flatten(1)
+    with torch.no_grad():
+        wanted = module(x)
+    probabilities = wanted.exp() if (wanted < 0).all() else wanted
+    torch.testing.assert_close(logits.softmax(1), probabilities, rtol=1e-5, atol=1e-5)
 
 
 def test_softmax_over_something_else_is_refused() -> None:

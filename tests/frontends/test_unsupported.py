@@ -100,7 +100,27 @@ def test_one_problem_reads_well() -> None:
 
 
 def test_outputs_must_be_tensors() -> None:
-    assert "return one tensor, or a tuple" in refusal(models.Dictionary).message
+    message = refusal(models.Dictionary).message
+    (line,) = marked_lines(models.Dictionary)
+    assert f"{FILE}:{line}: output (return): returns a dict that is no tensor" in message
+    assert "return one tensor, or a tuple" in message
+
+
+def test_a_subclass_is_named_as_its_base() -> None:
+    class Reader(nn.LSTM):
+        pass
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.fc = Reader(36, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out, (_hidden, _cell) = self.rnn(x.flatten(2))
+            return self.fc(out[:, -1])
+
+    message = refusal(Net).message
+    assert message.startswith("Net: 1 operation") and "rnn (Reader): recurrent layers" in message
 
 
 def test_two_inputs_are_refused() -> None:

@@ -178,6 +178,20 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "cat": lambda x: torch.cat((x, x.relu(), x), dim=-3),
     "sum-list": lambda x: sum([x, x * 2]),
     "data": lambda x: x.data.clone(),
+    "to": lambda x: x.to(x.device).to(torch.float32).type_as(x).float().cpu().contiguous(),
+    "type": lambda x: +x.type(torch.FloatTensor),
+    "mean-axis": lambda x: x.mean(axis=[2, 3], keepdims=True),
+    "cat-axis": lambda x: torch.cat([x[:, :1], x[:, 1:]], axis=1),
+    "repeat": lambda x: x[:, :1].repeat(1, 3, 1, 2),
+    "tile": lambda x: torch.tile(x[:, 1:2], (1, 2, 1, 1)),
+    "expand": lambda x: x[:, :1].expand(-1, 3, -1, -1),
+    "expand-as": lambda x: x[:, :1].expand_as(x),
+    "relu-maximum": lambda x: torch.maximum(x, torch.zeros(1)),
+    "relu-max": lambda x: torch.zeros_like(x).max(x),
+    "relu-clamp": lambda x: x.clamp(0, float("inf")),
+    "relu-leaky": lambda x: F.leaky_relu(x, 0.0),
+    "relu-hardtanh": lambda x: nn.Hardtanh(0, float("inf"))(x),
+    "relu-threshold": lambda x: F.threshold(x, 0, 0),
 }
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

@@ -180,9 +180,24 @@ class Overwritten(nn.Module):
         return self.relu(y) + y  # here
 
 
+class Integers(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(torch.int32)  # here
+
+
+class LeakyMaximum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, 0.1 * x)  # here
+
+
+class Exponential(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmax(x, 1).exp()  # here
+
+
 class Dictionary(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"logits": x.relu()}
+        return {"logits": x.relu()}  # here
 
 
 class Recurrent(nn.Module):
@@ -274,6 +289,9 @@ REFUSED = {
     NoStatistics: "statistics of the batch",
     LastAxisLinear: "flatten the sample",
     Broadcast: "different shapes",
+    Integers: "rounds to torch.int32",
+    LeakyMaximum: "compares activations",
+    Exponential: "takes an exponential",
     Overwritten: "inplace=False",
     Recurrent: "feed-forward",
     GatherIndex: "use slices",

@@ -4,7 +4,7 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.arithmetic import add, relu, scale
+from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
 from snnc.frontends.importing.importer import Imported, Importer
 from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
 from snnc.frontends.importing.pooling import (
@@ -43,7 +43,9 @@ __all__ = [
     "check_spatial",
     "concat",
     "conv",
+    "exponential",
     "linear",
+    "logarithm",
     "max_pool",
     "need_value",
     "pad",

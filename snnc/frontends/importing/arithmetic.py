@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,20 @@ from snnc.ir import Add, Ref, Relu, Scale
 def relu(site: ImportSite, x: Value) -> Value:
     """max(x, 0)."""
     return site.emit(Relu(), [x])
+
+
+def exponential(x: Value) -> Value:
+    """exp(x) of a log-softmax, which makes it a softmax. Raises `RefusedError` for others."""
+    if x.softmax is None or not x.softmax.log:
+        raise RefusedError("it takes an exponential", "train with ReLU")
+    return replace(x, softmax=replace(x.softmax, log=False))
+
+
+def logarithm(x: Value) -> Value:
+    """log(x) of a softmax, which makes it a log-softmax. Raises `RefusedError` for others."""
+    if x.softmax is None or x.softmax.log:
+        raise RefusedError("it takes a logarithm", "train with ReLU")
+    return replace(x, softmax=replace(x.softmax, log=True))
 
 
 def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from snnc.frontends.importing.layers import Pairs
 from snnc.frontends.importing.site import ImportSite, RefusedError, Value
@@ -10,8 +11,16 @@ from snnc.ir import Concat, Pad, Permute, Reshape, Slice
 
 
 def reshape(site: ImportSite, x: Value, shape: tuple[int, ...], suffix: str = "") -> Value:
-    """The same elements in `shape`; adds no node if that is its shape."""
-    return x if shape == x.shape else site.emit(Reshape(shape=shape), [x], suffix)
+    """The same elements in `shape`; adds no node if that is its shape.
+
+    A softmax stays one if its classes stay the first axis. Raises `RefusedError` otherwise.
+    """
+    if shape == x.shape:
+        return x
+    if x.softmax is None or shape[:1] != x.shape[:1]:
+        return site.emit(Reshape(shape=shape), [x], suffix)
+    moved = site.emit(Reshape(shape=shape), [replace(x, softmax=None)], suffix)
+    return replace(moved, softmax=x.softmax)
 
 
 def permute(site: ImportSite, x: Value, order: Sequence[int]) -> Value:
