@@ -111,18 +111,18 @@ def eager(
 
     def only(x: NDArray[np.float32]) -> NDArray[np.float32]:
         axes = (-1,) + (1,) * (x.ndim - 2)
-        outputs = run((x - mean.reshape(axes)) / std.reshape(axes))
-        if len(outputs) > 1:
+        output, *others = run((x - mean.reshape(axes)) / std.reshape(axes))
+        if others:
             raise ModelError(
-                f"{source} gives {len(outputs)} outputs; one is compared",
+                f"{source} gives {1 + len(others)} outputs; one is compared",
                 hint="return one of them, or torch.cat of them along dim=1",
             )
-        if shape is not None and outputs[0].shape[1:] != shape:
+        if shape is not None and output.shape[1:] != shape:
             raise ModelError(
-                f"{source} gives samples of shape {outputs[0].shape[1:]}, the network {shape}",
+                f"{source} gives samples of shape {output.shape[1:]}, the network {shape}",
                 hint="--compare takes the model that was compiled",
             )
-        return outputs[0]
+        return output
 
     return only
 

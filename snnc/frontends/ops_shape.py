@@ -18,13 +18,15 @@ def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     return need_value(input)
 
 
+_FLOATS = ("FloatTensor", "DoubleTensor", "HalfTensor")
+
+
 def cast(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
     """Converter of a change of device or of the type of floats: graphs are float32."""
     for value in (*args, *kwargs.values()):
         kind = value.dtype if isinstance(value, Tensor) else value
-        named = isinstance(kind, str) and kind.endswith("Tensor")
-        floats = named and kind.endswith(("FloatTensor", "DoubleTensor", "HalfTensor"))
-        if (isinstance(kind, torch.dtype) and not kind.is_floating_point) or (named and not floats):
+        named = isinstance(kind, str) and kind.endswith("Tensor") and not kind.endswith(_FLOATS)
+        if named or (isinstance(kind, torch.dtype) and not kind.is_floating_point):
             raise RefusedError(f"it rounds to {kind}", "keep floats")
     return need_value(input)
 

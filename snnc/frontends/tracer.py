@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from collections.abc import Iterator
@@ -138,7 +139,7 @@ class _Shaped(fx.Proxy):
     def __iter__(self) -> Iterator[Any]:
         value = self.node.meta[VALUE]
         if isinstance(value, tuple | list):
-            return (self[i] for i in range(len(value)))
+            return (operator.getitem(self, i) for i in range(len(value)))
         return super().__iter__()
 
     @classmethod
