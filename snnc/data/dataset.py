@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.data.arrays import Source, load_array, to_float32
+from snnc.data.arrays import Source, to_float32
+from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
 from snnc.transform import Batch, Batches
@@ -133,7 +134,7 @@ def open_data(
 
 
 def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source:
-    from snnc.data import arrays, factory, images
+    from snnc.data import arrays, factory, image_folder, images
 
     match spec.kind:
         case "npy" | "npz":
@@ -141,7 +142,7 @@ def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source
         case "file" | "module":
             return factory.open_factory(spec, expect_shape)
         case "images":
-            return images.open_folder(Path(spec.path))
+            return image_folder.open_folder(Path(spec.path))
         case _:
             return images.open_known(spec.kind, Path(spec.path), spec.split or "train")
 
