@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir.kinds import Rearrange
-from snnc.ir.op import require
+from snnc.ir.op import Op, require
 from snnc.ir.types import Shape
 
 
@@ -109,3 +109,6 @@ class Concat(Rearrange):
 
     def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
         return np.concatenate(arrays, axis=self.axis)
+
+
+OPS: tuple[type[Op], ...] = (Reshape, Permute, Slice, Pad, Concat)
