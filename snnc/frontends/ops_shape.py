@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import nn
+
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError, Value, need_value
-from snnc.frontends.torch_site import Result, TorchSite
+from snnc.frontends.torch_site import (
+    Converters,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+    without_module,
+)
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
@@ -128,3 +140,58 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: An
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
     unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
     return importing.pad(site, x, (*unpadded, *pairs[::-1]))
+
+
+def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return pad(site, input, module.padding, value=module.value)
+
+
+def _attribute(site: TorchSite, input: Any, name: str) -> Result:
+    if name in ("data", "real"):
+        return same(site, input)
+    raise RefusedError(f"snnc does not know the attribute {name!r} of a tensor", "use a method")
+
+
+_SAME = without_module(same)
+_RESHAPE = without_module(reshape)
+
+FUNCTIONS: Converters = converters(
+    (reshape, (torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)),
+    (permute, (torch.permute,)),
+    (transpose, (torch.transpose, torch.swapaxes, torch.swapdims)),
+    (concat, (torch.cat, torch.concat, torch.concatenate)),
+    (getitem, (operator.getitem,)),
+    (pieces, (torch.chunk, torch.split, torch.tensor_split)),
+    (pad, (F.pad,)),
+    (dropout, (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)),
+    (dropout, (F.alpha_dropout, F.feature_alpha_dropout)),
+    (method_dropout, (torch.dropout,)),
+    (same, (torch.clone, torch.detach)),
+    (_attribute, (getattr,)),
+)
+METHODS: Converters = converters(
+    (
+        reshape,
+        ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as",
+         "reshape_as"),
+    ),
+    (permute, ("permute",)),
+    (transpose, ("transpose", "swapaxes", "swapdims")),
+    (pieces, ("chunk", "split", "tensor_split")),
+    (same, ("contiguous", "clone", "detach", "float", "requires_grad_", "cpu")),
+)  # fmt: skip
+MODULES: ModuleConverters = {
+    nn.Flatten: _RESHAPE,
+    nn.Unflatten: _RESHAPE,
+    nn.ZeroPad1d: _pad_module,
+    nn.ZeroPad2d: _pad_module,
+    nn.ConstantPad1d: _pad_module,
+    nn.ConstantPad2d: _pad_module,
+    nn.Identity: _SAME,
+    nn.Dropout: _SAME,
+    nn.Dropout1d: _SAME,
+    nn.Dropout2d: _SAME,
+    nn.Dropout3d: _SAME,
+    nn.AlphaDropout: _SAME,
+    nn.FeatureAlphaDropout: _SAME,
+}
