@@ -20,6 +20,7 @@ from snnc.frontends.torch_site import (
     converters,
     without_module,
 )
+from snnc.ir import Upsample
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
@@ -142,6 +143,35 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: An
     return importing.pad(site, x, (*unpadded, *pairs[::-1]))
 
 
+def interpolate(
+    site: TorchSite,
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Result:
+    """Converter of `F.interpolate` that repeats every element a whole number of times."""
+    x, shape = need_value(input), site.result
+    if mode not in ("nearest", "nearest-exact"):
+        raise RefusedError(f"mode={mode!r} mixes neighbours", "use mode='nearest'")
+    factors = [after // before for after, before in zip(shape[1:], x.shape[1:], strict=True)]
+    wanted = factors if scale_factor is None else scale_factor
+    wanted = list(wanted) if isinstance(wanted, Sequence) else [wanted] * len(factors)
+    grown = (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True)))
+    if shape != grown or wanted != factors:
+        raise RefusedError("it repeats elements unevenly", "enlarge by a whole number")
+    if set(factors) == {1}:
+        return x
+    return site.emit(Upsample(factors=tuple(factors)), [x])
+
+
+def _upsample_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return interpolate(site, input, module.size, module.scale_factor, module.mode)
+
+
 def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
     return pad(site, input, module.padding, value=module.value)
 
@@ -163,6 +193,7 @@ FUNCTIONS: Converters = converters(
     (getitem, (operator.getitem,)),
     (pieces, (torch.chunk, torch.split, torch.tensor_split)),
     (pad, (F.pad,)),
+    (interpolate, (F.interpolate,)),
     (dropout, (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)),
     (dropout, (F.alpha_dropout, F.feature_alpha_dropout)),
     (method_dropout, (torch.dropout,)),
@@ -183,6 +214,7 @@ METHODS: Converters = converters(
 MODULES: ModuleConverters = {
     nn.Flatten: _RESHAPE,
     nn.Unflatten: _RESHAPE,
+    nn.Upsample: _upsample_module,
     nn.ZeroPad1d: _pad_module,
     nn.ZeroPad2d: _pad_module,
     nn.ConstantPad1d: _pad_module,
