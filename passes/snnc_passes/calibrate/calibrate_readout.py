@@ -41,7 +41,7 @@ class CalibrateReadout(Pass):
     For regression and dense outputs: of several classes, the order may change. Errors that vary
     between samples remain; more steps or `calibrate` reduce them.
 
-    Metrics: `samples`; `error_before` and `error_after`, root mean square differences from the ANN's
+    Metrics: `samples`; `error_before` and `error_after`, root mean square errors against the ANN's
     output on the calibration data, in its unit; `largest_change`, the largest |α − 1|.
     """
 
@@ -49,7 +49,7 @@ class CalibrateReadout(Pass):
     needs: ClassVar[frozenset[str]] = frozenset({"ann", "calibration"})
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Fit. Raises `PassError` for another shape of the ANN's output, or a bias beyond 32 bits."""
+        """Fit. Raises `PassError` if the ANN's output has another shape, or a bias overflows."""
         if ctx.ann is None or ctx.calibration is None:
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         name = graph.outputs[0]
