@@ -1,4 +1,4 @@
-"""Pipelines: the text form of passes, and running them."""
+"""Pipelines: parsing, formatting and running them."""
 
 from snnc.pipeline.manager import Pipeline, PipelineResult, Step
 from snnc.pipeline.spec import OptionInfo, format_spec, nested_plugins, options_of, parse, parse_one

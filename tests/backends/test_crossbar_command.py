@@ -41,8 +41,8 @@ def folder(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
     capsys.readouterr()
     code = run([str(word) for word in words])
-    found = capsys.readouterr()
-    return code, found.out, found.err
+    result = capsys.readouterr()
+    return code, result.out, result.err
 
 
 def test_compile_shows_figures_and_what_is_not_modelled(
@@ -80,10 +80,12 @@ def test_integers_are_verified_equal(capsys: pytest.CaptureFixture[str], folder:
     assert open_artifact(folder / "q.snnc").manifest["info"]["legalize"] == ""
 
 
-def test_rounding_is_told_and_not_judged(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    found = verify_artifact(folder / "f.snnc", data=str(folder / "x.npy"))
-    assert found.legalize == "quantize{bits=8}" and found.rounded and found.passed
-    assert not found.equal and found.rate > 0, "rounded weights never move a spike?"
+def test_rounding_is_reported_without_a_verdict(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    result = verify_artifact(folder / "f.snnc", data=str(folder / "x.npy"))
+    assert result.legalize == "quantize{bits=8}" and result.rounded and result.passed
+    assert not result.equal and result.rate > 0, "rounded weights never move a spike?"
     code, out, _ = command(capsys, "verify", folder / "f.snnc", "--data", folder / "x.npy")
     assert code == 0 and "the target rounds (quantize{bits=8}): equality is not promised" in out
     assert "within tolerance" not in out and "\nequal" not in out
@@ -92,12 +94,12 @@ def test_rounding_is_told_and_not_judged(capsys: pytest.CaptureFixture[str], fol
 
 
 def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    whole = evaluate(folder / "q.snnc", str(folder / "x.npy")).report()
+    report = evaluate(folder / "q.snnc", str(folder / "x.npy")).report()
     parts = evaluate(folder / "q.snnc", str(folder / "x.npy"), batch_size=7).report()
-    assert whole == parts
-    layers: dict[str, Any] = whole["activity"]["layers"]
+    assert report == parts
+    layers: dict[str, Any] = report["activity"]["layers"]
     assert list(layers) == ["conv1", "conv2", "fc1", "fc2"]
-    for key, number in whole["activity"]["per_inference"].items():
+    for key, number in report["activity"]["per_inference"].items():
         assert number == pytest.approx(sum(layer[key] for layer in layers.values()))
     # the input is the same at every step: 2 x 1 tiles, 8 bits, 36 positions, read once
     tiles = 2
@@ -109,7 +111,7 @@ def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folde
     reference = evaluate(folder / "q.snnc", str(folder / "x.npy"), timesteps=4).report()
     assert (
         reference["activity"]["per_inference"]["reads"]
-        < whole["activity"]["per_inference"]["reads"]
+        < report["activity"]["per_inference"]["reads"]
     )
 
 

@@ -1,4 +1,4 @@
-"""The files of a mapped network."""
+"""Writing and reading the files of a mapped network."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CONDUCTANCES = f"{FOLDER}/conductances.safetensors"
 
 
 def lower(graph: Graph, chip: Chip, rng: np.random.Generator) -> dict[str, bytes]:
-    """All members: the integer graph that is run, where its weights lie, and as what conductances.
+    """All files: the integer graph, the mapping of its weights to tiles, conductances, figures.
 
     `graph.json` and `tensors.safetensors` are the legalised graph in the form of the artifact's
     own; `mapping.json` has every tile and the columns of a weight; `conductances.safetensors` holds
-    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens, as the
-    device is programmed with `rng`.
+    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens, with the
+    programming errors of the device drawn from `rng`.
     """
     import safetensors.numpy
 
@@ -81,10 +81,10 @@ def _conductances(
     layers: Sequence[WeightMatrix], chip: Chip, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     return {
-        f"{each.layer}.conductance_us": np.ascontiguousarray(
-            chip.conductances_us(each.weights, rng)
+        f"{matrix.layer}.conductance_us": np.ascontiguousarray(
+            chip.conductances_us(matrix.weights, rng)
         )
-        for each in layers
+        for matrix in layers
     }
 
 
