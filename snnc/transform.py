@@ -141,7 +141,9 @@ class Pass:
     Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
     before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where one of
     both will do; `preserves_function` whether the result computes what the input computed, but for
-    rounding, which `compile` then checks on random inputs. Validate options in `__post_init__` by
+    rounding, which `compile` then checks on random inputs; `gives_integers` whether the result is a
+    graph of integers (True) or of real values (False), None where it is what the input was, so that
+    `compile` knows what a target still needs. Validate options in `__post_init__` by
     raising `ValueError` with a reason; the caller adds the caret.
     """
 
@@ -150,6 +152,7 @@ class Pass:
     gives: ClassVar[Stage] = Stage.SNN
     needs: ClassVar[frozenset[str]] = frozenset()
     preserves_function: ClassVar[bool] = False
+    gives_integers: ClassVar[bool | None] = None
 
     def requirements(self) -> frozenset[str]:
         """`needs`, or fewer where the options make it so."""

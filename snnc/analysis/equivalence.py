@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Comparison:
     """What was compared with the reference, and how much of it differs.
 
     Attributes:
-        quantized: the graph is integer, so that equality is promised.
+        quantized: the graph is of integers, so that equality is promised by an exact target.
         samples: number of inputs.
         spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
             readouts: integers, or real outputs of a graph that is not quantised).
@@ -32,7 +32,10 @@ class Comparison:
         nodes: per node, how many of its spikes differ; only those with any.
         classes_differing: samples whose largest output is another.
         output_max_abs_diff: largest difference of an output.
+        timesteps: the window that was run.
+        target: what was compared with the reference, as text.
         legalize: the passes the target ran on its own copy of the graph; "" for none.
+        inexact: why the target does not promise equality; "" where it does.
     """
 
     quantized: bool
@@ -44,7 +47,10 @@ class Comparison:
     nodes: dict[str, int]
     classes_differing: int
     output_max_abs_diff: float
+    timesteps: int
+    target: str = ""
     legalize: str = ""
+    inexact: str = ""
 
     @property
     def rate(self) -> float:
@@ -57,19 +63,28 @@ class Comparison:
         return not any(self.differing.values())
 
     @property
-    def rounded(self) -> bool:
-        """The graph is real and the target runs a copy that it changed: nothing is promised."""
-        return bool(self.legalize) and not self.quantized
+    def unpromised(self) -> str:
+        """Why equality is not promised: an inexact target, or real values; "" where it is."""
+        return self.inexact or ("" if self.quantized else "real values")
 
     @property
     def passed(self) -> bool:
         """Integer graphs: nothing differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
 
-        Where the target runs a `rounded` copy, the difference is told and nothing is judged.
+        Of a target that is `inexact`, the difference is told and nothing is judged.
         """
-        if self.quantized:
-            return self.equal
-        return self.rounded or self.rate <= FLOAT_TOLERANCE
+        if self.inexact:
+            return True
+        return self.equal if self.quantized else self.rate <= FLOAT_TOLERANCE
+
+    @property
+    def verdict(self) -> Literal["equal", "not judged", "within tolerance", "differs"]:
+        """What the comparison says, in a word or two."""
+        if self.equal:
+            return "equal"
+        if self.inexact:
+            return "not judged"
+        return "within tolerance" if self.passed else "differs"
 
     def require(self) -> None:
         """Raise `CheckFailed` unless `passed`."""
@@ -85,8 +100,11 @@ class Comparison:
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md."""
         return {
+            "target": self.target,
             "quantized": self.quantized,
             "legalize": self.legalize,
+            "inexact": self.inexact,
+            "timesteps": self.timesteps,
             "samples": self.samples,
             "compared": {
                 "spikes": self.spikes,
@@ -100,6 +118,7 @@ class Comparison:
             "output_max_abs_diff": self.output_max_abs_diff,
             "equal": self.equal,
             "passed": self.passed,
+            "verdict": self.verdict,
         }
 
 
@@ -120,7 +139,9 @@ def compare(
     data: Batches,
     *,
     timesteps: int,
+    target: str = "",
     legalize: str = "",
+    inexact: str = "",
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -128,8 +149,10 @@ def compare(
     """Run both on all of `data` and compare them value by value.
 
     Args:
-        graph: the stored `snn` graph, which the reference runs.
-        legalize: the passes that made the program's own copy of it.
+        graph: the `snn` graph that the reference runs.
+        target: what the program is compiled for, as text.
+        legalize: the passes that made the program's own copy of the graph.
+        inexact: why the program does not promise equality.
         total: number of samples, for the progress bar.
 
     Raises:
@@ -156,7 +179,10 @@ def compare(
         nodes=sums.nodes,
         classes_differing=sums.classes,
         output_max_abs_diff=sums.diff,
+        timesteps=timesteps,
+        target=target,
         legalize=legalize,
+        inexact=inexact,
     )
 
 

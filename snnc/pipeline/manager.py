@@ -147,6 +147,7 @@ class Pipeline:
             if result.graph.stage is not each.gives:
                 stage = result.graph.stage
                 raise GraphError(f"gives a graph of stage {stage}, declared {each.gives}")
+            _check_integers(each, result.graph)
             verify(result.graph)
         except SnncError as error:
             self._fail(number, error)
@@ -175,6 +176,14 @@ class Pipeline:
         if cause is None:
             raise error
         raise error from cause
+
+
+def _check_integers(each: Pass, graph: Graph) -> None:
+    """Raise `GraphError` for a graph that is not of the numbers the pass declares."""
+    if each.gives_integers is not None and each.gives_integers is not graph.quantized:
+        kinds = {True: "integers", False: "real values"}
+        declared = kinds[each.gives_integers]
+        raise GraphError(f"gives {kinds[graph.quantized]}, declared {declared}")
 
 
 def _at_home(number: int, each: Pass, ctx: PassContext) -> PassContext:
