@@ -16,6 +16,7 @@ from snnc.cli.main import run
 from snnc.driver import evaluate, verify_artifact
 from snnc.ir import Graph
 from snnc.testing import Style, build, sample_inputs
+from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.lower import CONDUCTANCES
 
 FROZEN = Path(__file__).parents[1] / "frozen"
@@ -158,6 +159,36 @@ def test_older_artifacts_fail_too(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.snnc"
     with_one_weight_changed(FROZEN / "v2" / "crossbar-real-wait-convert.snnc", wrong)
     assert not verify_artifact(wrong).passed
+
+
+def test_what_promises_nothing_is_told_and_not_judged(
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = tmp_path / "wrong.snnc"
+    with_one_weight_changed(folder / "q.snnc", wrong)
+    load = CrossbarBackend.load
+    reasons = [""]
+    monkeypatch.setattr(CrossbarBackend, "inexact", property(lambda self: reasons[0]))
+
+    def load_all_the_same(self: CrossbarBackend, artifact: Any) -> Any:
+        reason, reasons[0] = reasons[0], ""
+        program = load(self, artifact)
+        reasons[0] = reason
+        return program
+
+    monkeypatch.setattr(CrossbarBackend, "load", load_all_the_same)
+    words = ("verify", wrong, "--data", folder / "x.npy")
+    assert command(capsys, *words)[0] == 1
+    reasons[0] = "its cells drift"
+    code, out, _ = command(capsys, *words)
+    assert code == 0 and "its cells drift: equality is not promised; " in out
+    assert "within tolerance" not in out and "\nequal" not in out
+    document = json.loads(command(capsys, *words, "--json")[1])
+    assert document["passed"] and not document["equal"] and document["verdict"] == "not judged"
+    assert document["inexact"] == "its cells drift"
 
 
 def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
