@@ -169,13 +169,13 @@ class Judge:
                 std=self.net.std,
             )
         )
-        found = [(run(x).argmax(axis=1), y) for x, y in self.images]
-        classes, labels = (np.concatenate(each) for each in zip(*found, strict=True))
+        batches = [(run(x).argmax(axis=1), y) for x, y in self.images]
+        classes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         return classes, labels
 
     def figures(self, classes: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[str, Any]:
         """Of a program that answered `classes` to the `chosen` images."""
-        theirs, labels = (each[chosen] for each in self.ann)
+        theirs, labels = (array[chosen] for array in self.ann)
         exact = self.exact[chosen]
         lost = 100.0 * ((theirs == labels).astype(int) - (classes == labels))[exact]
         return {
@@ -263,7 +263,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         gaps = " · ".join(f"{r['gap_points']:.2f} ± {r['gap_interval_95']:.2f}" for r in drawn)
         most = max(row["images"] for row in drawn)
         agreements = [100 * row["agreement"] for row in drawn if row["images"] == most]
-        agreement = " · ".join(f"{each:.2f}" for each in agreements)
+        agreement = " · ".join(f"{percent:.2f}" for percent in agreements)
         title, latency = NETWORKS[network].title, drawn[0]["latency_timesteps"]
         cells = [title, neurons, precision, timesteps, latency, gaps, agreement]
         lines.append(_line([str(cell) for cell in cells]))

@@ -66,13 +66,13 @@ def _order(arm: str) -> tuple[int, int, str]:
 def _parameters(rows: Rows) -> Iterator[str]:
     """What was learnt besides weights, layer by layer."""
     for arm, drawn in _arms(rows):
-        found = [row["learnt"] for row in drawn if row.get("learnt")]
-        if not found:
+        learnt = [row["learnt"] for row in drawn if row.get("learnt")]
+        if not learnt:
             continue
         for what in ("thresholds", "leaks"):
             means = {
-                node: np.mean([each[what][node]["mean"] for each in found])
-                for node in found[0][what]
+                node: np.mean([parameters[what][node]["mean"] for parameters in learnt])
+                for node in learnt[0][what]
             }
             if what == "leaks" and set(means.values()) == {1.0}:
                 continue

@@ -159,17 +159,17 @@ class Bench:
 
     def measure(self, row: Row, compiled: Compiled, data: Data) -> dict[str, Any]:
         """Figures of a network on the test images."""
-        found: dict[str, Any] = {"timesteps": compiled.report["timesteps"], "accuracy": {}}
+        results: dict[str, Any] = {"timesteps": compiled.report["timesteps"], "accuracy": {}}
         for part, images in data.parts.items():
             figures = evaluate(
-                compiled.program, compiled.graph, images, timesteps=found["timesteps"]
+                compiled.program, compiled.graph, images, timesteps=results["timesteps"]
             ).report()
-            found["accuracy"][part] = figures["accuracy"]
-            found["spikes_per_neuron"] = figures["spikes_per_neuron"]
-            found["energy"] = figures["energy"]
+            results["accuracy"][part] = figures["accuracy"]
+            results["spikes_per_neuron"] = figures["spikes_per_neuron"]
+            results["energy"] = figures["energy"]
         learnt = [s["metrics"] for s in compiled.report["steps"] if "chosen" in s["metrics"]]
-        found["learnt"] = learnt[-1] if learnt else None
-        return found
+        results["learnt"] = learnt[-1] if learnt else None
+        return results
 
     def measure_ann(self, row: Row, model: nn.Module, data: Data) -> None:
         """Keep the accuracy of the network before conversion."""
@@ -178,11 +178,11 @@ class Bench:
             return
         mean, std = self.normalization(row)
         run = eager(ModelSource(model=model, mean=mean, std=std))
-        found = {
+        accuracy = {
             part: float(np.concatenate([run(x).argmax(1) == y for x, y in images]).mean())
             for part, images in data.parts.items()
         }
-        self.keep(row, {"accuracy": found})
+        self.keep(row, {"accuracy": accuracy})
 
 
 def together(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
@@ -288,8 +288,8 @@ def snnc_recipe(name: str, **options: object) -> str:
     from snnc.pipeline import parse_one
     from snnc.plugins import RECIPES, Registry
 
-    told = " ".join(f"{key}={value}" for key, value in options.items())
-    return parse_one(f"{name}{{{told}}}" if told else name, Registry(RECIPES)).pipeline()
+    text = " ".join(f"{key}={value}" for key, value in options.items())
+    return parse_one(f"{name}{{{text}}}" if text else name, Registry(RECIPES)).pipeline()
 
 
 def planned(options: argparse.Namespace) -> Iterator[Row]:

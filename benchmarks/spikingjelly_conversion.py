@@ -2,9 +2,9 @@
 
     python benchmarks/spikingjelly_conversion.py --data-dir DIR
 
-DIR is that of `conversion_table.py`. SpikingJelly wants an environment of its own; without it the
-script says how to make one. There are three readouts, each the mean of the last layer's output over
-a range of steps (from 0):
+DIR is that of `conversion_table.py`. SpikingJelly needs its own environment; without it the
+script prints how to make one. There are three readouts, each the mean of the last layer's output
+over a range of steps (from 0):
 
     all      steps 0 … T−1      latency T
     within   steps D … T−1      latency T: T−D steps are averaged
@@ -19,9 +19,8 @@ chosen somewhere run on the test images, no longer than is read of them:
 - the arg-max agreement with the ANN on an evenly spaced sample of all (`--agreement-images`), with
   its 95 % interval, for `--agreement-draws`.
 
-The outputs of every 256 images are kept below `--work`, so that a run that was stopped goes on
-where it was; the tables are rewritten as soon as a draw is through. One folder per network and
-machine.
+The outputs of every 256 images are kept below `--work`, so that a stopped run continues from
+there; the tables are rewritten after each draw. Use one folder per network and machine.
 About 1.2 ms per image and step on one core.
 """
 
@@ -31,8 +30,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -42,16 +41,13 @@ import spikingjelly_judging as judging
 import spikingjelly_simulation as simulation
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from spikingjelly_images import Draw, Images, Labels, test_images, training_images
+from spikingjelly_network import load_network
+from torch import nn
 
-from snnc.data import Dataset, open_data
 from snnc.errors import SnncError
 
-ROOT = Path(__file__).resolve().parent.parent
-CALIBRATION_IMAGES = SELECTION_IMAGES = 1024
 CALIBRATION_BATCH, BATCH, CHUNK, COMPARED_IMAGES = 128, 32, 256, 8
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SETUP = (
     "SpikingJelly is not installed here. Make an environment for it: python -m venv sj && "
     "sj/bin/pip install -c constraints.txt torch numpy pillow safetensors tqdm loguru requests && "
@@ -59,132 +55,17 @@ SETUP = (
 )
 
 Array = NDArray[np.float32]
-Labels = NDArray[np.int64]
-# -- the network as SpikingJelly can trace it ----------------------------------------------
-
-
-class Block(nn.Module):
-    """A `BasicBlock` of `examples/resnet20` made of modules only.
-
-    SpikingJelly replaces `nn.ReLU` and refuses slices and `F.pad`; the option-A shortcut is the
-    same function as a 1x1 convolution of stride 2 with weights 0 and 1.
-    """
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        self.conv1, self.bn1, self.relu1 = block.conv1, block.bn1, nn.ReLU()
-        self.conv2, self.bn2, self.relu2 = block.conv2, block.bn2, nn.ReLU()
-        planes, self.shortcut = block.conv1.in_channels, nn.Identity()
-        if block.conv1.stride == (2, 2):
-            self.shortcut = nn.Conv2d(planes, 2 * planes, 1, stride=2, bias=False)
-            weight = torch.zeros(2 * planes, planes, 1, 1)
-            weight[planes // 2 + torch.arange(planes), torch.arange(planes)] = 1
-            self.shortcut.weight = nn.Parameter(weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.relu1(self.bn1(self.conv1(x)))
-        return self.relu2(self.bn2(self.conv2(out)) + self.shortcut(x))
-
-
-def load_network(weights: Path) -> nn.Sequential:
-    """The trained network, of modules only. Ends the script if it computes something else."""
-    spec = util.spec_from_file_location("resnet20_net", ROOT / "examples/resnet20/net.py")
-    assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    net = module.resnet20().eval()
-    net.load_state_dict(load_file(weights))
-    blocks = [Block(block) for stage in (net.layer1, net.layer2, net.layer3) for block in stage]
-    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), net.linear
-    same = nn.Sequential(net.conv1, net.bn1, nn.ReLU(), *blocks, *head).eval()
-    x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        if not torch.allclose(net(x), same(x), atol=1e-4):
-            sys.exit("the network of modules differs from examples/resnet20/net.py")
-    return same
-
-
-# -- the images ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Images:
-    """The rows of a data set that a part of the measurement takes.
-
-    Attributes:
-        name: of the part, and of its files.
-        data: the images, of which `rows` count.
-        rows: numbers of the images, (N,) int64.
-    """
-
-    name: str
-    data: Dataset
-    rows: Labels
-
-    def batches(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Normalised images, (≤ size, 3, 32, 32) float32."""
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (MEAN, STD))
-        for x, _ in replace(self.data, indices=self.rows[start:stop], batch_size=size):
-            yield torch.from_numpy((x - mean) / std)
-
-    def labels(self) -> Labels:
-        """(N,) int64."""
-        chosen = replace(self.data, indices=self.rows, batch_size=1000)
-        return np.concatenate([y for _, y in chosen if y is not None]).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The training images of a draw: those that calibrate, those that choose delay and recipe."""
-
-    number: int
-    calibration: Images
-    selection: Images
-
-
-def test_images(
-    folder: Path, agreement: int, limit: int | None
-) -> tuple[dict[str, Images], NDArray[np.bool_]]:
-    """The bit-exact test images, the others of an evenly spaced sample; which are in both.
-
-    Args:
-        folder: of the data.
-        agreement: images of the sample.
-        limit: take only so many of each part.
-    """
-    everything = open_data(f"cifar10:{folder / 'cifar10'}#test")
-    rows = everything.indices
-    sample = rows[np.arange(agreement) * len(rows) // agreement]
-    exact = open_data(f"{everything.spec}[@exact_test.npy]").indices
-    rest, exact = np.setdiff1d(sample, exact)[:limit], exact[:limit]
-    parts = {
-        "exact": Images("exact", everything, exact),
-        "rest": Images(f"rest-of-{agreement}", everything, rest),
-    }
-    return parts, np.isin(exact, sample)
-
-
-def training_images(folder: Path, draw: int, limit: int | None) -> Draw:
-    """The first 1,024 of a permutation calibrate, the next 1,024 choose."""
-    exact = open_data(f"cifar10:{folder / 'cifar10'}#train[@exact_train.npy]")
-    rows = np.random.default_rng(draw).permutation(exact.indices)
-    chosen = rows[CALIBRATION_IMAGES:][:SELECTION_IMAGES][:limit]
-    calibration = Images("calibration", exact, rows[:CALIBRATION_IMAGES])
-    return Draw(draw, calibration, Images("selection", exact, chosen))
-
-
-# -- running -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs recipes and keeps what the networks put out.
+    """Runs recipes and stores the outputs of the networks.
 
     Attributes:
         ann: the trained network.
         work: folder of the outputs.
         steps: how many steps of a converted network are compared with SpikingJelly's own run.
-        networks: what has been converted, by draw and recipe.
+        networks: converted networks, by draw and recipe.
     """
 
     ann: nn.Module
@@ -195,17 +76,19 @@ class Runner:
     def predictions(self, images: Images) -> Labels:
         """The ANN's classes, (N,)."""
         with torch.inference_mode():
-            found = [self.ann(x).argmax(1).numpy() for x in images.batches(100)]
-        return np.concatenate(found)
+            classes = [self.ann(x).argmax(1).numpy() for x in images.batches(100)]
+        return np.concatenate(classes)
 
     def outputs(self, draw: Draw, recipe: str, images: Images, steps: int) -> Array | None:
         """The last layer's output, (steps, N, 10); None if not all of it has been computed."""
         chunks = [_read(path, n, steps) for path, n in self._files(draw, recipe, images)]
-        found = [chunk for chunk in chunks if chunk is not None]
-        return np.concatenate(found, axis=1) if found and len(found) == len(chunks) else None
+        computed = [chunk for chunk in chunks if chunk is not None]
+        return (
+            np.concatenate(computed, axis=1) if computed and len(computed) == len(chunks) else None
+        )
 
     def run(self, draw: Draw, recipe: str, images: Images, steps: int) -> None:
-        """Compute what is missing."""
+        """Compute and store the outputs that are not stored yet."""
         files = list(enumerate(self._files(draw, recipe, images)))
         missing = [(k * CHUNK, path) for k, (path, n) in files if _read(path, n, steps) is None]
         if not missing:
@@ -248,12 +131,9 @@ def _read(path: Path, images: int, steps: int) -> Array | None:
     return chunk[:steps, :images] if fits else None
 
 
-# -- the whole -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured, and how far it has come.
+    """What is measured, and its results so far.
 
     Attributes:
         runner: keeps the outputs.
@@ -270,14 +150,14 @@ class Measurement:
     truth: judging.Truth
 
     def choices(self, draw: Draw) -> list[judging.Choice]:
-        """Of all recipes, or none while one is missing."""
-        ann, found = self.runner.predictions(draw.selection), list[judging.Choice]()
+        """The choices of all recipes; empty while outputs of one are missing."""
+        ann, choices = self.runner.predictions(draw.selection), list[judging.Choice]()
         for recipe in self.recipes:
             outputs = self.runner.outputs(draw, recipe, draw.selection, self.steps)
             if outputs is None:
                 return []
-            found += judging.choose(draw.number, recipe, outputs, ann)
-        return found
+            choices += judging.choose(draw.number, recipe, outputs, ann)
+        return choices
 
     def select(self, draw: Draw) -> None:
         """All recipes on the training images."""
@@ -285,13 +165,13 @@ class Measurement:
             self.runner.run(draw, recipe, draw.selection, self.steps)
 
     def test(self, draw: Draw, part: str) -> None:
-        """A part of the test images: recipes that are best somewhere, as far as they are read."""
+        """Run the chosen recipes on a part of the test images, for as many steps as are read."""
         chosen = judging.best(self.choices(draw))
         for (_, recipe), steps in judging.steps_needed(chosen).items():
             self.runner.run(draw, recipe, self.tests[part], steps)
 
     def write(self, about: Mapping[str, Any]) -> None:
-        """`results.json` and `tables.md`, of all that there is."""
+        """Write `results.json` and `tables.md` from all stored outputs."""
         choices = {draw.number: self.choices(draw) for draw in self.draws}
         judged: list[judging.Judged] = []
         for draw in self.draws:
@@ -304,9 +184,9 @@ class Measurement:
                     )
                     for name, images in self.tests.items()
                 }
-                if (found := judging.judge(choice, outputs, self.truth)) is not None:
-                    judged.append(found)
-        all_choices = [c for found in choices.values() for c in found]
+                if (result := judging.judge(choice, outputs, self.truth)) is not None:
+                    judged.append(result)
+        all_choices = [choice for of_draw in choices.values() for choice in of_draw]
         document = judging.document(all_choices, judged, about)
         tables = judging.tables(all_choices, judged, self.recipes)
         for name, text in ("results.json", compact(document)), ("tables.md", tables):
@@ -327,7 +207,7 @@ def compact(document: Mapping[str, Any]) -> str:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Part after part; the files are up to date after each."""
+    """Measure part by part; the results are rewritten after each."""
     network = load_network(options.data_dir / "models/cifar10-resnet20/weights.safetensors")
     runner = Runner(network, options.work, options.steps)
     tests, sampled = test_images(options.data_dir, options.agreement_images, options.limit)

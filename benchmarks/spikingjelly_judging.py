@@ -1,4 +1,4 @@
-"""Figures and tables of `spikingjelly_conversion.py`, from what the networks put out."""
+"""Figures and tables of `spikingjelly_conversion.py`, from the outputs of the networks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Choice:
 
     @property
     def latency(self) -> int:
-        """Steps until the answer is there."""
+        """Steps until the answer."""
         return steps_read(self.timesteps, self.readout, self.delay)[1]
 
 

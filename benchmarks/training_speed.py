@@ -93,14 +93,14 @@ def interleaved(
     runs: dict[Any, Callable[[], None]], rounds: int, clock: Callable[[], float]
 ) -> dict[Any, list[float]]:
     """Milliseconds of every run, in rounds over all of them, behind one that does not count."""
-    found: dict[Any, list[float]] = {key: [] for key in runs}
+    milliseconds: dict[Any, list[float]] = {key: [] for key in runs}
     for number in range(-1, rounds):
         for key, run in runs.items():
             start = clock()
             run()
             if number >= 0:
-                found[key].append(1e3 * (clock() - start))
-    return found
+                milliseconds[key].append(1e3 * (clock() - start))
+    return milliseconds
 
 
 def times(
@@ -149,7 +149,7 @@ def agreement(net: Net) -> dict[str, Any]:
     Of few samples: among many a potential may equal the threshold (SpikingJelly fires there) or
     fall on its other side by rounding (in Norse), and every such spike moves the gradients.
     """
-    found: dict[str, Any] = {}
+    differences: dict[str, Any] = {}
     ours: list[Tensor] = []
     for name in ("snnc", *PEERS):
         run = trainer(name, net, "fp32", "contiguous")
@@ -160,8 +160,8 @@ def agreement(net: Net) -> dict[str, Any]:
         ours = ours or grads
         off = sum(float((a - b).square().sum()) for a, b in zip(ours, grads, strict=True))
         size = sum(float(a.square().sum()) for a in ours)
-        found[name] = {"loss": float(loss.detach()), "gradient_error": (off / size) ** 0.5}
-    return found
+        differences[name] = {"loss": float(loss.detach()), "gradient_error": (off / size) ** 0.5}
+    return differences
 
 
 def spike_rates(net: Net) -> dict[str, float]:
@@ -188,20 +188,20 @@ def peak(name: str, net: Net, precision: str, layout: str) -> float:
 
 
 def _memory(field: str) -> int:
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1])
+    match = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1])
 
 
 def peaks(net: str, precision: str, layouts: dict[str, str], threads: int) -> dict[str, float]:
     """`peak` of every tool, each in a process of its own."""
-    found = {}
+    mebibytes = {}
     for name, layout in layouts.items():
         command = [sys.executable, __file__, "--threads", str(threads)]
         command += ["--peak", name, net, precision, layout]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[name] = float(done.stdout.split()[-1])
-    return found
+        mebibytes[name] = float(done.stdout.split()[-1])
+    return mebibytes
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     for net, precision in product(arguments.nets, arguments.precisions):
         rounds = arguments.rounds * (4 if net == "small" else 1)
         measured = times(NETS[net], precision, rounds, arguments.trial, CLOCKS[arguments.clock])
-        layouts = {name: one["layout"] for name, one in measured.items()}
+        layouts = {name: result["layout"] for name, result in measured.items()}
         fastest = min(PEERS, key=lambda name: measured[name]["median"])
         faster = min((PASSES, BATCH), key=lambda name: measured[name]["median"])
         results[f"{net} {precision}"] = {
@@ -234,21 +234,22 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def table(net: str, precision: str, found: dict[str, Any]) -> str:
+def table(net: str, precision: str, figures: dict[str, Any]) -> str:
     """Markdown."""
     lines = [f"### {net}, {precision}", ""]
     lines += ["| tool | layout | median ms | least ms | peak MiB |", "|---|---|---:|---:|---:|"]
-    for name, one in found["times"].items():
-        memory = found["peaks"][name]
-        row = (name, one["layout"], f"{one['median']:.1f}", f"{one['least']:.1f}", f"{memory:.0f}")
+    for name, result in figures["times"].items():
+        memory = figures["peaks"][name]
+        median, least = f"{result['median']:.1f}", f"{result['least']:.1f}"
+        row = (name, result["layout"], median, least, f"{memory:.0f}")
         lines.append(f"| {' | '.join(row)} |")
-    ours, theirs = found["peaks"]["snnc"], found["peaks"][found["fastest"]]
-    fast, floor = found["against_fastest"], found["against_ann"]
+    ours, theirs = figures["peaks"]["snnc"], figures["peaks"][figures["fastest"]]
+    fast, floor = figures["against_fastest"], figures["against_ann"]
     lines += [
         "",
-        f"{found['fastest']} takes {_spread(fast)} of our time (bar {BARS[net, precision]}); "
+        f"{figures['fastest']} takes {_spread(fast)} of our time (bar {BARS[net, precision]}); "
         f"our peak is {ours / theirs:.0%} of its (bar 70 %). "
-        f"{found['ann']}: {_spread(floor)} of our time (bar {1 / 1.05:.2f}).",
+        f"{figures['ann']}: {_spread(floor)} of our time (bar {1 / 1.05:.2f}).",
         "",
     ]
     return "\n".join(lines)
@@ -263,7 +264,7 @@ def train(source: str, epochs: int, seeds: int, samples: int) -> dict[str, float
     """Test accuracy of the small net after training in float32 and under autocast."""
     from snnc.data import open_data
 
-    found: dict[str, float] = {}
+    accuracies: dict[str, float] = {}
     for seed, precision in product(range(seeds), PRECISIONS):
         torch.manual_seed(seed)
         tool = snnc_network(NETS["small"], T)
@@ -281,9 +282,9 @@ def train(source: str, epochs: int, seeds: int, samples: int) -> dict[str, float
                 F.cross_entropy(logits.float(), y[rows]).backward()
                 optimizer.step()
             schedule.step()
-        found[f"{precision} seed {seed}"] = accuracy(tool, source, precision == "bf16")
-        print(f"{precision} seed {seed}: {found[f'{precision} seed {seed}']:.2%}", flush=True)
-    return found
+        accuracies[f"{precision} seed {seed}"] = accuracy(tool, source, precision == "bf16")
+        print(f"{precision} seed {seed}: {accuracies[f'{precision} seed {seed}']:.2%}", flush=True)
+    return accuracies
 
 
 @torch.no_grad()
@@ -330,15 +331,15 @@ def main() -> None:
         print(peak(name, NETS[net], precision, layout))
         return
     if arguments.train:
-        found = train(arguments.train, arguments.epochs, arguments.seeds, arguments.samples)
+        results = train(arguments.train, arguments.epochs, arguments.seeds, arguments.samples)
         name, report = "training_precision", ""
     else:
-        found, name = measure(arguments), "training_speed"
+        results, name = measure(arguments), "training_speed"
         keys = list(product(arguments.nets, arguments.precisions))
-        report = "\n".join(table(n, p, found[f"{n} {p}"]) for n, p in keys)
+        report = "\n".join(table(n, p, results[f"{n} {p}"]) for n, p in keys)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / f"{name}.json").write_text(json.dumps(found, indent=1))
+        (arguments.out / f"{name}.json").write_text(json.dumps(results, indent=1))
         if report:
             (arguments.out / f"{name}.md").write_text(report)
 

@@ -1,4 +1,4 @@
-"""The same spiking network in five tools, and the ANN it is held against.
+"""The same spiking network in five tools, and the ANN it is compared with.
 
 Integrate-and-fire neurons with threshold 1 and soft reset, direct encoding, logits averaged over
 T steps. The derivative of a spike is max(0, 1 - |p - 1|), which all tools can express; the reset
@@ -36,15 +36,15 @@ class Net:
     def parts(self, gain: float = 1.0) -> list[nn.Module | None]:
         """Fresh modules with the same weights every time; None stands for an activation."""
         generator = torch.Generator().manual_seed(1)
-        channels, size, found = self.shape[0], self.shape[1], list[nn.Module | None]()
+        channels, size, modules = self.shape[0], self.shape[1], list[nn.Module | None]()
         texts = self.layers.split()
         for i, text in enumerate(texts):
             if text == "A":
-                found.append(nn.AvgPool2d(2))
+                modules.append(nn.AvgPool2d(2))
                 size //= 2
                 continue
             if text[0] == "f" and "f" not in "".join(texts[:i]):
-                found.append(nn.Flatten())
+                modules.append(nn.Flatten())
                 channels *= size * size
             out = int(text.removeprefix("f"))
             layer = (
@@ -53,9 +53,9 @@ class Net:
                 else nn.Conv2d(channels, out, 3, padding=1)
             )
             _fill(layer, generator, gain)
-            found += [layer] if i == len(texts) - 1 else [layer, None]
+            modules += [layer] if i == len(texts) - 1 else [layer, None]
             channels = out
-        return found
+        return modules
 
 
 NETS: Mapping[str, Net] = MappingProxyType(

@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
     path = folder / "digits.snnc"
     snnc.compile(result.graph, output=path, target="cpu", passes="", timesteps=TIMESTEPS)
 
-    # 4. Load and run it, measure it, hold it against the reference.
+    # 4. Load and run it, measure it, compare it with the reference.
     images, labels = next(iter(open_data("digits#test", batch_size=500)))
     run = snnc.load(path).run(images, record="counts")
     neurons = [node.name for node in result.graph if isinstance(node.op, Neuron)]

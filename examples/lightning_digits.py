@@ -28,7 +28,7 @@ from net import build  # noqa: E402  (the example's own model)
 
 
 class SpikingClassifier(lightning.LightningModule):
-    """Cross-entropy of the readout, and a price on spikes."""
+    """Loss: cross-entropy of the readout plus `price` times `spike_cost`."""
 
     def __init__(self, network: SpikingNetwork, price: float = 0.1) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class SpikingClassifier(lightning.LightningModule):
 
 
 class LogLayers(lightning.Callback):
-    """Logs what every population does on the validation data."""
+    """Logs rate, silent neurons, threshold and leak of every population on the validation data."""
 
     def on_validation_start(self, trainer: lightning.Trainer, module: SpikingClassifier) -> None:
         def log(layers: tuple[snnc.training.LayerStatistics, ...]) -> None:
@@ -67,7 +67,7 @@ class LogLayers(lightning.Callback):
 
 
 def batches(data: str, *, shuffle: bool) -> DataLoader[tuple[Tensor, ...]]:
-    """The data of a DATA text as torch has them."""
+    """A DataLoader over all samples of a DATA text."""
     ((images, labels),) = open_data(data, batch_size=2000)
     pairs = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
     return DataLoader(pairs, batch_size=32, shuffle=shuffle)

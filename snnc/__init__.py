@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from snnc.training import from_torch, to_torch
     from snnc.transform import Pass, PassContext, PassResult, Recipe
 
+__version__: str
+
 __all__ = [
     "Graph",
     "Pass",
@@ -49,6 +51,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from where it lives."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("snnc")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

@@ -21,7 +21,9 @@ sys.exit(code)
     "arguments",
     [
         ["--help"],
+        ["-h"],
         ["compile", "--help"],
+        ["compile", "-h"],
         ["passes"],
         ["recipes"],
         ["targets"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import snnc
 import snnc_passes
 
 
@@ -70,3 +71,7 @@ def test_a_file_without_underscore_is_a_plugin() -> None:
     plugins = [*entry_points(group="snnc.passes"), *entry_points(group="snnc.recipes")]
     ours = [e.module for e in plugins if e.module.startswith("snnc_passes.")]
     assert files == {m.removeprefix("snnc_passes.").replace(".", "/") for m in ours}
+
+
+def test_the_package_knows_its_version(project: dict[str, Any]) -> None:
+    assert snnc.__version__ == project["version"]

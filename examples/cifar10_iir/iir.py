@@ -3,7 +3,7 @@
 python examples/cifar10_iir/iir.py --train 'cifar10:DIR#train' --test 'cifar10:DIR#test' \
     --workdir DIR [--full]
 
-The same command goes on where it was interrupted.
+After an interruption, the same command continues.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ CONVERT = (
     "fold-batchnorm,fold-normalization,lower-avgpool,activations-to-neurons,"
     "threshold-balance{source=current percentile=90 granularity=layer timesteps=100},fold-scale"
 )
-"""Thresholds are percentiles of what the neurons receive, with those before them spiking."""
+"""Thresholds are percentiles of the input currents, measured in the spiking network."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run.
+    """Settings of a run.
 
     Attributes:
-        images: how many to train on, None for all.
+        images: number of training images, None for all.
         width: channels of the first convolutions; VGG16 has 64.
-        ann_epochs, ann_lr, ann_dropout: of the ANN.
-        epochs, lr, dropout, surrogate: of the spiking network, for every window.
-        batch: of both.
-        device: where both are trained.
-        seed: of everything random.
+        ann_epochs, ann_lr, ann_dropout: training of the ANN.
+        epochs, lr, dropout, surrogate: training of the spiking network, per window.
+        batch: samples per training step.
+        device: where networks are trained: cpu or cuda.
+        seed: of all random numbers.
     """
 
     images: int | None
@@ -83,11 +83,11 @@ FULL = Settings(
     dropout=0.2,
     device="cuda",
 )
-"""The paper's."""
+"""The settings of the paper."""
 
 
 def augmented(images: Tensor) -> Tensor:
-    """Images (N,C,H,W), each mirrored or not and shifted by up to four pixels."""
+    """Images (N,C,H,W), mirrored at random and shifted by up to four pixels."""
     count, _, height, width = images.shape
     mirrored = torch.rand(count, 1, 1, 1) < 0.5
     padded = F.pad(torch.where(mirrored, images.flip(3), images), (4, 4, 4, 4))
@@ -97,13 +97,13 @@ def augmented(images: Tensor) -> Tensor:
 
 
 def normalized(images: Tensor) -> Tensor:
-    """Images as the ANN takes them; the spiking network does this itself."""
+    """Images normalised for the ANN; in the spiking network this is part of the graph."""
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
 def train_ann(model: nn.Module, data: Dataset, settings: Settings, checkpoint: Path) -> None:
-    """Train with SGD, or go on after the last epoch that was finished."""
+    """Train with SGD, continuing after the last finished epoch."""
     samples, classes = data.take(np.arange(len(data)))
     x, y = torch.from_numpy(samples), torch.from_numpy(classes).long()
     optimizer = torch.optim.SGD(
@@ -170,42 +170,59 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
 
     path = workdir / "converted.snnc"
     if not path.exists():
-        snnc.compile(
-            model.cpu(),
-            passes=CONVERT,
-            timesteps=START,
-            calibration=train.limit(512),
-            input_shape=train.input_shape,
-            mean=MEAN,
-            std=STD,
-            output=path,
-        )
+        convert(model.cpu(), train, path)
     show("converted", path, test)
 
     for timesteps in range(START, 0, -1):
         before, path = path, workdir / f"T{timesteps}.snnc"
         if not path.exists():
-            options = (
-                f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr} "
-                f"dropout={settings.dropout} surrogate={settings.surrogate} augment=crop-flip"
-            )
-            snnc.compile(
-                before,
-                passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
-                timesteps=timesteps,
-                train=train,
-                validation=validation,
-                device=settings.device,
-                seed=settings.seed,
-                workdir=workdir / f"T{timesteps}",
-                resume=True,
-                output=path,
-            )
+            reduce(before, timesteps, settings, train, validation, path)
         show("trained", path, test)
 
 
+def convert(model: nn.Module, train: Dataset, path: Path) -> None:
+    """Convert the ANN for the first window."""
+    snnc.compile(
+        model,
+        passes=CONVERT,
+        timesteps=START,
+        calibration=train.limit(512),
+        input_shape=train.input_shape,
+        mean=MEAN,
+        std=STD,
+        output=path,
+    )
+
+
+def reduce(
+    before: Path,
+    timesteps: int,
+    settings: Settings,
+    train: Dataset,
+    validation: Dataset,
+    path: Path,
+) -> None:
+    """Train the network `before` for a window of `timesteps`; checkpoints lie beside `path`."""
+    options = (
+        f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr} "
+        f"dropout={settings.dropout} surrogate={settings.surrogate} augment=crop-flip"
+    )
+    snnc.compile(
+        before,
+        passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
+        timesteps=timesteps,
+        train=train,
+        validation=validation,
+        device=settings.device,
+        seed=settings.seed,
+        workdir=path.with_suffix(""),
+        resume=True,
+        output=path,
+    )
+
+
 def claim(workdir: Path, settings: dict[str, object]) -> None:
-    """Make the folder of a run, or see that it is one of the same settings."""
+    """Create the folder of a run; exit if it holds a run with other settings."""
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
@@ -246,4 +263,4 @@ if __name__ == "__main__":
     except snnc.SnncError as error:
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:
-        raise SystemExit("interrupted; the same command goes on") from None
+        raise SystemExit("interrupted; the same command continues") from None

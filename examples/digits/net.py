@@ -1,4 +1,4 @@
-"""A small convolutional network for the 8x8 digits of scikit-learn, as people write one."""
+"""A small convolutional network for the 8x8 digits of scikit-learn."""
 
 from __future__ import annotations
 

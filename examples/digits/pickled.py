@@ -28,7 +28,7 @@ def layers() -> nn.Sequential:
 
 
 def main() -> None:
-    """Save it where the user says."""
+    """Save the network to the path on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="the file to write, e.g. model.pt")
     torch.save(layers(), parser.parse_args().output)

@@ -50,8 +50,8 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of the images that `model` classifies correctly."""
     model.eval()
     with torch.no_grad():
-        found = torch.cat([model(x).argmax(1) for x in images.split(1000)])
-    return float((found == labels).float().mean())
+        classes = torch.cat([model(x).argmax(1) for x in images.split(1000)])
+    return float((classes == labels).float().mean())
 
 
 def main() -> None:

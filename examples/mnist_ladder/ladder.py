@@ -3,7 +3,7 @@
 python examples/mnist_ladder/ladder.py --train 'mnist:DIR#train' --test 'mnist:DIR#test' \
     --workdir DIR [--full]
 
-The same command goes on where it was interrupted.
+After an interruption, the same command continues.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ START = 5
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run: training images, epochs of the ANN and of every window, how and where it learns."""
+    """Settings of a run: training images (None for all), epochs of the ANN and per window."""
 
     images: int | None
     ann_epochs: int
@@ -45,7 +45,7 @@ FULL = Settings(images=None, ann_epochs=30, epochs=20, batch=256, lr=1e-3, devic
 
 
 def train_ann(model: nn.Module, data: Dataset, settings: Settings, checkpoint: Path) -> None:
-    """Train with SGD, or go on after the last epoch that was finished."""
+    """Train with SGD, continuing after the last finished epoch."""
     samples, classes = data.take(np.arange(len(data)))
     x, y = torch.from_numpy(samples), torch.from_numpy(classes).long()
     optimizer = torch.optim.SGD(
@@ -64,7 +64,7 @@ def train_ann(model: nn.Module, data: Dataset, settings: Settings, checkpoint: P
         torch.manual_seed(1000 * settings.seed + epoch)
         total = 0.0
         for rows in torch.randperm(len(x)).split(settings.batch):
-            images, labels = (each[rows].to(settings.device) for each in (x, y))
+            images, labels = (array[rows].to(settings.device) for array in (x, y))
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad()
             loss.backward()
@@ -123,24 +123,36 @@ def main(settings: Settings, train_data: str, test_data: str, workdir: Path) -> 
     for timesteps in range(START, 0, -1):
         before, path = path, workdir / f"T{timesteps}.snnc"
         if not path.exists():
-            options = f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr}"
-            snnc.compile(
-                before,
-                passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
-                timesteps=timesteps,
-                train=train,
-                validation=validation,
-                device=settings.device,
-                seed=settings.seed,
-                workdir=workdir / f"T{timesteps}",
-                resume=True,
-                output=path,
-            )
+            reduce(before, timesteps, settings, train, validation, path)
         show("trained", path, test)
 
 
+def reduce(
+    before: Path,
+    timesteps: int,
+    settings: Settings,
+    train: Dataset,
+    validation: Dataset,
+    path: Path,
+) -> None:
+    """Train the network `before` for a window of `timesteps`; checkpoints lie beside `path`."""
+    options = f"epochs={settings.epochs} batch={settings.batch} lr={settings.lr}"
+    snnc.compile(
+        before,
+        passes=f"reduce-timesteps{{start={timesteps} {options}}},drop-state",
+        timesteps=timesteps,
+        train=train,
+        validation=validation,
+        device=settings.device,
+        seed=settings.seed,
+        workdir=path.with_suffix(""),
+        resume=True,
+        output=path,
+    )
+
+
 def claim(workdir: Path, settings: dict[str, object]) -> None:
-    """Make the folder of a run, or see that it is one of the same settings."""
+    """Create the folder of a run; exit if it holds a run with other settings."""
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
@@ -180,4 +192,4 @@ if __name__ == "__main__":
     except snnc.SnncError as error:
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:
-        raise SystemExit("interrupted; the same command goes on") from None
+        raise SystemExit("interrupted; the same command continues") from None

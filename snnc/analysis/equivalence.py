@@ -1,9 +1,9 @@
-"""Whether a program gives what the reference gives (S24): every spike, count and readout."""
+"""Compare a program with the reference (S24): every spike, count and readout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,26 +16,27 @@ from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
 FLOAT_TOLERANCE = 0.01
-"""Largest fraction of differing spikes that passes where real values are added in any order."""
+"""Largest fraction of differing spikes that is accepted for graphs of real values."""
+KINDS = ("spikes", "counts", "readouts")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared with the reference, and how much of it differs.
+    """Result of a comparison with the reference.
 
     Attributes:
-        quantized: the graph is of integers, so that equality is promised by an exact target.
+        quantized: the graph is integer, so an exact target must be equal.
         samples: number of inputs.
         spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
             readouts: integers, or real outputs of a graph that is not quantised).
-        differing: per kind, how many differ.
-        nodes: per node, how many of its spikes differ; only those with any.
-        classes_differing: samples whose largest output is another.
-        output_max_abs_diff: largest difference of an output.
-        timesteps: the window that was run.
-        target: what was compared with the reference, as text.
-        legalize: the passes the target ran on its own copy of the graph; "" for none.
-        inexact: why the target does not promise equality; "" where it does.
+        differing: number of differing values per kind.
+        nodes: number of differing spikes per node, for nodes with any.
+        classes_differing: samples with a different arg max.
+        output_max_abs_diff: largest absolute difference of an output.
+        timesteps: the window T.
+        target: text of the target that was compared with the reference.
+        legalize: the passes that the target ran on its copy of the graph; "" for none.
+        inexact: why the target does not promise equality; "" if it does.
     """
 
     quantized: bool
@@ -59,19 +60,19 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Nothing differs."""
+        """No value differs."""
         return not any(self.differing.values())
 
     @property
     def unpromised(self) -> str:
-        """Why equality is not promised: an inexact target, or real values; "" where it is."""
+        """Why equality is not required: an inexact target, or real values; "" if it is."""
         return self.inexact or ("" if self.quantized else "real values")
 
     @property
     def passed(self) -> bool:
-        """Integer graphs: nothing differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
+        """Integer graphs: no value differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
 
-        Of a target that is `inexact`, the difference is told and nothing is judged.
+        Always true for an `inexact` target.
         """
         if self.inexact:
             return True
@@ -79,7 +80,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Literal["equal", "not judged", "within tolerance", "differs"]:
-        """What the comparison says, in a word or two."""
+        """The result in a word or two."""
         if self.equal:
             return "equal"
         if self.inexact:
@@ -150,27 +151,29 @@ def compare(
 
     Args:
         graph: the `snn` graph that the reference runs.
-        target: what the program is compiled for, as text.
-        legalize: the passes that made the program's own copy of the graph.
-        inexact: why the program does not promise equality.
+        target: text of the target of `program`.
+        legalize: the passes that made the copy which `program` runs.
+        inexact: why the target does not promise equality; "" if it does.
         total: number of samples, for the progress bar.
 
     Raises:
         CheckFailed: the program does not record a node that the reference records.
     """
-    kinds = ("spikes", "counts", "readouts")
-    sums = _Sums(0, dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0), {}, 0, 0.0)
-    chunk = _chunk(graph, timesteps)
+    sums = _Sums(0, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {}, 0, 0.0)
     with progress("verify", total) as advance:
-        for x in _chunks(data, chunk):
+        for x in _chunks(data, _chunk_size(graph, timesteps)):
             ids = np.arange(sums.samples, sums.samples + len(x))
             runs = [
-                each.run(x, timesteps=timesteps, record="spikes", sample_ids=ids, seed=seed)
-                for each in (program, reference)
+                runner.run(x, timesteps=timesteps, record="spikes", sample_ids=ids, seed=seed)
+                for runner in (program, reference)
             ]
             _add(sums, *runs)
             advance(len(x))
-    quantized = graph.type_of(graph.outputs[0]).quantized
+    compared = _comparison(sums, graph.type_of(graph.outputs[0]).quantized, timesteps)
+    return replace(compared, target=target, legalize=legalize, inexact=inexact)
+
+
+def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:
     return Comparison(
         quantized=quantized,
         samples=sums.samples,
@@ -180,14 +183,11 @@ def compare(
         classes_differing=sums.classes,
         output_max_abs_diff=sums.diff,
         timesteps=timesteps,
-        target=target,
-        legalize=legalize,
-        inexact=inexact,
     )
 
 
-def _chunk(graph: Graph, timesteps: int) -> int:
-    """How many samples' spikes are held at once."""
+def _chunk_size(graph: Graph, timesteps: int) -> int:
+    """Number of samples whose spikes are held at once."""
     elements = sum(kind.size for kind in graph.types().values())
     return rows_that_fit(COMPARED_EVENTS, elements * timesteps)
 
@@ -198,36 +198,36 @@ def _chunks(data: Batches, size: int) -> Iterator[NDArray[np.float32]]:
             yield x[start : start + size]
 
 
-def _add(sums: _Sums, found: RunResult, expected: RunResult) -> None:
-    missing = sorted(set(expected.spikes) - set(found.spikes))
+def _add(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
+    missing = sorted(set(expected.spikes) - set(actual.spikes))
     if missing:
         raise CheckFailed(f"the target does not record the spikes of {', '.join(missing)}")
     for name, spikes in expected.spikes.items():
-        wrong = _differing(found.spikes[name], spikes)
+        wrong = _differing(actual.spikes[name], spikes)
         sums.compared["spikes"] += spikes.size
         sums.differing["spikes"] += wrong
         if wrong:
             sums.nodes[name] = sums.nodes.get(name, 0) + wrong
     for name, counts in expected.counts.items():
         sums.compared["counts"] += counts.size
-        sums.differing["counts"] += _differing(found.counts[name], counts)
-    _add_outputs(sums, found, expected)
+        sums.differing["counts"] += _differing(actual.counts[name], counts)
+    _add_outputs(sums, actual, expected)
     sums.samples += len(expected.output)
 
 
-def _add_outputs(sums: _Sums, found: RunResult, expected: RunResult) -> None:
+def _add_outputs(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
     if expected.readout is not None:
         sums.compared["readouts"] += expected.readout.size
-        same_kind = found.readout is not None
-        wrong = _differing(found.readout, expected.readout) if same_kind else expected.readout.size
+        same_kind = actual.readout is not None
+        wrong = _differing(actual.readout, expected.readout) if same_kind else expected.readout.size
         sums.differing["readouts"] += wrong
-    rows = (found.output.reshape(len(found.output), -1), expected.output)
+    rows = (actual.output.reshape(len(actual.output), -1), expected.output)
     ours, theirs = rows[0], rows[1].reshape(rows[0].shape)
     sums.classes += int((ours.argmax(1) != theirs.argmax(1)).sum())
     sums.diff = max(sums.diff, float(np.abs(ours - theirs).max()))
 
 
-def _differing(found: Any, expected: NDArray[np.generic]) -> int:
-    if found.shape != expected.shape:
+def _differing(actual: Any, expected: NDArray[np.generic]) -> int:
+    if actual.shape != expected.shape:
         return expected.size
-    return int(np.count_nonzero(found != expected))
+    return int(np.count_nonzero(actual != expected))

@@ -41,6 +41,7 @@ def application() -> typer.Typer:
     """The typer application with every verb."""
     app = typer.Typer(
         name="snnc",
+        context_settings={"help_option_names": ["-h", "--help"]},
         help=HELP,
         no_args_is_help=True,
         add_completion=False,

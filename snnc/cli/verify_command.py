@@ -41,7 +41,7 @@ def verify(
     """Compare every spike, count and readout with the reference.
 
     Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
-    printed. A target whose cells are not ideal promises nothing: its differences are printed.
+    printed. A target that does not promise equality only has its differences printed.
 
     Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
     """
@@ -75,7 +75,7 @@ def verify(
 
 
 def _show(out: Output, comparison: Comparison) -> None:
-    """What was compared and differs, and why equality is not promised."""
+    """Print the numbers of values compared and differing, and why equality is not promised."""
     report = comparison.report()
     out.line(f"{comparison.samples} samples")
     for kind, number in report["compared"].items():

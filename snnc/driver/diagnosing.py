@@ -62,7 +62,7 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
     _check_limit(limit)
     if job.calibration is None:
         raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
-    job.pipeline()  # what is wrong in its text is told before the model is loaded
+    job.pipeline()  # an error in its text is raised before the model is loaded
     backend = job.backend()
     model = job.graph()
     pipeline = job.pipeline_for(backend, model)

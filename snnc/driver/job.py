@@ -93,12 +93,12 @@ class Job(Reporting, RunOptions, ConversionOptions):
         return Pipeline.from_text(cast(str, text), Registry(PASSES))
 
     def pipeline_for(self, backend: Backend, graph: Graph | None) -> Pipeline:
-        """`pipeline()`, ended by what makes the integers that the target needs.
+        """`pipeline()` followed by the passes that make the integers that the target needs.
 
-        Nothing is added where the result is of integers already, or does not spike.
+        Nothing is appended if the result is of integers already, or is not at stage `snn`.
 
         Args:
-            graph: the model; None stands for one of real values at stage `ann`.
+            graph: the model; None for one of real values at stage `ann`.
         """
         own = self.pipeline()
         needed = Pipeline.from_text(quantizer_of(backend), Registry(PASSES))

@@ -74,8 +74,8 @@ def verify_artifact(
 def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
     """The graph whose spikes the target promises: the stored one.
 
-    Up to format 2.0 the target itself made integers of real values and kept them in its own folder;
-    of such an artifact they are what was promised. Raises `ArtifactError`.
+    Up to format 2.0 a target could store integers, made from a stored graph of real values, in its
+    own folder; for such an artifact this is the integer graph. Raises `ArtifactError`.
     """
     stored = artifact.graph()
     if stored.quantized or f"{backend.name}/{GRAPH}" not in artifact.names():

@@ -1,8 +1,8 @@
-"""Loads a module that was pickled whole, as an object of listed classes and nothing else.
+"""Restricted unpickling of whole modules: only listed classes are built.
 
-torch loads with `weights_only=True`: a pickle then can name listed classes only, build them, and
-set their attributes. What it sets is checked too, since torch.fx writes the names of submodules and
-parameters into Python source that it runs, and an attribute can hide a method.
+torch loads with `weights_only=True`: a pickle can then only build instances of listed classes and
+set their attributes. The attributes are checked as well, since torch.fx writes the names of
+submodules and parameters into Python source that it runs, and an attribute can hide a method.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _load(file: str, weights: Path | None, allow: Sequence[str]) -> nn.Module:
     allowances = [Allowance.parse(text) for text in allow]
     names = sorted(set(foreign_classes(Path(file))) - own)
     require_allowed(file, names, allowances)
-    chosen = [each.load() for each in allowances if each.pickled in names]
+    chosen = [allowance.load() for allowance in allowances if allowance.pickled in names]
     module = _module_in(_unpickle(file, [*layers, *chosen]), file)
     for path, part in module.named_modules():
         _check(part, f"{file}: {path or 'the module'}", own)
@@ -83,21 +83,21 @@ def _unpickle(file: str, allowed: Sequence[Allowed]) -> Any:
         raise ModelError(f"{file} cannot be loaded: {reason}", hint=_AGAIN) from error
 
 
-def _module_in(found: Any, file: str) -> nn.Module:
-    """The module itself, or the one a training script saved under a usual key."""
-    if isinstance(found, Mapping):
-        inner = [found[key] for key in WRAPPERS if isinstance(found.get(key), nn.Module)]
-        found = inner[0] if len(inner) == 1 else found
-    if not isinstance(found, nn.Module):
+def _module_in(content: Any, file: str) -> nn.Module:
+    """The module itself, or the module in a dict under one of the keys `WRAPPERS`."""
+    if isinstance(content, Mapping):
+        inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), nn.Module)]
+        content = inner[0] if len(inner) == 1 else content
+    if not isinstance(content, nn.Module):
         raise ModelError(
-            f"{file} holds a {type(found).__name__}, not a torch module",
+            f"{file} holds a {type(content).__name__}, not a torch module",
             hint="name the code that builds the module: net.py:factory --weights FILE",
         )
-    return found
+    return content
 
 
 def _check(part: nn.Module, where: str, own: set[str]) -> None:
-    """Raise `ModelError` for attributes that `torch.save` of an honest module never writes."""
+    """Raise `ModelError` for attributes that `torch.save` of a regular module never writes."""
     attributes = vars(part)
     for kind in _CHILDREN:
         children = attributes.get(kind)

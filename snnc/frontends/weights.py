@@ -1,4 +1,4 @@
-"""Weights from files, without running anything the file says."""
+"""Loading of weights from files without running code from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the state dict."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-"""What DataParallel, torch.compile and trainers put before every key."""
+"""Prefixes that DataParallel, torch.compile and training frameworks add to every key."""
 
 _COUNTER = "num_batches_tracked"  # of batch norm: no part of what the network computes
 _SHOWN = 5
@@ -28,7 +28,7 @@ _SAVE = "save them with torch.save(model.state_dict(), path), or as safetensors"
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Give `module` the weights in `path`. Raises `ModelError` unless they fit exactly."""
+    """Load the weights in `path` into `module`. Raises `ModelError` unless they fit exactly."""
     state = _fit_prefix(unwrap(read_weights(path), path), module)
     expected = module.state_dict()
     problems = _differences(state, expected)
@@ -45,17 +45,17 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> Mapping[str, Any]:
-    """What the file holds: tensors by name, perhaps wrapped. Raises `ModelError`."""
+    """Content of the file: tensors by name, possibly nested. Raises `ModelError`."""
     try:
         with path.open("rb") as file:
             head = file.read(2)
     except OSError as error:
         raise ModelError(f"weights {path} cannot be read: {error.strerror}") from None
-    found = _read_torch(path) if head == b"PK" or head[:1] == b"\x80" else _read_safe(path)
-    if not isinstance(found, Mapping):
-        kind = type(found).__name__
+    content = _read_torch(path) if head == b"PK" or head[:1] == b"\x80" else _read_safe(path)
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
         raise ModelError(f"weights {path} holds a {kind}, not a state dict", hint=_SAVE)
-    return found
+    return content
 
 
 def _read_safe(path: Path) -> Mapping[str, Any]:
@@ -74,7 +74,7 @@ def _read_safe(path: Path) -> Mapping[str, Any]:
 def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats it then refuses
+            warnings.simplefilter("ignore")  # about formats that it then rejects
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         classes = foreign_classes(path)
@@ -94,21 +94,21 @@ def foreign_classes(path: Path) -> list[str]:
         return []
 
 
-def unwrap(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The state dict in what a training script saved. Raises `ModelError` if there is none."""
+def unwrap(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The state dict inside a training checkpoint. Raises `ModelError` if there is none."""
     for key in WRAPPERS:
-        inner = found.get(key)
+        inner = content.get(key)
         if isinstance(inner, Mapping):
             return unwrap(inner, path)
-    other = [key for key, value in found.items() if not isinstance(value, Tensor)]
-    if other or not found:
-        what = f"its key {other[0]!r} holds no tensor" if other else "it is empty"
+    no_tensors = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    if no_tensors or not content:
+        what = f"its key {no_tensors[0]!r} holds no tensor" if no_tensors else "it is empty"
         raise ModelError(f"weights {path} is no state dict: {what}", hint=_SAVE)
-    return {str(key): value for key, value in found.items()}
+    return {str(key): value for key, value in content.items()}
 
 
 def _fit_prefix(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Drop prefixes that every key has and the module has not."""
+    """Drop prefixes that every key has and no key of the module has."""
     expected = list(module.state_dict())
     for prefix in PREFIXES:
         everywhere = bool(state) and all(key.startswith(prefix) for key in state)
@@ -122,20 +122,20 @@ def _differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
     missing = [k for k in expected if k not in state and not k.endswith(_COUNTER)]
     unexpected = [k for k in state if k not in expected and not k.endswith(_COUNTER)]
     both = [(k, state[k], v) for k, v in expected.items() if k in state]
-    other = [
+    mismatches = [
         f"{k} has shape {tuple(a.shape)}, the module has {tuple(b.shape)}"
         for k, a, b in both
         if a.shape != b.shape
     ]
-    other += [
+    mismatches += [
         f"{k} holds {_kind(a)}, the module {_kind(b)}"
         for k, a, b in both
         if a.is_floating_point() != b.is_floating_point()
     ]
-    found = [f"missing {_names(missing)}"] if missing else []
-    found += [f"unexpected {_names(unexpected)}"] if unexpected else []
-    more = [f"and {len(other) - _SHOWN} more"] if other[_SHOWN:] else []
-    return found + other[:_SHOWN] + more
+    names = [f"missing {_names(missing)}"] if missing else []
+    names += [f"unexpected {_names(unexpected)}"] if unexpected else []
+    more = [f"and {len(mismatches) - _SHOWN} more"] if mismatches[_SHOWN:] else []
+    return names + mismatches[:_SHOWN] + more
 
 
 def _names(keys: list[str]) -> str:

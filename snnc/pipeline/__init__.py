@@ -1,4 +1,4 @@
-"""Pipelines: the text form of passes, and running them."""
+"""Pipelines: parsing, formatting and running them."""
 
 from snnc.pipeline.legalization import Legalized, legalized
 from snnc.pipeline.manager import Pipeline, PipelineResult, Step

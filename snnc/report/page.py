@@ -13,10 +13,10 @@ from snnc.report.tiles import tile_map
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The page of a report; the same report gives the same bytes.
+    """The HTML page of a report; the same report gives the same bytes.
 
     Args:
-        report: what `report.json` holds, keys as in docs/report.md; any may be missing.
+        report: the content of `report.json`, keys as in docs/report.md; any may be missing.
 
     Raises `ImportError` without matplotlib.
     """

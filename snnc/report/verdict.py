@@ -1,4 +1,4 @@
-"""The part of a page that says whether a target gives what the reference gives."""
+"""The section of a page on the comparison of a target with the reference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SENTENCES = {
 
 
 def verdict(report: Json) -> str:
-    """The sentence, with the reason where equality is not promised; "" for other reports."""
+    """The result as a sentence; "" for reports without one."""
     if "verdict" not in report:
         return ""
     said = str(report["verdict"])
@@ -32,7 +32,7 @@ def verdict(report: Json) -> str:
 
 
 def counts(report: Json) -> str:
-    """Per kind of value, how many were compared and how many differ."""
+    """Number of values compared, and of differing ones, per kind."""
     compared, differing = report.get("compared") or {}, report.get("differing") or {}
     rows = [
         [escape(kind), number(total), number(differing.get(kind, 0)), _rate(differing, kind, total)]
@@ -44,7 +44,7 @@ def counts(report: Json) -> str:
 
 
 def nodes(report: Json) -> str:
-    """The populations whose spikes differ."""
+    """Number of differing spikes per population."""
     found = report.get("differing_nodes") or {}
     rows = [[escape(str(node)), number(count)] for node, count in found.items()]
     return table(("population", "spikes that differ"), rows, text=(0,)) if rows else ""

@@ -1,4 +1,4 @@
-"""A plugin package from templates: what `snnc new` writes."""
+"""Plugin packages from templates, as `snnc new` writes them."""
 
 from snnc.scaffold.package import KINDS, Plugin, new_plugin
 

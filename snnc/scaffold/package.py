@@ -1,4 +1,4 @@
-"""Filling the templates of a plugin package: all its files or none."""
+"""Writes a plugin package from templates: all its files, or none on an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS: Mapping[str, str] = {
     "device": DEVICES,
     "exporter": EXPORTERS,
 }
-"""What can be made, and the entry-point group it goes to."""
+"""Kinds of plugins, and their entry-point groups."""
 
 SUFFIX = ".tmpl"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -34,7 +34,7 @@ LONGEST = 64
 
 @dataclass(frozen=True)
 class Plugin:
-    """The names of a plugin package, all made from its own.
+    """The names of a plugin package, all derived from `name`.
 
     Attributes:
         kind: a key of `KINDS`.
@@ -71,13 +71,13 @@ def new_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path, 
     Args:
         kind: a key of `KINDS`.
         name: lower-case words with dashes between.
-        folder: what to make; by default `snnc-NAME` in the current folder.
+        folder: the folder to create; default `snnc-NAME` in the current folder.
 
     Returns:
         The folder and the paths of its files within it, sorted.
 
     Raises:
-        UsageError: a name that cannot be used or is taken, or a folder that cannot be made.
+        UsageError: a name that is invalid or taken, or a folder that cannot be created.
     """
     plugin = _checked(kind, name)
     place = Path(plugin.distribution) if folder is None else folder
@@ -101,7 +101,9 @@ def _checked(kind: str, name: str) -> Plugin:
     plugin = Plugin(kind, name)
     for word in (plugin.module, plugin.stem):
         if keyword.iskeyword(word):
-            raise UsageError(f"{word!r} is a word of Python", hint=f"another name, {name}-{kind}")
+            raise UsageError(
+                f"{word!r} is a keyword of Python", hint=f"another name, {name}-{kind}"
+            )
     registry = Registry(KINDS[kind])
     if name in registry:
         owner = registry.owner(name)
@@ -137,28 +139,28 @@ def _contents(plugin: Plugin) -> dict[str, str]:
         "plugin": plugin.module,
         "test_plugin": f"test_{plugin.module}",
     }
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     for parts, template in _templates(files("snnc.scaffold") / plugin.kind):
         *folders, file = parts
         base, dot, suffix = file.removesuffix(SUFFIX).partition(".")
-        path = "/".join([*(paths.get(each, each) for each in folders), paths.get(base, base)])
-        found[path + dot + suffix] = Template(template.read_text(encoding="utf-8")).substitute(
+        path = "/".join([*(paths.get(part, part) for part in folders), paths.get(base, base)])
+        contents[path + dot + suffix] = Template(template.read_text(encoding="utf-8")).substitute(
             words
         )
-    for path, text in found.items():
+    for path, text in contents.items():
         if path.endswith(".py"):
             _check_names(plugin, text)
-    return found
+    return contents
 
 
 def _templates(
     folder: Traversable, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Traversable]]:
-    for each in sorted(folder.iterdir(), key=lambda each: each.name):
-        if each.is_dir():
-            yield from _templates(each, (*above, each.name))
-        elif each.name.endswith(SUFFIX):
-            yield (*above, each.name), each
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _templates(entry, (*above, entry.name))
+        elif entry.name.endswith(SUFFIX):
+            yield (*above, entry.name), entry
 
 
 def _check_names(plugin: Plugin, source: str) -> None:

@@ -1,6 +1,7 @@
-"""What every backend must keep to: equality with the reference, integer for integer.
+"""The contract of backends: equality with the reference, integer for integer.
 
-A backend that says that it is inexact is held to a bound instead; see `snnc.testing.inexact`.
+For a backend that declares itself inexact, the fraction of differing spikes is bounded instead;
+see `snnc.testing.inexact`.
 """
 
 from __future__ import annotations
@@ -35,39 +36,49 @@ def assert_backend_contract(
     timesteps: int = 6,
     tolerance: float = 0.0,
 ) -> None:
-    """Assert that a backend gives what the reference gives on small quantised graphs.
+    """Assert that a backend equals the reference on small quantised graphs.
 
     Every spike of every population, every pooled count and every readout integer must be equal;
-    a batch, a part of it, and a shorter window must agree. Graphs that `check` refuses are left
-    out, but one at least must be accepted.
+    a part of the batch and a shorter window must give the same. Graphs that `check` refuses are
+    skipped, but it must accept at least one.
 
-    A backend that says that it is inexact (`snnc.target.Inexact`) is given a `tolerance`. On all
-    graphs together, for the window and for a shorter one, at most this fraction of the spikes may
-    differ; the same seed gives the same result, run again and compiled again; results have the
-    reference's form; and a network without biases that is silent for the reference stays silent.
+    A backend that declares itself inexact (`snnc.target.Inexact`) needs a `tolerance`: over all
+    graphs, for the window and for a shorter one, at most this fraction of the spikes may differ.
+    The same seed must give the same result when run again and when compiled again; results must
+    have the nodes, types and shapes of the reference; and without biases and input, a network that
+    is silent in the reference must be silent.
 
     Args:
         backend: the backend, with its options.
         cases: graphs to use instead of the quantised ones of `snnc.testing`.
         timesteps: the window.
         tolerance: largest fraction of differing spikes; 0 for a backend that promises equality.
+
+    Raises:
+        AssertionError: naming the graph and the first difference.
     """
     inexact = why_inexact(backend)
-    assert 0 <= tolerance < 1, f"a tolerance is a fraction of the spikes, not {tolerance}"
+    assert 0 <= tolerance < 1, f"tolerance={tolerance} is not a fraction below 1"
     assert inexact or not tolerance, f"{backend.name} promises equality and needs no tolerance"
     assert tolerance or not inexact, f"{backend.name} promises no equality: give a tolerance"
     reference = Registry(BACKENDS).get(REFERENCE)()
-    chosen = quantized_cases() if cases is None else cases
-    refused = {case.name: found[0] for case in chosen if (found := backend.check(case.graph))}
-    assert len(refused) < len(chosen), f"{backend.name} refuses every graph: {_listed(refused)}"
-    accepted = [case for case in chosen if case.name not in refused]
     difference = Difference()
-    for case in accepted:
+    for case in _accepted(backend, quantized_cases() if cases is None else cases):
         if inexact:
             _assert_close_programs(backend, reference, case, timesteps, difference)
         else:
             _assert_equal_programs(backend, reference, case, timesteps)
     difference.require(tolerance)
+
+
+def _accepted(backend: Backend, cases: Sequence[Case]) -> list[Case]:
+    """The cases that the backend does not refuse, asserted to be at least one."""
+    refused = {
+        case.name: diagnostics[0] for case in cases if (diagnostics := backend.check(case.graph))
+    }
+    listed = "; ".join(f"{name}: {diagnostic}" for name, diagnostic in refused.items())
+    assert len(refused) < len(cases), f"{backend.name} refuses every graph: {listed}"
+    return [case for case in cases if case.name not in refused]
 
 
 def load_program(backend: Backend, graph: Graph, timesteps: int) -> Program:
@@ -87,15 +98,15 @@ def load_program(backend: Backend, graph: Graph, timesteps: int) -> Program:
         return backend.load(open_artifact(path))
 
 
-def assert_equal_runs(found: RunResult, expected: RunResult, what: str) -> None:
+def assert_equal_runs(actual: RunResult, expected: RunResult, what: str) -> None:
     """Assert that two runs agree in output, readout, every count and every spike."""
-    _assert_same_array(found.readout, expected.readout, f"{what}: readout")
+    _assert_same_array(actual.readout, expected.readout, f"{what}: readout")
     for kind in ("counts", "spikes"):
-        ours, theirs = getattr(found, kind), getattr(expected, kind)
+        ours, theirs = getattr(actual, kind), getattr(expected, kind)
         assert sorted(ours) == sorted(theirs), f"{what}: {kind} of {sorted(ours)}"
         for node in theirs:
             _assert_same_array(ours[node], theirs[node], f"{what}: {kind} of {node}")
-    _assert_same_array(found.output, expected.output, f"{what}: output")
+    _assert_same_array(actual.output, expected.output, f"{what}: output")
 
 
 def _assert_equal_programs(
@@ -103,7 +114,9 @@ def _assert_equal_programs(
 ) -> None:
     ours = load_program(backend, case.graph, timesteps)
     theirs = load_program(reference, case.graph, timesteps)
-    assert ours.timesteps == timesteps, f"{case.name}: the artifact forgets its window"
+    assert ours.timesteps == timesteps, (
+        f"{case.name}: timesteps is {ours.timesteps}, not {timesteps}"
+    )
     x = sample_inputs(case.graph, SAMPLES)
     expected = theirs.run(x, record="spikes", seed=SEED)
     assert_equal_runs(ours.run(x, record="spikes", seed=SEED), expected, case.name)
@@ -122,43 +135,41 @@ def _assert_close_programs(
 ) -> None:
     ours = load_program(backend, case.graph, timesteps)
     theirs = load_program(reference, case.graph, timesteps)
-    assert ours.timesteps == timesteps, f"{case.name}: the artifact forgets its window"
+    assert ours.timesteps == timesteps, (
+        f"{case.name}: timesteps is {ours.timesteps}, not {timesteps}"
+    )
     x = sample_inputs(case.graph, SAMPLES)
     for steps in (timesteps - 1, timesteps):
         what = f"{case.name}, {steps} steps"
         expected = theirs.run(x, timesteps=steps, record="spikes", seed=SEED)
-        found = ours.run(x, timesteps=steps, record="spikes", seed=SEED, prefixes=(steps,))
-        assert_same_form(found, expected, what)
-        prefix = found.stats["prefixes"][steps]
-        _assert_same_array(prefix, found.output, f"{what}: the output of the whole as a prefix")
-        difference.add(found, expected)
+        actual = ours.run(x, timesteps=steps, record="spikes", seed=SEED, prefixes=(steps,))
+        assert_same_form(actual, expected, what)
+        prefix = actual.stats["prefixes"][steps]
+        _assert_same_array(prefix, actual.output, f"{what}: the full window as a prefix")
+        difference.add(actual, expected)
         again = ours.run(x, timesteps=steps, record="spikes", seed=SEED)
-        assert_equal_runs(again, found, f"{what}, run again with the same seed")
+        assert_equal_runs(again, actual, f"{what}, run again with the same seed")
 
     anew = load_program(backend, case.graph, timesteps)
     again = anew.run(x, record="spikes", seed=SEED)
-    assert_equal_runs(again, found, f"{case.name}, compiled again with the same seed")
+    assert_equal_runs(again, actual, f"{case.name}, compiled again with the same seed")
 
     silent = without_biases(case.graph)
     zeros = np.zeros_like(x)
     expected = load_program(reference, silent, timesteps).run(zeros, record="counts", seed=SEED)
-    found = load_program(backend, silent, timesteps).run(zeros, record="counts", seed=SEED)
-    assert_silent(found, expected, case.name)
+    actual = load_program(backend, silent, timesteps).run(zeros, record="counts", seed=SEED)
+    assert_silent(actual, expected, case.name)
 
 
-def _listed(refused: dict[str, Any]) -> str:
-    return "; ".join(f"{name}: {diagnostic}" for name, diagnostic in refused.items())
-
-
-def _assert_same_array(found: Any, expected: Any, what: str) -> None:
-    assert (found is None) == (expected is None), f"{what}: {found} instead of {expected}"
+def _assert_same_array(actual: Any, expected: Any, what: str) -> None:
+    assert (actual is None) == (expected is None), f"{what}: {actual} instead of {expected}"
     if expected is None:
         return
-    assert found.dtype == expected.dtype, f"{what}: {found.dtype}, expected {expected.dtype}"
-    assert found.shape == expected.shape, f"{what}: {found.shape}, expected {expected.shape}"
-    wrong = np.argwhere(found != expected)
+    assert actual.dtype == expected.dtype, f"{what}: {actual.dtype}, expected {expected.dtype}"
+    assert actual.shape == expected.shape, f"{what}: {actual.shape}, expected {expected.shape}"
+    wrong = np.argwhere(actual != expected)
     where = tuple(int(i) for i in wrong[0]) if len(wrong) else ()
     assert not len(wrong), (
-        f"{what}: {len(wrong)} of {found.size} differ, first at {where}: "
-        f"{found[where]} instead of {expected[where]}"
+        f"{what}: {len(wrong)} of {actual.size} differ, first at {where}: "
+        f"{actual[where]} instead of {expected[where]}"
     )

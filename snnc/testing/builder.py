@@ -1,4 +1,4 @@
-"""Write a topology once, get it as an ANN, as a spiking network, or as a quantised one."""
+"""Builds one topology as an ANN, as a spiking network, or as a quantised one."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from snnc.ir import (
     Pad,
     Permute,
     Readout,
+    Rearrange,
     Ref,
     Relu,
     Reshape,
@@ -46,7 +47,7 @@ Weighted = Conv | Linear | Scale
 
 
 class Style(StrEnum):
-    """Which graph a topology becomes."""
+    """The kind of graph that is built."""
 
     ANN = "ann"
     SNN = "snn"
@@ -65,20 +66,19 @@ def windows(size: Sequence[int], kernel: int, stride: int, padding: int = 0) -> 
 
 
 class NetBuilder:
-    """Adds layers with random parameters to a graph; every method returns the new node's name.
+    """Adds layers with random parameters to a graph; layer methods return the new node's name.
 
-    Thresholds follow the size of the currents that reach them, so that neurons neither stay silent
-    nor fire at every step.
+    Thresholds are scaled to the currents, so that neurons fire in some steps and not in all.
 
     Args:
-        style: what the layers become.
+        style: the kind of graph.
         shape: shape of one input sample, channels first.
         seed: parameters depend on it and on their names, not on the style: an ANN and the spiking
             network of the same topology share their weights.
         neuron: options of every `Neuron`: `leak`, `reset`, `order`, `wait`, `signed`.
         encode: the encoder behind the input.
-        lowered: what stands before and after activations become neurons: no batch norm, no average
-            or max pooling, and neurons that have no threshold of their own yet.
+        lowered: the graph just before (ANN) or just after activations are replaced by neurons: no
+            batch norm, no average or max pooling, all thresholds 1.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class NetBuilder:
         return self._put(name, self._with_bias(op, name, size, out, bias), (x,), size)
 
     def linear(self, name: str, x: str, features: int, *, bias: str = "channel") -> str:
-        """A fully connected layer; flattens `x` if need be."""
+        """A fully connected layer; flattens `x` if necessary."""
         x = self.flatten(x)
         weight = self._weight(name, (features, *self.shape(x)))
         size = self._weighted_size(x, weight)
@@ -138,7 +138,7 @@ class NetBuilder:
         return self._put(name, op, (x,), size)
 
     def norm(self, name: str, x: str) -> str:
-        """Batch norm in an ANN; nothing in a spiking network, where it has been folded."""
+        """Batch norm in an ANN; returns `x` in a spiking network, where it has been folded."""
         if self.style is not Style.ANN or self.lowered:
             return x
         channels, rng = self.shape(x)[0], self._rng(name)
@@ -170,7 +170,7 @@ class NetBuilder:
         return self._put(name, Neuron(threshold=threshold_ref, **options), (x,), 0.5)
 
     def avgpool(self, name: str, x: str, wins: Windows) -> str:
-        """Average pooling; in a spiking network a sum pool, and a scale where values are real."""
+        """Average pooling; in a spiking network a sum pool, then a scale unless quantised."""
         counts = tuple(tuple(stop - start for start, stop in axis) for axis in wins)
         if self.style is Style.ANN and not self.lowered:
             return self._put(name, AvgPool(windows=wins, divisors=counts), (x,), self._size[x])
@@ -203,7 +203,7 @@ class NetBuilder:
     def scale(
         self, name: str, x: str, factor: float | NDArray[np.generic], *, bias: bool = False
     ) -> str:
-        """Multiply by a number, (C,) or a map; quantised factors are rounded, at least 1."""
+        """Multiply by a factor, (), (C,) or the sample's shape; at least 1 if quantised."""
         array = np.asarray(factor, np.float64)
         if self.style is Style.QUANTIZED:
             array = np.maximum(1, np.rint(np.abs(array))).astype(np.int32)
@@ -217,45 +217,47 @@ class NetBuilder:
         )
 
     def current(self, x: str, like: str) -> str:
-        """`x` as something that may be added to `like`: events get a `Scale` to its size."""
+        """`x` as a current of the size of `like`: events get a `Scale`."""
         if self.graph.type_of(x).signal not in (Signal.SPIKE, Signal.COUNT):
             return x
         factor = 1.0 if self.lowered else self._size[like] / self._size[x]
         return self.scale(self.graph.fresh(f"{x}_current"), x, factor)
 
     def add(self, name: str, *xs: str) -> str:
-        """Sum; the first term says how large shortcuts become."""
+        """Sum; events are scaled to the size of the first term."""
         terms = [self.current(x, xs[0]) for x in xs]
         return self._put(name, Add(), terms, sum(self._size[x] for x in terms))
 
     def concat(self, name: str, *xs: str, axis: int = 0) -> str:
         """Concatenation."""
-        return self._put(name, Concat(axis=axis), xs, max(self._size[x] for x in xs))
+        return self.rearrange(name, Concat(axis=axis), *xs)
+
+    def rearrange(self, name: str, op: Rearrange, *xs: str) -> str:
+        """Any op that moves elements and changes none."""
+        return self._put(name, op, xs, max(self._size[x] for x in xs))
 
     def every_second(self, name: str, x: str) -> str:
         """`x[:, ::2, ::2]`."""
         shape = self.shape(x)
         steps = (1,) + (2,) * (len(shape) - 1)
         op = Slice(starts=(0,) * len(shape), stops=shape, steps=steps)
-        return self._put(name, op, (x,), self._size[x])
+        return self.rearrange(name, op, x)
 
     def pad_channels(self, name: str, x: str, before: int, after: int) -> str:
         """Zeros before and after the channels."""
         rest = ((0, 0),) * (len(self.shape(x)) - 1)
-        return self._put(name, Pad(padding=((before, after), *rest)), (x,), self._size[x])
+        return self.rearrange(name, Pad(padding=((before, after), *rest)), x)
 
     def permute(self, name: str, x: str, axes: tuple[int, ...]) -> str:
         """Axes in another order."""
-        return self._put(name, Permute(axes=axes), (x,), self._size[x])
+        return self.rearrange(name, Permute(axes=axes), x)
 
     def flatten(self, x: str) -> str:
         """`x` as a vector."""
         shape = self.shape(x)
         if len(shape) == 1:
             return x
-        return self._put(
-            self.graph.fresh(f"{x}_flat"), Reshape(shape=(prod(shape),)), (x,), self._size[x]
-        )
+        return self.rearrange(self.graph.fresh(f"{x}_flat"), Reshape(shape=(prod(shape),)), x)
 
     def finish(self, x: str) -> Graph:
         """Make `x` the output, behind a `Readout` in a spiking network."""

@@ -1,4 +1,4 @@
-"""What every device of crossbar cells must keep to."""
+"""The contract of devices of crossbar cells."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ SECONDS = (0.0, 1.0, 1e6)
 
 
 def assert_device_contract(device: Device) -> None:
-    """Assert that a device keeps to the contract of `snnc.device.Device`.
+    """Assert that a device fulfils the contract of `snnc.device.Device`.
 
-    Its options read back from text and its limits make sense. Conductances are float32 of the
-    shape of the levels, finite, not negative, and at most `g_max_us` unless the device says that
-    it `exceeds` it; what is given stays untouched; one seed gives one result. Cells of level 0
-    conduct less than those of the largest level. An ideal device gives every level back.
+    Its options as text read back as the same device, and 0 <= g_min_us < g_max_us. Conductances
+    are float32, of the shape of the levels, finite, not negative, and at most `g_max_us` unless
+    `facts.exceeds`. Arguments are not changed, and one seed gives one result. Cells of level 0
+    conduct less than those of the largest level. An ideal device reads back every level.
 
     Args:
         device: the device, with its options.
+
+    Raises:
+        AssertionError: naming the method and what it returned.
     """
     assert_round_trip(device, "device")
     facts = device.facts
     assert 0 <= facts.g_min_us < facts.g_max_us and isfinite(facts.g_max_us), f"limits: {facts}"
     most = facts.max_levels
-    assert most is None or most >= 2, f"a cell of {most} levels holds nothing"
+    assert most is None or most >= 2, f"a cell of {most} levels, fewer than 2"
     for largest in LARGEST:
         if most is None or largest < most:
             _assert_levels(device, largest)
@@ -74,21 +77,21 @@ def _assert_cells(
 def _repeated(
     draw: Callable[[np.random.Generator], NDArray[np.float32]], what: str
 ) -> NDArray[np.float32]:
-    """What `draw` gives, asserted to be the same for the same seed."""
+    """The result of `draw`, asserted to be the same for the same seed."""
     first, second = draw(np.random.default_rng(1)), draw(np.random.default_rng(1))
     assert np.array_equal(first, second), f"{what}: one seed gives two results"
     return first
 
 
 def _assert_conductances(
-    device: Device, found: NDArray[np.float32], shape: tuple[int, ...], what: str
+    device: Device, conductances: NDArray[np.float32], shape: tuple[int, ...], what: str
 ) -> None:
-    kind = (found.dtype, found.shape)
+    kind = (conductances.dtype, conductances.shape)
     assert kind == (np.float32, shape), f"{what} gives {kind}, not float32 of shape {shape}"
-    assert np.isfinite(found).all(), f"{what} gives conductances that are not finite"
-    low, high = found.min(initial=0), found.max(initial=0)
+    assert np.isfinite(conductances).all(), f"{what} gives conductances that are not finite"
+    low, high = conductances.min(initial=0), conductances.max(initial=0)
     assert low >= 0, f"{what} gives the negative conductance {low:g} uS"
-    # One unit of float32 is no error of the device.
+    # The bound of float32 rounding: one unit in the last place.
     bound = np.nextafter(np.float32(device.facts.g_max_us), np.float32(np.inf))
     within = device.facts.exceeds or high <= bound
     assert within, f"{what} gives {high:g} uS, above g_max_us={device.facts.g_max_us:g}"

@@ -1,4 +1,4 @@
-"""What every exporter must keep to."""
+"""The contract of exporters."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from snnc.testing.round_trip import assert_round_trip
 
 
 def assert_exporter_contract(exporter: Exporter, *, cases: Sequence[Case] | None = None) -> None:
-    """Assert that an exporter keeps to the contract of `snnc.exporter.Exporter` on small graphs.
+    """Assert that an exporter fulfils the contract of `snnc.exporter.Exporter` on small graphs.
 
-    On every graph: `check` has one entry a node, in order; the graph is left untouched; where no
-    node is refused, `export` writes the files it tells of and no others, and the same bytes again.
-    One graph at least must be accepted. The options as text read back as the same exporter.
+    On every graph: `check` returns one entry per node, in graph order; the graph is not changed; if
+    no node is refused, `export` writes exactly the files it returns, and the same bytes when called
+    again. At least one graph must be accepted. The options as text read back as the same exporter.
 
     Args:
         exporter: the exporter, with its options.
         cases: graphs to use instead of the spiking ones of `snnc.testing`, real and quantised.
+
+    Raises:
+        AssertionError: naming the graph and the broken rule.
     """
     assert_round_trip(exporter, "exporter")
     chosen = (*snn_cases(), *quantized_cases()) if cases is None else cases
@@ -33,11 +36,11 @@ def assert_exporter_contract(exporter: Exporter, *, cases: Sequence[Case] | None
 def _refusal(exporter: Exporter, case: Case) -> str | None:
     """Check one graph; the reason if the exporter refuses a node of it, else None."""
     before = case.graph.fingerprint()
-    found = exporter.check(case.graph)
+    entries = exporter.check(case.graph)
     _assert_untouched(exporter, case, before)
-    told, names = [each.node for each in found], [node.name for node in case.graph.nodes]
-    assert told == names, f"{exporter.name} ({case.name}): check tells of {told}, not of {names}"
-    refused = [each for each in found if each.fidelity is Fidelity.REFUSED]
+    checked, names = [entry.node for entry in entries], [node.name for node in case.graph.nodes]
+    assert checked == names, f"{exporter.name} ({case.name}): check lists {checked}, not {names}"
+    refused = [entry for entry in entries if entry.fidelity is Fidelity.REFUSED]
     if refused:
         return f"{case.name}: {refused[0]}"
     first, second = _exported(exporter, case.graph), _exported(exporter, case.graph)
@@ -54,11 +57,13 @@ def _assert_untouched(exporter: Exporter, case: Case, before: str) -> None:
 
 
 def _exported(exporter: Exporter, graph: Graph) -> dict[str, bytes]:
-    """What is written, by its path in the folder."""
+    """The bytes of the exported files, by their path in the folder."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        told = sorted(str(path) for path in exporter.export(graph, folder))
-        found = sorted(path for path in folder.rglob("*") if not path.is_dir())
-        written = {str(path.relative_to(folder)): path.read_bytes() for path in found}
-    assert told == sorted(written), f"{exporter.name} tells of {told} and wrote {sorted(written)}"
+        returned = sorted(str(path) for path in exporter.export(graph, folder))
+        files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+        written = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    assert returned == sorted(written), (
+        f"{exporter.name} returns {returned} but wrote {sorted(written)}"
+    )
     return written

@@ -1,4 +1,4 @@
-"""Golden files: `assert text == golden`, and `pytest --update-golden` to accept what is new.
+"""Golden files: `assert text == golden`; `pytest --update-golden` accepts new texts.
 
 A pytest plugin: `pytest_plugins = ["snnc.testing.golden"]` in a `conftest.py` gives the fixture
 `golden`. The file lies in `golden/<test module>/<test name>.txt` under `tests/`.
@@ -13,7 +13,7 @@ import pytest
 
 
 class Golden(str):
-    """The stored text; in update mode a comparison stores the other side and holds."""
+    """The stored text; in update mode a comparison stores the other text and is true."""
 
     __slots__ = ("path", "update")
 
@@ -46,7 +46,9 @@ class Golden(str):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--update-golden`."""
     parser.addoption(
-        "--update-golden", action="store_true", help="store what the tests see in the golden files"
+        "--update-golden",
+        action="store_true",
+        help="replace the golden files by the texts of this run",
     )
 
 

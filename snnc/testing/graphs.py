@@ -1,4 +1,4 @@
-"""Small graphs of all ops, for the contracts and for anybody's tests."""
+"""Small graphs of all ops, for the contracts and for tests of plugins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
 from snnc.testing.builder import NetBuilder, Style, windows
 
 Topology = Callable[[NetBuilder], str]
@@ -73,11 +73,22 @@ def branches(net: NetBuilder) -> str:
     return net.linear("fc", net.act("act3", net.add("add", y, z, w)), 5)
 
 
+def enlarged(net: NetBuilder) -> str:
+    """A map made small and large again by uneven factors, added to a shortcut around it."""
+    first = net.act("act0", net.conv("conv0", net.input, 4), per_channel=True)
+    x = net.act("act1", net.conv("conv1", first, 4, stride=2, bias="map"))
+    rows, cols = net.shape(x)[1:]
+    x = net.avgpool("pool", x, (*windows((rows,), 2, 2), *windows((cols,), 1, 1)))
+    x = net.rearrange("upsample", Upsample(factors=(4, 2)), x)
+    return net.linear("fc", net.act("act2", net.add("add", net.conv("conv2", x, 4), first)), 5)
+
+
 TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "plain": (plain, (2, 6, 6)),
     "residual": (residual, (2, 8, 8)),
     "grouped": (grouped, (2, 7, 7)),
     "branches": (branches, (3, 16)),
+    "enlarged": (enlarged, (2, 8, 8)),
 }
 """The topologies and the shape of one input sample of each."""
 
@@ -89,7 +100,7 @@ NEURONS: Mapping[str, Mapping[str, Any]] = {
     "wait": {"wait": 3},
     "signed": {"signed": True},
 }
-"""Neuron options beside the default ones."""
+"""Neuron options that differ from the defaults, by name."""
 
 
 def build(
@@ -108,13 +119,13 @@ def build(
 
 
 def ann_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as an ANN, and again with the ops only that both stages know."""
+    """Every topology as an ANN, and again with only the ops that both stages have."""
     plain = (Case(name, build(name, Style.ANN, seed=seed)) for name in TOPOLOGIES)
     return (*plain, *lowered_ann_cases(seed))
 
 
 def lowered_ann_cases(seed: int = 0) -> tuple[Case, ...]:
-    """Every topology as an ANN that only has to have its activations replaced."""
+    """Every topology as an ANN in which only activations are left to replace."""
     return tuple(
         Case(f"{name}-lowered", build(name, Style.ANN, seed=seed, lowered=True))
         for name in TOPOLOGIES
@@ -124,7 +135,7 @@ def lowered_ann_cases(seed: int = 0) -> tuple[Case, ...]:
 def snn_cases(seed: int = 0) -> tuple[Case, ...]:
     """Every topology as a spiking network with real parameters, and every kind of neuron.
 
-    Those called `-lowered` have neurons of threshold 1 still, as activations have just become them.
+    In those called `-lowered` all thresholds are 1, as after `activations-to-neurons`.
     """
     fresh = (
         Case(case.name, build(name, Style.SNN, seed=seed, lowered=True), case.graph)

@@ -1,4 +1,4 @@
-"""Comparing runs that need not be equal: how much differs, the same form, silence."""
+"""Comparison of runs that need not be equal: fraction of differing spikes, form, silence."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from snnc.target import RunResult
 
 @dataclass
 class Difference:
-    """How many spikes of several runs were compared, and how many of them differ."""
+    """The number of compared spikes over several runs, and of differing ones."""
 
     spikes: int = 0
     differing: int = 0
 
-    def add(self, found: RunResult, expected: RunResult) -> None:
-        """Count every neuron at every step of two runs of the same form."""
+    def add(self, actual: RunResult, expected: RunResult) -> None:
+        """Compare every neuron at every step of two runs with the same nodes and shapes."""
         for node, spikes in expected.spikes.items():
             self.spikes += spikes.size
-            self.differing += int(np.count_nonzero(found.spikes[node] != spikes))
+            self.differing += int(np.count_nonzero(actual.spikes[node] != spikes))
 
     def require(self, tolerance: float) -> None:
-        """Assert that at most the fraction `tolerance` differs."""
+        """Assert that at most the fraction `tolerance` of the spikes differs."""
         rate = self.differing / max(1, self.spikes)
         assert rate <= tolerance, (
             f"{self.differing} of {self.spikes} spikes differ from the reference, {rate:.3%}; "
@@ -33,21 +33,21 @@ class Difference:
         )
 
 
-def assert_same_form(found: RunResult, expected: RunResult, what: str) -> None:
+def assert_same_form(actual: RunResult, expected: RunResult, what: str) -> None:
     """Assert that two runs record the same nodes, in arrays of the same types and shapes."""
-    assert _form(found) == _form(expected), f"{what}: {_form(found)} instead of {_form(expected)}"
+    assert _form(actual) == _form(expected), f"{what}: {_form(actual)} instead of {_form(expected)}"
 
 
-def assert_silent(found: RunResult, expected: RunResult, what: str) -> None:
-    """Assert that a run has no spikes, provided that the reference has none anywhere."""
+def assert_silent(actual: RunResult, expected: RunResult, what: str) -> None:
+    """Assert that a run has no spikes if the reference has none."""
     if any(counts.any() for counts in expected.counts.values()):
         return
-    loud = {node: int(counts.sum()) for node, counts in found.counts.items() if counts.any()}
-    assert not loud, f"{what}: spikes out of silence: {loud}"
+    loud = {node: int(counts.sum()) for node, counts in actual.counts.items() if counts.any()}
+    assert not loud, f"{what}: spikes in {loud}, where the reference has none"
 
 
 def without_biases(graph: Graph) -> Graph:
-    """A copy whose layers add no bias."""
+    """A copy with all biases of layers set to zero."""
     silent = graph.clone()
     for node in silent.nodes:
         if isinstance(node.op, Weighted) and node.op.bias is not None:
@@ -58,8 +58,9 @@ def without_biases(graph: Graph) -> Graph:
 
 def _form(run: RunResult) -> dict[str, Any]:
     arrays = {"output": run.output, "readout": run.readout}
-    arrays |= {f"counts of {node}": each for node, each in run.counts.items()}
-    arrays |= {f"spikes of {node}": each for node, each in run.spikes.items()}
+    arrays |= {f"counts of {node}": array for node, array in run.counts.items()}
+    arrays |= {f"spikes of {node}": array for node, array in run.spikes.items()}
     return {
-        name: each if each is None else (each.dtype, each.shape) for name, each in arrays.items()
+        name: array if array is None else (array.dtype, array.shape)
+        for name, array in arrays.items()
     }

@@ -1,4 +1,4 @@
-"""What every pass must keep to, whoever wrote it."""
+"""The contract of passes, and golden texts of what they do."""
 
 from __future__ import annotations
 
@@ -20,48 +20,51 @@ BATCHES, BATCH = 2, 4
 
 
 def assert_pass_contract(
-    each: Pass, *, cases: Sequence[Case] | None = None, ctx: PassContext | None = None
+    tested: Pass, *, cases: Sequence[Case] | None = None, ctx: PassContext | None = None
 ) -> None:
-    """Assert that a pass keeps to the contract on small graphs of the stage it takes.
+    """Assert that a pass fulfils the contract on small graphs of the stage it takes.
 
-    On every graph: the input is left untouched, the result verifies, its stage is the one that was
-    declared, and the same seed gives the same result. `PassError` and `UnsupportedError` are lawful
-    refusals of a graph, but one graph at least must be accepted. The options as text must read back
-    as the same pass.
+    On every graph: the input is not changed, the result verifies and has the declared stage, and
+    the same seed gives the same result. A pass may refuse a graph with `PassError` or
+    `UnsupportedError`, but must accept at least one. The options as text read back as the same
+    pass.
 
     Args:
-        each: the pass, with its options.
+        tested: the pass, with its options.
         cases: graphs to use instead of those of `snnc.testing`.
         ctx: context to use instead of one with seeded random data in every field.
+
+    Raises:
+        AssertionError: naming the graph and the broken rule.
     """
-    assert_round_trip(each, "pass")
-    chosen = _cases(each) if cases is None else cases
-    refusals = [_refusal(each, case, ctx) for case in chosen]
-    assert None in refusals, f"{each.name} refuses every graph: {'; '.join(map(str, refusals))}"
+    assert_round_trip(tested, "pass")
+    chosen = _cases(tested) if cases is None else cases
+    refusals = [_refusal(tested, case, ctx) for case in chosen]
+    assert None in refusals, f"{tested.name} refuses every graph: {'; '.join(map(str, refusals))}"
 
 
 def assert_pass_golden(
-    each: Pass, before: str, golden: str, *, ctx: PassContext | None = None
+    tested: Pass, before: str, golden: str, *, ctx: PassContext | None = None
 ) -> None:
-    """Assert that what a pass makes of a graph is the golden text: the graph before and after.
+    """Assert that the texts of a graph before and after a pass are the golden text.
 
     Args:
-        each: the pass, with its options.
+        tested: the pass, with its options.
         before: the graph as text, in the form of `snnc.ir.text.to_text`.
         golden: the fixture of `snnc.testing.golden`; accept a new text with `--update-golden`.
         ctx: context to use instead of an empty one.
     """
     graph = parse(before)
-    after = Pipeline([each]).run(graph, ctx or PassContext()).graph
-    text = f"{to_text(graph)}\n{format_spec(each)}\n\n{to_text(after)}"
+    after = Pipeline([tested]).run(graph, ctx or PassContext()).graph
+    text = f"{to_text(graph)}\n{format_spec(tested)}\n\n{to_text(after)}"
     assert text == golden
 
 
-def _cases(each: Pass) -> Sequence[Case]:
-    """Graphs of the stage; to leave stage `ann`, they must have no other ops than both know."""
-    if each.takes is Stage.SNN:
+def _cases(tested: Pass) -> Sequence[Case]:
+    """Graphs of the stage; for passes from `ann` to `snn`, with only the ops of both stages."""
+    if tested.takes is Stage.SNN:
         return snn_cases()
-    return ann_cases() if each.gives is Stage.ANN else lowered_ann_cases()
+    return ann_cases() if tested.gives is Stage.ANN else lowered_ann_cases()
 
 
 def default_context(case: Case) -> PassContext:
@@ -75,20 +78,20 @@ def default_context(case: Case) -> PassContext:
     return PassContext(timesteps=4, ann=case.ann, calibration=data, train=data, validation=data[:1])
 
 
-def _refusal(each: Pass, case: Case, ctx: PassContext | None) -> str | None:
+def _refusal(tested: Pass, case: Case, ctx: PassContext | None) -> str | None:
     """Check one graph; the reason if the pass refuses it, else None."""
     before = case.graph.fingerprint()
     try:
-        first = each.run(case.graph.clone(), _context(case, ctx)).graph
+        first = tested.run(case.graph.clone(), _context(case, ctx)).graph
     except (PassError, UnsupportedError) as error:
         return f"{case.name}: {error}"
     finally:
         untouched = case.graph.fingerprint() == before
-        assert untouched, f"{each.name} changes the graph it was given ({case.name})"
+        assert untouched, f"{tested.name} changes the graph it was given ({case.name})"
     # The manager verifies the result and compares its stage with the declared one.
-    second = Pipeline([each]).run(case.graph, _context(case, ctx)).graph
+    second = Pipeline([tested]).run(case.graph, _context(case, ctx)).graph
     same = first.fingerprint() == second.fingerprint()
-    assert same, f"{each.name} gives different graphs for one seed ({case.name})"
+    assert same, f"{tested.name} gives different graphs for one seed ({case.name})"
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
 from snnc.testing.builder import NetBuilder, Style, windows
 
 LARGEST_SAMPLE = 400
@@ -32,13 +32,14 @@ def random_graph(seed: int, style: Style = Style.QUANTIZED) -> Graph:
 
 
 class _Writer:
-    """Adds random layers; keeps what shortcuts may come from."""
+    """Adds random layers; `spikes` are the populations that shortcuts can start from."""
 
     def __init__(self, net: NetBuilder, rng: np.random.Generator) -> None:
         self.net, self.rng = net, rng
         self.spikes: list[str] = []
         self.moves: tuple[Callable[[str], str], ...] = (
-            self.sumpool, self.maxpool, self.slice, self.pad, self.permute, self.concat, self.scale
+            self.sumpool, self.maxpool, self.slice, self.pad, self.permute, self.concat, self.scale,
+            self.upsample,
         )  # fmt: skip
 
     def write(self) -> Graph:
@@ -52,15 +53,15 @@ class _Writer:
         return self.net.finish(x)
 
     def population(self, x: str) -> str:
-        """A weighted layer, perhaps a sum with a shortcut or a second branch, neurons."""
+        """A weighted layer, sometimes a sum with a shortcut or a second branch, then neurons."""
         current = self.weighted(x)
         shape = self.net.shape(current)
         same = [spike for spike in self.spikes if self.net.shape(spike) == shape]
         if same and self.chance(0.7):
             current = self.net.add(self.name("add"), current, str(self.rng.choice(same)))
         elif self.chance(0.3):
-            other = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
-            current = self.net.add(self.name("add"), current, other)
+            branch = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
+            current = self.net.add(self.name("add"), current, branch)
         self.net.neuron_options = self.neuron()
         spike = self.net.act(self.name("act"), current, per_channel=self.chance(0.5))
         self.spikes.append(spike)
@@ -93,7 +94,7 @@ class _Writer:
             "signed": reset == "subtract" and self.chance(0.25),
         }
 
-    # -- what may stand between two populations ----------------------------------------------
+    # -- ops between two populations ---------------------------------------------------------
 
     def sumpool(self, x: str) -> str:
         wins = self.windows(x)
@@ -126,6 +127,13 @@ class _Writer:
     def permute(self, x: str) -> str:
         axes = tuple(int(a) for a in self.rng.permutation(len(self.net.shape(x))))
         return self.net.permute(self.name("permute"), x, axes)
+
+    def upsample(self, x: str) -> str:
+        size = self.net.shape(x)
+        factors = tuple(int(n) for n in self.rng.integers(1, 3, len(size) - 1))
+        if not factors or np.prod(size) > LARGEST_SAMPLE:
+            return x
+        return self.net.rearrange(self.name("upsample"), Upsample(factors=factors), x)
 
     def concat(self, x: str) -> str:
         tail = self.net.shape(x)[1:]

@@ -1,4 +1,4 @@
-"""The options of every plugin are text and back."""
+"""The check that a plugin's options, written as text, read back as the same plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snnc.pipeline import format_spec, parse_one
 
 @dataclass(frozen=True)
 class _Only:
-    """A registry that knows one class, so that an uninstalled plugin can be read from text."""
+    """A registry of one class, so that a plugin can be read from text without installation."""
 
     noun: str
     cls: Any
@@ -19,12 +19,12 @@ class _Only:
         return [self.cls.name]
 
     def get(self, name: str) -> Any:
-        assert name == self.cls.name, f"the {self.noun} {self.cls.name} writes itself as {name}"
+        assert name == self.cls.name, f"the {self.noun} {self.cls.name} is written as {name}"
         return self.cls
 
 
 def assert_round_trip(plugin: Any, noun: str) -> None:
-    """Assert that a plugin's text reads back as the same plugin, and is then the same text.
+    """Assert that a plugin's text reads back as an equal plugin with the same text.
 
     Args:
         plugin: the object, a frozen dataclass with a `name`.

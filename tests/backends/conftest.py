@@ -12,7 +12,7 @@ from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Neuron, Readout, R
 
 @pytest.fixture
 def small() -> Callable[..., Graph]:
-    """Makes a quantised convolution, neurons, a linear readout; input (2, 5, 5)."""
+    """Builds a quantised convolution, neurons, a linear readout; input (2, 5, 5)."""
     return _small
 
 

@@ -1,4 +1,4 @@
-"""A third-party device, all of it: one file, named by one line of its pyproject.toml."""
+"""A complete third-party device: this file and one entry point in a pyproject.toml."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ class Gaussian:
     def read(
         self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
     ) -> NDArray[np.float32]:
-        """What was programmed: no drift."""
+        """The programmed conductances: no drift, no noise."""
         return conductances_us

@@ -1,4 +1,4 @@
-"""The CPU backend gives what the reference gives, integer for integer."""
+"""The CPU backend equals the reference, integer for integer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SAMPLES = 3
 
 
 class Files:
-    """An artifact of nothing but files; it has no graph to give."""
+    """An artifact of files only; `graph` fails."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = dict(files)
@@ -108,7 +108,7 @@ def test_random_integer_graphs(seed: int) -> None:
 
 
 def on_a_grid(graph: Graph) -> Graph:
-    """Parameters on a binary grid, so that every sum of the network is exact in float32."""
+    """Parameters rounded to a binary grid, so that every sum is exact in float32."""
     grid = graph.clone()
     for name, array in graph.params.items():
         grid.set_param(
@@ -276,10 +276,10 @@ def test_check_names_every_problem(small) -> None:
     graph = small()
     graph.set_param("w", np.full((3, 2, 3, 3), 2**30, np.int32))
     graph.replace_op("act", Neuron(threshold=4, leak=0.3))
-    found = CpuBackend().check(graph)
-    assert [d.node for d in found] == ["conv", "act"]
-    assert "do not fit 32 bits" in found[0].reason
-    assert "2^-15" in found[1].reason
+    diagnostics = CpuBackend().check(graph)
+    assert [d.node for d in diagnostics] == ["conv", "act"]
+    assert "do not fit 32 bits" in diagnostics[0].reason
+    assert "2^-15" in diagnostics[1].reason
     assert CpuBackend().check(Graph())[0].reason == "the graph has no outputs"
 
 

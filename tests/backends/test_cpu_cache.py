@@ -1,4 +1,4 @@
-"""Compiled objects are kept privately, checked, and never needed."""
+"""The cache of compiled objects: private, checked, and optional."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ X = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
 
 
 def program(graph: Graph, timesteps: int, cache: ObjectCache | None = None) -> CpuProgram:
-    """The CPU program of a graph; compiled anew unless there is a cache."""
+    """The CPU program of a graph; compiled again without a cache."""
     plan, weights = lower(graph, timesteps)
     return load(plan.to_json(), weights, 1, cache)
 
@@ -36,11 +36,11 @@ def test_the_second_load_compiles_nothing(small, tmp_path: Path) -> None:
 def test_other_weights_take_the_same_object_other_shapes_another(small, tmp_path: Path) -> None:
     cache = open_cache(tmp_path / "objects")
     program(small(), 4, cache=cache)
-    other = small()
-    other.set_param("w", np.ones((3, 2, 3, 3), np.int8))
-    assert not program(other, 9, cache=cache).compiled
-    other.set_param("w", np.ones((3, 2, 3, 3), np.int32) * 1000)
-    assert program(other, 9, cache=cache).compiled
+    graph = small()
+    graph.set_param("w", np.ones((3, 2, 3, 3), np.int8))
+    assert not program(graph, 9, cache=cache).compiled
+    graph.set_param("w", np.ones((3, 2, 3, 3), np.int32) * 1000)
+    assert program(graph, 9, cache=cache).compiled
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
@@ -96,8 +96,8 @@ def test_a_folder_others_may_enter_is_not_used(
 def test_a_folder_of_somebody_else_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = os.getuid() + 1
-    monkeypatch.setattr(os, "getuid", lambda: other)
+    user = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: user)
     assert open_cache(tmp_path / "objects") is None
     assert "another user" in caplog.text
 

@@ -1,4 +1,4 @@
-"""A plan from anywhere is refused unless it stays inside its buffers."""
+"""Plans that would read or write outside their buffers are refused."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_a_plan_survives_storing() -> None:
 EDITS: dict[str, tuple[Edit, str]] = {
     "newer": (lambda p: p.update(version=2), "version"),
     "no tensors": (lambda p: p.pop("tensors"), "tensors"),
-    "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not there yet"),
-    "own input": (lambda p: p["steps"][0].update(inputs=[2]), "not there yet"),
+    "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not written yet"),
+    "own input": (lambda p: p["steps"][0].update(inputs=[2]), "not written yet"),
     "twice": (lambda p: p["steps"][1].update(output=2), "twice"),
     "negative": (lambda p: p["steps"][0].update(inputs=[-1]), "not in"),
     "smaller output": (lambda p: p["tensors"][2].update(shape=[3, 2, 3]), "output does not fit"),
@@ -96,7 +96,7 @@ def test_windows_are_checked() -> None:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all numbers, texts and truths of a document."""
+    """The paths of all numbers, strings and booleans of a JSON document."""
     if isinstance(value, dict):
         return [p for key, item in value.items() for p in leaves(item, (*path, key))]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The ideal crossbar gives what the reference gives, and counts what its tiles do."""
+"""The ideal crossbar equals the reference, and counts the activity of its tiles."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_random_graphs_on_random_tiles_equal_the_reference(
 
 
 def line(weights: np.ndarray, *, lo: int = 0, hi: int = 255) -> Graph:
-    """Integers straight into one Linear and out again; the readout is the sum over the window."""
+    """A Linear on encoded integers, and a readout: its sum over the window."""
     graph = Graph(Stage.SNN)
     graph.add("x", Input(shape=(weights.shape[1],)))
     graph.add("encode", EncodeDirect(scale=1.0, lo=lo, hi=hi), ["x"])
@@ -117,9 +117,11 @@ def test_only_driven_row_blocks_are_read() -> None:
 def test_activity_does_not_depend_on_the_split_of_the_batch() -> None:
     graph = quantized_cases()[1].graph
     x = sample_inputs(graph, 4)
-    whole = program(graph, SMALL_CELLS).run(x).stats["activity"]
-    parts = [program(graph, SMALL_CELLS).run(each).stats["activity"] for each in (x[:1], x[1:])]
-    for node, counted in whole.items():
+    activity = program(graph, SMALL_CELLS).run(x).stats["activity"]
+    parts = [
+        program(graph, SMALL_CELLS).run(samples).stats["activity"] for samples in (x[:1], x[1:])
+    ]
+    for node, counted in activity.items():
         assert counted == {key: sum(part[node][key] for part in parts) for key in counted}
         assert counted["reads"] > 0
 
@@ -147,14 +149,14 @@ def test_tiles_hold_integers_only() -> None:
 
 def test_what_cannot_be_mapped_is_named() -> None:
     graph = line(np.array([[127, -100]], np.int8))
-    (found,) = CrossbarBackend(weight_bits=4).check(graph)
-    assert "fc (linear): weights up to 127 need 8 bits, the target has 4" in str(found)
-    assert "weight-bits=8" in found.remedy
+    (diagnostic,) = CrossbarBackend(weight_bits=4).check(graph)
+    assert "fc (linear): weights up to 127 need 8 bits, the target has 4" in str(diagnostic)
+    assert "weight-bits=8" in diagnostic.remedy
     chained = graph.clone()
     weight = chained.set_param("w2", np.ones((1, 1), np.int8))
     chained.insert_after("fc", "fc2", Linear(weight=weight))
-    (found,) = CrossbarBackend().check(chained)
-    assert found.node == "fc2" and "the current of fc" in found.reason
+    (diagnostic,) = CrossbarBackend().check(chained)
+    assert diagnostic.node == "fc2" and "the current of fc" in diagnostic.reason
     assert "no outputs" in str(CrossbarBackend().check(Graph(Stage.SNN))[0])
 
 
@@ -232,10 +234,10 @@ def test_an_artifact_is_read_back_and_damage_is_refused(small: Any) -> None:
 
 
 def test_a_stored_program_runs(small: Any) -> None:
-    found = load_program(CrossbarBackend(), small(), 4)
+    loaded = load_program(CrossbarBackend(), small(), 4)
     x = sample_inputs(small(), 2)
     expected = ReferenceProgram(small(), 4).run(x, record="spikes")
-    assert_equal_runs(found.run(x, record="spikes"), expected, "small")
+    assert_equal_runs(loaded.run(x, record="spikes"), expected, "small")
 
 
 def test_windows_of_every_rank() -> None:

@@ -45,8 +45,8 @@ def folder(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
     capsys.readouterr()
     code = run([str(word) for word in words])
-    found = capsys.readouterr()
-    return code, found.out, found.err
+    result = capsys.readouterr()
+    return code, result.out, result.err
 
 
 def test_compile_shows_figures_and_what_is_not_modelled(
@@ -192,12 +192,12 @@ def test_what_promises_nothing_is_told_and_not_judged(
 
 
 def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    whole = evaluate(folder / "q.snnc", str(folder / "x.npy")).report()
+    report = evaluate(folder / "q.snnc", str(folder / "x.npy")).report()
     parts = evaluate(folder / "q.snnc", str(folder / "x.npy"), batch_size=7).report()
-    assert whole == parts
-    layers: dict[str, Any] = whole["activity"]["layers"]
+    assert report == parts
+    layers: dict[str, Any] = report["activity"]["layers"]
     assert list(layers) == ["conv1", "conv2", "fc1", "fc2"]
-    for key, number in whole["activity"]["per_inference"].items():
+    for key, number in report["activity"]["per_inference"].items():
         assert number == pytest.approx(sum(layer[key] for layer in layers.values()))
     # the input is the same at every step: 2 x 1 tiles, 8 bits, 36 positions, read once
     tiles = 2
@@ -209,7 +209,7 @@ def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folde
     reference = evaluate(folder / "q.snnc", str(folder / "x.npy"), timesteps=4).report()
     assert (
         reference["activity"]["per_inference"]["reads"]
-        < whole["activity"]["per_inference"]["reads"]
+        < report["activity"]["per_inference"]["reads"]
     )
 
 

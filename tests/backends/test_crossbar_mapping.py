@@ -1,4 +1,4 @@
-"""Where the weights lie: every one once, no tile too large, and what is counted of it."""
+"""Mapping of weights to tiles: every weight once, no tile too large, and the figures."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TILES = [CrossbarBackend(), CrossbarBackend(rows=5, cols=19, cell_bits=3)]
 def mapped(graph: Graph, backend: CrossbarBackend) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """Mapping, figures and conductances."""
     files = backend.lower(graph, PassContext())
-    found = figures_of(files, files.__getitem__, "crossbar")
-    assert found is not None
-    return json.loads(files[MAPPING]), found, safetensors.numpy.load(files[CONDUCTANCES])
+    figures = figures_of(files, files.__getitem__, "crossbar")
+    assert figures is not None
+    return json.loads(files[MAPPING]), figures, safetensors.numpy.load(files[CONDUCTANCES])
 
 
 @given(
@@ -81,24 +81,24 @@ def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: Crossba
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), cols=st.integers(6, 60))
-def test_figures_keep_to_the_split_formula(seed: int, rows: int, cols: int) -> None:
+def test_figures_follow_the_split_formula(seed: int, rows: int, cols: int) -> None:
     backend = CrossbarBackend(rows=rows, cols=cols, cell_bits=3)
     graph = random_graph(seed)
-    _, found, _ = mapped(graph, backend)
-    whole = cols // 6 * 6
+    _, figures, _ = mapped(graph, backend)
+    usable = cols // 6 * 6
     for matrix in matrices(graph):
-        row = found["layers"][matrix.layer]
-        blocks = ceil(matrix.rows / rows) * ceil(6 * matrix.outputs / whole)
+        row = figures["layers"][matrix.layer]
+        blocks = ceil(matrix.rows / rows) * ceil(6 * matrix.outputs / usable)
         assert row["tiles"] == row["split_formula_tiles"] == matrix.groups * blocks
         assert row["cells_used"] == 6 * matrix.weights.size
         assert row["area_bound_tiles"] <= row["tiles"]
-    totals = found["totals"]
-    assert totals["tiles"] == len(found["tiles"]) == totals["split_formula_tiles"]
+    totals = figures["totals"]
+    assert totals["tiles"] == len(figures["tiles"]) == totals["split_formula_tiles"]
     assert totals["area_bound_tiles"] == ceil(totals["cells_used"] / (rows * cols))
-    used = sum(tile["rows"] * tile["cols"] for tile in found["tiles"])
+    used = sum(tile["rows"] * tile["cols"] for tile in figures["tiles"])
     assert used == totals["cells_used"]
     assert totals["utilisation"] == used / (totals["tiles"] * rows * cols) <= 1
-    assert found["tile_shape"] == [rows, cols]
+    assert figures["tile_shape"] == [rows, cols]
 
 
 def test_a_network_without_weights_takes_no_tile() -> None:
@@ -107,15 +107,15 @@ def test_a_network_without_weights_takes_no_tile() -> None:
     graph.add("encode", EncodeDirect(scale=1.0), ["x"])
     graph.add("out", Readout(), ["encode"])
     graph.outputs = ("out",)
-    _, found, conductances = mapped(graph, CrossbarBackend())
-    assert found["totals"]["tiles"] == found["totals"]["utilisation"] == 0 and not conductances
+    _, figures, conductances = mapped(graph, CrossbarBackend())
+    assert figures["totals"]["tiles"] == figures["totals"]["utilisation"] == 0 and not conductances
 
 
 def test_notes_say_what_is_missing() -> None:
     graph = quantized_cases()[0].graph
-    _, found, _ = mapped(graph, CrossbarBackend())
-    assert any("not modelled yet" in note for note in found["notes"])
-    assert not any("grouped" in note for note in found["notes"])
+    _, figures, _ = mapped(graph, CrossbarBackend())
+    assert any("not modelled yet" in note for note in figures["notes"])
+    assert not any("grouped" in note for note in figures["notes"])
     grouped = next(case.graph for case in quantized_cases() if case.name == "grouped")
     assert any("grouped" in note for note in mapped(grouped, CrossbarBackend())[1]["notes"])
 
@@ -134,26 +134,26 @@ def compiled(repository: Path, name: str, weights: Path, shape: tuple[int, ...],
 def test_tiles_of_the_digits_network(repository: Path) -> None:
     weights = repository / "examples" / "digits" / "weights.safetensors"
     data = np.random.default_rng(0).random((8, 1, 8, 8), dtype=np.float32)
-    found = compiled(repository, "digits/net.py:build", weights, (1, 8, 8), data)
+    figures = compiled(repository, "digits/net.py:build", weights, (1, 8, 8), data)
     shapes = {"conv1": (9, 16), "conv2": (144, 32), "fc1": (128, 64), "fc2": (64, 10)}
     tiles = {"conv1": 1, "conv2": 2, "fc1": 2, "fc2": 1}
     for name, (rows, outputs) in shapes.items():
-        row = found["layers"][name]
+        row = figures["layers"][name]
         assert (row["matrix_rows"], row["matrix_cols"]) == (rows, outputs)
         assert row["tiles"] == ceil(rows / 128) * ceil(4 * outputs / 128) == tiles[name]
-    assert found["totals"]["tiles"] == 6 and found["totals"]["area_bound_tiles"] == 4
+    assert figures["totals"]["tiles"] == 6 and figures["totals"]["area_bound_tiles"] == 4
 
 
 def test_tiles_of_resnet20(repository: Path, snnc_data: Path) -> None:
     weights = snnc_data / "models" / "cifar10-resnet20" / "weights.safetensors"
     data = np.random.default_rng(0).random((4, 3, 32, 32), dtype=np.float32)
-    found = compiled(repository, "resnet20/net.py:resnet20", weights, (3, 32, 32), data)
+    figures = compiled(repository, "resnet20/net.py:resnet20", weights, (3, 32, 32), data)
     # convolutions: inputs x outputs -> ceil(9 inputs / 128) * ceil(4 outputs / 128) tiles
     expected = {(27, 16): 1, (144, 16): 2, (144, 32): 2, (288, 32): 3, (288, 64): 6, (576, 64): 10}
-    shapes = [(row["matrix_rows"], row["matrix_cols"]) for row in found["layers"].values()]
+    shapes = [(row["matrix_rows"], row["matrix_cols"]) for row in figures["layers"].values()]
     assert len(shapes) == 20 and shapes[-1] == (64, 10)
-    for (rows, outputs), row in zip(shapes, found["layers"].values(), strict=True):
+    for (rows, outputs), row in zip(shapes, figures["layers"].values(), strict=True):
         formula = ceil(rows / 128) * ceil(4 * outputs / 128)
         assert row["tiles"] == row["split_formula_tiles"] == formula
         assert formula == expected.get((rows, outputs), 1)
-    assert found["totals"]["tiles"] == 1 + 6 * 2 + 2 + 5 * 3 + 6 + 5 * 10 + 1 == 87
+    assert figures["totals"]["tiles"] == 1 + 6 * 2 + 2 + 5 * 3 + 6 + 5 * 10 + 1 == 87

@@ -1,4 +1,4 @@
-"""Devices are plugins: the contract, and a third party's device of one file and one line."""
+"""Devices are plugins: the contract, and a third-party device of one file and one entry point."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXT = "crossbar{device=gaussian{sigma=0.05}}"
 
 @pytest.fixture
 def gaussian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Install the device as a package of its own does: a module, and a line of entry points."""
+    """Install the device as a separate package does: a module and an entry point."""
     shutil.copy(Path(__file__).with_name("gaussian.py"), tmp_path / "acme_gaussian.py")
     info = tmp_path / "acme_gaussian-1.0.dist-info"
     info.mkdir()
@@ -52,7 +52,7 @@ def test_a_third_partys_device_keeps_the_contract(gaussian: Any) -> None:
     assert_device_contract(gaussian(sigma=0.0))
 
 
-def test_its_options_stand_in_the_text_of_the_target(gaussian: Any) -> None:
+def test_its_options_are_written_in_the_text_of_the_target(gaussian: Any) -> None:
     backend = parse_one(TEXT, Registry(BACKENDS))
     assert backend == CrossbarBackend(device=gaussian(sigma=0.05))
     assert format_spec(backend) == TEXT
@@ -66,9 +66,9 @@ def test_its_options_stand_in_the_text_of_the_target(gaussian: Any) -> None:
 
 def test_what_is_not_modelled_yet_is_refused_once(gaussian: Any) -> None:
     backend = CrossbarBackend(device=gaussian())
-    (found,) = backend.check(quantized_cases()[0].graph)
-    assert found.reason.startswith("the cells of gaussian are not ideal")
-    assert found.remedy == "choose device=ideal"
+    (diagnostic,) = backend.check(quantized_cases()[0].graph)
+    assert diagnostic.reason.startswith("the cells of gaussian are not ideal")
+    assert diagnostic.remedy == "choose device=ideal"
     with pytest.raises(ArtifactError, match="not modelled yet"):
         backend.load(None)  # type: ignore[arg-type]
     assert backend.inexact and not CrossbarBackend(device=gaussian(sigma=0.0)).inexact
@@ -91,16 +91,19 @@ def test_passes_read_weights_through_the_device(gaussian: Any) -> None:
         read = target.read_weights(weights, np.random.default_rng(0))
         assert read.dtype == np.float64 and np.abs(read - weights).max() < 1e-3
     noisy = CrossbarBackend(device=gaussian(sigma=0.02))
-    first, again, other = (noisy.read_weights(weights, np.random.default_rng(s)) for s in (0, 0, 1))
+    first, again, another_seed = (
+        noisy.read_weights(weights, np.random.default_rng(s)) for s in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     off = (first - weights).std()
-    # Both cells of a pair, worth 1 and 16, are off by 2 % of 50 of the 49 uS that 15 levels take.
+    # Each of the 4 cells (significance 1 and 16, + and -) has an error of 2 % of 50 uS;
+    # 15 levels span 49 uS.
     expected = 0.02 * 50 / 49 * 15 * np.sqrt(2 * (1 + 16**2))
     assert 0.6 * expected < off < 1.1 * expected
-    assert (first != other).any()
+    assert (first != another_seed).any()
 
 
-def test_passes_are_told_the_limits_of_the_target(tmp_path: Path) -> None:
+def test_passes_get_the_limits_of_the_target(tmp_path: Path) -> None:
     graph = quantized_cases()[0].graph
     job = Job(source=ModelSource(model=graph), target="crossbar{rows=64}")
     target = job.context(graph, job.backend()).target
@@ -133,7 +136,7 @@ def test_devices_are_listed_with_their_options(
     assert "did you mean 'gaussian'?" in capsys.readouterr().err
 
 
-def test_a_compilation_for_it_ends_with_that_refusal(
+def test_compile_refuses_it_too(
     gaussian: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from snnc.artifact import write

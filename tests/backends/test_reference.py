@@ -1,4 +1,4 @@
-"""The reference backend: what a run gives, and what it refuses."""
+"""The reference backend: results of a run, and refused inputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ CASES = (*snn_cases(), *quantized_cases())
 
 
 class Stored:
-    """An artifact that holds nothing but its graph."""
+    """An artifact of a graph only."""
 
     def __init__(self, graph: Graph, timesteps: object = 6) -> None:
         self._graph = graph.clone()
@@ -107,19 +107,19 @@ def test_records_no_more_than_asked(record: Record, spikes: int, counts: int) ->
 def test_parts_of_a_big_batch_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     case = named("plain-poisson")
     x, options = sample_inputs(case.graph, 7) * 1.5, {"record": "spikes", "prefixes": (2, 6)}
-    whole = program(case.graph).run(x, **options)  # type: ignore[arg-type]
+    at_once = program(case.graph).run(x, **options)  # type: ignore[arg-type]
     largest = max(kind.size for kind in case.graph.types().values())
     monkeypatch.setattr("snnc.interp.program.REFERENCE_BYTES", 8 * 6 * largest * 3)
     parts = program(case.graph).run(x, **options)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(parts.output, whole.output)
-    np.testing.assert_array_equal(parts.readout, whole.readout)  # type: ignore[arg-type]
-    for node in whole.spikes:
-        np.testing.assert_array_equal(parts.spikes[node], whole.spikes[node])
-        np.testing.assert_array_equal(parts.counts[node], whole.counts[node])
-    assert sum(whole.stats["saturated"].values()) > 0
-    assert parts.stats["saturated"] == whole.stats["saturated"]
+    np.testing.assert_array_equal(parts.output, at_once.output)
+    np.testing.assert_array_equal(parts.readout, at_once.readout)  # type: ignore[arg-type]
+    for node in at_once.spikes:
+        np.testing.assert_array_equal(parts.spikes[node], at_once.spikes[node])
+        np.testing.assert_array_equal(parts.counts[node], at_once.counts[node])
+    assert sum(at_once.stats["saturated"].values()) > 0
+    assert parts.stats["saturated"] == at_once.stats["saturated"]
     for t in (2, 6):
-        np.testing.assert_array_equal(parts.stats["prefixes"][t], whole.stats["prefixes"][t])
+        np.testing.assert_array_equal(parts.stats["prefixes"][t], at_once.stats["prefixes"][t])
 
 
 def test_window_and_prefixes() -> None:

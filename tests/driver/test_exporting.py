@@ -106,7 +106,7 @@ def test_a_third_partys_exporter_keeps_the_contract(place: Path) -> None:
     assert_exporter_contract(listing(refuse="maxpool", vague="neuron"))
     with pytest.raises(AssertionError, match="refuses every graph: .*a list has no such op"):
         assert_exporter_contract(listing(refuse="neuron"))
-    with pytest.raises(AssertionError, match="tells of .* and wrote"):
+    with pytest.raises(AssertionError, match="returns .* but wrote"):
         assert_exporter_contract(listing(fault="untold"))
 
 
@@ -208,7 +208,7 @@ class Faulty:
     ("fault", "message"),
     [
         ("changes", "changes the graph it was given"),
-        ("forgets", "check tells of"),
+        ("forgets", "check lists"),
         ("nothing", "writes nothing"),
         ("elsewhere", "differently again"),
     ],

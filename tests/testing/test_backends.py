@@ -1,4 +1,4 @@
-"""The backend contract holds for what we ship, and sees a wrong spike and a wrong integer."""
+"""The backend contract holds for our backends, and detects a wrong spike or integer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_backends_we_ship_keep_the_contract(name: str) -> None:
 
 @dataclass(frozen=True)
 class Tampered:
-    """A program whose results are changed after the fact."""
+    """A program whose results are changed after the run."""
 
     inner: Program
     fault: str

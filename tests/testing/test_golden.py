@@ -23,6 +23,6 @@ def test_updating_stores_the_text(tmp_path: Path) -> None:
     assert path.read_text() == "as it is\n"
 
 
-def test_a_missing_file_fails_with_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_file_fails_and_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match="--update-golden"):
         assert Golden(tmp_path / "x.txt", update=False) == "text"

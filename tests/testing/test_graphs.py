@@ -1,4 +1,4 @@
-"""The graphs of the testing kit are legal, repeatable, and hold every op between them."""
+"""The graphs of the testing kit are legal and repeatable, and cover every op."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_every_op_is_in_some_case() -> None:
 
 def test_the_same_seed_gives_the_same_graphs() -> None:
     for make in (ann_cases, snn_cases, quantized_cases):
-        first, second, other = make(1), make(1), make(2)
+        first, second, another_seed = make(1), make(1), make(2)
         prints = [case.graph.fingerprint() for case in first]
         assert prints == [case.graph.fingerprint() for case in second]
-        assert prints != [case.graph.fingerprint() for case in other]
+        assert prints != [case.graph.fingerprint() for case in another_seed]
 
 
 def test_parameters_of_quantised_graphs_are_integers() -> None:

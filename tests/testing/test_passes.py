@@ -1,4 +1,4 @@
-"""The pass contract accepts an honest pass and catches each way to break it."""
+"""The pass contract accepts a correct pass and detects every fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fault = Literal["none", "random", "in-place", "crash", "invalid", "refuses"]
 
 @dataclass(frozen=True, kw_only=True)
 class Halve(Pass):
-    """Halve the weights of every convolution, with a fault on request."""
+    """Halve the weights of every convolution, with the fault that is set."""
 
     name = "halve"
     takes = Stage.ANN
@@ -48,7 +48,7 @@ class Halve(Pass):
         graph.set_param(op.weight.name, weight * np.float32(factor))
 
 
-def test_an_honest_pass_passes() -> None:
+def test_a_correct_pass_is_accepted() -> None:
     assert_pass_contract(Halve())
 
 
@@ -62,7 +62,7 @@ def test_an_honest_pass_passes() -> None:
         ("refuses", AssertionError, "refuses every graph"),
     ],
 )
-def test_every_breach_is_caught(
+def test_every_fault_is_detected(
     fault: Fault, error: type[Exception] | tuple[type[Exception], ...], message: str
 ) -> None:
     with pytest.raises(error, match=message):

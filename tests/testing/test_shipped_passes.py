@@ -1,4 +1,4 @@
-"""Every installed pass of ours keeps the contract, with default options but for long training."""
+"""Every pass we ship fulfils the contract, with default options except for shorter training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend `cpu`: kernels generated for the processor at hand, one compiled module a network."""
+"""The backend `cpu`: kernels compiled for this processor, one module per network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WEIGHTS = "cpu/weights.bin"
 
 @dataclass(frozen=True)
 class CpuBackend:
-    """Runs a network on this machine's processor, event by event where it spikes.
+    """Runs a network on this machine's processor; only nonzero inputs of a layer cost time.
 
     Attributes:
-        threads: how many samples are computed at a time; 0 for one per processor core.
+        threads: samples computed in parallel; 0 for one per processor core.
     """
 
     name: ClassVar[str] = "cpu"
@@ -33,7 +33,7 @@ class CpuBackend:
             raise UsageError(f"threads={self.threads} is negative; 0 means one per core")
 
     def check(self, graph: Graph) -> list[Diagnostic]:
-        """What of this graph cannot be run, each with its reason and remedy."""
+        """The nodes that cannot be run, each with a reason and a remedy."""
         from snnc_backends.cpu.check import check
 
         return check(graph)
@@ -51,7 +51,7 @@ class CpuBackend:
         return {PLAN: plan.to_json(), WEIGHTS: weights}
 
     def load(self, artifact: Artifact) -> CpuProgram:
-        """Check the plan, generate and compile its kernels or take them from the user's cache."""
+        """Check the plan, then compile its kernels or read them from the user's cache."""
         from snnc.native.cache import open_cache
         from snnc_backends.cpu.program import load
 

@@ -8,23 +8,23 @@ from snnc.ir import Add, Encode, Graph, Input, Neuron, Node, Scale, SumPool, Wei
 from snnc_backends.cpu.kernels.base import LARGEST
 
 SHORTEST = 1024
-"""A potential for which a window this long could overflow 32 bits is kept in 64."""
+"""A potential that fits 32 bits for fewer steps than this is stored in 64."""
 
 
 def magnitudes(graph: Graph) -> dict[str, int]:
     """A bound on |x| of every integer tensor (events and integer currents) of an `snn` graph."""
     types = graph.types()
-    found: dict[str, int] = {}
+    bounds: dict[str, int] = {}
     for node in graph.nodes:
         kind = types[node.name]
         if isinstance(node.op, Encode | Neuron):
             if kind.levels:
-                found[node.name] = kind.levels
+                bounds[node.name] = kind.levels
         elif kind.quantized or kind.levels:
-            found[node.name] = _magnitude(
-                graph, node, [found[s] for s in graph.inputs_of(node.name)]
+            bounds[node.name] = _magnitude(
+                graph, node, [bounds[s] for s in graph.inputs_of(node.name)]
             )
-    return found
+    return bounds
 
 
 def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:

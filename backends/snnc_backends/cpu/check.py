@@ -1,4 +1,4 @@
-"""What of a graph the CPU backend cannot run, by name."""
+"""The nodes of a graph that the CPU backend cannot run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnc_backends.cpu.kernels.base import LARGEST
 
 
 def check(graph: Graph) -> list[Diagnostic]:
-    """Every problem of this graph, with the user's line, the reason and what to do."""
+    """Every problem of this graph, with the line of the model, the reason and the remedy."""
     broken = problems(graph)
     if not broken and not any(isinstance(graph.node(n).op, Readout) for n in graph.outputs):
         broken = ["the graph has no readout"]

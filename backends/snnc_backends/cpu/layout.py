@@ -1,4 +1,4 @@
-"""Where the elements of a sample stand: channels first in the graph, channels last in buffers."""
+"""Memory layout of samples: channels first in the graph, channels last in buffers."""
 
 from __future__ import annotations
 
@@ -43,17 +43,18 @@ def spread(
         flat = {name: np.broadcast_to(a.reshape(-1), (channels,)) for name, a in arrays.items()}
         return size // channels, channels, flat
     ones = (1,) * (len(shape) - 1)
-    found: dict[str, Array] = {}
+    flattened: dict[str, Array] = {}
     for name, array in arrays.items():
-        whole = array if array.shape in ((), shape) else array.reshape(-1, *ones)
-        found[name] = channels_last(np.broadcast_to(whole, shape)).reshape(-1)
-    return 1, size, found
+        wide = array if array.shape in ((), shape) else array.reshape(-1, *ones)
+        flattened[name] = channels_last(np.broadcast_to(wide, shape)).reshape(-1)
+    return 1, size, flattened
 
 
 def moved_positions(op: Rearrange, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.int32]:
-    """Per element of the result in its buffer: where in the inputs' buffers it comes from.
+    """Per element of the result's buffer, its position in the inputs' buffers.
 
-    The buffers of the inputs, samples of `shapes`, are counted end to end; -1 where it is zero.
+    Positions count through the buffers of the inputs, samples of `shapes`, one after the other;
+    -1 for a padded zero.
     """
     starts = np.cumsum([0, *map(prod, shapes)])
     buffers = [

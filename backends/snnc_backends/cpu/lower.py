@@ -1,4 +1,4 @@
-"""From a graph to a plan: one kernel a node, weights in the layout of the kernels."""
+"""From a graph to a plan: one kernel per node, weights in the layout of the kernels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Lowering:
         self.outputs: list[Output] = []
 
     def plan(self, timesteps: int) -> Plan:
-        """The finished plan. Raises `GraphError` for a graph that encodes nothing."""
+        """The finished plan. Raises `GraphError` for a graph without an encoder."""
         if self.encoding is None:
             raise GraphError("the graph has no encode behind its input")
         first = self.graph.outputs[0]
@@ -244,7 +244,7 @@ class _Lowering:
         return kernel, arrays
 
     def _rearrange(self, op: ir.Rearrange, site: _Site, numbers: tuple[int, ...]) -> None:
-        """Nothing for a view, a gather for one input, for several a concatenation before it."""
+        """Nothing for a view, else a gather; several inputs are concatenated first."""
         name, y = site.node.name, site.result
         if isinstance(op, ir.Concat):
             self._step(self._concat(op, site), numbers, self._tensor(name, y))
@@ -267,7 +267,7 @@ class _Lowering:
         self._step((kernel, {"positions": positions}), numbers, self._tensor(name, y))
 
     def _is_view(self, site: _Site, positions: Array, size: int) -> bool:
-        """Whether the result is its input's buffer; what is read out keeps a shape of its own."""
+        """Whether the result can share its input's buffer; the source of a readout cannot."""
         users = (self.graph.node(user).op for user, _ in site.node.users)
         return (
             len(site.inputs) == 1
@@ -278,7 +278,7 @@ class _Lowering:
 
     def _concat(self, op: ir.Concat, site: _Site) -> Lowered:
         y = site.result
-        axis = (op.axis - 1) % len(y.shape)  # channels stand last
+        axis = (op.axis - 1) % len(y.shape)  # channels are last
         layouts = [(*x.shape[1:], *x.shape[:1]) for x in site.inputs]
         kernel = kernels.Concat(
             sources=tuple(storage(x) for x in site.inputs),
@@ -317,7 +317,7 @@ class _Lowering:
         return kernel, arrays
 
     def _state(self, site: _Site) -> str:
-        """32 bits where they hold the potential for any reasonable window, else 64."""
+        """i32 if the potential fits it for `SHORTEST` steps or more, else i64."""
         (source,) = self.graph.inputs_of(site.node.name)
         longest = longest_window(self.graph, site.node, self.bounds[source])
         if longest < SHORTEST:

@@ -1,4 +1,4 @@
-"""From a plan to one LLVM module: a function per different kernel, and one that calls them all."""
+"""From a plan to one LLVM module: a function per distinct kernel, and two that call them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The buffers, kernels and constants of a network as plain data; knows neither graph nor LLVM.
+"""The buffers, kernels and constants of a network as plain data, without graph or LLVM.
 
-`plan.json` may come from anywhere, so `Plan.from_json` trusts nothing: every kernel states what it
-reads and writes, and the plan is refused unless every buffer and every constant is exactly that.
+`plan.json` may come from an untrusted source. Every kernel states the type and size of what it
+reads and writes, and `Plan.from_json` refuses a plan whose buffers or constants differ.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tensor:
         shape: shape of one sample in the graph, channels first.
         dtype: i8, i32, f32 or f64.
         constant: one step only.
-        record: how a run may report it: not, as spikes, as signed spikes, as counts.
+        record: how a run reports it: none, spike, signed (spikes), or count.
     """
 
     name: str
@@ -90,9 +90,9 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Output:
-    """A readout: its source, and where its `count` float64 scales stand (1, C, or one each).
+    """A readout: its source, and the offset of its float64 scales.
 
-    `quantized`: a run reports its sum, an integer.
+    `count`: number of scales: 1, C, or one per element. `quantized`: its sum is an integer.
     """
 
     name: str
@@ -104,10 +104,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network to be run.
+    """A network in the form in which it is run.
 
     Tensor 0 is the input; the first `analog` steps precede the encoding.
-    `longest` is the longest window for which no integer of it can overflow.
+    `longest` is the longest window in which no integer can overflow.
     """
 
     timesteps: int
@@ -127,7 +127,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: bytes, weights: NDArray[np.uint8]) -> Plan:
-        """Read and check a plan. Raises `ArtifactError` for what could not be run safely."""
+        """Read and check a plan. Raises `ArtifactError` for one that could not be run safely."""
         try:
             data = json.loads(text)
             version = data.get("version")
@@ -146,7 +146,7 @@ class Plan:
 
 
 def array_at(weights: NDArray[np.uint8], offset: int, table: Table) -> NDArray[Any]:
-    """A view of an array of constants. Raises `ValueError` when it is not inside `weights`."""
+    """A view of an array of constants. Raises `ValueError` if it is not inside `weights`."""
     inside = 0 <= offset <= len(weights) - table.nbytes and offset % ALIGNMENT == 0
     require(inside, f"an array at {offset} outside the {len(weights)} bytes of cpu/weights.bin")
     return weights[offset : offset + table.nbytes].view(DTYPES[table.dtype])
@@ -219,7 +219,7 @@ def _output(item: dict[str, Any]) -> Output:
 
 
 def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
-    """Every tensor is written once before it is read, and is what its kernels take it for."""
+    """Every tensor is written once, before it is read, and fits the kernels that use it."""
     tensors, encoding = plan.tensors, plan.encoding
     numbers = (encoding.source, encoding.target, *(step.output for step in plan.steps))
     require(max(numbers) < len(tensors), "a tensor that the plan does not hold")
@@ -231,7 +231,7 @@ def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
         if number == plan.analog:
             _check_encoding(plan, written)
         where = f"step {number} ({step.kernel.name})"
-        require(set(step.inputs) <= written, f"{where} reads what is not there yet")
+        require(set(step.inputs) <= written, f"{where} reads a tensor that is not written yet")
         require(step.output not in written, f"{where} writes a tensor twice")
         ports = tuple(tensors[i].port for i in step.inputs)
         require(ports == step.kernel.inputs(), f"{where}: inputs do not fit")
@@ -255,7 +255,7 @@ def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
 
 def _check_encoding(plan: Plan, written: set[int]) -> None:
     encoding, tensors = plan.encoding, plan.tensors
-    require(encoding.source in written, "the encoding reads what is not there yet")
+    require(encoding.source in written, "the encoding reads a tensor that is not written yet")
     require(encoding.target not in written, "the encoding writes a tensor twice")
     target = tensors[encoding.target]
     fits = target.shape == tensors[encoding.source].shape

@@ -1,4 +1,4 @@
-"""A loaded plan, ready to run. Imports neither torch nor networkx nor the graph."""
+"""A loaded plan, ready to run. Does not import torch, networkx or the graph."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
 
 CHUNK = 16
+"""Most samples that a thread encodes at a time."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-"""Of the functions of a plan: buffers, weights, scratch, timesteps."""
+"""Argument types of the functions of a plan: buffers, weights, scratch, timesteps."""
 
 Array = NDArray[Any]
 
@@ -42,11 +43,11 @@ def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | No
 
 
 class CpuProgram:
-    """A network on the CPU.
+    """A network that runs on the CPU.
 
     Attributes:
         timesteps: the artifact's window.
-        plan: what is run.
+        plan: buffers, kernels and constants.
         compiled: False when the kernels came from the cache.
     """
 
@@ -98,11 +99,11 @@ class CpuProgram:
         return array_at(self._weights, output.scale, Table("f64", output.count))
 
     def _parts(self, samples: int, steps: int) -> list[range]:
-        """The batch in chunks, bounded in memory and enough of them for all threads."""
+        """The batch in chunks: limited in memory, and enough of them for all threads."""
         port = self.plan.tensors[self.plan.encoding.target].port
-        one = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
+        encoded_bytes = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
         fair = -(-samples // (2 * self.threads))
-        size = max(1, min(CHUNK, fair, ENCODED_BYTES // one))
+        size = max(1, min(CHUNK, fair, ENCODED_BYTES // encoded_bytes))
         return [range(i, min(i + size, samples)) for i in range(0, samples, size)]
 
     def _spread(self, part: Callable[[range], int], parts: list[range]) -> Iterator[int]:
@@ -115,7 +116,7 @@ class CpuProgram:
 
     @contextmanager
     def _workspace(self, steps: int, everything: bool) -> Iterator[Workspace]:
-        """Working memory for one thread, kept for the next part of the same kind."""
+        """Working memory of one thread, reused by the next part of the same kind."""
         with self._lock:
             fitting = [w for w in self._free if w.kind == (steps, everything)]
             self._free = fitting
@@ -141,7 +142,7 @@ class CpuProgram:
         rows: range,
         collector: Collector,
     ) -> int:
-        """Run some samples; the number of clipped input values."""
+        """Run the samples `rows`; returns the number of clipped input values."""
         encoding = self.plan.encoding
         chosen = slice(rows.start, rows.stop)
         values, clipped = encoding.encode(
@@ -158,7 +159,7 @@ class CpuProgram:
         return clipped
 
     def _before_encoding(self, space: Workspace, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The samples as they reach the encoding, channels first."""
+        """The input of the encoder, channels first."""
         if not self.plan.analog:
             return batch
         encoding, tensors = self.plan.encoding, self.plan.tensors

@@ -1,4 +1,4 @@
-"""What a run gives back, gathered sample by sample; threads write different rows."""
+"""Results of a run, collected sample by sample; each thread writes its own rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnc_backends.cpu.workspace import Workspace
 Array = NDArray[Any]
 SPIKES = {"spike": np.bool_, "signed": np.int8, "count": np.int32}
 BYTE_STEPS = 255
-"""Steps whose spikes a byte can count."""
+"""Most steps whose spikes fit one byte."""
 
 
 class Collector:
@@ -23,7 +23,7 @@ class Collector:
 
     Args:
         scale: float64 scales of the first output: one, one per channel, or one per element.
-        samples, steps, record, prefixes: of the run.
+        samples, steps, record, prefixes: the arguments of the run.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Collector:
         return np.empty((*lead, *self._plan.tensors[number].layout), dtype)
 
     def take(self, row: int, space: Workspace) -> None:
-        """Keep the results of sample `row`, which has just been run in `space`."""
+        """Store the results of sample `row`, which was the last one run in `space`."""
         x = space.view(self._source)
         constant = self._plan.tensors[self._source].constant
         for t, sums in self._sums.items():
@@ -70,7 +70,7 @@ class Collector:
             spikes[:, row] = space.view(number)
 
     def result(self, stats: Mapping[str, Any]) -> RunResult:
-        """Everything as the user sees it: channels first."""
+        """All results, channels first."""
         facts = dict(stats)
         if self._prefixes:
             facts["prefixes"] = {t: self._output(t) for t in self._prefixes}
@@ -96,7 +96,7 @@ class Collector:
 
 
 def _totals(events: Array, record: str) -> NDArray[np.uint32]:
-    """Sum of |events| over the steps. Spikes are added in bytes, 255 steps at a time."""
+    """Sum of |events| over the steps. Spikes are summed as bytes, 255 steps at a time."""
     if record == "count":
         return np.abs(events).sum(0, dtype=np.uint32)
     fired = (events != 0).view(np.uint8)

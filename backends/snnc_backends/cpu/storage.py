@@ -13,11 +13,11 @@ from snnc_backends.cpu.plan import ALIGNMENT
 
 Array = NDArray[Any]
 ANALOG = "f64"
-"""How a tensor before the encoding is stored."""
+"""Type of tensors before the encoding."""
 
 
 def storage(kind: ir.TensorType) -> str:
-    """How a tensor is stored: f64 before the encoding, else f32 or the smallest fitting integer."""
+    """Type of a tensor's buffer: f64 before the encoding, else f32, or i8 or i32 for integers."""
     if kind.signal is ir.Signal.ANALOG:
         return ANALOG
     if kind.signal is ir.Signal.CURRENT:
@@ -45,7 +45,7 @@ class Blob:
 
 
 def weight_type(weight: Array, dtype: str) -> str:
-    """How the weights of a layer whose result is stored as `dtype` are stored."""
+    """Type of the stored weights of a layer whose result is of type `dtype`."""
     small = weight.dtype.kind in "iub" and int(np.abs(weight.astype(np.int64)).max()) <= 127
     return "i8" if dtype == "i32" and small else dtype
 

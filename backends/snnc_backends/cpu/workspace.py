@@ -1,4 +1,4 @@
-"""The buffers one thread works in."""
+"""Working memory of one thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def aligned(size: int) -> NDArray[np.uint8]:
-    """Bytes that start at a multiple of 64."""
+    """`size` bytes whose address is a multiple of 64."""
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size]
@@ -23,11 +23,11 @@ def aligned(size: int) -> NDArray[np.uint8]:
 class Workspace:
     """Memory for all tensors of a plan, one sample at a time.
 
-    Buffers whose lives do not overlap share memory, unless all of them are to be read afterwards.
+    Buffers whose lifetimes do not overlap share memory, unless all are read after the run.
 
     Attributes:
-        kind: (steps, everything) it was made for.
-        pointers, scratch: addresses the compiled code takes.
+        kind: (steps, everything): its window, and whether all buffers are kept.
+        pointers, scratch: addresses that the compiled code takes.
     """
 
     def __init__(self, plan: Plan, steps: int, everything: bool) -> None:
@@ -45,7 +45,7 @@ class Workspace:
         self.scratch = self._scratch.ctypes.data
 
     def feed(self, number: int, value: Array) -> None:
-        """Let this array, contiguous and in the buffer's layout, be the tensor."""
+        """Use `value`, contiguous and in the buffer's layout, as tensor `number`."""
         self._fed[number] = value
         self._table[number] = value.ctypes.data
 
@@ -65,7 +65,7 @@ class Workspace:
 
 
 def _place(plan: Plan, sizes: list[int], everything: bool) -> tuple[list[int], int]:
-    """Offsets of all tensors and the size of the whole: first fit by order of birth."""
+    """Offsets of all tensors and the total size: first fit, in order of writing."""
     born, dies = _lives(plan, everything)
     offsets = [0] * len(sizes)
     live: list[int] = []

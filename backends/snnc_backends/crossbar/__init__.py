@@ -1,4 +1,4 @@
-"""The backend `crossbar`: weights in the cells of resistive crossbar arrays, an ideal chip."""
+"""The backend `crossbar`: weights in the cells of resistive crossbar arrays."""
 
 from snnc_backends.crossbar.backend import CrossbarBackend
 

@@ -1,4 +1,4 @@
-"""The target `crossbar`: its options, and what it does with a graph."""
+"""The backend `crossbar`: its options, checks and lowering."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from snnc_backends.crossbar.program import CrossbarProgram
 
 QUANTIZE_BITS = 8
-"""Widest weights that the pass `quantize` makes."""
+"""Largest `bits` of the pass `quantize`."""
 
 
 @dataclass(frozen=True)
 class CrossbarBackend:
-    """Holds weights in tiles of resistive cells; an ideal chip, equal to the reference.
+    """Stores weights in tiles of resistive cells. With ideal cells it equals the reference.
 
-    A network of real values is quantised for it. See docs/crossbar.md.
+    A network of real values is quantised first. See docs/crossbar.md.
 
     Attributes:
         rows: word lines of a tile.
         cols: bit lines of a tile.
-        cells: how a signed weight becomes cells: differential, a pair of columns.
+        cells: how a signed weight is stored: differential, in a pair of columns.
         cell_bits: bits of one cell, 1..8.
         adc_bits: resolution of the converters: ideal.
-        device: what the cells are, a plugin of the group `snnc.devices`; now ideal ones only.
+        device: the model of the cells, a plugin of the group `snnc.devices`; ideal ones only.
         weight_bits: width of a weight, its sign included, 2..16.
     """
 
@@ -54,7 +54,7 @@ class CrossbarBackend:
         self.chip()
 
     def chip(self) -> Chip:
-        """The chip these options stand for. Raises `ValueError`."""
+        """The chip of these options. Raises `ValueError` naming the option that is wrong."""
         from snnc_backends.crossbar.chip import chip
 
         return chip(
@@ -69,12 +69,12 @@ class CrossbarBackend:
 
     @property
     def inexact(self) -> str:
-        """Why equality with the reference is not promised; "" where it is."""
+        """Why results may differ from the reference; "" if they do not."""
         return "" if self.device.facts.ideal else f"the cells of {self.device.name} are not ideal"
 
     @property
     def limits(self) -> Mapping[str, Any]:
-        """What passes may ask of the chip; see docs/crossbar.md."""
+        """Limits of the chip that passes can read; see docs/crossbar.md."""
         facts = self.device.facts
         return {
             "rows": self.rows,
@@ -90,18 +90,20 @@ class CrossbarBackend:
     def read_weights(
         self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float = 0.0
     ) -> NDArray[np.float64]:
-        """Integer weights as the cells have them; see `snnc.transform.TargetInfo`."""
+        """Integer weights as read from the cells; see `snnc.transform.TargetInfo`."""
         return self.chip().read_weights(weights, rng, seconds)
 
     def check(self, graph: Graph) -> list[Diagnostic]:
-        """Layers that weigh a current, weights that are too wide, rules of the graph."""
+        """Layers whose input is a current, weights that are too wide, broken rules of the graph."""
         from snnc_backends.crossbar.check import check
 
-        found = check(graph, self.weight_bits)
+        diagnostics = check(graph, self.weight_bits)
         if self.inexact:
             reason = f"{self.inexact}, and reading such cells is not modelled yet"
-            found.insert(0, Diagnostic("crossbar", "device", Loc(), reason, "choose device=ideal"))
-        return found
+            diagnostics.insert(
+                0, Diagnostic("crossbar", "device", Loc(), reason, "choose device=ideal")
+            )
+        return diagnostics
 
     @property
     def quantizer(self) -> str:
@@ -121,7 +123,7 @@ class CrossbarBackend:
     def load(self, artifact: Artifact) -> CrossbarProgram:
         """A program over the stored graph, with the weights that the conductances stand for.
 
-        Raises `ArtifactError` if it is damaged, or for a device that `check` refuses.
+        Raises `ArtifactError` for damaged files, or for a device that `check` refuses.
         """
         from snnc_backends.crossbar.program import load
 

@@ -1,4 +1,4 @@
-"""Events as the one-bit inputs that word lines are driven with."""
+"""Events as one-bit inputs of the word lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Phase:
     """One drive of the word lines.
 
     Attributes:
-        bits: 0/1, the shape of the events; None when no row is driven anywhere.
-        worth: what a one is worth: a power of two, negative in the phase of negative events.
+        bits: 0/1, of the shape of the events; None if no row is driven.
+        worth: value of a 1: a power of two, negative in the phases of negative events.
     """
 
     bits: Tensor | None
@@ -25,10 +25,10 @@ class Phase:
 
 
 def phases(x: Tensor, kind: TensorType, dtype: torch.dtype) -> Iterator[Phase]:
-    """Cut events into phases: x = sum of worth * bits.
+    """Split events into phases: x = sum of worth * bits.
 
-    A spike is one phase. A count has one for each bit of `kind.levels`; signed events have these
-    twice, first for the positive ones, then for the negative ones.
+    Spikes take one phase, counts one per bit of `kind.levels`. Signed events take twice as many,
+    first for the positive events, then for the negative ones.
 
     Args:
         x: whole numbers, |x| <= kind.levels, not negative unless `kind.signed`.
@@ -39,9 +39,9 @@ def phases(x: Tensor, kind: TensorType, dtype: torch.dtype) -> Iterator[Phase]:
         if kind.levels == 1:
             yield Phase(_driven(magnitude, dtype), sign)
             continue
-        whole = magnitude.to(torch.int64)
+        integers = magnitude.to(torch.int64)
         for place in range(kind.levels.bit_length()):
-            yield Phase(_driven((whole >> place) & 1, dtype), sign << place)
+            yield Phase(_driven((integers >> place) & 1, dtype), sign << place)
 
 
 def _driven(bits: Tensor, dtype: torch.dtype) -> Tensor | None:

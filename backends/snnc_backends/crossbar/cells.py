@@ -1,4 +1,4 @@
-"""How a signed weight is spread over the cells of one row, by the name of the scheme."""
+"""Schemes that store a signed weight in cells of one row."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 
 class Column(NamedTuple):
-    """One of the columns that a weight takes.
+    """One of the columns of a weight.
 
     Attributes:
-        polarity: +1 or -1, the sign with which the column counts.
-        slice: which part of the magnitude it holds, 0 for the lowest bits.
-        significance: what level 1 is worth in units of the weight: 2^(slice * cell_bits).
+        polarity: +1 or -1, the sign of the column in the sum.
+        slice: which bits of the magnitude it holds, 0 for the lowest.
+        significance: value of level 1 in units of the weight: 2^(slice * cell_bits).
     """
 
     polarity: int
@@ -28,7 +28,7 @@ class Scheme(Protocol):
     """How weights become levels of cells."""
 
     def columns(self, weight_bits: int, cell_bits: int) -> tuple[Column, ...]:
-        """The columns of one weight, in the order in which they stand side by side."""
+        """The columns of one weight, in physical order."""
         ...
 
     def levels(
@@ -42,8 +42,8 @@ class Scheme(Protocol):
 class Differential:
     """A pair of columns for a sign-magnitude weight: w = sum of significance * (g+ - g-).
 
-    The magnitude, weight_bits - 1 bits, is cut into slices of cell_bits; the slices of a positive
-    weight lie in the first columns, those of a negative one in the last; the others hold 0.
+    The magnitude, weight_bits - 1 bits, is split into slices of cell_bits. A positive weight is
+    stored in the first half of the columns, a negative one in the second; the others hold 0.
     """
 
     def columns(self, weight_bits: int, cell_bits: int) -> tuple[Column, ...]:
@@ -67,7 +67,7 @@ class Differential:
 
 
 def weights_of(levels: NDArray[Any], columns: tuple[Column, ...]) -> NDArray[Any]:
-    """The weights (…, outputs) that levels (…, outputs * len(columns)) stand for.
+    """The weights (…, outputs) of levels (…, outputs * len(columns)).
 
     int64 for whole levels, float64 for real ones.
     """

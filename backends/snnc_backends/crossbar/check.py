@@ -1,4 +1,4 @@
-"""What of a graph a crossbar cannot take, by name."""
+"""The layers of a graph that a crossbar cannot map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from snnc.target import Diagnostic
 
 
 def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
-    """Every problem of this graph, with the user's line, the reason and what to do."""
+    """Every problem of this graph, with the line of the model, the reason and the remedy."""
     broken = problems(graph)
     if not broken and not any(isinstance(graph.node(n).op, Readout) for n in graph.outputs):
         broken = ["the graph has no readout"]
@@ -60,7 +60,7 @@ def _problems(
 
 
 def _is_encoded(graph: Graph, name: str) -> bool:
-    """Whether a current is the real-valued input itself, perhaps moved or summed."""
+    """Whether `name` is the encoded input or spikes, rearranged or summed at most."""
 
     def ends(node: Node) -> bool:
         return not isinstance(node.op, Rearrange | SumPool)

@@ -1,4 +1,4 @@
-"""What the options of the target mean: the tile, its cells, and what stands in its columns."""
+"""A chip of equal tiles, from the options of the target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnc_backends.crossbar.cells import CELLS, Column, Scheme, weights_of
 from snnc_backends.crossbar.converters import CONVERTERS, Converter
 
 LARGEST_SIDE = 1 << 15
-"""Rows or columns of a tile."""
+"""Most rows, and most columns, of a tile."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Chip:
         rows, cols: cells of a tile.
         cell_bits: bits a cell holds.
         weight_bits: width of a weight, its sign included.
-        scheme: how a weight becomes levels of cells.
-        device: what the cells are.
-        converter: what reads a column.
+        scheme: how a weight is stored in cells.
+        device: the model of the cells.
+        converter: the analog-to-digital converter of a column.
     """
 
     rows: int
@@ -44,12 +44,12 @@ class Chip:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of one weight; they stay together in one tile."""
+        """The columns of one weight; all in the same tile."""
         return self.scheme.columns(self.weight_bits, self.cell_bits)
 
     @property
     def outputs_per_tile(self) -> int:
-        """Whole weights side by side in one tile."""
+        """Weights per row of a tile."""
         return self.cols // len(self.columns)
 
     def levels(self, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -65,12 +65,12 @@ class Chip:
     def read_weights(
         self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float
     ) -> NDArray[np.float64]:
-        """The weights that cells have which are programmed to `weights` and read once.
+        """The weights read from cells that were programmed to `weights`, in one read.
 
         Args:
-            weights: (…, outputs), of at most `weight_bits`.
-            rng: of the errors of programming and of reading.
-            seconds: from programming to reading.
+            weights: (…, outputs), integers of at most `weight_bits` bits.
+            rng: source of the programming and read errors.
+            seconds: time from programming to reading.
         """
         read = self.device.read(self.conductances_us(weights, rng), rng, seconds)
         return weights_of(levels_of(read, self.device.facts, self.largest_level), self.columns)
@@ -86,7 +86,7 @@ def chip(
     device: Device,
     weight_bits: int,
 ) -> Chip:
-    """The chip of given options. Raises `ValueError` naming the one that is wrong."""
+    """The chip with these options. Raises `ValueError` naming the one that is wrong."""
     for name, size in (("rows", rows), ("cols", cols)):
         if not 1 <= size <= LARGEST_SIDE:
             raise ValueError(f"{name} must be 1 to {LARGEST_SIDE}, not {size}")
@@ -102,17 +102,21 @@ def chip(
             f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
             f"a cell of {device.name} has {most}"
         )
-    if isinstance(adc_bits, int) and adc_bits < 1:
-        raise ValueError(f"adc-bits must be ideal, not {adc_bits}: no bits tell nothing apart")
-    if adc_bits not in CONVERTERS:
-        raise ValueError(
-            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
-            "converters of finite resolution are not modelled yet"
-        )
-    converter = CONVERTERS[str(adc_bits)]
+    converter = _converter(adc_bits)
     built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter)
     if not built.outputs_per_tile:
         raise ValueError(
             f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"
         )
     return built
+
+
+def _converter(adc_bits: int | str) -> Converter:
+    if isinstance(adc_bits, int) and adc_bits < 1:
+        raise ValueError(f"adc-bits must be ideal, not {adc_bits}: a converter needs a bit or more")
+    if adc_bits not in CONVERTERS:
+        raise ValueError(
+            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
+            "converters of finite resolution are not modelled yet"
+        )
+    return CONVERTERS[str(adc_bits)]

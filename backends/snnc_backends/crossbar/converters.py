@@ -1,4 +1,4 @@
-"""Converters at the foot of the columns, by the text of `adc-bits`."""
+"""Analog-to-digital converters of the columns, by the value of `adc-bits`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Converter = Callable[["Tensor"], "Tensor"]
-"""Column sums of one read, in levels, any shape, to digital numbers; it may work in place."""
+"""From the column sums of one read (in levels, any shape) to numbers; may work in place."""
 
 
 def ideal(sums: Tensor) -> Tensor:
-    """Every sum is told exactly: as many codes as there are sums, and zero is one of them."""
+    """Every sum is converted exactly."""
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Static figures of a mapped network: tiles, cells, utilisation, bounds."""
+"""Static figures of a mapped network: tiles, cells, utilisation, lower bounds."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ GROUPED = "grouped convolutions take tiles of their own for every group: most of
 
 
 def figures(layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip) -> dict[str, Any]:
-    """What `crossbar/figures.json` holds; the form is that of `snnc.target.Backend`.
+    """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
     Per layer and in all (docs/crossbar.md): `cells_used` = rows * physical columns, both columns of
     a pair and weights that are zero included; `utilisation` = cells used / cells of the tiles;
     `area_bound_tiles` = ceil(cells used / cells of a tile).
     """
-    rows = {each.layer: _layer(each, placed, chip) for each in layers}
-    used = sum(each.weights.size for each in layers) * len(chip.columns)
-    grouped = [GROUPED] if any(each.groups > 1 for each in layers) else []
+    rows = {matrix.layer: _layer(matrix, placed, chip) for matrix in layers}
+    used = sum(matrix.weights.size for matrix in layers) * len(chip.columns)
+    grouped = [GROUPED] if any(matrix.groups > 1 for matrix in layers) else []
     return {
         "totals": {
             "tiles": len(placed),
             "split_formula_tiles": sum(row["split_formula_tiles"] for row in rows.values()),
             **_use(used, len(placed), chip),
-            "weights": sum(each.weights.size for each in layers),
+            "weights": sum(matrix.weights.size for matrix in layers),
         },
         "layers": rows,
         "tiles": [asdict(tile) for tile in placed],
@@ -65,8 +65,8 @@ def split_formula(matrix: WeightMatrix, chip: Chip) -> int:
     since a weight is not cut in two: equal to cols for every power of two.
     """
     k = len(chip.columns)
-    whole = chip.cols // k * k
-    return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.outputs * k // whole)
+    usable_cols = chip.cols // k * k
+    return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.outputs * k // usable_cols)
 
 
 def _use(used: int, count: int, chip: Chip) -> dict[str, int | float]:

@@ -1,4 +1,4 @@
-"""The files of a mapped network."""
+"""Writing and reading the files of a mapped network."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LEVEL_TOLERANCE = 1e-3
 
 
 def lower(graph: Graph, chip: Chip, rng: np.random.Generator) -> dict[str, bytes]:
-    """All members: where the weights of an integer graph lie, and as what conductances.
+    """All files: the mapping of an integer graph's weights to tiles, conductances, figures.
 
     `mapping.json` has every tile and the columns of a weight; `conductances.safetensors` holds
-    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens, as the
-    device is programmed with `rng`.
+    per layer `NAME.conductance_us`, (groups, rows, physical columns), in microsiemens, with the
+    programming errors of the device drawn from `rng`.
 
     Raises:
-        GraphError: a weight is no integer.
+        GraphError: the graph is not quantised.
     """
     import safetensors.numpy
 
@@ -108,10 +108,10 @@ def _conductances(
     layers: Sequence[WeightMatrix], chip: Chip, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     return {
-        f"{each.layer}.conductance_us": np.ascontiguousarray(
-            chip.conductances_us(each.weights, rng)
+        f"{matrix.layer}.conductance_us": np.ascontiguousarray(
+            chip.conductances_us(matrix.weights, rng)
         )
-        for each in layers
+        for matrix in layers
     }
 
 

@@ -1,4 +1,4 @@
-"""The weight matrices of a graph, as a crossbar sees them: inputs are rows, outputs are columns."""
+"""The weight matrices of a graph: inputs are rows, outputs are columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WeightMatrix:
         layer: name of the node.
         weights: (groups, rows, outputs) integers. A row is an input of the group: for a convolution
             the pair of an input channel and a position in the kernel, channels first.
-        kernel: its extent along the spatial axes; () for a Linear.
+        kernel: size of the kernel along the spatial axes; () for a Linear.
     """
 
     layer: str
@@ -28,7 +28,7 @@ class WeightMatrix:
 
     @property
     def groups(self) -> int:
-        """Matrices that share neither rows nor columns."""
+        """Number of matrices of the layer, one per group of a convolution."""
         return self.weights.shape[0]
 
     @property
@@ -43,13 +43,13 @@ class WeightMatrix:
 
 
 def matrices(graph: Graph) -> tuple[WeightMatrix, ...]:
-    """One for every weighted layer of an integer graph, in graph order; one group for a Linear."""
-    found: list[WeightMatrix] = []
+    """The matrix of every weighted layer of an integer graph, in graph order."""
+    layers: list[WeightMatrix] = []
     for node in graph.nodes:
         if isinstance(node.op, Weighted):
             groups = node.op.matrices
             weight = np.asarray(graph.array(node.op.weight))
             grouped = weight.reshape(groups, len(weight) // groups, -1)
             matrix: NDArray[Any] = grouped.transpose(0, 2, 1)
-            found.append(WeightMatrix(node.name, matrix, weight.shape[2:]))
-    return tuple(found)
+            layers.append(WeightMatrix(node.name, matrix, weight.shape[2:]))
+    return tuple(layers)

@@ -21,13 +21,13 @@ EXACT_FLOAT32 = 1 << 24
 
 @dataclass
 class Activity:
-    """What the tiles of one layer did, summed over samples, steps, phases and positions.
+    """Activity of the tiles of one layer, summed over samples, steps, phases and positions.
 
     Attributes:
-        reads: reads of a tile.
-        conversions: columns digitised: every column in use of every tile that is read.
-        skipped_reads: tiles not read because none of their rows would have been driven.
-        rows_driven: word lines driven, tile by tile.
+        reads: tile reads.
+        conversions: columns digitised: every used column of every tile that is read.
+        skipped_reads: tile reads skipped because no row was driven.
+        rows_driven: word lines driven, summed over tiles.
     """
 
     reads: int = 0
@@ -41,9 +41,9 @@ class RowBlock:
     """The tiles of one row block, side by side.
 
     Attributes:
-        rows: which rows of the matrix.
-        levels: (groups, physical columns + 1, rows of the block); the last line is all ones, its
-            sum the number of driven rows.
+        rows: their rows of the matrix.
+        levels: (groups, physical columns + 1, rows of the block); the last column is all ones, so
+            that its sum is the number of driven rows.
     """
 
     rows: slice
@@ -52,7 +52,7 @@ class RowBlock:
 
 @dataclass(frozen=True)
 class LayerTiles:
-    """All tiles of a layer, ready to be read.
+    """All tiles of a layer.
 
     Column sum of row block b and physical column p: s[b,p] = sum over rows of level * bit, an exact
     integer. y[o] = sum over phases f, row blocks b and the columns p of output o of
@@ -68,25 +68,25 @@ class LayerTiles:
 
     @property
     def dtype(self) -> torch.dtype:
-        """float32 where every sum, however ordered, is an integer below 2^24; else float64.
+        """float32 if all partial sums are integers below 2^24, so exact in any order; else float64.
 
-        All of them are at most levels * sum of |w| of an output.
+        Partial sums are at most levels * sum of |w| of an output.
         """
         return self.blocks[0].levels.dtype
 
     @property
     def column_blocks(self) -> int:
-        """Tiles side by side in one row block of one group."""
+        """Tiles per row block and group."""
         return -(-self.matrix.outputs // self.chip.outputs_per_tile)
 
     def currents(self, x: Tensor, activity: Activity) -> Tensor:
-        """What the tiles answer to events (B, *sample): (B, *result), without the bias."""
+        """Output currents (B, *result), without the bias, for events (B, *sample)."""
         inputs = self.matrix.groups * max(self.matrix.rows, self.blocks[0].levels.shape[1])
         at_once = rows_that_fit(TILE_VALUES, inputs * self._positions())
         return torch.cat([self._part(part, activity) for part in x.split(at_once)])
 
     def _positions(self) -> int:
-        """How often the matrix is used for one sample."""
+        """Output positions per sample: how often the matrix is applied."""
         return self.result.size // (self.matrix.groups * self.matrix.outputs)
 
     def _part(self, x: Tensor, activity: Activity) -> Tensor:
@@ -127,8 +127,8 @@ class LayerTiles:
         """Read one row block at all positions of (B, groups, rows, positions); add to `total`."""
         lines = block.levels.shape[1]
         sums = inputs.new_empty((*inputs.shape[:2], lines, inputs.shape[-1]))
-        for sample, each in zip(sums, inputs, strict=True):
-            torch.matmul(block.levels, each, out=sample)
+        for sample_sums, sample in zip(sums, inputs, strict=True):
+            torch.matmul(block.levels, sample, out=sample_sums)
         driven = sums[:, :, -1]
         reading = int(torch.count_nonzero(driven))
         activity.reads += reading * self.column_blocks
@@ -142,7 +142,7 @@ class LayerTiles:
 
 
 def layer_tiles(graph: Graph, matrix: WeightMatrix, chip: Chip) -> LayerTiles:
-    """The tiles of one layer of an integer graph, programmed without fault."""
+    """The tiles of one layer of an integer graph, programmed without errors."""
     node = graph.node(matrix.layer)
     op = node.op
     assert isinstance(op, Conv | Linear)

@@ -1,4 +1,4 @@
-"""Which tile holds which part of which matrix: plain splitting, a tile belongs to one layer."""
+"""Placement of matrices in tiles: row and column blocks; a tile belongs to one layer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from snnc_backends.crossbar.matrices import WeightMatrix
 
 @dataclass(frozen=True)
 class Tile:
-    """The part of a matrix that lies in one tile, from its upper left corner on.
+    """The part of a matrix in one tile, starting at row 0 and column 0 of the tile.
 
     Attributes:
-        tile: number of the tile, counted over the chip.
-        layer, group: the matrix.
-        rows, cols: cells it takes.
-        first_row: of the matrix of the group.
-        first_output, outputs: whole weights, side by side.
-        first_col: physical column of the matrix of the group.
+        tile: number of the tile on the chip.
+        layer, group: the matrix it holds a part of.
+        rows, cols: cells it uses.
+        first_row: row of the group's matrix.
+        first_output, outputs: range of the group's outputs.
+        first_col: physical column of the group's matrix.
     """
 
     tile: int
@@ -33,9 +33,9 @@ class Tile:
     outputs: int
 
 
-def split(whole: int, part: int) -> list[tuple[int, int]]:
+def split(total: int, part: int) -> list[tuple[int, int]]:
     """(start, length) of consecutive parts of at most `part`; all but the last are full."""
-    return [(start, min(part, whole - start)) for start in range(0, whole, part)]
+    return [(start, min(part, total - start)) for start in range(0, total, part)]
 
 
 def tiles(layers: Iterable[WeightMatrix], chip: Chip) -> tuple[Tile, ...]:
@@ -46,11 +46,11 @@ def tiles(layers: Iterable[WeightMatrix], chip: Chip) -> tuple[Tile, ...]:
     """
     k = len(chip.columns)
     places = [
-        (each.layer, group, row, column)
-        for each in layers
-        for group in range(each.groups)
-        for row in split(each.rows, chip.rows)
-        for column in split(each.outputs, chip.outputs_per_tile)
+        (matrix.layer, group, row, column)
+        for matrix in layers
+        for group in range(matrix.groups)
+        for row in split(matrix.rows, chip.rows)
+        for column in split(matrix.outputs, chip.outputs_per_tile)
     ]
     return tuple(
         Tile(number, layer, group, rows, outputs * k, first_row, first * k, first, outputs)

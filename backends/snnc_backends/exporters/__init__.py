@@ -1,1 +1,1 @@
-"""Exporters that come with snnc, plugins of the group `snnc.exporters` like any other."""
+"""Exporters that come with snnc, plugins of the group `snnc.exporters`."""

@@ -1,4 +1,4 @@
-"""The exporter `text`: the graph for people, its arrays for any tool that reads safetensors."""
+"""The exporter `text`: the graph as text, its arrays as safetensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TextExporter:
     name: ClassVar[str] = "text"
 
     def check(self, graph: Graph) -> list[NodeFidelity]:
-        """Every op has a text."""
+        """Every op has an exact text."""
         return [
             NodeFidelity(node.op.mnemonic, node.name, node.loc, Fidelity.EXACT)
             for node in graph.nodes

@@ -1,4 +1,4 @@
-"""Zero every weight that hardly matters."""
+"""The pass `drop-weak`: zero small weights."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Batch norm, normalisation and factors folded into weights."""
+"""Passes that fold batch norm, normalisation and factors into weights."""

@@ -19,7 +19,7 @@ class FoldBatchnorm(Pass):
     weight' = weight * g and bias' = bias * g + (beta - mean * g) with g = gamma / sqrt(var + eps),
     computed in float64 (Rueckauer et al., "Conversion of Continuous-Valued Deep Networks to
     Efficient Event-Driven Networks for Image Classification", 2017, section 2.2.2). A batch norm
-    that is not fed by such a layer, or not by it alone, becomes a Scale of the same name.
+    becomes a Scale of the same name if its input is not such a layer, or has other users.
 
     Metrics: `folded`, `turned_into_scale`.
     """

@@ -1,4 +1,4 @@
-"""Fold a normalisation into the layers behind it."""
+"""Fold a normalisation into the layers after it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from snnc_passes._scale_propagation import ScalePropagation
 
 @dataclass(frozen=True, kw_only=True)
 class FoldNormalization(Pass):
-    """Fold a Scale with bias (normalised inputs, batch norm before activation) into what follows.
+    """Fold a Scale with bias (input normalisation, an unfolded batch norm) into the next layers.
 
-    weight * (f x + b) = (weight * f) x + weight * b. Where a convolution pads, its padding is zero
-    after the normalisation, so that `weight * b` differs at the border: it becomes a bias map of
-    the output's shape. A Scale passes pools and rearrangements on its way; for users other than
-    convolutions and linear layers it is kept.
+    weight * (f x + b) = (weight * f) x + weight * b. A convolution pads with zeros after the
+    normalisation, so `weight * b` differs at the border: it becomes a bias map of the output's
+    shape. A Scale is moved past pools and rearrangements; for users other than convolutions and
+    linear layers it is kept.
 
-    Metrics: `folded`, scales that were folded at least in part.
+    Metrics: `folded`, the Scales that were folded for at least one user.
     """
 
     name = "fold-normalization"
@@ -29,7 +29,7 @@ class FoldNormalization(Pass):
     preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Fold scales, the last first, until nothing moves."""
+        """Fold scales, the last first, until nothing changes."""
         scales = ScalePropagation(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:

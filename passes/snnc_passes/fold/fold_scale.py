@@ -16,12 +16,12 @@ TAKES_FACTOR = (Weighted, *PASSABLE)
 
 @dataclass(frozen=True, kw_only=True)
 class FoldScale(Pass):
-    """Sink factors past pools and rearrangements into the next weights, so that layers take spikes.
+    """Move factors past pools and rearrangements into the next weights, so that layers take spikes.
 
-    Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes is one
-    of the next layer's input channels. Consecutive Scales become one, a Scale of a current goes
-    into the weights that made it. What ends at a sum, a neuron or a readout stays a Scale. Never
-    changes what the graph computes; a quantised graph is left as it is.
+    Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes scales
+    the input channels of the next layer's weights. Consecutive Scales are merged; a Scale of a
+    current is folded into the weights before it. A Scale in front of a sum, a neuron or a readout
+    is kept. The function stays the same; a quantised graph is not changed.
 
     Metrics: `left`, the Scales that remain.
     """
@@ -30,7 +30,7 @@ class FoldScale(Pass):
     preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Fold until nothing moves."""
+        """Fold until nothing changes."""
         if not graph.quantized:
             shapes = {name: kind.shape for name, kind in graph.types().items()}
             scales = ScalePropagation(graph, shapes)
@@ -41,7 +41,7 @@ class FoldScale(Pass):
 
 
 def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
-    """Fold one scale; whether anything changed."""
+    """Fold one scale; returns whether anything changed."""
     op = node.op
     if not isinstance(op, Scale):
         return False
@@ -54,13 +54,13 @@ def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
 
 
 def _takes(graph: Graph, user: str, op: Scale) -> bool:
-    """A factor goes anywhere it can; a factor with a shift only into the next Scale."""
+    """Whether `user` can take the Scale; with a bias, only another Scale can."""
     target = graph.node(user).op
     return isinstance(target, Scale) or (op.bias is None and isinstance(target, TAKES_FACTOR))
 
 
 def _fold_back(graph: Graph, node: Node, op: Scale) -> bool:
-    """Into the layer that made the current, past a pool of it, where nobody else uses either."""
+    """Fold into the layer before, also past a sum pool, if neither has other users."""
     (source,) = graph.inputs_of(node.name)
     if len(graph.users_of(source)) > 1:
         return False

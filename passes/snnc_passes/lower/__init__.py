@@ -1,1 +1,1 @@
-"""From operations of an ANN to those of a spiking network."""
+"""Passes that replace operations of an ANN by those of a spiking network."""

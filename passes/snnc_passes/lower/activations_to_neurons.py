@@ -1,4 +1,4 @@
-"""From an ANN to a spiking network of the same topology."""
+"""Replace ReLUs by spiking neurons: stage `ann` to stage `snn`."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 class ActivationsToNeurons(Pass):
     """Replace every ReLU by a population of integrate-and-fire neurons with threshold 1.
 
-    A neuron's rate over a window is its ReLU, clipped at one spike per step (Cao, Chen, Khosla
+    The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
-    output a Readout. A ReLU of a value that cannot be negative is dropped. Identity
-    shortcuts become `Scale(1)` from spikes to currents. Max pooling of activations is refused: the
-    maximum of the spikes of a step is not the maximum of the rates.
+    output a Readout. A ReLU whose input cannot be negative is removed. Identity shortcuts become
+    `Scale(1)` from spikes to currents. Max pooling of activations is refused: the maximum of the
+    spikes in a step is not the maximum of the rates.
 
-    The options but `encode` are the fields of `snnc.ir.Neuron`, the same for all populations; only
-    the default, no leak and reset by subtraction, has rates that equal the ReLU.
+    All options except `encode` are fields of `snnc.ir.Neuron`, the same for all populations. Rates
+    match the ReLU only with the defaults, no leak and reset by subtraction.
 
     Attributes:
-        encode: "direct" gives the input itself at every step; "poisson" spikes at random, in
-            proportion to it, of one size that holds the largest input of the calibration data.
-        leak: what is left of a potential after a step, in [0, 1].
+        encode: "direct" gives the input itself at every step; "poisson" spikes at random
+            with probability |input| / the largest |input| of the calibration data.
+        leak: the factor of the potential per step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
-        wait: steps a population integrates before it may fire, "T" for the whole window, when
-            it is the quantiser of its total input with T + 1 levels; adds to the latency.
-        signed: a neuron that has fired too often may emit -1; needs ternary wires.
+        wait: steps a population integrates before it may fire; "T" is the whole window: the
+            population then quantises its total input to T + 1 levels. Adds to the latency.
+        signed: a neuron that has fired too often may emit -1; needs a target with ternary spikes.
 
     Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
     """
@@ -79,7 +79,7 @@ class ActivationsToNeurons(Pass):
         return self.needs | ({"calibration"} if self.encode == "poisson" else frozenset())
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Convert. Raises `UnsupportedError` listing every max pool that has no spiking meaning."""
+        """Convert. Raises `UnsupportedError` listing every max pool of activations."""
         _refuse(graph)
         dropped = _drop_idle_relus(graph)
         first = before_encode(graph)[-1]
@@ -96,7 +96,7 @@ class ActivationsToNeurons(Pass):
         return PassResult(graph, metrics=metrics)
 
     def _encode(self, graph: Graph, first: str, ctx: PassContext) -> None:
-        """An encoder behind `first`; what one of its random spikes counts stands behind it."""
+        """Add an encoder after `first`; for Poisson, also a Scale by the value of a spike."""
         name = graph.fresh(f"{graph.input}.encode")
         if self.encode == "direct":
             graph.insert_after(first, name, EncodeDirect())
@@ -147,7 +147,7 @@ def _max_pools(graph: Graph) -> Iterator[str]:
 
 
 def _drop_idle_relus(graph: Graph) -> int:
-    """relu(x) = x where x cannot be negative."""
+    """Remove ReLUs whose input cannot be negative; returns their number."""
     positive = never_negative(graph)
     idle = [
         node.name
@@ -160,7 +160,7 @@ def _drop_idle_relus(graph: Graph) -> int:
 
 
 def _add_readouts(graph: Graph) -> None:
-    """A Readout behind every output."""
+    """Add a Readout after every output."""
     alone = len(graph.outputs) == 1
     readouts: list[str] = []
     for output in graph.outputs:

@@ -1,4 +1,4 @@
-"""`drop-state`: one time step needs neither leak nor reset."""
+"""`drop-state`: at one time step, remove leak and reset."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from snnc_passes._real_values import refuse_integers
 
 @dataclass(frozen=True, kw_only=True)
 class DropState(Pass):
-    """At T = 1, take from populations what has no effect within one step.
+    """At T = 1, remove from populations what has no effect within one step.
 
-    The potential of the only step is leak * v_init + I, and nothing comes after it: the leak goes
-    into v_init and becomes 1, the reset becomes a subtraction, and no spike can be negative. With
-    v_init 0 the network is the feed-forward one with binary activations I > threshold, bit for bit
+    The potential of the only step is leak * v_init + I: the leak is multiplied into v_init and set
+    to 1, the reset is set to subtraction, and `signed` to false. With v_init 0 the network equals,
+    bit for bit, the feed-forward network of binary activations I > threshold
     (Chowdhury, Rathi & Roy, "Towards Ultra Low Latency Spiking Neural Networks for Vision and
     Sequential Tasks Using Temporal Pruning", 2022). Populations that wait, or fire on the potential
-    of the step before, stay as they are; for T above 1 all do.
+    of the step before, are not changed; for T above 1, none is.
 
     Metrics: `dropped`, the populations that changed.
     """
@@ -44,7 +44,7 @@ class DropState(Pass):
 
 
 def _drop(graph: Graph, node: Node, op: Neuron) -> bool:
-    """Simplify one population; whether it changed."""
+    """Simplify one population; returns whether it changed."""
     if op.order != "integrate-fire" or op.wait:
         return False
     simple = replace(op, leak=1.0, reset="subtract", signed=False)
@@ -58,9 +58,9 @@ def _drop(graph: Graph, node: Node, op: Neuron) -> bool:
 
 
 def _product(graph: Graph, node: Node, leak: np.ndarray, start: np.ndarray) -> Ref | float:
-    """leak * v_init as a network in float32 computes it."""
-    found = combine(np.multiply, leak, start, graph.type_of(node.name).shape)
-    value = np.asarray(found, np.float32)
+    """leak * v_init, as computed in float32."""
+    product = combine(np.multiply, leak, start, graph.type_of(node.name).shape)
+    value = np.asarray(product, np.float32)
     if value.ndim == 0:
         return float(value)
     return own_param(graph, node.name, "v_init", value)

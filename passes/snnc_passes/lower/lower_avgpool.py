@@ -1,4 +1,4 @@
-"""Average pooling as sums of spikes and a factor (S3)."""
+"""Replace average pooling by sum pooling and a factor (S3)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LARGEST_LCM = 4096
 class LowerAvgpool(Pass):
     """Replace average pooling by an integer SumPool and a Scale.
 
-    Where all outputs have the same divisor d the Scale is 1/d. Elsewhere (borders that do not count
-    padding, ceil mode, uneven adaptive pooling) every output is summed lcm/divisor times and the
-    Scale is 1/lcm; an lcm above 4096 is refused.
+    If all outputs have the same divisor d, the Scale is 1/d. Otherwise (borders that do not count
+    padding, ceil mode, uneven adaptive pooling) every output is counted lcm/divisor times and the
+    Scale is 1/lcm, with lcm the least common multiple of the divisors; above 4096 it is refused.
 
-    Metrics: `lowered`.
+    Metrics: `lowered`, the pools that were replaced.
     """
 
     name = "lower-avgpool"
@@ -29,7 +29,7 @@ class LowerAvgpool(Pass):
     preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Lower every AvgPool. Raises `PassError` naming one whose divisors are too uneven."""
+        """Lower every AvgPool. Raises `PassError` if the lcm of divisors is above 4096."""
         lowered = 0
         for node in graph.nodes:
             if isinstance(node.op, AvgPool):

@@ -1,4 +1,4 @@
-"""Replace max pooling by something spikes can do."""
+"""Replace max pooling by average pooling, which spikes can compute."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from snnc_passes._analog import before_encode
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaceMaxpool(Pass):
-    """Replace max pooling by average pooling. This changes the network: expect to lose accuracy.
+    """Replace max pooling by average pooling. This changes the function and costs accuracy.
 
-    The maximum of spikes of a step is not the maximum of rates; averages are exact (Cao, Chen,
+    The maximum of the spikes in a step is not the maximum of the rates; the average is (Cao, Chen,
     Khosla, "Spiking Deep Convolutional Neural Networks for Energy-Efficient Object Recognition",
-    2015). A ReLU right behind a max pool is moved in front of it first: max(relu(x)) =
-    relu(max(x)). Pools of the input itself stay, as they are computed before encoding.
+    2015). A ReLU directly after a max pool is moved before it first: max(relu(x)) =
+    relu(max(x)). Pools of the input are kept, since they are computed before encoding.
 
-    Metrics: `replaced`.
+    Metrics: `replaced`, the number of pools.
     """
 
     name = "replace-maxpool"
@@ -33,7 +33,7 @@ class ReplaceMaxpool(Pass):
             raise ValueError(f"by={self.by} is not one of: average")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Replace every MaxPool behind the first layer."""
+        """Replace every MaxPool that is not before the encoder."""
         analog = before_encode(graph)
         pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
         for node in pools:
@@ -45,7 +45,7 @@ class ReplaceMaxpool(Pass):
 
 
 def _relu_first(graph: Graph, pool: str) -> None:
-    """Where a ReLU is all that uses `pool`, exchange the two."""
+    """Exchange `pool` and a ReLU that is its only user."""
     if not used_once(graph, pool):
         return
     ((relu, port),) = graph.users_of(pool)

@@ -1,1 +1,1 @@
-"""From real values to integers."""
+"""Passes between real values and integers."""

@@ -29,18 +29,18 @@ Bounds = dict[str, dict[str, int]]
 LIMIT = 2**31
 LEAK_UNIT = 2**15
 SMALLEST_SCALE = 2.0**-20
-"""In thresholds: a dead channel's scale, so that its integers cannot explode."""
+"""Smallest scale as a fraction of the threshold; for channels whose weights are near 0."""
 FACTOR_LEVELS = 4095
-"""Largest factor of a `Scale` where only factors, not limited to a width, reach a population."""
+"""Largest integer factor of a population whose inputs are all `Scale`s."""
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """Rounds one group of populations after the other.
+    """Rounds groups of populations, one at a time.
 
     Attributes:
         graph: changed in place.
-        types: the types before any rounding: in between, integers meet real values.
+        types: the types before rounding, since a partly rounded graph mixes integers and reals.
         bits: width of a weight.
     """
 
@@ -97,7 +97,7 @@ class Rounding:
         return scale.reshape(()) if together else scale
 
     def _measured(self, group: Group) -> tuple[WeightedInput, ...]:
-        """Weights set the scale; factors of a `Scale` only where there are no weights."""
+        """The inputs that set the scale: those with weights, or all if none has."""
         return tuple(filter(self._is_weighted, group.contributors)) or group.contributors
 
     def _is_weighted(self, contributor: WeightedInput) -> bool:
@@ -142,7 +142,10 @@ class Rounding:
         return self.graph.own_param(name, "bias", rounded)
 
     def _population(self, name: str, scale: Real) -> int:
-        """Round threshold, potential and leak, or note the readout's unit; largest |v_init|."""
+        """Round a neuron's parameters; returns the largest threshold plus the largest |v_init|.
+
+        For a readout, multiply its scale by the unit and return 0.
+        """
         op = self.graph.node(name).op
         units = broadcast_to_sample(scale, self.types[name].shape).astype(np.float64)
         if isinstance(op, Readout):
@@ -200,7 +203,7 @@ def along(scale: Real, array: NDArray[Any]) -> Real:
 
 
 def smallest(values: Real) -> Real:
-    """A full-shape parameter as one number or one value per channel where it is that."""
+    """A parameter reduced to one number, or one per channel, if its values allow it."""
     if values.size and np.all(values == values.flat[0]):
         return np.array(values.flat[0])
     if values.ndim < 2:

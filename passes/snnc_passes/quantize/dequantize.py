@@ -1,4 +1,4 @@
-"""`dequantize`: from integers back to real values."""
+"""`dequantize`: from integers to real values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from snnc.transform import Pass, PassContext, PassResult
 
 @dataclass(frozen=True, kw_only=True)
 class Dequantize(Pass):
-    """Give a quantised network the real values that its integers stand for, in float64.
+    """Replace the integers of a quantised network by the real values they represent, in float64.
 
-    Weights, biases, thresholds and starting potentials are those before `quantize`, each off by its
-    rounding at most; the input stays encoded as integers. So a network that comes as integers can
-    be trained, attacked or exported.
+    Weights, biases, thresholds and initial potentials differ from those before `quantize` by the
+    rounding error at most; the input stays encoded as integers. A network of integers can thus be
+    trained, attacked or exported.
     """
 
     name: ClassVar[str] = "dequantize"

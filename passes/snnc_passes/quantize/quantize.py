@@ -17,21 +17,21 @@ from snnc_passes.quantize._rounding import Rounding
 
 @dataclass(frozen=True, kw_only=True)
 class Quantize(Pass):
-    """Make every coefficient that reaches a population an integer in units of one scale s.
+    """Round every coefficient of a population's input to an integer in units of one scale s.
 
     s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
     threshold/2^20. Weights are signed and symmetric, `bits` wide; factors of a `Scale`, biases,
-    thresholds (at least 1) and initial potentials are int32; all round half to even. A leak becomes
-    m/2^15. The population keeps s as its `unit`, so that `dequantize` can undo the pass.
+    thresholds (at least 1) and initial potentials are int32; all are rounded half to even. A leak
+    becomes m/2^15. The population stores s as its `unit`, from which `dequantize` restores reals.
 
     The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie in
-    [0, 1], else as signed integers over their range. It is proved from the weights that no
-    potential and no partial sum leaves 32 bits; the bounds are in `graph.meta["quantize"]`.
+    [0, 1], else as signed integers over their range. Bounds computed from the weights
+    show that no potential or partial sum exceeds 32 bits; they are in `graph.meta["quantize"]`.
 
     Attributes:
-        bits: width of a weight, 2..8.
+        bits: width of a weight in bits, 2..8.
         granularity: one s per output channel or per population.
-        input_bits: width of the encoded input where it is signed, 8..16.
+        input_bits: width of the encoded input in bits if it is signed, 8..16.
     """
 
     name: ClassVar[str] = "quantize"
@@ -76,7 +76,7 @@ class Quantize(Pass):
 
 
 def _refuse_chains(graph: Graph) -> None:
-    """Raise `UnsupportedError` listing every layer that weighs a current: it has no levels."""
+    """Raise `UnsupportedError` listing every layer whose input is a current."""
     kinds = event_kinds(graph)
     chained = [
         f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"

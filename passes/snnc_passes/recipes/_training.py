@@ -1,4 +1,4 @@
-"""What the recipes that train have in common."""
+"""The common base of recipes that train."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from snnc.transform import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe(Recipe):
-    """Convert with thresholds from currents, then train; not a recipe itself.
+    """Convert with thresholds from currents, then train; a base class, not a recipe.
 
     Attributes:
-        epochs: of training, of each stage where there are several.
-        lr: learning rate at the start; divided by 5 at 60, 80 and 90 % of the epochs.
-        batch: samples of a step.
+        epochs: of training; per stage if there are several.
+        lr: initial learning rate; divided by 5 at 60, 80 and 90 % of the epochs.
+        batch: samples per training step.
         dropout: probability that a neuron is silenced in training.
-        augment: how training images are varied.
-        precision: of training.
-        calibration_steps: how long the network is run to find its thresholds.
-        maxpool: what becomes of max-pools: "refuse" or "average".
-        bits: width of integer weights; none keeps real values.
+        augment: random changes of training images.
+        precision: floating-point type in training.
+        calibration_steps: time steps of the run that measures currents for thresholds.
+        maxpool: "refuse" a network with max pools, or replace them by "average" pools.
+        bits: width of integer weights, 2..8; none keeps real values.
     """
 
     epochs: int = 10
@@ -54,7 +54,7 @@ class TrainingRecipe(Recipe):
         ]
 
     def trained(self, name: str, **options: object) -> str:
-        """A pass that trains."""
+        """The text of a training pass `name`, with the options of this recipe."""
         return spec(
             name,
             epochs=self.epochs,
@@ -67,7 +67,7 @@ class TrainingRecipe(Recipe):
         )
 
     def quantized(self) -> list[str]:
-        """`quantize`, if integers are wanted."""
+        """`quantize` if `bits` is set."""
         return [] if self.bits is None else [spec("quantize", bits=self.bits)]
 
 

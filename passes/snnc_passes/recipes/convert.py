@@ -12,19 +12,19 @@ from snnc.transform import Recipe
 class Convert(Recipe):
     """Fold, replace ReLUs by neurons, and fit them to the ANN's activations for the window T.
 
-    With `calibrate`, thresholds have the least squared error for T, and every layer is corrected
-    against the ANN (see `snnc passes calibrate`): it is good from T=8 on, but for that T. Without,
-    thresholds are percentiles and potentials start at half of them, which does not depend on T and
-    needs T of 64 or more.
+    With `calibrate`, thresholds minimise the squared error for T, and every layer is corrected
+    against the ANN (see `snnc passes calibrate`): accurate from T=8 on, for this T only. Without
+    it, thresholds are percentiles and potentials start at half of them: independent of T, and
+    accurate from T=64 on.
 
     Attributes:
-        bits: width of integer weights; none keeps real values.
-        maxpool: what becomes of max-pools: "refuse" or "average".
-        wait: steps every population integrates before it may fire, or "T": more accurate, and as
-            many steps later per layer.
-        signed: neurons that fired too often may emit -1; more accurate, needs ternary wires.
+        bits: width of integer weights, 2..8; none keeps real values.
+        maxpool: "refuse" a network with max pools, or replace them by "average" pools.
+        wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
+            many steps of latency per layer.
+        signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
         calibrate: whether layers are corrected one after the other.
-        percentile: of the activations, where a threshold is put; without `calibrate`.
+        percentile: of the activations, taken as threshold; only with calibrate=false.
     """
 
     name: ClassVar[str] = "convert"

@@ -13,13 +13,13 @@ class Diet(TrainingRecipe):
     """Thresholds from a percentile of the currents, then train weights, thresholds and leaks.
 
     Rathi & Roy, "DIET-SNN: Direct Input Encoding With Leakage and Threshold Optimization in Deep
-    Spiking Neural Networks", 2020. T of 5 to 20. Needs training data; validation data choose the
-    epoch.
+    Spiking Neural Networks", 2020. T of 5 to 20. Needs training data; the epoch is chosen on
+    validation data.
 
     Attributes:
-        percentile: of a layer's currents, where its threshold is put.
-        scale: what thresholds are multiplied by.
-        weights, threshold, leak: what learns.
+        percentile: of a layer's currents, taken as its threshold.
+        scale: factor of the thresholds.
+        weights, threshold, leak: whether these are trained.
     """
 
     name: ClassVar[str] = "diet"

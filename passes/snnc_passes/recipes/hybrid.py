@@ -13,15 +13,15 @@ class Hybrid(TrainingRecipe):
     """Poisson input, thresholds from the largest current, then train the weights by STDB.
 
     Rathi et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
-    Dependent Backpropagation", 2020. Neurons fire on the potential of the step before, so that
-    every population adds a step: T of 25 to 250. Thresholds and leak stay. Needs training data;
-    validation data choose the epoch.
+    Dependent Backpropagation", 2020. Neurons fire on the potential of the step before, so
+    every population adds a step of latency: T of 25 to 250. Thresholds and leak are not trained.
+    Needs training data; the epoch is chosen on validation data.
 
     Attributes:
-        scale: what thresholds are multiplied by; smaller for fewer steps.
-        leak: of all neurons; a little below 1 makes them leaky.
-        surrogate: the gradient of a spike; where "stdb" is unstable, "linear".
-        weight_decay: of training.
+        scale: factor of the thresholds; smaller for fewer steps.
+        leak: of all neurons; 1 is no leak.
+        surrogate: the gradient of a spike; use "linear" if "stdb" is unstable.
+        weight_decay: of the optimizer.
     """
 
     name: ClassVar[str] = "hybrid"

@@ -1,4 +1,4 @@
-"""`iir`: to one time step by iterative initialisation and retraining."""
+"""`iir`: iterative initialisation and retraining, down to one time step."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from snnc_passes.recipes._training import TrainingRecipe, spec
 
 @dataclass(frozen=True, kw_only=True)
 class Iir(TrainingRecipe):
-    """Train at T = start, start - 1, … down to the window, each from the network before.
+    """Train at T = start, start - 1, … down to the window, each starting from the previous network.
 
     Chowdhury, Rathi & Roy, "One Timestep is All You Need: Training Spiking Neural Networks with
     Ultra Low Latency", 2021. With `-T 1` the result is a feed-forward network of binary
-    activations. Needs training data; validation data choose the epoch of every stage.
+    activations. Needs training data; the epoch of each stage is chosen on validation data.
 
     Attributes:
-        start: the T to begin with.
-        percentile: of a layer's currents, where its threshold is put.
-        weights, threshold, leak: what learns.
+        start: the first T.
+        percentile: of a layer's currents, taken as its threshold.
+        weights, threshold, leak: whether these are trained.
     """
 
     name: ClassVar[str] = "iir"

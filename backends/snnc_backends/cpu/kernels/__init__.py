@@ -1,4 +1,4 @@
-"""The kernels, one file each: a description, what it needs, and the IR it becomes."""
+"""The kernels, one file each: parameters, buffers, and the LLVM IR they generate."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a kernel is: a frozen description, the buffers it needs, and the IR it becomes.
+"""The base of kernels: frozen parameters, the buffers they need, the LLVM IR they generate.
 
-A kernel describes one function `void (inputs…, output, arrays…, scratch, i64 T)`. Tensors are laid
-out (T, *spatial, C), or (1, *spatial, C) when they are constant in time. Nothing of a description
-can make a kernel read or write outside the buffers that `inputs`, `output`, `arrays` and `scratch`
-state: that is what makes a plan from a foreign file safe to run.
+A kernel stands for one function `void (inputs…, output, arrays…, scratch, i64 T)`. Tensors are laid
+out (T, *spatial, C), or (1, *spatial, C) when they are constant in time. Whatever its parameters,
+a kernel reads and writes only the buffers that `inputs`, `output`, `arrays` and `scratch` state, so
+a plan from an untrusted file is safe to run.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ DTYPES = {
     "f64": np.dtype(np.float64),
 }
 LARGEST = 2**31 - 1
-"""No extent and no number of elements of a plan may exceed it."""
+"""The largest extent, and the largest number of elements, in a plan."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """A tensor as a kernel sees it: type, number of elements of one step, constant in time."""
+    """A tensor of a kernel: type, elements per step, whether it is constant in time."""
 
     dtype: str
     size: int
@@ -39,14 +39,14 @@ class Port:
 
 @dataclass(frozen=True)
 class Table:
-    """An array of constants a kernel reads: type and number of elements."""
+    """An array of constants that a kernel reads: type and number of elements."""
 
     dtype: str
     count: int
 
     @property
     def nbytes(self) -> int:
-        """Bytes it takes in `weights.bin`."""
+        """Its size in `weights.bin`, in bytes."""
         return self.count * DTYPES[self.dtype].itemsize
 
 
@@ -55,13 +55,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """Base of all kernels; the fields of a subclass are its description, kept in `plan.json`."""
+    """Base of all kernels; the fields of a subclass are its parameters, stored in `plan.json`."""
 
     name: ClassVar[str]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """A kernel from its description. Raises `ValueError` for anything but what it expects."""
+        """A kernel from its parameters. Raises `ValueError` for a wrong field, type or range."""
         if set(data) != {f.name for f in fields(cls)}:
             raise ValueError(f"{cls.name}: wrong set of fields {sorted(data)}")
         return cls(**{f.name: _field(f.name, str(f.type), data[f.name]) for f in fields(cls)})
@@ -83,10 +83,10 @@ class Kernel:
         return 0
 
     def check(self, arrays: Arrays) -> None:
-        """Raise `ValueError` when a table of positions leads outside a tensor."""
+        """Raise `ValueError` if a table of positions points outside a tensor."""
 
     def emit(self, code: Code) -> None:
-        """Write the body of the function."""
+        """Generate the body of the function."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""The function a kernel becomes, and the arguments it has."""
+"""The LLVM function of a kernel, and its arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from snnc.native.code import I64, POINTER, Emitter, Machine, Value
 
 
 class Code(Emitter):
-    """Writes the body of one function.
+    """Generates the body of one function.
 
     Attributes:
         inputs, output, arrays, scratch, timesteps: its arguments.

@@ -13,15 +13,15 @@ from snnc_backends.cpu.kernels.code import Code
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Kernel):
-    """y[o] = bias[o] + the sum of a row of weights, C_out long, for every nonzero input in reach.
+    """y[o] = bias[o] + sum of x[i] * weight[i, o] over the nonzero inputs i of the window.
 
     Weights are laid out (groups, kernel_h, kernel_w, C_in/groups, C_out/groups). For each step the
-    nonzero inputs are listed once; each output position then adds the weight rows of the events in
-    its window, with the sums held in registers. In a row of inputs the positions under a kernel row
-    are consecutive elements of one list, so that a kernel row is one loop (unless grouped or
-    dilated: then one loop per tap). A linear layer is the case of a 1x1 image.
+    nonzero inputs are listed once; each output position then adds the weight rows (C_out values) of
+    the events in its window, with the sums held in registers. The inputs under a kernel row are
+    consecutive in that list, so a kernel row is one loop; grouped or dilated convolutions need one
+    loop per tap. A linear layer is the case of a 1x1 image.
 
-    `pulses`: every nonzero input is 1, so that rows are added without a product.
+    `pulses`: every nonzero input is 1, so rows are added without a multiplication.
     """
 
     name: ClassVar[str] = "conv"
@@ -63,7 +63,7 @@ class Conv(Kernel):
 
     @property
     def fused(self) -> bool:
-        """Whether a kernel row is one run of consecutive inputs."""
+        """Whether the inputs of a kernel row are consecutive."""
         return self.groups == 1 and self.dilation_w == 1
 
     def inputs(self) -> tuple[Port, ...]:
@@ -87,27 +87,27 @@ class Conv(Kernel):
 
     def emit(self, code: Code) -> None:
         segments = self.height * self.width * self.groups
-        found = events.Events(code, segments, self.channels // self.groups)
+        nonzero = events.Events(code, segments, self.channels // self.groups)
         outputs = self.out_channels // self.groups
         with code.loop(0, code.steps(self.constant)) as t:
             first = code.index((t, self.inputs()[0].size))
-            found.collect(code.inputs[0], self.source, first)
+            nonzero.collect(code.inputs[0], self.source, first)
             with (
                 code.loop(0, self.out_height) as y,
                 code.loop(0, self.out_width) as x,
                 code.loop(0, self.groups) as g,
             ):
-                place = _Place(self, code, found, first, t, y, x, g)
+                place = _Place(self, code, nonzero, first, t, y, x, g)
                 code.blocks(outputs, code.machine.block, place.block)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """One output position (t, y, x) of a group g while its code is written."""
+    """One output position (t, y, x) of a group g, while its code is generated."""
 
     spec: Conv
     code: Code
-    found: events.Events
+    nonzero: events.Events
     first: Value
     t: Value
     y: Value
@@ -138,7 +138,7 @@ class _Place:
         return self.code.builder.icmp_unsigned("<", i, self.code.int(size))
 
     def _row(self, total: Value, offset: Value, lanes: int, kh: Value, row: Value) -> None:
-        """A kernel row as one run of the list."""
+        """Add a kernel row in one loop over consecutive events."""
         spec, code = self.spec, self.code
         left = code.index((self.x, spec.stride_w), -spec.pad_left)
         start = code.index((row, spec.width), code.clamp(left, 0, spec.width))
@@ -149,7 +149,7 @@ class _Place:
         self._add_rows(total, offset, lanes, (start, stop), code.builder.sub(rows, base))
 
     def _taps(self, total: Value, offset: Value, lanes: int, kh: Value, row: Value) -> None:
-        """A kernel row tap by tap."""
+        """Add a kernel row tap by tap."""
         spec, code = self.spec, self.code
         per_group = spec.channels // spec.groups
         with code.loop(0, spec.kernel_w) as kw:
@@ -168,9 +168,9 @@ class _Place:
     ) -> None:
         """Add, for each event of a span of segments, the weight row `position + shift`."""
         spec, code = self.spec, self.code
-        begin, end = self.found.range(*span)
+        begin, end = self.nonzero.range(*span)
         with code.loop(begin, end) as k:
-            position = self.found.position(k)
+            position = self.nonzero.position(k)
             row = code.index(position, shift)
             where = code.index((row, spec.out_channels // spec.groups), offset)
             w = code.load(code.arrays["weight"], spec.weight, where, lanes)

@@ -1,4 +1,4 @@
-"""Depthwise convolution: every channel on its own."""
+"""Depthwise convolution: one filter per channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of the nonzero elements of one step of a tensor: what event-driven kernels loop over."""
+"""The list of nonzero elements of one step of a tensor, over which event-driven kernels loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def scratch(segments: int, size: int) -> int:
 
 
 class Events:
-    """Positions (i32, ascending) of the nonzero elements, and where each segment of them starts.
+    """Positions (i32, ascending) of the nonzero elements, and where each segment starts.
 
     A segment is `length` consecutive elements; the list lives in the function's scratch memory:
-    segments + 1 starts, then the positions and room for one vector more.
+    segments + 1 starts, then the positions, then space for one more vector.
     """
 
     def __init__(self, code: Code, segments: int, length: int) -> None:
@@ -46,7 +46,7 @@ class Events:
         self._mark(code.int(self.segments), code.get(count, "i64"))
 
     def range(self, start: Value, stop: Value) -> tuple[Value, Value]:
-        """Where in the list the segments start..stop-1 lie."""
+        """The range of list entries of the segments start..stop-1."""
         code = self.code
         bounds = (code.load(self.starts, "i32", segment) for segment in (start, stop))
         begin, end = (code.convert(bound, "i32", "i64") for bound in bounds)
@@ -85,7 +85,7 @@ class Events:
 
 
 def _compress(module: ir.Module, kind: ir.VectorType) -> ir.Function:
-    """The intrinsic that moves the chosen lanes to the front."""
+    """The intrinsic that packs the selected lanes at the front of the vector."""
     name = f"llvm.experimental.vector.compress.v{LANES}i32"
     if name in module.globals:
         return module.globals[name]

@@ -1,4 +1,4 @@
-"""Elements in another order: reshape, permute, slice, pad."""
+"""Rearrangement of elements: reshape, permute, slice, pad."""
 
 from __future__ import annotations
 

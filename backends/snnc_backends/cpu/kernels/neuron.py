@@ -18,10 +18,12 @@ LEAK_BITS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Kernel):
-    """docs/semantics.md, S9 to S14; parameters per channel (or positions=1: per neuron).
+    """Integrate-and-fire neurons as in docs/semantics.md, S9 to S14.
+
+    Parameters are per channel, or per neuron with positions=1.
 
     state: type of the potential, i32, i64 or f32; an integer leak is m of (m*u) >> 15 with a 64-bit
-    product. The time loop falls into four spans: with and without input, may and may not fire.
+    product. The time loop is split into spans: with and without input, firing allowed or not.
     """
 
     name: ClassVar[str] = "neuron"
@@ -110,7 +112,7 @@ class _Block:
                 self._step(step, code.index(first, i), i, drive, fire)
 
     def _spans(self) -> Iterator[tuple[AbstractContextManager[Value], bool, bool]]:
-        """(steps, has input, may fire), in order of time."""
+        """(loop over steps, has input, may fire), in order of time."""
         code, wait = self.code, self.code.int(self.spec.wait)
         both = code.minimum(wait, code.timesteps)
         end = code.index(code.timesteps, wait)

@@ -16,7 +16,7 @@ from snnc_backends.cpu.kernels.code import Code
 class Pool(Kernel):
     """y[i, j] = times_y[i] * times_x[j] * sum (or max) of x over rows_y[i] and rows_x[j].
 
-    rows_y, rows_x: (start, stop) of each output position. `weighted` tells whether times_* exist.
+    rows_y, rows_x: (start, stop) of each output position. `weighted`: whether times_* exist.
     """
 
     name: ClassVar[str] = "pool"

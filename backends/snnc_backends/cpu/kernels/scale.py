@@ -11,9 +11,9 @@ from snnc_backends.cpu.kernels.code import Code
 
 @dataclass(frozen=True, kw_only=True)
 class Scale(Kernel):
-    """y[p, c] = factor[c] * x[p, c] + bias[c], two roundings in float.
+    """y[p, c] = factor[c] * x[p, c] + bias[c]; in float, product and sum are rounded separately.
 
-    Factors of a whole sample are the case positions=1.
+    Factors of the shape of a sample are the case positions=1.
     """
 
     name: ClassVar[str] = "scale"

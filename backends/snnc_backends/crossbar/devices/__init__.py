@@ -1,1 +1,1 @@
-"""Cells that come with snnc, plugins of the group `snnc.devices` like any other."""
+"""The devices that come with snnc, plugins of the group `snnc.devices`."""

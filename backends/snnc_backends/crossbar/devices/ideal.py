@@ -1,4 +1,4 @@
-"""The ideal device: level l of L is the conductance l/L * 100 uS, exactly and for ever."""
+"""The ideal device: level l of L has the conductance l/L * g_max, without errors or drift."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from snnc.device import DeviceFacts
 
 @dataclass(frozen=True)
 class Ideal:
-    """Evenly spaced levels from no conductance at all to `g_max_us`; no noise, no drift.
+    """Evenly spaced levels from 0 to `g_max_us`; no noise, no drift.
 
-    `g_max_us` is the unit in which conductances are written down, no claim about a material.
+    `g_max_us` only sets the unit of the stored conductances; it describes no material.
     """
 
     name: ClassVar[str] = "ideal"
@@ -27,7 +27,7 @@ class Ideal:
 
     @property
     def facts(self) -> DeviceFacts:
-        """As many levels as there are, each told exactly."""
+        """Any number of levels, without errors."""
         return DeviceFacts(g_max_us=self.g_max_us, ideal=True)
 
     def program(
@@ -39,5 +39,5 @@ class Ideal:
     def read(
         self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
     ) -> NDArray[np.float32]:
-        """What was programmed."""
+        """The programmed conductances."""
         return conductances_us
