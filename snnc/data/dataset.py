@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from snnc.data.arrays import Source, to_float32
 from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
-from snnc.transform import Batch, Batches
+
+if TYPE_CHECKING:
+    from snnc.transform import Batch, Batches
 
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117

@@ -18,8 +18,8 @@ from snnc.errors import Loc, ModelError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
 from snnc.frontends.inference import as_function, inference
-from snnc.frontends.ops_nn import is_known
 from snnc.frontends.shapes import observe
+from snnc.frontends.torch_operations import is_known
 from snnc.ir import Graph
 
 TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
