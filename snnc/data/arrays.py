@@ -88,6 +88,16 @@ def to_float32(x: Array, what: str) -> NDArray[np.float32]:
         return np.ascontiguousarray(x, np.float32)
 
 
+def finite_float32(x: Array, what: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`x` as `to_float32` gives it. Raises `DataError` naming the one of `rows` with NaN or inf."""
+    x = to_float32(x, what)
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        bad = rows[np.flatnonzero(~finite)[0]]
+        raise DataError(f"{what}: sample {bad} holds NaN or infinity")
+    return x
+
+
 def array_source(x: Array, y: Array | None, what: str) -> ArraySource:
     """A source of these arrays. Raises `DataError` if they do not fit together."""
     if x.ndim < 2:

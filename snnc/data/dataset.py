@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.data.arrays import Source, to_float32
+from snnc.data.arrays import Source, finite_float32
 from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
@@ -56,12 +56,7 @@ class Dataset:
         """The samples at these places of `indices`, as one batch; errors as when iterating."""
         rows = self.indices[rows]
         x, y = self.source.take(rows)
-        x = to_float32(x, str(self.spec))
-        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-        if not finite.all():
-            bad = rows[np.flatnonzero(~finite)[0]]
-            raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
-        return x, y
+        return finite_float32(x, str(self.spec), rows), y
 
     @property
     def input_shape(self) -> tuple[int, ...]:

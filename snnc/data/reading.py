@@ -1,4 +1,4 @@
-"""Reading files: whatever a reader raises is one line; archives are checked before they are read."""
+"""Reading files: what a reader raises is one line; archives are checked before they are read."""
 
 from __future__ import annotations
 
