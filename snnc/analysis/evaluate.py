@@ -331,9 +331,11 @@ def _check_labels(y: NDArray[np.generic] | None, graph: Graph) -> None:
             raise DataError(f"y has {y[0].size} values a sample, the network gives {shape}")
     elif y.ndim != 1:
         raise DataError(f"y has shape {y.shape[1:]} a sample; one class number is expected")
-    elif int(y.max()) >= size or int(y.min()) < 0:
+    elif int(y.max()) >= max(2, size) or int(y.min()) < 0:
         raise DataError(f"labels {y.min()} to {y.max()}, but the network has {size} outputs")
 
 
 def _classes(output: Outputs) -> NDArray[np.intp]:
-    return output.reshape(len(output), -1).argmax(axis=1)
+    """The largest output of each sample; of a single output, 1 where it is positive."""
+    values = output.reshape(len(output), -1)
+    return values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.intp)

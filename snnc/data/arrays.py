@@ -32,6 +32,11 @@ class Source(Protocol):
     @property
     def masks(self) -> Mapping[str, Array]: ...
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, where the source tells it."""
+        ...
+
     def __len__(self) -> int: ...
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
@@ -47,11 +52,13 @@ class ArraySource:
         x: (N, *sample shape), floating or uint8.
         y: (N, …) or None.
         masks: selections that come with the data, by the name of their file.
+        classes: number of classes, None where it is not known.
     """
 
     x: Array
     y: Array | None = None
     masks: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    classes: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.data.arrays import Source, finite_float32
+from snnc.data.labels import ClassNumbers
 from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
@@ -34,12 +35,14 @@ class Dataset:
         source: where the samples come from.
         indices: which of them, (N,) int64.
         batch_size: number of samples of a batch; the last may be smaller.
+        class_numbers: turns labels into class numbers; None keeps them as stored.
     """
 
     spec: DataSpec
     source: Source = field(repr=False)
     indices: Indices = field(repr=False)
     batch_size: int = 100
+    class_numbers: ClassNumbers | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -56,6 +59,8 @@ class Dataset:
         """The samples at these places of `indices`, as one batch; errors as when iterating."""
         rows = self.indices[rows]
         x, y = self.source.take(rows)
+        if y is not None and self.class_numbers is not None:
+            y = self.class_numbers(y)
         return finite_float32(x, str(self.spec), rows), y
 
     @property
@@ -71,7 +76,16 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """Conversions of the values, e.g. "uint8 divided by 255"."""
-        return self.source.notes
+        _, y = self.source.take(self.indices[:1]) if self.class_numbers else (None, None)
+        note = self.class_numbers.note(y) if self.class_numbers and y is not None else None
+        return (*self.source.notes, *([note] if note else []))
+
+    def judged_by(self, class_numbers: ClassNumbers) -> Dataset:
+        """The same with labels as class numbers. Raises `DataError` for another number of them."""
+        if not self.labelled:
+            return self
+        class_numbers.require_classes(self.source.classes)
+        return replace(self, class_numbers=class_numbers)
 
     def limit(self, n: int | None) -> Dataset:
         """The first `n` samples; all if there are fewer or `n` is None. Raises `DataError`."""

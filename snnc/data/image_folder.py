@@ -45,7 +45,7 @@ class FolderImages:
         return len(self.files)
 
     @property
-    def classes(self) -> int:
+    def classes(self) -> int | None:
         """Number of classes."""
         return len(self.class_names)
 

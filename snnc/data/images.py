@@ -50,7 +50,7 @@ def _digits(split: str) -> ArraySource:
     x = (bunch.images / 16).astype(np.float32)[:, None]
     order = np.random.default_rng(0).permutation(len(x))
     rows = order[:DIGITS_TRAIN] if split == "train" else order[DIGITS_TRAIN:]
-    return array_source(x[rows], bunch.target[rows], "digits")
+    return ArraySource(x[rows], bunch.target[rows], classes=10)
 
 
 # -- MNIST ---------------------------------------------------------------------------------
@@ -101,7 +101,8 @@ def _cifar10(folder: Path, split: str) -> ArraySource | PackedImages:
             parts = [_cifar_batch(place / name) for name in names]
             x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
             exact = place / f"exact_{split}.npy"
-            return ArraySource(x, y, {exact.name: load_array(exact)} if exact.is_file() else {})
+            masks = {exact.name: load_array(exact)} if exact.is_file() else {}
+            return ArraySource(x, y, masks, classes=10)
     if (folder / "cifar10.npz").is_file():
         return _cifar_pack(folder / "cifar10.npz", split)
     raise DataError(
@@ -167,6 +168,7 @@ class PackedImages:
     masks: Mapping[str, Array]
     labelled: bool = True
     notes: tuple[str, ...] = (DIVIDED,)
+    classes: int | None = 10
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -29,6 +29,12 @@ class IndexedSource:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes where the dataset lists their names, as those of torchvision do."""
+        names = getattr(self.data, "classes", None)
+        return len(names) if self.labelled and isinstance(names, list | tuple) else None  # type: ignore[reportUnknownArgumentType]
+
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
         """Samples and labels of these rows. Raises `DataError` if one has another shape."""
         pairs = [_item(self.data, int(row), self.what) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from hashlib import sha256
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from snnc.data.arrays import DIVIDED, Array, finite_float32
 from snnc.data.items import pair, user_code
+from snnc.data.labels import ClassNumbers
 from snnc.errors import DataError
 from snnc.transform import Batch
 
@@ -38,9 +40,10 @@ class BatchStream:
             first = next(iter(batches), None)
         if first is None:
             raise DataError("there are no batches")
-        x, _ = pair(first, what)
+        x, self._label = pair(first, what)
+        self._class_numbers: ClassNumbers | None = None
         self.input_shape = x.shape if x.shape == self._shape else x.shape[1:]
-        self.notes = (DIVIDED,) if x.dtype == np.uint8 else ()
+        self.notes: tuple[str, ...] = (DIVIDED,) if x.dtype == np.uint8 else ()
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of (x float32 (N, *shape), y (N, …) or None).
@@ -59,6 +62,8 @@ class BatchStream:
             labelled = y is not None
             rows = np.arange(done, done + len(x))
             done += len(x)
+            if y is not None and self._class_numbers is not None:
+                y = self._class_numbers(y)
             yield finite_float32(x, self._what, rows), y
         if not done:
             raise DataError(
@@ -66,6 +71,14 @@ class BatchStream:
                 "once only",
                 hint=FIXED_ORDER,
             )
+
+    def judged_by(self, class_numbers: ClassNumbers) -> BatchStream:
+        """The same with labels as class numbers."""
+        stream = copy(self)
+        stream._class_numbers = class_numbers
+        note = None if self._label is None else class_numbers.note(self._label)
+        stream.notes = (*self.notes, *([note] if note else []))
+        return stream
 
     def _items(self) -> Iterator[Any]:
         with user_code(self._what):

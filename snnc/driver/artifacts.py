@@ -14,6 +14,7 @@ from snnc.analysis import Ann, Evaluation
 from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
+from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.models import ModelSource, eager, load_model, require_window
@@ -110,7 +111,11 @@ def evaluate(
     if any(t < 1 for t in sweep):
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     shape = graph.type_of(graph.input).shape
-    batches = limited(open_batches(data, "data", shape, batch_size=batch_size, log=log), limit)
+    classes = ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=True)
+    opened = open_batches(
+        data, "data", shape, batch_size=batch_size, class_numbers=classes, log=log
+    )
+    batches = limited(opened, limit)
     ann, stage = (None, None) if compare is None else _ann(compare, artifact, shape)
     evaluation = evaluate_program(
         program,

@@ -7,6 +7,7 @@ from typing import Any
 
 from snnc.data import Dataset
 from snnc.data.given import open_given
+from snnc.data.labels import ClassNumbers
 from snnc.data.stream import BatchStream
 from snnc.errors import DataError, UsageError
 from snnc.options import Data
@@ -19,6 +20,7 @@ def open_batches(
     shape: tuple[int, ...],
     *,
     batch_size: int = 100,
+    class_numbers: ClassNumbers | None = None,
     log: logging.Logger | None = None,
 ) -> Batches | None:
     """`data` as batches of samples of `shape`; None stays None.
@@ -26,16 +28,18 @@ def open_batches(
     Args:
         data: of any kind that `snnc.data.given.open_given` takes.
         what: what the data is for, e.g. "calibration"; messages begin with it.
+        class_numbers: turns labels into class numbers, and knows how many the network has.
         log: gets a line for each change made to the values.
 
     Raises:
-        DataError: it cannot be read, or its samples have another shape.
+        DataError: it cannot be read, or its samples have another shape, or other classes.
     """
     if data is None:
         return None
     try:
         opened = open_given(data, what, shape, batch_size)
         _check_shape(opened, shape)
+        opened = opened if class_numbers is None else opened.judged_by(class_numbers)
     except DataError as error:
         raise DataError(f"{what}: {error.message}", hint=error.hint) from error
     if log is not None:
@@ -69,12 +73,14 @@ def open_training(
     shape: tuple[int, ...],
     *,
     seed: int,
+    class_numbers: ClassNumbers | None = None,
     log: logging.Logger,
 ) -> tuple[Batches | None, Batches | None]:
     """Training and validation data, as `open_batches` opens them.
 
     Args:
         validation: a fraction takes that part out of the training data.
+        class_numbers: what the labels of validation data of their own become.
         seed: chooses the part; the same seed, data and fraction give the same part.
 
     Raises:
@@ -85,7 +91,7 @@ def open_training(
     opened = open_batches(train, "train", shape, log=log)
     if part is None:
         own = None if isinstance(validation, float | int) else validation
-        return opened, open_batches(own, "validation", shape, log=log)
+        return opened, open_batches(own, "validation", shape, class_numbers=class_numbers, log=log)
     if not isinstance(opened, Dataset):
         state = "there are none" if opened is None else "these come in batches"
         raise UsageError(

@@ -13,6 +13,7 @@ import numpy as np
 
 from snnc.analysis import SameFunction
 from snnc.artifact import write
+from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.errors import UsageError
@@ -122,7 +123,12 @@ class Job(Reporting, RunOptions, ConversionOptions):
         """What passes may know; opens the data. Raises `DataError`."""
         shape = graph.type_of(graph.input).shape
         train, validation = open_training(
-            self.train, self.validation, shape, seed=self.seed, log=self.log
+            self.train,
+            self.validation,
+            shape,
+            seed=self.seed,
+            class_numbers=ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=False),
+            log=self.log,
         )
         return PassContext(
             rng=np.random.default_rng(self.seed),
