@@ -137,7 +137,8 @@ def test_the_page_shows_the_verdict(
         (folder / "f.snnc", "<b>Passed.</b> Every value compared equals"),
         (tmp_path / "wrong.snnc", "<b>Failed.</b> The target differs"),
     ):
-        _, out, _ = command(capsys, "verify", artifact, "--report", tmp_path / "page")
+        words = ("verify", artifact, "--data", folder / "x.npy", "--report", tmp_path / "page")
+        _, out, _ = command(capsys, *words)
         assert f"report: {tmp_path / 'page' / 'report.html'}" in out
         page = (tmp_path / "page" / "report.html").read_text()
         document = json.loads((tmp_path / "page" / "report.json").read_text())
