@@ -195,7 +195,8 @@ def _probabilities(graph: Graph, dropout: float | Mapping[str, float]) -> Mappin
     for name, probability in by_node.items():
         if name not in neurons:
             raise UsageError(
-                f"dropout behind {name!r}, which is no neuron node", hint=f"of {', '.join(neurons)}"
+                f"dropout behind {name!r}, which is no neuron node",
+                hint=f"of {', '.join(neurons)}",
             )
         if not 0 <= probability < 1:
             raise UsageError(f"a dropout of {probability:g} behind {name}; it must lie in 0..1")
@@ -238,7 +239,7 @@ def to_torch(
         )
     window = graph.meta.get("timesteps") if timesteps is None else timesteps
     if window is None:
-        raise UsageError("the graph does not say its window", hint="give timesteps=")
+        raise UsageError("the graph has no stored window T", hint="give timesteps=")
     options = {"surrogate": surrogate, "learn": learn, "dropout": dropout, "dtype": dtype}
     return SpikingNetwork(graph, window, **options)
 
@@ -255,7 +256,7 @@ def from_torch(network: SpikingNetwork) -> Graph:
     """
     if not isinstance(network, SpikingNetwork):
         raise UsageError(
-            f"{type(network).__name__} is no network that to_torch made",
+            f"{type(network).__name__} is not a network made by to_torch",
             hint="of a DistributedDataParallel give its .module",
         )
     graph = network.source.clone()

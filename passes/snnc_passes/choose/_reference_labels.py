@@ -106,7 +106,7 @@ def _judged(ctx: PassContext) -> tuple[Batches, bool]:
     """The data used for the comparison, and whether they have labels."""
     given = [data for data in (ctx.validation, ctx.calibration) if data is not None]
     if not given:
-        raise PassError("needs data to judge by", hint="add --validation DATA")
+        raise PassError("needs validation or calibration data", hint="add --validation DATA")
     labelled = next((data for data in given if _kind(data) in ("i", "u")), None)
     if labelled is not None:
         return labelled, True

@@ -60,7 +60,7 @@ class Checkpoints:
         path = self.path(stage)
         if not self.resume or not path.exists():
             return None
-        again = "leave out --resume to begin anew, or give another --workdir"
+        again = "leave out --resume to start from the beginning, or give another --workdir"
         try:
             with safe_open(path, framework="pt") as file:
                 numbers = json.loads((file.metadata() or {})["numbers"])

@@ -45,7 +45,7 @@ class Session:
 
     def __init__(self, options: TrainingPass, ctx: PassContext) -> None:
         if ctx.train is None:
-            raise PassError("there is nothing to learn from", hint="add --train DATA")
+            raise PassError("there are no training data", hint="add --train DATA")
         self.ctx = ctx
         self.seed = int(ctx.rng.integers(2**63))
         self.train = selectable(ctx.train, "training")
@@ -63,8 +63,8 @@ class Session:
             self.data["validation data"] = None if self.held is None else digest(self.held)
             if self.store.left() and not ctx.resume and not ctx.ranks.rank:
                 ctx.log.warning(
-                    "%s: the checkpoint of an earlier run in %s will be replaced; --resume goes on "
-                    "from it",
+                    "%s: the checkpoint of an earlier run in %s will be replaced; --resume would "
+                    "continue it",
                     *(options.name, ctx.workdir),
                 )
 

@@ -220,12 +220,12 @@ class Trainer:
         self.now.finished = True
         self._save()
         if self.judge is not None:
-            self.journal.info("kept is epoch %d", self.now.chosen)
+            self.journal.info("epoch %d is kept", self.now.chosen)
 
     def _stop(self) -> None:
-        how = "nothing is kept; --workdir DIR would keep the state"
+        how = "the state is lost; --workdir DIR would save it"
         if self.store is not None:
-            how = f"saved in {self.store.folder}; the same command with --resume goes on"
+            how = f"saved in {self.store.folder}; the same command with --resume continues"
         self.journal.info("interrupted in epoch %d: %s", self.now.epoch, how)
         raise KeyboardInterrupt
 
@@ -258,9 +258,9 @@ class Trainer:
         optimizer = self.stepper.optimizer
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
         if self.now.finished:
-            self.journal.info("was finished; nothing is trained again")
+            self.journal.info("already finished; not trained again")
         else:
-            self.journal.info("goes on in epoch %d, step %d", self.now.epoch, self.now.step)
+            self.journal.info("resumes in epoch %d, step %d", self.now.epoch, self.now.step)
 
 
 def _seed_torch(words: list[int], device: torch.device) -> None:
