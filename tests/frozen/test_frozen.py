@@ -34,7 +34,7 @@ _FIRST = (
     "input readout conv linear scale add sumpool maxpool reshape permute slice pad concat"
     " encode-direct encode-poisson encode-latency neuron"
 )
-OPS = {"v1": _FIRST, "v2": _FIRST, "v2.1": _FIRST}
+OPS = {"v1": _FIRST, "v2": _FIRST}
 """Per version, the operations of spiking graphs when it was written."""
 
 
