@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale
+from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale, Weighted
+from snnc.ir.walk import used_once
 from snnc_passes._affine import combine, own_param
 
 SILENT = 1e-12
@@ -23,9 +24,9 @@ Part = tuple[Tensor, Tensor, Tensor]
 def summed_into(graph: Graph, name: str) -> list[Node]:
     """Weighted layers and scales whose sum is `name`, and that have no other users."""
     node = graph.node(name)
-    if len(graph.users_of(name)) != 1 or name in graph.outputs:
+    if not used_once(graph, name):
         return []
-    if isinstance(node.op, Conv | Linear | Scale):
+    if isinstance(node.op, Weighted | Scale):
         return [node]
     if isinstance(node.op, Add):
         return [term for source in graph.inputs_of(name) for term in summed_into(graph, source)]

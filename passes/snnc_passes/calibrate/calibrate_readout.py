@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import Add, Conv, Graph, Linear, Node, Readout, Ref
+from snnc.ir import Conv, Graph, Linear, Node, Readout, Ref, Weighted
 from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import combine, own_param
 from snnc_passes._samples import chunks
+from snnc_passes.calibrate._weight_correction import summed_into
 
 LIMIT = 2**31
 Real = NDArray[np.float64]
@@ -168,14 +169,8 @@ def _outputs(graph: Graph, ctx: PassContext) -> Iterator[tuple[NDArray[Any], NDA
 
 def biased_layer(graph: Graph, name: str) -> Node | None:
     """A weighted layer that is `name` or a term of its sum, and has no other users; or None."""
-    node = graph.node(name)
-    if len(graph.users_of(name)) != 1 or name in graph.outputs:
-        return None
-    if isinstance(node.op, Conv | Linear):
-        return node
-    sources = graph.inputs_of(name) if isinstance(node.op, Add) else ()
-    layers = (biased_layer(graph, source) for source in sources)
-    return next((layer for layer in layers if layer is not None), None)
+    terms = summed_into(graph, name)
+    return next((term for term in terms if isinstance(term.op, Weighted)), None)
 
 
 def _scale(graph: Graph, name: str, scale: Real) -> Ref:
