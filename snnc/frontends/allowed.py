@@ -58,7 +58,9 @@ class Allowance:
         pickled, equals, source = text.partition("=")
         names = (pickled, source) if equals else (pickled,)
         if not all(_dotted(name) for name in names):
-            raise UsageError(f"--allow {text} names no class", hint="for example --allow m.Net")
+            raise UsageError(
+                f"--allow {_shown(text)} names no class", hint="for example --allow m.Net"
+            )
         return cls(pickled, source or pickled)
 
     def load(self) -> Allowed:
@@ -85,8 +87,9 @@ _DATA = """
     fractions. uuid. enum. functools.partial types.SimpleNamespace builtins.slice builtins.range
     builtins.frozenset builtins.list builtins.dict builtins.tuple builtins.int builtins.float
     builtins.str builtins.bool torch.optim. torch.torch_version.
-""".split()
+"""
 
+_METHOD = "builtins.getattr"  # how hooks that are methods are saved
 _BEFORE_SAVING = "before you save it again"
 
 _CHANGED: tuple[tuple[str, str, str], ...] = (
@@ -111,6 +114,11 @@ _CHANGED: tuple[tuple[str, str, str], ...] = (
         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') of every such layer "
         + _BEFORE_SAVING,
     ),
+    (
+        "torch.nn.parameter.Uninitialized",
+        "holds lazy layers, whose shapes are not known before they have run",
+        f"run the module on one batch {_BEFORE_SAVING}",
+    ),
     ("torch.ao.", "was quantized by torch", "save the network in float32"),
     ("torch.fx.", "holds source that torch.fx wrote", "save the module it was traced from"),
     ("torch.jit.", "was scripted", "save the module it was scripted from"),
@@ -128,12 +136,18 @@ def may_be_allowed(name: str) -> bool:
 
 def is_data(name: str) -> bool:
     """Whether a checkpoint may hold it beside the network; it is left out, never built."""
-    return any(name == data or (data[-1] == "." and name.startswith(data)) for data in _DATA)
+    known = _DATA.split()
+    return any(name == data or (data[-1] == "." and name.startswith(data)) for data in known)
 
 
 def refused_names(names: Sequence[str]) -> list[str]:
-    """Those that are neither data to leave out nor classes a user can allow."""
-    return sorted(name for name in names if not is_data(name) and not may_be_allowed(name))
+    """Those that are neither torch's layers, nor data to leave out, nor what a user can allow."""
+    layers = {name for _, name in torch_layers()}
+    return sorted(
+        name
+        for name in names
+        if name not in layers and not is_data(name) and not may_be_allowed(name)
+    )
 
 
 def require_harmless(file: str, names: Sequence[str]) -> None:
@@ -141,7 +155,7 @@ def require_harmless(file: str, names: Sequence[str]) -> None:
     refused = refused_names(names)
     for prefix, reason, remedy in _CHANGED:
         found = [name for name in refused if name.startswith(prefix)]
-        if found and all(name.startswith("torch.") for name in refused):
+        if found and all(name.startswith("torch.") or name == _METHOD for name in refused):
             raise ModelError(
                 f"{file} {reason} ({', '.join(found)})",
                 hint=f"{remedy}, or name its code and a state dict: "
@@ -149,7 +163,7 @@ def require_harmless(file: str, names: Sequence[str]) -> None:
             )
     if refused:
         raise ModelError(
-            f"{file} contains {', '.join(refused)}: {_NEVER}",
+            f"{file} contains {', '.join(map(_shown, refused))}: {_NEVER}",
             hint="nothing of it was run; distrust it",
         )
 
@@ -171,6 +185,10 @@ def require_allowed(file: str, names: Sequence[str], allow: Sequence[Allowance])
         f"{file} contains classes snnc does not know: {', '.join(unknown)}",
         hint=f"if you trust them: snnc compile {file} {' '.join(flags)}",
     )
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _flag(each: Allowance) -> str:

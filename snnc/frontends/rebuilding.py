@@ -8,7 +8,6 @@ tensors, the children and the plain values of the file, none of which may hide a
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -19,52 +18,30 @@ import torch
 from torch import Tensor, nn
 
 from snnc.errors import ModelError, UsageError
-from snnc.frontends.records import Record, entries, is_mapping, is_module, kind_of, plain_tensor
+from snnc.frontends.module_state import (
+    AGAIN,
+    BOOKKEEPING,
+    SEQUENCES,
+    children_of,
+    members,
+    refuse_hooks,
+    state_of,
+)
+from snnc.frontends.records import Record, entries, is_module, kind_of, plain_tensor, referred_name
 from snnc.frontends.weights import COUNTED, COUNTER
 
 T = TypeVar("T")
 DEEPEST = 50
 """Levels of modules within modules that are built."""
 
-AGAIN = (
-    "save it again with torch.save(model, path), or name its code and a state dict: "
-    "net.py:factory --weights weights.pt"
-)
-
-_NAME = re.compile(r"[\w +\-/:>]+", re.ASCII)  # shown in messages, reports and texts of graphs
-_HOOKS = re.compile(r"_\w*hooks\w*")
-_BOOKKEEPING = frozenset(vars(nn.Module()))
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
-_SEQUENCES = (list, tuple, set)
 _CHANGED_WEIGHTS = ("_orig", "_mask", "_g", "_v", "_u")
 _ABSENT = object()
 
 
 class _LeftOutError(Exception):
     """A value that is not built: says its kind."""
-
-
-def names_used(module: Record) -> set[str]:
-    """The names of all modules, functions and classes that a module holds, at any depth."""
-    names: set[str] = set()
-    seen: set[int] = set()
-    waiting: list[Any] = [module]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, type) and issubclass(value, Record):
-            names.add(value.name)
-        elif is_module(value):
-            names.add(value.name)
-            waiting.append(value.state)
-        elif is_mapping(value):
-            waiting += [part for entry in entries(value) for part in entry]
-        elif type(value) in _SEQUENCES:
-            waiting += value
-    return names
 
 
 @dataclass
@@ -103,14 +80,14 @@ class Rebuilder:
         return made
 
     def _made(self, record: Record, path: str, where: str) -> nn.Module:
-        state = _state(record, where)
+        state = state_of(record, where)
         kind = self.layers.get(record.name, self.allowed.get(record.name))
         if not isinstance(kind, type) or not issubclass(kind, nn.Module):
             raise UsageError(f"--allow {record.name}: it is not a class of modules")
-        _refuse_hooks(state, where)
+        refuse_hooks(state, where)
         if kind is nn.DataParallel:
             kind = nn.Sequential  # computes the same, and its child is called `module` as well
-            if [name for name, _ in _members(state, "_modules", where)] != ["module"]:
+            if [name for name, _ in members(state, "_modules", where)] != ["module"]:
                 raise ModelError(f"{where}, a DataParallel, holds no module", hint=AGAIN)
         if record.name in self.layers:
             return self._layer(kind, state, path, where)
@@ -129,8 +106,8 @@ class Rebuilder:
         except Exception as error:  # torch raises all kinds for wrong arguments
             raise _damaged(where, kind, error) from error
         for part in ("_parameters", "_buffers"):
-            self._fill(getattr(made, part), _members(state, part, where), where, part)
-        children = _members(state, "_modules", where)
+            self._fill(getattr(made, part), members(state, part, where), where, part)
+        children = children_of(state, where)
         if children and kind not in _CONTAINERS:
             raise ModelError(
                 f"{where}, a {kind.__name__}, has a child {children[0][0]}", hint=AGAIN
@@ -150,7 +127,7 @@ class Rebuilder:
             return found
         for name, parameter in inspect.signature(kind).parameters.items():
             if name == "bias":
-                found[name] = dict(_members(state, "_parameters", where)).get("bias") is not None
+                found[name] = dict(members(state, "_parameters", where)).get("bias") is not None
             elif name in state and name not in ("device", "dtype"):
                 found[name] = self._data(state[name], f"{where}: {name}")
             elif parameter.default is parameter.empty and parameter.kind not in (
@@ -173,7 +150,7 @@ class Rebuilder:
                 )
             return
         _refuse_hiding(type(made), name, where)
-        if not name.startswith("_"):
+        if not name.startswith("__"):
             self._attribute(made, name, value, where)
 
     def _fill(
@@ -189,14 +166,7 @@ class Rebuilder:
         known = [(name, value) for name, value in given if name not in COUNTED]
         unknown = [name for name, _ in known if name not in into]
         if unknown:
-            changed = unknown[0].endswith(_CHANGED_WEIGHTS)
-            why = ": it was saved while pruned or with weight norm, which a file cannot run"
-            raise ModelError(
-                f"{where} has {', '.join(unknown)}{why if changed else ', which its class has not'}",
-                hint="torch.nn.utils.prune.remove or remove_weight_norm first, then " + AGAIN
-                if changed
-                else AGAIN,
-            )
+            raise _unknown_members(unknown, where)
         given_names = {COUNTER, *dict(known)}
         missing = [name for name in into if name not in given_names and into[name] is not None]
         if missing:
@@ -209,23 +179,26 @@ class Rebuilder:
     def _own(
         self, kind: type[nn.Module], state: dict[str, Any], path: str, where: str
     ) -> nn.Module:
-        made: Any = object.__new__(kind)
-        nn.Module.__init__(made)
+        try:
+            made: Any = object.__new__(kind)
+            nn.Module.__init__(made)
+        except Exception as error:  # an abstract class, or the user's own __setattr__
+            raise _damaged(where, kind, error) from error
         passing = state.get("_non_persistent_buffers_set")
         passing = passing if type(passing) is set else set[Any]()
-        for name, value in _members(state, "_parameters", where):
+        for name, value in members(state, "_parameters", where):
             parameter = self._member(value, f"{where}: {name}", True)
             _registered(lambda n=name, p=parameter: nn.Module.register_parameter(made, n, p), where)
-        for name, value in _members(state, "_buffers", where):
+        for name, value in members(state, "_buffers", where):
             if name not in COUNTED:
                 buffer = self._member(value, f"{where}: {name}", False)
                 kept = name not in passing
                 _registered(
                     lambda n=name, b=buffer, k=kept: nn.Module.register_buffer(made, n, b, k), where
                 )
-        self._add_children(made, _members(state, "_modules", where), path, where)
+        self._add_children(made, children_of(state, where), path, where)
         for name, value in state.items():
-            if name not in _BOOKKEEPING:
+            if name not in BOOKKEEPING:
                 self._attribute(made, name, value, where)
         return made
 
@@ -243,12 +216,10 @@ class Rebuilder:
             object.__setattr__(made, name, built)
 
     def _add_children(
-        self, made: nn.Module, children: list[tuple[str, Any]], path: str, where: str
+        self, made: nn.Module, children: list[tuple[str, Record | None]], path: str, where: str
     ) -> None:
         for name, value in children:
             inner = f"{path}.{name}" if path else name
-            if value is not None and not is_module(value):
-                raise ModelError(f"{where}: {name} is a {kind_of(value)}, not a module", hint=AGAIN)
             child = None if value is None else self.module(value, inner)
             _registered(lambda n=name, c=child: nn.Module.register_module(made, n, c), where)
 
@@ -284,17 +255,18 @@ class Rebuilder:
         return self._built[id(value)]
 
     def _copy(self, value: Any, where: str, depth: int) -> Any:
-        if isinstance(value, type) and issubclass(value, Record):
-            found = self.layers.get(value.name, self.allowed.get(value.name))
+        referred = referred_name(value)
+        if referred is not None:
+            found = self.layers.get(referred, self.allowed.get(referred))
             if found is None:
-                raise _LeftOutError(value.name)
+                raise _LeftOutError(referred)
             return found
         if is_module(value):
             return self.module(value)
         tensor = plain_tensor(value)
         if tensor is not None:
             return _as_parameter(tensor) if type(value) is nn.Parameter else tensor
-        if type(value) in _SEQUENCES:
+        if type(value) in SEQUENCES:
             return type(value)([self._value(part, where, depth + 1) for part in value])
         if type(value) in (dict, OrderedDict):
             pairs = [
@@ -316,45 +288,11 @@ def _as_parameter(tensor: Tensor) -> nn.Parameter:
 def _is_data(value: Any) -> bool:
     if isinstance(value, dict):
         return _all_data(value.keys()) and _all_data(value.values())  # type: ignore[reportUnknown]
-    return type(value) in _SCALARS or (type(value) in _SEQUENCES and _all_data(value))
+    return type(value) in _SCALARS or (type(value) in SEQUENCES and _all_data(value))
 
 
 def _all_data(values: Iterable[Any]) -> bool:
     return all(_is_data(value) for value in values)
-
-
-def _state(record: Record, where: str) -> dict[str, Any]:
-    """The attributes in the file, by name."""
-    if not is_module(record):
-        raise ModelError(f"{where} is not saved as torch saves modules", hint=AGAIN)
-    found = entries(record.state)
-    for name, _ in found:
-        if type(name) is not str or not name.isidentifier():
-            raise ModelError(f"{where} has an attribute called {str(name)[:40]!r}", hint=AGAIN)
-    return dict(found)
-
-
-def _members(state: dict[str, Any], kind: str, where: str) -> list[tuple[str, Any]]:
-    """The parameters, buffers or children in a state."""
-    if not is_mapping(state.get(kind)):
-        raise ModelError(f"{where} has no {kind}", hint=AGAIN)
-    found = entries(state[kind])
-    for name, _ in found:
-        if type(name) is not str or not _NAME.fullmatch(name):
-            raise ModelError(f"{where} has a member called {str(name)[:40]!r}", hint=AGAIN)
-    return found
-
-
-def _refuse_hooks(state: dict[str, Any], where: str) -> None:
-    for name, value in state.items():
-        if not _HOOKS.fullmatch(name) or not (name in _BOOKKEEPING or is_mapping(value)):
-            continue
-        if not is_mapping(value) or entries(value):
-            raise ModelError(
-                f"{where} carries its own {name}, which is not run",
-                hint="remove the hooks before you save it, or name its code and a state dict: "
-                "net.py:factory --weights weights.pt",
-            )
 
 
 def _refuse_hiding(kind: type[nn.Module], name: str, where: str, *, data: bool = False) -> None:
@@ -370,11 +308,23 @@ def _refuse_hiding(kind: type[nn.Module], name: str, where: str, *, data: bool =
         raise ModelError(f"{where} carries its own {name}, which is not run", hint=AGAIN)
 
 
+def _unknown_members(names: list[str], where: str) -> ModelError:
+    shown = ", ".join(names)
+    if names[0].endswith(_CHANGED_WEIGHTS):
+        return ModelError(
+            f"{where} has {shown}: it was saved while pruned or with weight norm, which is not run "
+            "from a file",
+            hint=f"torch.nn.utils.prune.remove or remove_weight_norm first, then {AGAIN}",
+        )
+    return ModelError(f"{where} has {shown}, which its class has not", hint=AGAIN)
+
+
 def _registered(register: Any, where: str) -> None:
     try:
         register()
-    except (KeyError, TypeError, ValueError) as error:  # a name the class has already
-        raise ModelError(f"{where} does not fit its class: {error.args[0]}", hint=AGAIN) from error
+    except Exception as error:  # a name the class has already, or the user's own __getattr__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{where} does not fit its class: {reason}", hint=AGAIN) from error
 
 
 def _damaged(where: str, kind: type[nn.Module], error: Exception) -> ModelError:

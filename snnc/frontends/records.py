@@ -14,7 +14,7 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ def _only(stands: Sequence[Stand]) -> Iterator[None]:
         torch.serialization.add_safe_globals(before)
 
 
-def is_mapping(value: Any) -> bool:
+def is_mapping(value: Any) -> TypeGuard[dict[Any, Any]]:
     """Whether it is one of the mappings torch builds."""
     return type(value) in (dict, OrderedDict, Counter)
 
@@ -124,14 +124,20 @@ def plain_tensor(value: Any) -> Tensor | None:
     return plain if usable and not plain.is_meta else None
 
 
+def referred_name(value: Any) -> str | None:
+    """The name of a class or function that the file holds itself, not an object of it."""
+    return value.name if isinstance(value, type) and issubclass(value, Record) else None
+
+
 def kind_of(value: Any) -> str:
     """What messages call a value of the file."""
-    if isinstance(value, type) and issubclass(value, Record):
-        return value.name
+    referred = referred_name(value)
+    if referred is not None:
+        return referred
     return type(value).name if isinstance(value, Record) else type(value).__name__
 
 
-def is_module(value: Any) -> bool:
+def is_module(value: Any) -> TypeGuard[Record]:
     """Whether it is the record of a torch module: by its state, as its class is not known."""
     if not isinstance(value, Record) or not is_mapping(value.state):
         return False

@@ -22,7 +22,8 @@ from snnc.frontends.allowed import (
 from snnc.frontends.checkpoints import holds_tensors
 from snnc.frontends.inference import float32_on_cpu
 from snnc.frontends.input_shape import infer_shape
-from snnc.frontends.rebuilding import AGAIN, Rebuilder, names_used
+from snnc.frontends.module_state import AGAIN, names_used
+from snnc.frontends.rebuilding import Rebuilder
 from snnc.frontends.records import (
     Record,
     entries,
