@@ -71,12 +71,15 @@ def _read_torch(path: Path) -> Any:
 
 def state_dicts(found: dict[Any, Any]) -> dict[str, dict[str, Tensor]]:
     """Every state dict in a file, by where it is: `""` for the file itself, `state_dict.model`."""
-    return {where: tensors for where, tensors in _walk(found, "", 0) if tensors}
+    return {where: tensors for where, tensors in _walk(found, "", 0, set()) if tensors}
 
 
-def _walk(found: Any, where: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    if not is_mapping(found) or depth > _DEEPEST:
+def _walk(
+    found: Any, where: str, depth: int, seen: set[int]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    if not is_mapping(found) or depth > _DEEPEST or id(found) in seen:
         return
+    seen.add(id(found))  # one that lies under many keys is looked at once
     tensors: dict[str, Tensor] = {}
     for key, value in entries(found):
         tensor = plain_tensor(value)
@@ -84,8 +87,8 @@ def _walk(found: Any, where: str, depth: int) -> Iterator[tuple[str, dict[str, T
             tensors[key] = tensor
     yield where, tensors
     for key, value in entries(found):
-        if type(key) in (str, int):
-            yield from _walk(value, f"{where}.{key}" if where else str(key), depth + 1)
+        if type(key) is int or (type(key) is str and key.isprintable()):
+            yield from _walk(value, f"{where}.{key}" if where else str(key), depth + 1, seen)
 
 
 def holds_tensors(found: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ DEEPEST = 50
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
 _CHANGED_WEIGHTS = ("_orig", "_mask", "_g", "_v", "_u")
+_DEEP_ARGUMENTS = 3  # levels of tuples within tuples in an argument of a constructor
 _ABSENT = object()
 
 
@@ -144,7 +145,7 @@ class Rebuilder:
             usual = name.startswith("_") or name == "training"
             if not usual and self._data(value, f"{where}: {name}") != own:
                 raise ModelError(
-                    f"{where} has {name} {str(value)[:40]}, not the {own} of every "
+                    f"{where} has {name} {_shown(value)}, not the {own} of every "
                     f"{type(made).__name__}",
                     hint=AGAIN,
                 )
@@ -235,9 +236,9 @@ class Rebuilder:
         return _as_parameter(found) if parameter and type(found) is Tensor else found
 
     def _data(self, value: Any, where: str) -> Any:
-        """A plain value. Raises `ModelError` for anything else."""
+        """A plain value, as constructors take it. Raises `ModelError` for anything else."""
         try:
-            built = self._value(value, where)
+            built = self._value(value, where, DEEPEST - _DEEP_ARGUMENTS)
         except _LeftOutError as kind:
             raise ModelError(f"{where} is a {kind}", hint=AGAIN) from None
         if not _is_data(built):
@@ -250,7 +251,7 @@ class Rebuilder:
             return value
         if id(value) not in self._built:
             if depth > DEEPEST:
-                raise ModelError(f"{where} is nested more than {DEEPEST} deep", hint=AGAIN)
+                raise ModelError(f"{where} is nested too deep", hint=AGAIN)
             self._built[id(value)] = self._copy(value, where, depth)
         return self._built[id(value)]
 
@@ -281,18 +282,29 @@ def _members_of(made: nn.Module) -> tuple[dict[str, Any], ...]:
     return made._parameters, made._buffers, made._modules
 
 
+def _shown(value: Any) -> str:
+    return str(value)[:40] if type(value) in _SCALARS else f"a {kind_of(value)}"
+
+
 def _as_parameter(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
 
 
 def _is_data(value: Any) -> bool:
-    if isinstance(value, dict):
-        return _all_data(value.keys()) and _all_data(value.values())  # type: ignore[reportUnknown]
-    return type(value) in _SCALARS or (type(value) in SEQUENCES and _all_data(value))
-
-
-def _all_data(values: Iterable[Any]) -> bool:
-    return all(_is_data(value) for value in values)
+    """Whether it is numbers and texts alone; what lies in many containers is looked at once."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if type(value) in _SCALARS or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if type(value) in SEQUENCES:
+            waiting += value
+        elif type(value) in (dict, OrderedDict):
+            waiting += [*value.keys(), *value.values()]
+        else:
+            return False
+    return True
 
 
 def _refuse_hiding(kind: type[nn.Module], name: str, where: str, *, data: bool = False) -> None:

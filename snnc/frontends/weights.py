@@ -244,7 +244,8 @@ def _is_counter(key: str) -> bool:
 
 def _names(keys: list[str]) -> str:
     more = f" and {len(keys) - _SHOWN} more" if keys[_SHOWN:] else ""
-    return ", ".join(keys[:_SHOWN]) + more
+    shown = (key if key.isprintable() else ascii(key) for key in keys[:_SHOWN])
+    return ", ".join(shown) + more
 
 
 def _kind(tensor: Tensor) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import logging
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -76,7 +76,7 @@ BESIDE: dict[str, Any] = {
     "acc": np.float32(0.98),
     "history": np.arange(3.0),
     "args": argparse.Namespace(lr=0.1, out=Path("runs")),
-    "when": datetime.datetime(2024, 1, 1),
+    "when": dt.datetime(2024, 1, 1),
     "metrics": defaultdict(list, {"loss": [0.5]}),
     "hyper_parameters": AttributeDict(width=4),
     "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]},

@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from snnc.errors import ModelError, SnncError
 from snnc.frontends import load, reference
 from snnc.frontends.unpickling import load_module
+from snnc.frontends.weights import load_weights
 
 
 @pytest.fixture(autouse=True)
@@ -378,7 +379,27 @@ def test_a_module_within_itself() -> None:
     model = layers()
     model[0].extra = endless
     torch.save(model, "evil.pt")
-    refused("evil.pt", "nested more than 50 deep")
+    refused("evil.pt", "nested too deep")
+
+
+def test_one_value_in_many_places_takes_no_time() -> None:
+    value: Any = (1, 1)
+    for _ in range(40):
+        value = (value, value)
+    for name in ("stride", "extra", "transposed"):
+        model = layers()
+        vars(model[0])[name] = value
+        torch.save(model, "evil.pt")
+        if name == "extra":
+            load_module("evil.pt", None, ())
+        else:
+            refused("evil.pt", "nested too deep")
+    found: dict[str, Any] = {"x": torch.ones(1)}
+    for _ in range(5):
+        found = dict.fromkeys(map(str, range(100)), found)
+    torch.save(found, "w.pt")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_weights(nn.Linear(2, 2), Path("w.pt"))
 
 
 def test_lazy_modules_are_refused_in_words() -> None:
