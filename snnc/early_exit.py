@@ -1,4 +1,4 @@
-"""When a classifier that answers at every step may stop early. numpy only."""
+"""Early exit: the rule by which a classifier stops before the end of the window. numpy only."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 EARLY_EXIT = "early_exit"
-"""Key of `graph.meta` under which a rule is kept."""
+"""Key of the rule in `graph.meta`."""
 Real = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class ExitRule:
-    """Stop after the first step whose accumulated output is decided by at least `margin`."""
+    """Stop after the first step at which the margin of the accumulated output reaches `margin`."""
 
     margin: float
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> ExitRule | None:
-        """The rule in a graph's `meta`; None without one, or with one that is not understood."""
-        kept = meta.get(EARLY_EXIT)
-        margin = kept.get("margin") if isinstance(kept, dict) else None  # pyright: ignore
+        """The rule in a graph's `meta`; None if there is none or it is malformed."""
+        rule = meta.get(EARLY_EXIT)
+        margin = rule.get("margin") if isinstance(rule, dict) else None  # pyright: ignore
         return cls(float(margin)) if isinstance(margin, int | float) else None
 
     def to_meta(self) -> dict[str, Any]:
-        """What `of` reads, JSON-able."""
+        """The rule as JSON-able dict, which `of` reads."""
         return {"margin": self.margin}
 
     def steps(self, outputs: Real) -> NDArray[np.intp]:
-        """(N,) steps after which the rule stops, of outputs (T, N, C) after 1, 2, … T steps."""
+        """(N,) steps until the rule stops, for outputs (T, N, C) after 1, 2, … T steps."""
         return first_step(margins(outputs), self.margin)
 
 
 def margins(outputs: Real) -> NDArray[np.float64]:
-    """(T, N) the largest less the second largest value of what has accumulated by each step.
+    """(T, N) margins: largest minus second largest output, summed over the steps so far.
 
     Args:
-        outputs: (T, N, C), of two classes or more, after 1, 2, … T steps: means over the steps,
-            as a `Readout` gives them.
+        outputs: (T, N, C), C >= 2, after 1, 2, … T steps: means over those steps, as a `Readout`
+            gives them.
     """
     two = np.partition(np.asarray(outputs, np.float64), -2, axis=-1)[..., -2:]
     return (two[..., 1] - two[..., 0]) * np.arange(1, len(two) + 1)[:, None]
 
 
 def first_step(margin: NDArray[np.float64], least: float) -> NDArray[np.intp]:
-    """(N,) the first step t, from 1, at which (T, N) reaches `least`; T if none does."""
+    """(N,) first step, from 1, at which `margin` (T, N) is at least `least`; T if none is."""
     reached = margin >= least
     reached[-1] = True
     return reached.argmax(axis=0) + 1

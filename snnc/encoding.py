@@ -1,7 +1,7 @@
 """Encoders of quantised inputs, in numpy: the same bits for the interpreter and for every backend.
 
 An encoder turns a batch `(N, *shape)` into events `(T, N, *shape)`, or `(1, N, *shape)` where the
-value is the same at every step. Nothing here depends on how the batch was split.
+value is the same at every step. Results do not depend on how the samples are batched.
 """
 
 from __future__ import annotations
@@ -137,14 +137,14 @@ def latency(q: NDArray[np.int32], q_max: int, timesteps: int) -> NDArray[np.int8
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Base of the codes: how a batch becomes events.
+    """Base class of the codes, which turn a batch into events.
 
     Attributes:
         scale: the value of one unit of the integer input q, positive.
         lo, hi: the range of q.
 
-    Class attributes: `name` in files; `constant`, the event is the same at every step; `random`, it
-    depends on seed and sample; `prefix`, the first t steps of a run are a run over t steps.
+    Class attributes: `name` in files; `constant`: the event is the same at every step; `random`: it
+    depends on seed and sample; `prefix`: the first t steps of a run equal a run over t steps.
     """
 
     name: ClassVar[str]

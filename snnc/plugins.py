@@ -1,8 +1,8 @@
-"""Plugins are found by entry points, the built-in ones exactly as a stranger's.
+"""Plugin discovery by entry points; built-in plugins are found like third-party ones.
 
 A `Registry` reads the names of one group from the metadata of the installed distributions and
-imports a plugin only when its name is used. So a broken plugin breaks its own name and no other,
-and listing what is installed costs no import.
+imports a plugin only when its name is used. A plugin that cannot be imported therefore breaks only
+its own name, and listing the installed plugins imports nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Owner:
 
 
 class Registry:
-    """The plugins of one entry-point group, by name; each imported when first asked for.
+    """The plugins of one entry-point group, by name; each is imported on first use.
 
     Args:
         group: the entry-point group, e.g. `"snnc.passes"`.
@@ -54,20 +54,20 @@ class Registry:
     def __init__(self, group: str, entries: Iterable[EntryPoint] | None = None) -> None:
         self.group = group
         self.noun = _NOUNS.get(group, "plugin")
-        found = entry_points(group=group) if entries is None else entries
+        installed = entry_points(group=group) if entries is None else entries
         self._entries: dict[str, list[EntryPoint]] = {}
-        for entry in sorted(found, key=_sort_key):
+        for entry in sorted(installed, key=_sort_key):
             self._entries.setdefault(entry.name, []).append(entry)
 
     def names(self) -> list[str]:
-        """Every installed name, sorted; also those that are ambiguous or turn out to be broken."""
+        """Every installed name, sorted; includes ambiguous and broken plugins."""
         return list(self._entries)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
     def owner(self, name: str) -> Owner:
-        """Distribution and version that `name` comes from; imports nothing.
+        """The distribution that provides `name`, with its version; imports nothing.
 
         Raises:
             UsageError: no such name.
@@ -79,13 +79,13 @@ class Registry:
         """Import the plugin called `name` and return the object its entry point names.
 
         Raises:
-            UsageError: no such name; the message lists the right ones.
+            UsageError: no such name; the hint lists the installed ones.
             PluginError: two distributions claim the name, or importing it fails.
         """
         entry = self._entry(name)
         try:
             plugin = entry.load()
-        except Exception as error:  # a stranger's module may fail in any way
+        except Exception as error:  # a third-party module may raise anything
             raise PluginError(
                 f"{self.noun} {name!r} of {_owner(entry)} cannot be loaded: "
                 f"{entry.value}: {type(error).__name__}: {error}",

@@ -1,4 +1,4 @@
-"""What a backend is, what it lowers to, and what a run gives back. numpy only."""
+"""Protocols of backends, artifacts and programs, and the result of a run. numpy only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Record = Literal["none", "counts", "spikes"]
 RECORDS = ("none", "counts", "spikes")
 FIGURES = "figures.json"
-"""Name, in the backend's own folder, of the member that holds its static figures; see `Backend`."""
+"""Name, in the backend's folder, of the member that holds its static figures; see `Backend`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Diagnostic:
     """One reason why a model cannot be compiled.
 
     Attributes:
-        op: what is not supported.
+        op: the unsupported operation.
         node: the node's name.
         loc: the user's line and module.
         reason: why.
@@ -46,7 +46,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
         output: (N, …) float32, the first output of the graph.
@@ -54,9 +54,9 @@ class RunResult:
         counts: per spiking or counting node of the stored snn graph, (N, …) uint32: the number of
             spikes (of either sign) over the window; for a COUNT node the sum of |count|.
         spikes: the same nodes, (T, N, …): bool, or int8 where spikes are signed; COUNT nodes int32.
-        stats: the backend's own figures, JSON-able. `stats["activity"]`, if the target counts
-            what it does, is {node: {what: number}}, whole numbers summed over the batch.
-        timesteps: the window that was run.
+        stats: figures of the backend, JSON-able. `stats["activity"]`, if the target counts its
+            operations, is {node: {name of the counter: integer}}, summed over the batch.
+        timesteps: the window T that was run.
     """
 
     output: NDArray[np.float32]
@@ -85,7 +85,7 @@ class Program(Protocol):
         """Run a batch.
 
         Args:
-            x: (N, *input shape) float32, as the model takes it (before any encoding).
+            x: (N, *input shape) float32, the model's input (before any encoding).
             timesteps: the window; None for the artifact's own.
             record: "counts" adds `counts`, "spikes" adds both.
             sample_ids: (N,) identities for spiking encoders; default 0..N-1.
@@ -94,13 +94,13 @@ class Program(Protocol):
                 output after t steps, of the same run.
 
         Raises:
-            DataError: the input does not fit.
+            DataError: the input has a wrong shape, no samples or NaN.
         """
         ...
 
 
 class Artifact(Protocol):
-    """What `Backend.load` reads from: the members of a `.snnc` file."""
+    """The members of a `.snnc` file, as `Backend.load` reads them."""
 
     @property
     def manifest(self) -> Mapping[str, Any]: ...
@@ -117,68 +117,93 @@ class Artifact(Protocol):
 class Backend(Protocol):
     """A target; a frozen dataclass whose fields are its options.
 
-    Every spike, count and readout integer of a quantised graph is that of `reference`, unless the
-    backend says that it is `Inexact`.
+    It computes the function of the stored graph: `legalize` may only name passes that preserve the
+    function. A target that runs only integers is a `NeedsIntegers`.
 
-    A target with figures of its own (tiles, memories, …) lowers to a member `<name>/figures.json`:
+    Every spike, count and readout integer of a quantised graph equals that of `reference`, unless
+    the backend is `Inexact`.
+
+    A target that reports static figures (tiles, memories, …) writes a member `<name>/figures.json`:
 
         {"totals": {key: number}, "layers": {node: {key: number or text}},
          "tiles": [{"tile": int, "layer": node, "rows": int, "cols": int, "first_row": int,
                     "first_col": int, …}],
          "tile_shape": [rows, cols], "notes": ["not modelled yet: …"]}
 
-    `compile` and `inspect` show totals and notes; the report carries it all as `hardware`.
+    `compile` and `inspect` show totals and notes; the report contains all of it as `hardware`.
     """
 
     name: ClassVar[str]
 
     def check(self, graph: Graph) -> list[Diagnostic]:
-        """Every problem of this graph with this target, at once."""
+        """Every reason why the target cannot run this graph."""
         ...
 
     def legalize(self, graph: Graph) -> str:
-        """Pipeline text run on a copy of the stored `graph` before lowering; "" for none."""
+        """Pipeline text run on a copy of the stored `graph` before lowering; "" for none.
+
+        Every pass of it must declare `preserves_function`.
+        """
         ...
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """Files for the artifact, by member name (prefixed with the backend's own folder)."""
+        """Files for the artifact, by member name (prefixed with the backend's folder)."""
         ...
 
     def load(self, artifact: Artifact) -> Program:
-        """A program from an artifact this backend wrote."""
+        """The program in an artifact that this backend wrote."""
         ...
 
 
 @runtime_checkable
 class Inexact(Protocol):
-    """A backend that, with some options at least, does not promise the spikes of `reference`."""
+    """A backend that, with some of its options, does not reproduce the spikes of `reference`."""
 
     @property
     def inexact(self) -> str:
-        """Why spikes may differ, e.g. "the cells of pcm are not ideal"; "" where they may not."""
+        """Why spikes may differ, e.g. "the cells of pcm are not ideal"; "" if they never do."""
         ...
 
 
 def why_inexact(backend: Backend) -> str:
-    """Why a backend does not promise the spikes of `reference`; "" where it does.
+    """Why a backend does not reproduce the spikes of `reference`; "" if it does.
 
-    A backend without `Inexact.inexact` promises them.
+    A backend without `Inexact.inexact` reproduces them.
     """
     return backend.inexact if isinstance(backend, Inexact) else ""
+
+
+@runtime_checkable
+class NeedsIntegers(Protocol):
+    """A backend that runs graphs of integers only."""
+
+    @property
+    def quantizer(self) -> str:
+        """The passes that make integers of real values, e.g. `quantize{bits=8}`.
+
+        `compile` ends the pipeline with them where its result would be of real values; the stored
+        graph, of which the target promises every spike, is then the one of integers.
+        """
+        ...
+
+
+def quantizer_of(backend: Backend) -> str:
+    """The passes that make the integers a backend needs; "" where it runs real values as well."""
+    return backend.quantizer if isinstance(backend, NeedsIntegers) else ""
 
 
 def figures_of(
     names: Collection[str], read: Callable[[str], bytes], target: str
 ) -> dict[str, Any] | None:
-    """The static figures a target wrote, or None if it wrote none.
+    """The static figures that a target wrote, or None if it wrote none.
 
     Args:
         names: the members of an artifact.
-        read: gives the content of a member.
+        read: returns the content of a member.
         target: the target's name, or its text with options.
 
     Raises:
-        ArtifactError: they cannot be read.
+        ArtifactError: the member is not JSON, or lacks a key.
     """
     member = f"{target.partition('{')[0]}/{FIGURES}"
     if member not in names:
@@ -190,19 +215,19 @@ def figures_of(
     keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
     if not isinstance(figures, dict):
         raise ArtifactError(f"{member} is not a JSON object")
-    known = cast(dict[str, Any], figures)
+    checked = cast(dict[str, Any], figures)
     for key, kind in keys.items():
-        if not isinstance(known.get(key), kind):
+        if not isinstance(checked.get(key), kind):
             raise ArtifactError(f"{member} has no usable {key!r}")
-    return known
+    return checked
 
 
 def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Sequence[int]) -> int:
-    """The window to run: `timesteps`, or the one that is `stored` in the artifact.
+    """The window to run: `timesteps`, or the window `stored` in the artifact if it is None.
 
     Raises:
-        DataError: a window or a prefix that is no whole number from 1 on, a prefix beyond it.
-        UsageError: `record` is no kind of record.
+        DataError: the window or a prefix is not a positive integer, or a prefix exceeds the window.
+        UsageError: `record` is not one of `RECORDS`.
     """
     if record not in RECORDS:
         raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
@@ -222,10 +247,10 @@ def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Se
 def checked_input(
     x: NDArray[Any], shape: tuple[int, ...], sample_ids: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The batch as float32 and the identities of its samples.
+    """The batch as float32 (N, *shape) and the identities of its samples, (N,) int64.
 
     Raises:
-        DataError: no numbers, a wrong shape, no sample, NaN, or another number of identities.
+        DataError: not numeric, a wrong shape, no samples, NaN, or not N identities.
     """
     batch = _numbers(x, np.float32, "the input")
     if batch.ndim == 0 or batch.shape[1:] != shape:

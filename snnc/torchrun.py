@@ -1,6 +1,6 @@
-"""The processes of one torchrun: which of them this one is, their joining, and which one speaks.
+"""Processes started by torchrun: rank, process group, and reporting an error only once.
 
-Nothing else reads the environment; torchrun has no other way to tell a process who it is.
+The only module that reads the environment: torchrun passes rank and world size in no other way.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ PATIENCE = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class Launch:
-    """A process's place among those that torchrun started.
+    """Rank of a process among those that torchrun started.
 
     Attributes:
-        rank: from 0 on.
-        count: of processes, on all machines.
-        local_rank: from 0 on, on this machine: the number of the process's CUDA device.
+        rank: from 0.
+        count: number of processes on all machines.
+        local_rank: rank on this machine, from 0: the index of the process's CUDA device.
     """
 
     rank: int = 0
@@ -42,7 +42,7 @@ class Launch:
 
 
 def launch() -> Launch:
-    """The place of this process; the only one where torchrun did not start it."""
+    """Rank of this process; rank 0 of 1 if torchrun did not start it."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Launch()
     return Launch(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
@@ -50,12 +50,12 @@ def launch() -> Launch:
 
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
-    """Join the processes in torch.distributed; all of them leave together, unless one fails.
+    """Initialise the default process group of torch.distributed; a barrier ends the context.
 
-    On "cuda" each has a CUDA device of its own meanwhile, the current one. A group that the program
-    has initialised before is used, and left as it is.
+    On "cuda" the device of the local rank is the current one within the context. A process group
+    that the program has already initialised is used and not destroyed.
 
-    Raises `UsageError` where there are fewer CUDA devices than processes.
+    Raises `UsageError` if there are fewer CUDA devices than processes.
     """
     from snnc.transform import Ranks
 
@@ -78,7 +78,7 @@ def _group(here: Launch, device: str) -> Iterator[None]:
 
     with _device(here) if device == "cuda" else nullcontext():
         store = _store()
-        # The store outlives a group: each gets names of its own.
+        # The store outlives a group: every group gets its own key prefix.
         turn = (store.add("joined", 1) - 1) // here.count
         named = PrefixStore(f"group/{turn}", store)
         distributed.init_process_group(
@@ -87,7 +87,7 @@ def _group(here: Launch, device: str) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            with suppress(RuntimeError):  # before the others lose the connection, and fail of it
+            with suppress(RuntimeError):  # before the others fail because they lose the connection
                 _first_to_fail(store)
             raise
         finally:
@@ -95,7 +95,7 @@ def _group(here: Launch, device: str) -> Iterator[None]:
 
 
 def _store(timeout: timedelta = ANSWER) -> Store:
-    """What the processes know in common. Raises `RuntimeError` where torchrun has gone."""
+    """The key-value store that the processes share. Raises `RuntimeError` if torchrun has ended."""
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
@@ -107,20 +107,20 @@ def _store(timeout: timedelta = ANSWER) -> Store:
 def _device(here: Launch) -> AbstractContextManager[object]:
     import torch
 
-    found = torch.cuda.device_count()
-    if here.local_rank >= found:
+    count = torch.cuda.device_count()
+    if here.local_rank >= count:
         raise UsageError(
-            f"--device cuda: torchrun started more processes than the {found} CUDA devices here",
-            hint=f"torchrun --nproc-per-node {found}",
+            f"--device cuda: torchrun started more processes than the {count} CUDA devices here",
+            hint=f"torchrun --nproc-per-node {count}",
         )
     return torch.cuda.device(here.local_rank)
 
 
 def once(say: Callable[[], None]) -> None:
-    """Of the processes that fail, the first alone calls `say`, and the others wait for it.
+    """Call `say` only in the first process that fails; the others wait until it has returned.
 
-    What all of them find is said once so, and what one finds is said. They wait because torchrun
-    ends the others as soon as one has exited.
+    An error that all processes raise is thus reported once. They wait because torchrun ends all
+    processes as soon as one has exited.
     """
     if launch().count == 1:
         say()
@@ -128,7 +128,7 @@ def once(say: Callable[[], None]) -> None:
     try:
         store = _store(PATIENCE)
         first = _first_to_fail(store)
-    except RuntimeError:  # torchrun has gone
+    except RuntimeError:  # torchrun has ended
         say()
         return
     if first:
@@ -138,6 +138,6 @@ def once(say: Callable[[], None]) -> None:
 
 
 def _first_to_fail(store: Store) -> bool:
-    """Whether no other process has failed before this one; the same at every call."""
+    """Whether this process was the first to fail; repeated calls return the same."""
     rank = str(launch().rank)
     return store.compare_set("failed", "", rank) == rank.encode()

@@ -1,4 +1,4 @@
-"""What a pass and a recipe are, and all a pass may know besides the graph."""
+"""Passes, recipes, and the context that a pass gets besides the graph."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Batches = Iterable[Batch]
 
 @runtime_checkable
 class Selectable(Protocol):
-    """Data whose samples can be taken in any order: what shuffles without being held in memory."""
+    """Data with random access to its samples: can be shuffled without being held in memory."""
 
     def __len__(self) -> int: ...
 
     def take(self, rows: NDArray[np.int64]) -> Batch:
-        """The samples `rows`, numbers from 0 on, as one batch."""
+        """The samples with indices `rows` (from 0), as one batch."""
         ...
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that work on one compilation together, and which of them this one is.
+    """Rank and number of the processes of a distributed compilation.
 
     Attributes:
-        rank: from 0 on; rank 0 alone writes files.
-        count: how many there are. Above 1, torch.distributed is initialised.
+        rank: of this process, from 0; only rank 0 writes files.
+        count: number of processes. Above 1, torch.distributed is initialised.
     """
 
     rank: int = 0
@@ -44,7 +44,7 @@ class Ranks:
 
 
 class Advance(Protocol):
-    """Tells a progress bar that `steps` more units are done."""
+    """Advances a progress bar by `steps` units."""
 
     def __call__(self, steps: int = 1, /) -> None: ...
 
@@ -56,7 +56,7 @@ class Progress(Protocol):
 
 
 def _ignore(steps: int = 1, /) -> None:
-    """A progress bar nobody sees."""
+    """No-op progress bar."""
 
 
 def silent(title: str, total: int | None, /) -> AbstractContextManager[Advance]:
@@ -66,17 +66,17 @@ def silent(title: str, total: int | None, /) -> AbstractContextManager[Advance]:
 
 @runtime_checkable
 class TargetInfo(Protocol):
-    """What passes may ask the target; offered by every backend that has these two."""
+    """Properties of the target that passes may read; any backend with these members offers them."""
 
     @property
     def limits(self) -> Mapping[str, Any]:
-        """Its limits by name, JSON-able, e.g. `weight_bits`; the page of the target lists them."""
+        """Limits by name, JSON-able, e.g. `weight_bits`; the target's documentation lists them."""
         ...
 
     def read_weights(
         self, weights: NDArray[np.integer], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Integer weights, any shape, as the target has them after one draw of its errors.
+        """Integer weights, any shape, as the target stores them after one draw of its errors.
 
         Same shape and unit. Equal to `weights` where the target is exact.
         """
@@ -85,7 +85,7 @@ class TargetInfo(Protocol):
 
 @dataclass(frozen=True)
 class PassContext:
-    """All a pass knows besides the graph.
+    """What a pass gets besides the graph.
 
     Attributes:
         rng: the only source of randomness.
@@ -93,13 +93,13 @@ class PassContext:
         ann: the last graph of stage `ann`, or None.
         calibration, train, validation: data, or None when the user gave none.
         device: "cpu" or "cuda", the current CUDA device.
-        workdir: a folder of the pass's own for checkpoints, which it makes; None for nowhere.
-        resume: whether it may go on from a checkpoint it finds there.
-        ranks: the processes it shares its work with. A pass that does not learn has nothing to
-            share: it does the same in each of them.
-        trial: whether only the form of the result matters, not its values: data are a few samples,
-            and a pass that learns takes one step in place of all.
-        target: limits of the target and errors of its weights, or None where it has none to tell.
+        workdir: folder for the checkpoints of this pass, which creates it; None for no checkpoints.
+        resume: whether to continue from a checkpoint in `workdir`.
+        ranks: the processes of a distributed run. A pass that trains shares its batches among
+            them; any other pass does the same work in each process.
+        trial: dry run: only the form of the result matters, not its values. Data are a few samples,
+            and a pass that trains takes a single step.
+        target: limits of the target and errors of its weights, or None if it offers neither.
         log: the pass's logger.
         progress: opens a progress bar.
     """
@@ -122,11 +122,11 @@ class PassContext:
 
 @dataclass(frozen=True)
 class PassResult:
-    """What a pass did.
+    """The result of a pass.
 
     Attributes:
-        graph: the result; the pass works on the clone it was given. Whether it differs from the
-            input is found by the manager, which compares fingerprints.
+        graph: the result; the pass may edit the clone it was given. The pipeline compares
+            fingerprints to see whether it changed.
         metrics: JSON-able figures for the report.
     """
 
@@ -139,10 +139,12 @@ class Pass:
     """A step of a pipeline, `Graph -> Graph`. Fields of a subclass are its options.
 
     Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
-    before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where one of
-    both will do; `preserves_function` whether the result computes what the input computed, but for
-    rounding, which `compile` then checks on random inputs. Validate options in `__post_init__` by
-    raising `ValueError` with a reason; the caller adds the caret.
+    before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where either
+    suffices; `preserves_function` whether the result computes the same function but for rounding,
+    which `compile` then checks on random inputs; `gives_integers` whether the result is a graph of
+    integers (True) or of real values (False), None if the pass keeps either. Validate options in
+    `__post_init__` by raising `ValueError` with a reason; the error shown to the user marks the
+    option with a caret.
     """
 
     name: ClassVar[str]
@@ -150,13 +152,14 @@ class Pass:
     gives: ClassVar[Stage] = Stage.SNN
     needs: ClassVar[frozenset[str]] = frozenset()
     preserves_function: ClassVar[bool] = False
+    gives_integers: ClassVar[bool | None] = None
 
     def requirements(self) -> frozenset[str]:
-        """`needs`, or fewer where the options make it so."""
+        """`needs`, or a subset of it that depends on the options."""
         return self.needs
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Transform `graph`, which is this pass's own clone. Raises `PassError`."""
+        """Transform `graph`, a clone that the pass may edit. Raises `PassError`."""
         raise NotImplementedError(type(self).__name__)
 
 

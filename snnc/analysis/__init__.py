@@ -1,4 +1,4 @@
-"""Measurements on programs: accuracy, activity, what they do, equality with the reference."""
+"""Measurements on programs: accuracy, spike activity, energy, equality with the reference."""
 
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, compare

@@ -1,4 +1,4 @@
-"""Energy of the arithmetic, counted from spikes: an estimate to compare networks by.
+"""Estimate of the arithmetic energy from spike counts, for comparing networks.
 
     E_ann = E_mac * sum_l MAC_l
     E_snn = E_mac * k * MAC_1 + E_ac * sum_l r_l * MAC_l
@@ -8,27 +8,28 @@ neuron over the whole window of the populations that feed it, before any pooling
 the directly encoded input (MAC_1) multiply real values: once if their result is kept (k = 1), or at
 every step (k = T). Memory, neurons, shortcuts and the transport of spikes are not counted.
 
-Source: how the papers on spiking networks trained from ANNs count (Rathi & Roy, "DIET-SNN", 2020);
-energies of 32-bit floating point in 45 nm: Horowitz, "Computing's Energy Problem", ISSCC 2014.
+Sources: Rathi & Roy, "DIET-SNN", 2020, for the operations counted; Horowitz, "Computing's Energy
+Problem", ISSCC 2014, for the energies of 32-bit floating point in 45 nm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from snnc.ir import Conv, Encode, Graph, Linear, Neuron, Node
+from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Node
+from snnc.ir.walk import nearest_before
 
 
 @dataclass(frozen=True)
 class OperationEnergy:
-    """What one operation costs, in pJ.
+    """Energy of one operation, in pJ.
 
     Attributes:
-        mac: a product and its addition.
+        mac: a multiply-accumulate.
         ac: an addition.
     """
 
@@ -41,12 +42,12 @@ class Energy:
     """Energy of one inference.
 
     Attributes:
-        ann_pj: of the ANN.
-        once_pj: of the spiking network, its first layer computed once.
-        every_step_pj: the same, the first layer computed at every step.
-        macs: of one pass of the ANN.
+        ann_pj: energy of the ANN, in pJ.
+        once_pj: energy of the spiking network with its first layer computed once, in pJ.
+        every_step_pj: the same with the first layer computed at every step.
+        macs: multiply-accumulates of one pass of the ANN.
         acs: additions caused by spikes.
-        cost: of an operation.
+        cost: energy of one operation.
     """
 
     ann_pj: float
@@ -81,7 +82,7 @@ def energy(
         spikes_per_neuron: per neuron node, and per spiking encoder, the mean number of spikes of
             one of its elements over the window.
         timesteps: the window T.
-        cost: of an operation; None for 45 nm.
+        cost: energy of one operation; None for 32-bit floating point in 45 nm.
     """
     cost = cost or OperationEnergy()
     layers = [(_macs(graph, node), _is_analog(graph, node)) for node in _weighted(graph)]
@@ -101,18 +102,18 @@ def energy(
 def synaptic_operations(graph: Graph) -> dict[str, float]:
     """Additions in an `snn` graph for one spike of every neuron, by population.
 
-    Populations are neuron nodes and spiking encoders; where several feed a layer, its MACs are
-    shared out by their sizes. Those that feed no weighted layer are left out.
+    Populations are neuron nodes and spiking encoders. The MACs of a layer fed by several are split
+    in proportion to their sizes. Populations that feed no weighted layer are omitted.
     """
-    found: dict[str, float] = {}
+    operations: dict[str, float] = {}
     for node in _weighted(graph):
         if _is_analog(graph, node):
             continue
         sizes = {name: graph.type_of(name).size for name in _sources(graph, node)}
         for name, size in sizes.items():
             share = _macs(graph, node) * size / sum(sizes.values())
-            found[name] = found.get(name, 0.0) + share
-    return found
+            operations[name] = operations.get(name, 0.0) + share
+    return operations
 
 
 def _weighted(graph: Graph) -> list[Node]:
@@ -120,7 +121,7 @@ def _weighted(graph: Graph) -> list[Node]:
 
 
 def multiplications(graph: Graph) -> int:
-    """Products of weights in one pass of one sample through the graph, or in one step of it."""
+    """Multiplications by weights for one sample: one pass of an ANN, or one step of an SNN."""
     return sum(_macs(graph, node) for node in _weighted(graph))
 
 
@@ -131,18 +132,13 @@ def _macs(graph: Graph, node: Node) -> int:
     return int(np.prod(weight.shape)) * positions
 
 
-def _sources(graph: Graph, node: Node) -> Iterator[str]:
+def _sources(graph: Graph, node: Node) -> tuple[str, ...]:
     """Populations and encoders whose events reach a layer without another population between."""
-    for name in graph.inputs_of(node.name):
-        each = graph.node(name)
-        if isinstance(each.op, Encode | Neuron) or not graph.inputs_of(name):
-            yield name
-        else:
-            yield from _sources(graph, each)
+    return nearest_before(graph, node.name, Encode, Neuron, Input)
 
 
 def _is_analog(graph: Graph, node: Node) -> bool:
-    """Whether a layer sees the directly encoded input."""
+    """Whether the directly encoded input reaches a layer."""
     ops = [graph.node(name).op for name in _sources(graph, node)]
     return not all(
         isinstance(op, Neuron) or (isinstance(op, Encode) and not op.code_class.constant)

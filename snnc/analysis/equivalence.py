@@ -1,10 +1,10 @@
-"""Whether a program gives what the reference gives (S24): every spike, count and readout."""
+"""Compare a program with the reference (S24): every spike, count and readout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +16,27 @@ from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
 FLOAT_TOLERANCE = 0.01
-"""Largest fraction of differing spikes that passes where real values are added in any order."""
+"""Largest fraction of differing spikes that is accepted for graphs of real values."""
+KINDS = ("spikes", "counts", "readouts")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared with the reference, and how much of it differs.
+    """Result of a comparison with the reference.
 
     Attributes:
-        quantized: the graph is integer, so that equality is promised.
+        quantized: the graph is integer, so an exact target must be equal.
         samples: number of inputs.
         spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
             readouts: integers, or real outputs of a graph that is not quantised).
-        differing: per kind, how many differ.
-        nodes: per node, how many of its spikes differ; only those with any.
-        classes_differing: samples whose largest output is another.
-        output_max_abs_diff: largest difference of an output.
-        legalize: the passes the target ran on its own copy of the graph; "" for none.
+        differing: number of differing values per kind.
+        nodes: number of differing spikes per node, for nodes with any.
+        classes_differing: samples with a different arg max.
+        output_max_abs_diff: largest absolute difference of an output.
+        timesteps: the window T.
+        target: text of the target that was compared with the reference.
+        legalize: the passes that the target ran on its copy of the graph; "" for none.
+        inexact: why the target does not promise equality; "" if it does.
     """
 
     quantized: bool
@@ -44,7 +48,10 @@ class Comparison:
     nodes: dict[str, int]
     classes_differing: int
     output_max_abs_diff: float
+    timesteps: int
+    target: str = ""
     legalize: str = ""
+    inexact: str = ""
 
     @property
     def rate(self) -> float:
@@ -53,23 +60,32 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Nothing differs."""
+        """No value differs."""
         return not any(self.differing.values())
 
     @property
-    def rounded(self) -> bool:
-        """The graph is real and the target runs a copy that it changed: nothing is promised."""
-        return bool(self.legalize) and not self.quantized
+    def unpromised(self) -> str:
+        """Why equality is not required: an inexact target, or real values; "" if it is."""
+        return self.inexact or ("" if self.quantized else "real values")
 
     @property
     def passed(self) -> bool:
-        """Integer graphs: nothing differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
+        """Integer graphs: no value differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
 
-        Where the target runs a `rounded` copy, the difference is told and nothing is judged.
+        Always true for an `inexact` target.
         """
-        if self.quantized:
-            return self.equal
-        return self.rounded or self.rate <= FLOAT_TOLERANCE
+        if self.inexact:
+            return True
+        return self.equal if self.quantized else self.rate <= FLOAT_TOLERANCE
+
+    @property
+    def verdict(self) -> Literal["equal", "not judged", "within tolerance", "differs"]:
+        """The result in a word or two."""
+        if self.equal:
+            return "equal"
+        if self.inexact:
+            return "not judged"
+        return "within tolerance" if self.passed else "differs"
 
     def require(self) -> None:
         """Raise `CheckFailed` unless `passed`."""
@@ -85,8 +101,11 @@ class Comparison:
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md."""
         return {
+            "target": self.target,
             "quantized": self.quantized,
             "legalize": self.legalize,
+            "inexact": self.inexact,
+            "timesteps": self.timesteps,
             "samples": self.samples,
             "compared": {
                 "spikes": self.spikes,
@@ -100,6 +119,7 @@ class Comparison:
             "output_max_abs_diff": self.output_max_abs_diff,
             "equal": self.equal,
             "passed": self.passed,
+            "verdict": self.verdict,
         }
 
 
@@ -120,7 +140,9 @@ def compare(
     data: Batches,
     *,
     timesteps: int,
+    target: str = "",
     legalize: str = "",
+    inexact: str = "",
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -128,26 +150,30 @@ def compare(
     """Run both on all of `data` and compare them value by value.
 
     Args:
-        graph: the stored `snn` graph, which the reference runs.
-        legalize: the passes that made the program's own copy of it.
+        graph: the `snn` graph that the reference runs.
+        target: text of the target of `program`.
+        legalize: the passes that made the copy which `program` runs.
+        inexact: why the target does not promise equality; "" if it does.
         total: number of samples, for the progress bar.
 
     Raises:
         CheckFailed: the program does not record a node that the reference records.
     """
-    kinds = ("spikes", "counts", "readouts")
-    sums = _Sums(0, dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0), {}, 0, 0.0)
-    chunk = _chunk(graph, timesteps)
+    sums = _Sums(0, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {}, 0, 0.0)
     with progress("verify", total) as advance:
-        for x in _chunks(data, chunk):
+        for x in _chunks(data, _chunk_size(graph, timesteps)):
             ids = np.arange(sums.samples, sums.samples + len(x))
             runs = [
-                each.run(x, timesteps=timesteps, record="spikes", sample_ids=ids, seed=seed)
-                for each in (program, reference)
+                runner.run(x, timesteps=timesteps, record="spikes", sample_ids=ids, seed=seed)
+                for runner in (program, reference)
             ]
             _add(sums, *runs)
             advance(len(x))
-    quantized = graph.type_of(graph.outputs[0]).quantized
+    compared = _comparison(sums, graph.type_of(graph.outputs[0]).quantized, timesteps)
+    return replace(compared, target=target, legalize=legalize, inexact=inexact)
+
+
+def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:
     return Comparison(
         quantized=quantized,
         samples=sums.samples,
@@ -156,12 +182,12 @@ def compare(
         nodes=sums.nodes,
         classes_differing=sums.classes,
         output_max_abs_diff=sums.diff,
-        legalize=legalize,
+        timesteps=timesteps,
     )
 
 
-def _chunk(graph: Graph, timesteps: int) -> int:
-    """How many samples' spikes are held at once."""
+def _chunk_size(graph: Graph, timesteps: int) -> int:
+    """Number of samples whose spikes are held at once."""
     elements = sum(kind.size for kind in graph.types().values())
     return rows_that_fit(COMPARED_EVENTS, elements * timesteps)
 
@@ -172,36 +198,36 @@ def _chunks(data: Batches, size: int) -> Iterator[NDArray[np.float32]]:
             yield x[start : start + size]
 
 
-def _add(sums: _Sums, found: RunResult, expected: RunResult) -> None:
-    missing = sorted(set(expected.spikes) - set(found.spikes))
+def _add(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
+    missing = sorted(set(expected.spikes) - set(actual.spikes))
     if missing:
         raise CheckFailed(f"the target does not record the spikes of {', '.join(missing)}")
     for name, spikes in expected.spikes.items():
-        wrong = _differing(found.spikes[name], spikes)
+        wrong = _differing(actual.spikes[name], spikes)
         sums.compared["spikes"] += spikes.size
         sums.differing["spikes"] += wrong
         if wrong:
             sums.nodes[name] = sums.nodes.get(name, 0) + wrong
     for name, counts in expected.counts.items():
         sums.compared["counts"] += counts.size
-        sums.differing["counts"] += _differing(found.counts[name], counts)
-    _add_outputs(sums, found, expected)
+        sums.differing["counts"] += _differing(actual.counts[name], counts)
+    _add_outputs(sums, actual, expected)
     sums.samples += len(expected.output)
 
 
-def _add_outputs(sums: _Sums, found: RunResult, expected: RunResult) -> None:
+def _add_outputs(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
     if expected.readout is not None:
         sums.compared["readouts"] += expected.readout.size
-        same_kind = found.readout is not None
-        wrong = _differing(found.readout, expected.readout) if same_kind else expected.readout.size
+        same_kind = actual.readout is not None
+        wrong = _differing(actual.readout, expected.readout) if same_kind else expected.readout.size
         sums.differing["readouts"] += wrong
-    rows = (found.output.reshape(len(found.output), -1), expected.output)
+    rows = (actual.output.reshape(len(actual.output), -1), expected.output)
     ours, theirs = rows[0], rows[1].reshape(rows[0].shape)
     sums.classes += int((ours.argmax(1) != theirs.argmax(1)).sum())
     sums.diff = max(sums.diff, float(np.abs(ours - theirs).max()))
 
 
-def _differing(found: Any, expected: NDArray[np.generic]) -> int:
-    if found.shape != expected.shape:
+def _differing(actual: Any, expected: NDArray[np.generic]) -> int:
+    if actual.shape != expected.shape:
         return expected.size
-    return int(np.count_nonzero(found != expected))
+    return int(np.count_nonzero(actual != expected))

@@ -1,4 +1,4 @@
-"""What an early exit saves and costs."""
+"""Accuracy and mean number of steps under an early-exit rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnc.early_exit import ExitRule
 
 @dataclass
 class Exits:
-    """Sums over samples that each leave when the rule says so."""
+    """Sums over samples that exit by `rule`."""
 
     rule: ExitRule
     samples: int = 0
@@ -47,17 +47,17 @@ class Exits:
         self.samples += len(steps)
 
     def report(self) -> dict[str, Any]:
-        """Keys as `early_exit` in docs/report.md."""
-        found: dict[str, Any] = {
+        """JSON-able, keys as `early_exit` in docs/report.md."""
+        report: dict[str, Any] = {
             "margin": self.rule.margin,
             "mean_timesteps": sum(t * n for t, n in self.left.items()) / self.samples,
         }
         if self.right is not None:
-            found["accuracy"] = self.right / self.samples
+            report["accuracy"] = self.right / self.samples
         if self.agree is not None:
-            found["agreement"] = self.agree / self.samples
-        found["exits"] = [
+            report["agreement"] = self.agree / self.samples
+        report["exits"] = [
             {"timesteps": t, "fraction": number / self.samples}
             for t, number in sorted(self.left.items())
         ]
-        return found
+        return report

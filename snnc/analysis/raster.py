@@ -1,4 +1,4 @@
-"""Which neurons fired at which step, for a picture: a few neurons of every layer."""
+"""Spike raster of one sample, for a picture: a few neurons of every layer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from snnc.target import Program
 
 ROWS = 240
-"""At most so many neurons in all, the same number from every layer that has them."""
+"""Largest number of neurons in all; each layer gets an equal share."""
 STEPS = 256
-"""At most so many steps: the first ones."""
+"""Largest number of steps, counted from the first."""
 CELLS = 30_000
-"""At most so many neurons times steps."""
+"""Largest number of neurons times steps."""
 
 
 def raster(

@@ -1,4 +1,4 @@
-"""Whether two graphs compute the same: the check behind passes that preserve the function."""
+"""Check that two graphs compute the same function, for passes that declare to preserve it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SAMPLES = 2
 OUTPUT_TOLERANCE = 1e-3
 """Largest difference of an output that passes, as a fraction of the largest output."""
 LONGEST_WINDOW = 4
-"""Steps at stage `snn`: all that a step depends on has happened by then in nearly every network."""
+"""Most steps run at stage `snn`; a difference between two graphs nearly always shows by then."""
 BUDGET = 4 * 10**9
-"""Products of weights in one comparison; some seconds of one core."""
+"""Most multiplications by weights in one comparison; a few seconds on one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +32,14 @@ class SameFunction:
 
     Inputs are two samples, uniform in [0, 1); everything is computed in float64. At stage `ann` the
     outputs may differ by `OUTPUT_TOLERANCE`. At stage `snn` populations of the same name may differ
-    in `FLOAT_TOLERANCE` of their spikes, and where no spike differs, the outputs as at stage `ann`;
-    integer graphs must be equal. Random encoders draw the same in both.
+    in `FLOAT_TOLERANCE` of their spikes; if no spike differs, outputs are compared as at stage
+    `ann`. Integer graphs must be equal. Random encoders draw the same numbers in both.
 
     Attributes:
         seed: of the inputs and of random encoders.
-        timesteps: the window of graphs that know none; of a long one the first steps are run.
-        budget: above so many products nothing is run, which is logged.
-        log: where to tell that.
+        timesteps: the window of graphs without one in `meta`; at most `LONGEST_WINDOW` steps run.
+        budget: a comparison of more multiplications is skipped, and the log says so.
+        log: the logger for that message.
     """
 
     seed: int = 0
@@ -48,10 +48,10 @@ class SameFunction:
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
 
     def __call__(self, before: Graph, after: Graph) -> str | None:
-        """Why the two are not the same function; None if they are, or were not compared."""
+        """The first difference found; None if there is none, or the graphs were not compared."""
         steps = min(before.meta.get("timesteps", self.timesteps), LONGEST_WINDOW)
         runs = SAMPLES * (1 if before.stage is Stage.ANN else steps)
-        products = runs * sum(multiplications(each) for each in (before, after))
+        products = runs * sum(multiplications(graph) for graph in (before, after))
         if products > self.budget:
             self.log.info(
                 "not compared with the graph before: %.2g products, above %.2g",
@@ -59,7 +59,7 @@ class SameFunction:
                 self.budget,
             )
             return None
-        shapes = [each.type_of(each.input).shape for each in (before, after)]
+        shapes = [graph.type_of(graph.input).shape for graph in (before, after)]
         if shapes[0] != shapes[1]:
             return f"the input has shape {shapes[1]} instead of {shapes[0]}"
         rng = np.random.default_rng(self.seed)
@@ -79,8 +79,8 @@ class SameFunction:
         names = [name for name in names if isinstance(after.node(name).op, Neuron)]
         with torch.no_grad():
             old, new = (
-                run_snn(each, x, timesteps=steps, keep=names, seed=self.seed)
-                for each in (before, after)
+                run_snn(graph, x, timesteps=steps, keep=names, seed=self.seed)
+                for graph in (before, after)
             )
         exact = before.type_of(before.outputs[0]).quantized
         reason, differing = _spikes(names, old.values, new.values, exact)
@@ -95,7 +95,7 @@ def _of_anns(before: Graph, after: Graph, x: NDArray[np.float32]) -> str | None:
     from snnc.interp import run_ann
 
     with torch.no_grad():
-        old, new = (run_ann(each, x, dtype=torch.float64) for each in (before, after))
+        old, new = (run_ann(graph, x, dtype=torch.float64) for graph in (before, after))
     return _outputs(
         [old[name] for name in before.outputs], [new[name] for name in after.outputs], exact=False
     )
@@ -104,7 +104,7 @@ def _of_anns(before: Graph, after: Graph, x: NDArray[np.float32]) -> str | None:
 def _spikes(
     names: list[str], old: Mapping[str, Tensor], new: Mapping[str, Tensor], exact: bool
 ) -> tuple[str | None, int]:
-    """The first reason in graph order, and how many spikes differ in all."""
+    """The first difference in graph order, and how many spikes differ up to there."""
     total = 0
     for name in names:
         if old[name].shape[2:] != new[name].shape[2:]:
@@ -120,10 +120,10 @@ def _spikes(
 def _outputs(old: list[Tensor], new: list[Tensor], exact: bool) -> str | None:
     if len(old) != len(new):
         return f"{len(new)} outputs instead of {len(old)}"
-    for number, (expected, found) in enumerate(zip(old, new, strict=True)):
-        if expected.shape != found.shape:
+    for number, (expected, actual) in enumerate(zip(old, new, strict=True)):
+        if expected.shape != actual.shape:
             return f"output {number} has another shape"
-        difference = float((expected - found).abs().max())
+        difference = float((expected - actual).abs().max())
         largest = float(expected.abs().max())
         if not difference <= (0 if exact else OUTPUT_TOLERANCE * largest):
             return f"output {number} differs by {difference:.3g} where the largest is {largest:.3g}"

@@ -1,4 +1,4 @@
-"""Reading a `.snnc` file that nobody vouches for: every fault is one `ArtifactError`.
+"""Reader of untrusted `.snnc` files: every defect raises an `ArtifactError`.
 
 Imports neither torch nor networkx until `ArtifactFile.graph` is called.
 """
@@ -50,7 +50,7 @@ _ZIP_FAULTS = (
 
 @dataclass(frozen=True)
 class Member:
-    """Where the bytes of a member lie in the file, and their CRC."""
+    """Offset, size and CRC of a member in the file."""
 
     offset: int
     size: int
@@ -59,12 +59,12 @@ class Member:
 
 @dataclass(frozen=True)
 class ArtifactFile:
-    """An opened artifact: its structure is sound; contents are checked as they are read.
+    """An opened artifact with valid structure; contents are checked as they are read.
 
     Attributes:
         path: the file.
-        manifest: what `manifest.json` says; read-only.
-        members: the place of every member.
+        manifest: content of `manifest.json`; read-only.
+        members: offset, size and CRC of every member.
     """
 
     path: Path
@@ -166,7 +166,7 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
 
 
 def _at(path: Path, error: ArtifactError) -> ArtifactError:
-    """The same error, saying which file it is about."""
+    """The error with the path of the file in its message."""
     prefix = "" if error.message.startswith(str(path)) else f"{path}: "
     return ArtifactError(prefix + error.message, hint=error.hint)
 
@@ -191,7 +191,7 @@ def _tail(path: Path, size: int) -> bytes:
 
 
 def _check_directory(start: bytes, tail: bytes) -> None:
-    """Refuse what is no zip, is cut off, or has a directory too large to read."""
+    """Raise `ArtifactError` if the file is no zip, is truncated, or its directory is too large."""
     if start != b"PK\x03\x04":
         raise ArtifactError("not a .snnc file")
     if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):

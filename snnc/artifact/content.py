@@ -1,4 +1,4 @@
-"""What a `.snnc` file holds, in memory: to be written, or to be loaded without a file."""
+"""The content of a `.snnc` file in memory, to be written, or loaded without a file."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactContent:
-    """An artifact without a file; `Backend.load` takes it (it is a `snnc.target.Artifact`).
+    """An artifact in memory; a `snnc.target.Artifact`, so `Backend.load` takes it.
 
     Attributes:
         network: a verified graph, before legalisation.
         target: text of the target, e.g. `cpu{threads=2}`; None when there is none.
         pipeline: text of the pipeline that made the graph.
         files: members of the backend, by name.
-        info: free JSON-able facts, kept in the manifest.
+        info: further JSON-able facts, stored in the manifest.
         distributions: versions of the plugins' distributions, by name.
     """
 
@@ -48,7 +48,7 @@ class ArtifactContent:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What `manifest.json` says; its checksums are computed at each access.
+        """Content of `manifest.json`; checksums are computed at each access.
 
         Raises:
             ArtifactError: a member cannot be stored, or stats, meta or `info` cannot be written as
@@ -79,7 +79,7 @@ class ArtifactContent:
         return members
 
     def read(self, name: str) -> bytes:
-        """Content of a member. Raises `ArtifactError` if there is none of that name."""
+        """Content of a member. Raises `ArtifactError` if there is no such member."""
         if name in self.files:
             return self.files[name]
         if name not in RESERVED:

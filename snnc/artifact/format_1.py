@@ -1,4 +1,4 @@
-"""What files of format 1 say elsewhere."""
+"""Migration of artifacts in format 1, which store the units of neurons in the manifest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SPIKE_VALUES = "spike_values"
 
 
 def restore_units(graph: Graph, info: Mapping[str, Any]) -> None:
-    """Give neurons the unit that follows from the real thresholds in `info`; others keep 1.
+    """Set the units of neurons to real threshold in `info` / integer threshold; others keep 1.
 
-    What is not a list of positive numbers, one for each threshold or one for all, is left out.
+    Entries that are not positive numbers, one per threshold or one for all, are ignored.
     """
-    kept = info.get(SPIKE_VALUES)
-    for name, values in (cast(dict[str, Any], kept) if isinstance(kept, dict) else {}).items():
+    stored = info.get(SPIKE_VALUES)
+    for name, values in (cast(dict[str, Any], stored) if isinstance(stored, dict) else {}).items():
         op = graph.node(name).op if name in graph else None
         if not isinstance(op, Neuron):
             continue

@@ -1,4 +1,4 @@
-"""JSON as it stands in an artifact: canonical when written, strict when read."""
+"""JSON members of an artifact: written in canonical form, read strictly."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from snnc.errors import ArtifactError
 
 
 def dump_json(value: object, what: str) -> bytes:
-    """Sorted keys, no spaces, ASCII, floats as they are.
+    """Canonical JSON: sorted keys, no spaces, ASCII.
 
-    Raises `ArtifactError` for what JSON cannot hold (NaN, arrays, numpy numbers).
+    Raises `ArtifactError` for values that JSON cannot hold (NaN, arrays, numpy numbers).
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -24,7 +24,7 @@ def dump_json(value: object, what: str) -> bytes:
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """A JSON object without NaN and without a key twice. Raises `ArtifactError` naming `what`."""
+    """Parse a JSON object without NaN or duplicate keys. Raises `ArtifactError` naming `what`."""
     try:
         value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -35,12 +35,12 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in members:
             raise ValueError(f"key {name!r} twice")
-        found[name] = value
-    return found
+        members[name] = value
+    return members
 
 
 def _refuse(text: str) -> float:

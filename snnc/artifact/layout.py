@@ -1,4 +1,4 @@
-"""Names, versions and limits that writer and reader share."""
+"""Member names, format version and limits shared by writer and reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from snnc.errors import ArtifactError
 
 FORMAT = "snnc"
-VERSION = "2.0"
+VERSION = "2.1"
 MANIFEST = "manifest.json"
 GRAPH = "graph.json"
 TENSORS = "tensors.safetensors"
@@ -41,13 +41,13 @@ def check_name(name: str) -> None:
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise `ArtifactError` for a header (a JSON member) that is too large."""
+    """Raise `ArtifactError` for a JSON member that is too large."""
     if name.endswith(".json") and size > MAX_HEADER:
         raise ArtifactError(f"{name} has {size} bytes; at most {MAX_HEADER} are read")
 
 
 def check_members(members: list[zipfile.ZipInfo], file_size: int) -> None:
-    """Raise `ArtifactError` for the first member that is not a plain stored file of its own."""
+    """Raise `ArtifactError` for the first duplicate or entry that is not a plain stored file."""
     if len(members) > MAX_MEMBERS:
         raise ArtifactError(f"{len(members)} members; at most {MAX_MEMBERS} are read")
     seen: set[str] = set()
@@ -71,9 +71,9 @@ def check_members(members: list[zipfile.ZipInfo], file_size: int) -> None:
 
 
 def check_manifest(manifest: Mapping[str, Any], names: Set[str]) -> None:
-    """Raise `ArtifactError` unless this snnc can read what the manifest announces.
+    """Raise `ArtifactError` unless the manifest is valid and of a version this snnc reads.
 
-    The format and version come first: of another major version nothing else is known.
+    Format and version are checked first, as another major version may differ in anything else.
     """
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"not a .snnc file: its format is {manifest.get('format')!r}")

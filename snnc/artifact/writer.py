@@ -1,4 +1,4 @@
-"""Writing a `.snnc` file: all of it or nothing, and the same bytes for the same content."""
+"""Writer of `.snnc` files: atomic, and byte-reproducible for the same content."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write(
 
 
 def write_content(path: str | os.PathLike[str], content: ArtifactContent) -> None:
-    """Write what is in memory to `path`, atomically. Raises as `write` does."""
+    """Write `content` to `path`, atomically. Raises as `write` does."""
     members = content.members()
     with _replacing(Path(path)) as file:
         _write_zip(file, members)
@@ -62,7 +62,7 @@ def write_content(path: str | os.PathLike[str], content: ArtifactContent) -> Non
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends well, and goes otherwise."""
+    """A temporary file that replaces `path` if the block succeeds, and is removed otherwise."""
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def _discard(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        return  # its folder is gone or read-only: the error that brought us here says more
+        return  # the folder is gone or read-only: the original error is raised instead
 
 
 def _write_zip(file: BinaryIO, members: Mapping[str, bytes]) -> None:

@@ -59,7 +59,7 @@ def _command(verb: str, group: str) -> Callable[..., None]:
 
 
 def _list(out: Output, verb: str, registry: Registry) -> None:
-    """Name, summary and distribution of each; nothing is imported, so nothing can break it."""
+    """Print name, summary and distribution of every plugin without importing any."""
     entries = {entry.name: entry for entry in entry_points(group=registry.group)}
     rows: list[dict[str, str]] = []
     for name in registry.names():
@@ -81,9 +81,9 @@ def _list(out: Output, verb: str, registry: Registry) -> None:
 
 
 def summary(module: str, attribute: str, hops: int = 3) -> str:
-    """First line of the documentation of a plugin, read from its source; nothing is run.
+    """First line of a plugin's docstring, parsed from its source without importing it.
 
-    A name that a package only passes on is followed for up to `hops` imports.
+    A re-exported name is followed through up to `hops` imports.
     """
     try:
         tree = ast.parse(_source(module))
@@ -147,15 +147,15 @@ def _detail(out: Output, registry: Registry, name: str) -> None:
 
 
 def _contract(plugin: Any) -> dict[str, Any]:
-    """Stages and needs of a pass, the pipeline of a recipe with its defaults."""
-    found: dict[str, Any] = {
+    """Stages and needs of a pass, the pipeline of a recipe with default options."""
+    contract: dict[str, Any] = {
         key: str(getattr(plugin, key)) for key in ("takes", "gives") if hasattr(plugin, key)
     }
     if hasattr(plugin, "needs"):
-        found["needs"] = sorted(plugin.needs)
+        contract["needs"] = sorted(plugin.needs)
     if hasattr(plugin, "pipeline"):
         try:
-            found["pipeline"] = plugin().pipeline()
+            contract["pipeline"] = plugin().pipeline()
         except TypeError:  # an option without default
-            found["pipeline"] = ""
-    return found
+            contract["pipeline"] = ""
+    return contract

@@ -1,4 +1,4 @@
-"""Arrays as data: what a source is, and the files `x.npy` and `x.npz`."""
+"""Data sources: the protocol, arrays in memory, and the files `x.npy` and `x.npz`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIVIDED = "uint8 divided by 255"
 
 
 class Source(Protocol):
-    """Samples by index."""
+    """Random access to samples and labels."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]: ...
@@ -37,13 +37,13 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
-        """Samples and labels of these rows, as stored."""
+        """Samples (len(rows), *sample_shape) and labels of these rows, as stored."""
         ...
 
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Samples that lie in an array (in memory or mapped), with or without labels.
+    """Samples in an array (in memory or memory-mapped), with or without labels.
 
     Attributes:
         x: (N, *sample shape), floating or uint8.
@@ -65,12 +65,12 @@ class ArraySource:
 
     @property
     def labelled(self) -> bool:
-        """Whether there is a y."""
+        """Whether the data have labels."""
         return self.y is not None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What will be done to the values."""
+        """Conversions of the values, for the log."""
         return (DIVIDED,) if self.x.dtype == np.uint8 else ()
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
@@ -79,7 +79,7 @@ class ArraySource:
 
 
 def to_float32(x: Array, what: str) -> NDArray[np.float32]:
-    """Floating kinds as they are, uint8 divided by 255. Raises `DataError` for other kinds."""
+    """Floating types cast to float32, uint8 divided by 255. Raises `DataError` for others."""
     if x.dtype == np.uint8:
         return x.astype(np.float32) / np.float32(255)
     if not np.issubdtype(x.dtype, np.floating):
@@ -105,7 +105,7 @@ def array_source(x: Array, y: Array | None, what: str) -> ArraySource:
 
 
 def open_file(path: Path) -> ArraySource:
-    """`x.npy` (mapped, not loaded), or `x.npz` with `x` and perhaps `y`. Raises `DataError`."""
+    """Open `x.npy` (memory-mapped), or `x.npz` with `x` and optionally `y`. Raises `DataError`."""
     if path.suffix == ".npy":
         return array_source(load_array(path), None, str(path))
     with _reading(path), path.open("rb") as file:
@@ -117,19 +117,19 @@ def open_file(path: Path) -> ArraySource:
                 f"{path} has no array 'x'; it has {', '.join(arrays.files) or 'none'}",
                 hint="np.savez(path, x=…, y=…)",
             )
-        found = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
-    return array_source(found["x"], found.get("y"), str(path))
+        members = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
+    return array_source(members["x"], members.get("y"), str(path))
 
 
 def load_array(path: Path) -> Array:
-    """One array of an `.npy` file, mapped. Raises `DataError`."""
+    """The array of an `.npy` file, memory-mapped. Raises `DataError`."""
     with _reading(path):
         return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What goes wrong with a file of arrays becomes a `DataError`."""
+    """Turn errors of reading a file of arrays into `DataError`."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A dataset to go through as often as wanted: batches, shape, length, digest."""
+"""Re-iterable datasets: batches, shape, length, digest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from snnc.data.arrays import Source, load_array, to_float32
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
-from snnc.transform import Batch, Batches
+
+if TYPE_CHECKING:
+    from snnc.transform import Batch, Batches
 
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117
-"""Tells the draws of a split from others of the same seed."""
+"""Separates the random stream of a split from others of the same seed."""
 
 
 @dataclass(frozen=True)
@@ -66,27 +69,28 @@ class Dataset:
 
     @property
     def labelled(self) -> bool:
-        """Whether batches have a y."""
+        """Whether batches have labels."""
         return self.source.labelled
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to the values, e.g. "uint8 divided by 255"."""
+        """Conversions of the values, e.g. "uint8 divided by 255"."""
         return self.source.notes
 
     def limit(self, n: int | None) -> Dataset:
-        """The first `n` samples, all of them if there are fewer or `n` is None."""
+        """The first `n` samples; all if there are fewer or `n` is None. Raises `DataError`."""
         if n is not None and n < 1:
             raise DataError(f"a limit of {n} samples", hint="one or more")
         return self if n is None else replace(self, indices=self.indices[:n])
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """What is left of the samples, and a part of them that `seed` chooses, each in order.
+        """Split at random into (rest, part), each in the original order.
 
         Args:
-            fraction: of the samples in the part, in (0, 1); their number is rounded.
+            fraction: size of the part relative to all samples, in (0, 1); rounded.
+            seed: of the random choice.
 
-        Raises `DataError` where one of both would be empty.
+        Raises `DataError` if either would be empty.
         """
         count = round(fraction * len(self))
         if not 0 < count < len(self):
@@ -100,7 +104,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all samples as float32 and of their labels; does not depend on batches."""
+        """SHA-256 of all samples as float32 and of their labels; independent of the batch size."""
         xs, ys = sha256(str(self.input_shape).encode()), sha256()
         for x, y in self:
             xs.update(x.tobytes())
@@ -117,10 +121,10 @@ def open_data(
     Args:
         text: e.g. `digits#train`, `x.npz[:100]`.
         batch_size: samples per batch.
-        expect_shape: shape of one sample the model takes, or None.
+        expect_shape: shape of one sample that the model takes, or None.
 
     Raises:
-        DataError: wrong text, missing or damaged files, another shape, nothing selected.
+        DataError: wrong text, missing or damaged files, another shape, or an empty selection.
     """
     if batch_size < 1:
         raise DataError(f"a batch size of {batch_size}", hint="one or more")
@@ -146,13 +150,13 @@ def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source
 
 
 def _wrong_shape(spec: DataSpec, source: Source, expected: tuple[int, ...]) -> DataError:
-    found = source.sample_shape
+    shape = source.sample_shape
     hint = "use data of that shape, or compile the model for this one (--input-shape)"
-    if (len(source), *found) == expected:
+    if (len(source), *shape) == expected:
         hint = "this looks like one sample: add a batch axis, x[None]"
-    elif len(found) == 3 and (found[2], *found[:2]) == expected:
+    elif len(shape) == 3 and (shape[2], *shape[:2]) == expected:
         hint = "put channels first: x.transpose(0, 3, 1, 2)"
-    return DataError(f"{spec}: samples have shape {found}, the model takes {expected}", hint=hint)
+    return DataError(f"{spec}: samples have shape {shape}, the model takes {expected}", hint=hint)
 
 
 def _select(spec: DataSpec, source: Source) -> Indices:

@@ -1,4 +1,4 @@
-"""Data from the user's own Python: a function that returns a Dataset or an iterable."""
+"""Data from user code: a function that returns a map-style dataset or an iterable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from snnc.errors import DataError
 
 @dataclass(frozen=True)
 class IndexedSource:
-    """A map-style dataset: `data[i]` is `(x, y)` or `x`, `len(data)` their number; read lazily."""
+    """A map-style dataset, read lazily: `data[i]` is `(x, y)` or `x`, `len(data)` the size."""
 
     data: Any = field(repr=False)
     what: str
@@ -48,7 +48,7 @@ class IndexedSource:
 def open_factory(
     spec: DataSpec, expect_shape: tuple[int, ...] | None
 ) -> ArraySource | IndexedSource:
-    """Call the factory and look at what it returns. Raises `DataError`."""
+    """Call the factory and open what it returns. Raises `DataError`."""
     what = f"{spec.path}:{spec.factory}"
     factory = getattr(_module(spec, what), spec.factory, None)
     if not callable(factory):
@@ -92,7 +92,7 @@ def _importable(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _user_code(what: str) -> Iterator[None]:
-    """Errors of the user's code become a `DataError` that names them."""
+    """Turn exceptions of user code into `DataError`."""
     try:
         yield
     except DataError:
@@ -113,7 +113,7 @@ def _indexed(data: Any, what: str) -> IndexedSource:
 
 
 def _gathered(data: Iterable[Any], what: str, expect_shape: tuple[int, ...] | None) -> ArraySource:
-    """All of an iterable, of samples or of batches, in memory."""
+    """All items of an iterable, samples or batches, in memory."""
     xs: list[Array] = []
     ys: list[Array | None] = []
     with _user_code(what):
@@ -134,7 +134,7 @@ def _gathered(data: Iterable[Any], what: str, expect_shape: tuple[int, ...] | No
 
 
 def _is_batch(x: Array, y: Array | None, expect_shape: tuple[int, ...] | None) -> bool:
-    """By the shape the model takes; else a y with one entry per row of x tells a batch."""
+    """Whether x is a batch: by the shape the model takes, else if y has one entry per row of x."""
     if expect_shape is not None and x.shape == tuple(expect_shape):
         return False
     if expect_shape is not None and x.shape[1:] == tuple(expect_shape):
@@ -165,9 +165,9 @@ def _array(value: Any, what: str) -> Array:
 
 
 def _stack_labels(labels: list[Array | None], what: str) -> Array | None:
-    found = [y for y in labels if y is not None]
-    if not found:
+    present = [y for y in labels if y is not None]
+    if not present:
         return None
-    if len(found) != len(labels) or len({y.shape for y in found}) > 1:
+    if len(present) != len(labels) or len({y.shape for y in present}) > 1:
         raise DataError(f"{what}: samples whose y differ in shape, or are missing")
-    return np.stack(found)
+    return np.stack(present)

@@ -24,7 +24,7 @@ _CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
 def open_known(kind: str, folder: Path, split: str) -> ArraySource | PackedImages:
-    """`digits`, `mnist`, `fashion-mnist` or `cifar10`. Raises `DataError`."""
+    """Open `digits`, `mnist`, `fashion-mnist` or `cifar10`. Raises `DataError`."""
     if kind == "digits":
         return _digits(split)
     if not folder.is_dir():
@@ -124,16 +124,16 @@ def _cifar_pack(path: Path, split: str) -> PackedImages:
     return PackedImages(raw, exact, files, labels.astype(np.int64), {f"exact_{split}.npy": exact})
 
 
-# -- images that are decoded when they are taken -------------------------------------------
+# -- images that are decoded on access -----------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PackedImages:
-    """uint8 images of which some lie in an array and the others are JPEG, decoded when taken.
+    """uint8 images, some stored raw and the others as JPEG, which `take` decodes.
 
     Attributes:
-        raw: (n, C, H, W), the images where `exact` is true, in order.
-        exact: (N,) bool.
+        raw: (n, C, H, W) uint8, the images where `exact` is true, in order.
+        exact: (N,) bool, whether an image is stored raw.
         jpeg: (bytes, start, stop) of the others, in order.
         labels: (N,) int64.
         masks: selections that come with the data.
@@ -156,7 +156,7 @@ class PackedImages:
         return self.raw.shape[1:]
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Images and labels of these rows. Raises `DataError` without Pillow, for a JPEG."""
+        """Images and labels of these rows. Raises `DataError` for a JPEG without Pillow."""
         rank = np.where(self.exact, np.cumsum(self.exact), np.cumsum(~self.exact)) - 1
         images = [
             self.raw[rank[row]] if self.exact[row] else self._decode(int(rank[row])) for row in rows
@@ -170,7 +170,7 @@ class PackedImages:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Image files in one folder per class; the class number is the folder's rank by name."""
+    """Image files, one folder per class; classes are numbered in the order of folder names."""
 
     files: Sequence[Path] = field(repr=False)
     labels: Array
@@ -201,18 +201,18 @@ def open_folder(folder: Path) -> FolderImages:
     if not folder.is_dir():
         raise DataError(f"images: there is no folder {folder}")
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [
+    images = [
         (path, label)
         for label, place in enumerate(classes)
         for path in sorted(place.iterdir())
         if path.suffix.lower() in SUFFIXES
     ]
-    if not found:
+    if not images:
         raise DataError(f"images: no images in folders of {folder}", hint="DIR/class/image.png")
-    mode = _mode_of(found[0][0])
-    shape = _decode_image(found[0][0], str(found[0][0]), mode).shape
-    labels = np.array([label for _, label in found], np.int64)
-    return FolderImages([path for path, _ in found], labels, mode, shape)
+    mode = _mode_of(images[0][0])
+    shape = _decode_image(images[0][0], str(images[0][0]), mode).shape
+    labels = np.array([label for _, label in images], np.int64)
+    return FolderImages([path for path, _ in images], labels, mode, shape)
 
 
 def _mode_of(path: Path) -> str:

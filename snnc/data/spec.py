@@ -29,15 +29,15 @@ _FACTORY = re.compile(r"[A-Za-z_][\w.]*")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a DATA text says.
+    """A parsed DATA text.
 
     Attributes:
         kind: the kind of source.
         path: folder or file; the module of a factory; "" for `digits`.
         factory: name of the factory, else "".
-        split: "train" or "test" where the source has both, else None.
+        split: "train" or "test" if the source has both, else None.
         start, stop: the selected range; `stop` None for the end.
-        mask: path of a boolean or index array that selects instead of the range, or None.
+        mask: path of a boolean or index array that replaces the range, or None.
     """
 
     kind: Kind
@@ -64,16 +64,16 @@ class DataSpec:
 
 
 def parse(text: str) -> DataSpec:
-    """Read a DATA text. Raises `DataError` naming what is wrong and what is right."""
-    found = _SELECTION.search(text)
-    source = text[: found.start()] if found else text
+    """Parse a DATA text. Raises `DataError` with the error and the correct form."""
+    selection = _SELECTION.search(text)
+    source = text[: selection.start()] if selection else text
     split: Literal["train", "test"] | None = None
     if source.endswith("#train"):
         source, split = source[:-6], "train"
     elif source.endswith("#test"):
         source, split = source[:-5], "test"
     spec = _with_split(text, _source(text, source), split)
-    return _with_selection(text, spec, found[1]) if found else spec
+    return _with_selection(text, spec, selection[1]) if selection else spec
 
 
 def _source(text: str, source: str) -> DataSpec:
@@ -124,12 +124,12 @@ def _with_split(text: str, spec: DataSpec, split: Literal["train", "test"] | Non
 def _with_selection(text: str, spec: DataSpec, selection: str) -> DataSpec:
     if selection.startswith("@") and len(selection) > 1:
         return replace(spec, mask=selection[1:])
-    found = _RANGE.fullmatch(selection)
-    if not found:
+    bounds = _RANGE.fullmatch(selection)
+    if not bounds:
         raise DataError(
             f"data {text!r}: [{selection}] is not a selection", hint="[:N], [A:B] or [@mask.npy]"
         )
-    start, stop = int(found[1] or 0), int(found[2]) if found[2] else None
+    start, stop = int(bounds[1] or 0), int(bounds[2]) if bounds[2] else None
     if stop is not None and stop <= start:
         raise DataError(f"data {text!r}: [{selection}] selects nothing")
     return replace(spec, start=start, stop=stop)

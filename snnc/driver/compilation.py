@@ -90,10 +90,14 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
 
 def _run(job: Job, output: str | Path | None) -> Compiled:
     seconds: dict[str, float] = {}
-    pipeline, backend = job.pipeline(), job.backend()
+    own, backend = job.pipeline(), job.backend()
     _check_output(output)
     with _timed(seconds, "load"):
         graph = job.graph()
+        pipeline = job.pipeline_for(backend, graph)
+        added = Pipeline(pipeline.passes[len(own.passes) :])
+        if added.passes:
+            job.log.info("the target %s runs integers only: %s is added", backend.name, added)
         ctx = job.context(graph, backend)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
@@ -105,7 +109,8 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         result = pipeline.run(graph, ctx, after_pass=dump, same=job.same())
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
-        lowered = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
+        lowering = replace(ctx, ann=result.ann, timesteps=window)
+        lowered = lower(result.graph, backend, lowering, job.same())
     info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
     content = ArtifactContent(
         network=result.graph,

@@ -31,14 +31,14 @@ def load(
     Args:
         reference: `net.py:factory`, `pkg.mod:factory`, or a file that an installed frontend reads.
         weights: file of the parameters (safetensors, or a state dict saved by torch).
-        input_shape: shape of one sample, channels first; None to infer it where one fits.
-        allow: classes of the user's that a pickled module may hold.
+        input_shape: shape of one sample, channels first; None to infer it if it is unique.
+        allow: user classes that a pickled module may contain.
         registry: frontends to choose from instead of the installed ones.
 
     Raises:
-        UsageError: the reference, or a flag that belongs to it, is wrong or missing.
+        UsageError: the reference or one of its flags is wrong or missing.
         ModelError: the model or its weights cannot be used.
-        UnsupportedError: the model holds operations snnc cannot compile; lists them all.
+        UnsupportedError: the model has operations snnc cannot compile; lists all of them.
     """
     frontend = find_frontend(reference, registry)
     path = None if weights is None else Path(weights)
@@ -52,9 +52,10 @@ def reference(
     allow: Sequence[str] = (),
     registry: Registry | None = None,
 ) -> Reference:
-    """The model that `model` names, as its own framework runs it; arguments as of `load`.
+    """The model that `model` names, as its own framework runs it; arguments as for `load`.
 
-    Raises `UsageError` or `ModelError`; so does the function, of a model that gives no batches.
+    Raises `UsageError` or `ModelError`; the function raises `ModelError` for outputs that are no
+    batches.
     """
     frontend = find_frontend(model, registry)
     path = None if weights is None else Path(weights)
@@ -65,14 +66,14 @@ def trace(module: nn.Module, example: Any = None) -> Graph:
     """The graph of a torch module, at stage `ann`.
 
     Args:
-        module: traced in eval mode; left as it was.
+        module: traced in eval mode; not modified.
         example: the shape of one sample, channels first, or a batch (N, *shape); None to infer it
-            where only one fits.
+            if it is unique.
 
     Raises:
-        UsageError: no shape can be inferred, or `example` is neither of the two.
+        UsageError: no shape can be inferred, or `example` is neither a shape nor a batch.
         ModelError: the module does not take such an input, or holds values that are not finite.
-        UnsupportedError: the module holds operations snnc cannot compile; lists them all.
+        UnsupportedError: the module has operations snnc cannot compile; lists all of them.
     """
     from snnc.frontends.input_shape import infer_shape
     from snnc.frontends.tracing import trace as trace_module

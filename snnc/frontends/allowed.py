@@ -1,4 +1,4 @@
-"""Which classes a pickled module may hold, and where they come from."""
+"""Allow list of the classes that a pickled module may contain."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _LAYERS = """
 
 
 def torch_layers() -> list[Allowed]:
-    """torch's own layers: classes whose constructors and forwards do nothing but compute."""
+    """torch's layers whose constructors and forwards have no side effects."""
     classes = [getattr(nn, name) for name in _LAYERS.split()]
-    return [(each, f"{each.__module__}.{each.__qualname__}") for each in classes]
+    return [(layer, f"{layer.__module__}.{layer.__qualname__}") for layer in classes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Allowance:
 
     Attributes:
         pickled: the name in the file.
-        source: the name to import; the same unless told otherwise.
+        source: the name to import; by default the same.
     """
 
     pickled: str
@@ -54,7 +54,7 @@ class Allowance:
 
     @classmethod
     def parse(cls, text: str) -> Allowance:
-        """Raises `UsageError` for text that names no class."""
+        """Parse the value of `--allow`. Raises `UsageError` if it names no class."""
         pickled, equals, source = text.partition("=")
         names = (pickled, source) if equals else (pickled,)
         if not all(_dotted(name) for name in names):
@@ -127,7 +127,7 @@ _CHANGED: tuple[tuple[str, str, str], ...] = (
 
 
 def may_be_allowed(name: str) -> bool:
-    """False for what no user can allow: the standard library, and torch outside its layers."""
+    """False for names that can never be allowed: standard library, torch outside its layers."""
     top = name.partition(".")[0]
     if top == "torch":
         return name.startswith((_FUNCTIONAL, "torch.nn.modules."))
@@ -176,11 +176,11 @@ def require_allowed(file: str, names: Sequence[str], allow: Sequence[Allowance])
         names: every name the network uses that is neither a tensor nor a layer of torch.
         allow: what the user allows.
     """
-    known = {each.pickled for each in allow}
+    known = {allowance.pickled for allowance in allow}
     unknown = sorted(set(names) - known)
     if not unknown:
         return
-    flags = [_flag(each) for each in allow] + [_flag(Allowance.parse(name)) for name in unknown]
+    flags = [_flag(allowance) for allowance in (*allow, *map(Allowance.parse, unknown))]
     raise ModelError(
         f"{file} contains classes snnc does not know: {', '.join(unknown)}",
         hint=f"if you trust them: snnc compile {file} {' '.join(flags)}",
@@ -191,16 +191,16 @@ def _shown(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def _flag(each: Allowance) -> str:
-    if each.pickled.startswith(f"{_SCRIPT}.") and each.source == each.pickled:
-        return f"--allow {each.pickled}=SCRIPT.{each.pickled.removeprefix(f'{_SCRIPT}.')}"
-    same = each.pickled == each.source
-    return f"--allow {each.pickled}" + ("" if same else f"={each.source}")
+def _flag(allowance: Allowance) -> str:
+    pickled, source = allowance.pickled, allowance.source
+    if pickled.startswith(f"{_SCRIPT}.") and source == pickled:
+        return f"--allow {pickled}=SCRIPT.{pickled.removeprefix(f'{_SCRIPT}.')}"
+    return f"--allow {pickled}" + ("" if pickled == source else f"={source}")
 
 
-def _where(each: Allowance) -> str:
-    name = each.source.removeprefix(f"{_SCRIPT}.")
-    return f"say which module it is in: --allow {each.pickled}=train.{name}"
+def _where(allowance: Allowance) -> str:
+    name = allowance.source.removeprefix(f"{_SCRIPT}.")
+    return f"say which module it is in: --allow {allowance.pickled}=train.{name}"
 
 
 def _dotted(name: str) -> bool:
@@ -209,20 +209,20 @@ def _dotted(name: str) -> bool:
 
 
 def _import(name: str) -> Any:
-    """The object `name`: a module as long as possible, then attributes."""
+    """The object `name`: the longest importable module prefix, then attributes."""
     parts = name.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         source = ".".join(parts[:cut])
         try:
-            found: Any = import_code(source, is_file=False)
+            value: Any = import_code(source, is_file=False)
         except UsageError as error:
             missing = error
             continue
         for part in parts[cut:]:
-            if not hasattr(found, part):
+            if not hasattr(value, part):
                 raise UsageError(f"--allow {name}: {source} has no {'.'.join(parts[cut:])!r}")
-            found = getattr(found, part)
-        return found
+            value = getattr(value, part)
+        return value
     raise UsageError(
         f"--allow {name}: {missing.message}", hint="install it, or run snnc where its code lies"
     )

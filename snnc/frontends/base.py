@@ -1,4 +1,4 @@
-"""What a frontend is: one kind of model file or reference, read into a graph."""
+"""Protocol of frontends, which read one kind of model into a graph."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 Reference = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
-"""A model itself: a batch (N, *shape) in, one array (N, …) per output out; `x` is kept."""
+"""The model as function of a batch (N, *shape), which it keeps; one array (N, …) per output."""
 
 
 class Frontend(Protocol):
     """A plugin of the group `snnc.frontends`; a class without arguments.
 
-    Its docstring is what `snnc frontends NAME` shows.
+    `snnc frontends NAME` shows its docstring.
     """
 
     name: ClassVar[str]
 
     def matches(self, reference: str) -> bool:
-        """Whether this frontend reads what `reference` names; judged by content, not suffix."""
+        """Whether this frontend reads what `reference` names, by content, not by suffix."""
         ...
 
     def load(
@@ -37,15 +37,15 @@ class Frontend(Protocol):
         input_shape: tuple[int, ...] | None,
         allow: Sequence[str],
     ) -> Graph:
-        """The graph, at stage `ann`. Raises `UsageError`, `ModelError`, `UnsupportedError`.
+        """The graph, at stage `ann`, checked against the model by `check.check_same`.
 
-        It is compared with the model: `snnc.frontends.check.check_same`.
+        Raises `UsageError`, `ModelError`, `UnsupportedError`.
         """
         ...
 
     def reference(self, reference: str, *, weights: Path | None, allow: Sequence[str]) -> Reference:
-        """The model as its own framework runs it, which `snnc eval --compare` compares with.
+        """The model as its own framework runs it, for `snnc eval --compare`.
 
-        Raises `UsageError`, `ModelError`; so does the function it gives.
+        Raises `UsageError`, `ModelError`; so does the returned function.
         """
         ...

@@ -1,4 +1,4 @@
-"""Gives traced operations, with what they mean, to the importer."""
+"""Convert traced torch operations into graph nodes through the importer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
-from snnc.frontends.ops_functional import FUNCTIONS, METHODS
-from snnc.frontends.ops_nn import converter_of
 from snnc.frontends.shapes import Seen
 from snnc.frontends.softmax import final_softmax
+from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
 from snnc.target import Diagnostic
@@ -32,7 +31,7 @@ def canonicalize(
 
     Raises:
         UnsupportedError: listing every operation that cannot be compiled.
-        ModelError: the parameters make no graph.
+        ModelError: the parameters do not form a valid graph.
     """
     walk = _Walk(module, traced, seen, Importer(name), TensorConstants(module))
     return walk.importer.finish(walk.outputs(shape))
@@ -49,7 +48,7 @@ class _Walk:
     lost: set[fx.Node] = field(default_factory=set[fx.Node])  # results without a shape, and users
 
     def outputs(self, shape: tuple[int, ...]) -> list[Value]:
-        """Add every operation the outputs need; report what cannot be added."""
+        """Add every operation that the outputs depend on; report those that cannot be added."""
         for node, reason, remedy in overwritten(self.traced, self.seen, self.module):
             self._report(node, self._site(node).name, reason, remedy)
         live = _needed(self.traced)
@@ -120,7 +119,7 @@ class _Walk:
         )
 
     def _stand_in(self, site: TorchSite) -> Result | None:
-        """Something of the right shape, so that later operations are still looked at."""
+        """A placeholder of the right shape, so that later operations are checked as well."""
         if site.shapes:
             return tuple(self.importer.stand_in(site, shape) for shape in site.shapes)
         return None if site.shape is None else self.importer.stand_in(site, site.shape)
@@ -149,7 +148,7 @@ class _Walk:
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """A number that depends on how many samples there are; only shapes may use it."""
+    """A number that depends on the batch size; only shapes may use it."""
 
     value: Any
 

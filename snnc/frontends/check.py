@@ -1,4 +1,4 @@
-"""An imported graph must compute what the model computes: both are run on one random batch."""
+"""Check that an imported graph computes what the model computes, on one random batch."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from snnc.frontends.importing import Imported
 from snnc.interp import run_ann
 
 SAMPLES = 2
-TOLERANCE = 1e-3  # of the largest output; float32 rounding stays far below, mistakes far above
+TOLERANCE = 1e-3  # relative to the largest output; well above float32 rounding
 
 
 def check_same(imported: Imported, reference: Reference, hint: str | None = None) -> None:
     """Compare a graph on a standard normal batch with the model it was imported from.
 
     Args:
-        reference: the model itself; it may give a softmax that the graph has not.
-        hint: why the two may differ, as messages say it.
+        imported: the graph, and the softmaxes that were dropped from its outputs.
+        reference: the model itself.
+        hint: hint of the error if the two differ.
 
     Raises:
-        ModelError: the model gives values that are not finite, or another number of outputs.
-        UnsupportedError: the graph gives other values than the model.
+        ModelError: an output of the model is not finite, or the number of outputs differs.
+        UnsupportedError: shapes or values of an output differ.
     """
     graph, name = imported.graph, imported.name
     shape = (SAMPLES, *graph.type_of(graph.input).shape)
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    found = run_ann(graph, x, dtype=torch.float32)
-    wanted = reference(x)
-    if len(wanted) != len(graph.outputs):
-        raise ModelError(f"{name} gives {len(wanted)} outputs, its graph {len(graph.outputs)}")
-    for i, (output, expected) in enumerate(zip(graph.outputs, wanted, strict=True)):
-        value = found[output].numpy()
+    values = run_ann(graph, x, dtype=torch.float32)
+    targets = reference(x)
+    if len(targets) != len(graph.outputs):
+        raise ModelError(f"{name} gives {len(targets)} outputs, its graph {len(graph.outputs)}")
+    for i, (output, expected) in enumerate(zip(graph.outputs, targets, strict=True)):
+        value = values[output].numpy()
         if i in imported.softmaxes:
             value = imported.softmaxes[i].apply(value)
         if not np.isfinite(expected).all():

@@ -1,4 +1,4 @@
-"""The user's own module: found in their code, built, given its weights."""
+"""Build the user's module from a code reference and load its weights."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def _user_code(reference: str) -> Iterator[CodeReference]:
 
 
 def _attribute(module: ModuleType, code: CodeReference) -> Any:
-    found: Any = module
+    value: Any = module
     for part in code.name.split("."):
-        if not hasattr(found, part):
+        if not hasattr(value, part):
             raise UsageError(f"{code.source} has no {part!r}", hint=_suggestion(module, part))
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _suggestion(module: ModuleType, name: str) -> str:
@@ -89,7 +89,7 @@ def _call(factory: Any, reference: str) -> Any:
     if not callable(factory):
         raise UsageError(f"{reference} is a {type(factory).__name__}, not a factory")
     try:
-        with contextlib.suppress(ValueError):  # no signature: it is called all the same
+        with contextlib.suppress(ValueError):  # no signature to check
             inspect.signature(factory).bind()
     except TypeError as error:
         raise UsageError(
@@ -98,5 +98,5 @@ def _call(factory: Any, reference: str) -> Any:
         ) from None
     try:
         return factory()
-    except (Exception, SystemExit) as error:  # whatever the user's code may raise
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise user_error(f"{reference} failed", error) from error

@@ -1,4 +1,4 @@
-"""A torch module as it is used after training: in eval mode, in float32, on the CPU."""
+"""Torch modules for inference: in eval mode, in float32, on the CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = logging.getLogger("snnc.frontends")
 
 
 def float32_on_cpu(module: nn.Module) -> nn.Module:
-    """The module in float32 on the CPU: itself where it is that already, or else a copy."""
+    """The module in float32 on the CPU: itself if it already is, else a copy."""
     if isinstance(module, nn.DataParallel):
         module = module.module
     require_values(module)
@@ -59,7 +59,7 @@ def _computed(module: nn.Module) -> dict[int, Any]:
 
 @contextlib.contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Every part of the module is in eval mode within, and as it was afterwards."""
+    """Put every submodule into eval mode, and restore their modes on exit."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
@@ -71,7 +71,7 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def inference(module: nn.Module) -> Iterator[nn.Module]:
-    """The module in eval mode, in float32 on the CPU; the user's own is left as it was."""
+    """The module in eval mode, in float32 on the CPU; the user's module is not modified."""
     module = float32_on_cpu(module)
     with eval_mode(module):
         yield module
@@ -80,7 +80,7 @@ def inference(module: nn.Module) -> Iterator[nn.Module]:
 def as_function(module: nn.Module, name: str) -> Reference:
     """The module as a function of a batch (N, *shape), one array (N, …) per output.
 
-    The function raises `ModelError`, with `name` in it, if the module gives anything else.
+    The function raises `ModelError`, naming `name`, if the module returns anything else.
     """
     module = float32_on_cpu(module)
 

@@ -1,4 +1,4 @@
-"""Finds operations that overwrite a tensor used again; a traced graph overwrites nothing."""
+"""Detection of in-place operations on tensors that are used again, which graphs cannot express."""
 
 from __future__ import annotations
 

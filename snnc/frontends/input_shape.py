@@ -1,4 +1,4 @@
-"""The shape of a sample, worked out from the module where only one is possible."""
+"""Inference of the sample shape from the module, where it is unique."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 256
 _BATCH = 2
 _HINT = "the shape of one sample, channels first: --input-shape 3,32,32"
 _WINDOWS = {"aten.convolution": 3, "aten.max_pool2d_with_indices": 2, "aten.avg_pool2d": 2}
-"""Operations with a stride: where it stands among the arguments; a pool's is its kernel if not."""
+"""Index of the stride argument of strided operations; without one, a pool's is its kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class _First:
 
 
 def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
-    """The one shape of a sample, channels first, that `module` takes.
+    """The sample shape, channels first, that `module` takes.
 
-    A linear layer at the front tells the features. A convolution tells the channels; of all square
-    sizes up to `LIMIT` those are kept with which the module runs, the flattened features of the
-    first linear layer deciding. Where several fit (poolings drop the rest of a division), the one
-    is taken at which every stride divides the size it meets.
+    A linear layer at the front gives the number of features. A convolution gives the channels; the
+    module is then run with every square size up to `LIMIT`, and those that fit its first linear
+    layer remain. If several fit (pooling drops remainders), the size is taken at which every
+    stride divides the size of its input.
 
     Args:
-        module: left as it was; it is run on shapes, without values.
+        module: not modified; it is run on meta tensors, which have shapes but no values.
         name: what messages call it.
 
     Raises:
@@ -68,10 +68,10 @@ def _features(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
             f"{name} does not take {first.channels} features as they are; give --input-shape",
             hint=_HINT,
         )
-    return _said(shape, name, "the features of the first layer")
+    return _logged(shape, name, "the features of the first layer")
 
 
-def _said(shape: tuple[int, ...], name: str, why: str) -> tuple[int, ...]:
+def _logged(shape: tuple[int, ...], name: str, why: str) -> tuple[int, ...]:
     shown = ",".join(map(str, shape))
     LOG.warning("%s: input shape %s inferred, %s (--input-shape gives another)", name, shown, why)
     return shape
@@ -93,9 +93,9 @@ def _size(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
     if len(fitting) != 1 and len(even) != 1:
         raise _undecided(even or fitting, name)
     if len(fitting) == 1:
-        return _said(fitting[0], name, "the only one that fits")
+        return _logged(fitting[0], name, "the only one that fits")
     sizes = f"{fitting[0][-1]} to {fitting[-1][-1]}"
-    return _said(even[0], name, f"of the sizes {sizes} that fit the one every stride divides")
+    return _logged(even[0], name, f"of the sizes {sizes} that fit the one every stride divides")
 
 
 def _undecided(shapes: list[tuple[int, ...]], name: str) -> UsageError:
@@ -110,7 +110,7 @@ def _undecided(shapes: list[tuple[int, ...]], name: str) -> UsageError:
 
 
 def _first_layer(module: nn.Module, traced: fx.Graph) -> _First | None:
-    """The first layer with weights that the values of the input reach."""
+    """The first layer with weights that depends on the input."""
     reached: set[fx.Node] = set()
     for node in traced.nodes:
         if node.op == "placeholder" and not reached:
@@ -125,10 +125,10 @@ def _first_layer(module: nn.Module, traced: fx.Graph) -> _First | None:
 
 def _layer(module: nn.Module, node: fx.Node) -> _First | None:
     if node.op == "call_module":
-        found: Any = module.get_submodule(str(node.target))
-        weight, groups = getattr(found, "weight", None), getattr(found, "groups", 1)
-        kind = isinstance(found, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        return _of_weight(weight, groups) if kind else None
+        layer: Any = module.get_submodule(str(node.target))
+        weight, groups = getattr(layer, "weight", None), getattr(layer, "groups", 1)
+        weighted = isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        return _of_weight(weight, groups) if weighted else None
     if node.op != "call_function" or len(node.args) < 2:
         return None
     called = getattr(node.target, "__name__", "")
@@ -149,20 +149,20 @@ def _of_weight(weight: Any, groups: Any) -> _First | None:
 
 
 class _Probe:
-    """Runs a module on shapes alone."""
+    """Runs a module on meta tensors: shapes without values."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._state = {name: tensor.to("meta") for name, tensor in _tensors(module)}
 
     def remainders(self, shape: tuple[int, ...]) -> bool | None:
-        """Whether a stride does not divide what it meets; None if the module does not run."""
+        """Whether a stride leaves a remainder; None if the module does not run on `shape`."""
         x = torch.zeros(_BATCH, *shape, device="meta")
         try:
-            found = self._run(x)
-        except Exception:  # torch raises all kinds for shapes that do not fit
+            result = self._run(x)
+        except Exception:  # torch raises various exceptions for shapes that do not fit
             return None
-        outputs = found if isinstance(found, tuple | list) else [found]
+        outputs = result if isinstance(result, tuple | list) else [result]
         if not all(isinstance(y, Tensor) and y.ndim and len(y) == _BATCH for y in outputs):
             return None
         with _Strides() as strides:
@@ -174,7 +174,7 @@ class _Probe:
 
 
 class _Strides(TorchDispatchMode):
-    """Notes whether any strided operation drops the rest of a division."""
+    """Records whether the stride of any operation leaves a remainder."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What does MODEL name? The content decides, never the suffix. Imports no torch."""
+"""Choice of the frontend for a model reference, by content, not by suffix. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snnc.plugins import FRONTENDS, Registry
 _BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
 _RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
 _SHAPE = "the shape of one sample, channels first: --input-shape 3,32,32"
-_HEAD = 64  # bytes that tell the kinds apart
+_HEAD = 64  # bytes read to determine the kind of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class CodeReference:
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """One kind of file that is not code, and what to tell who names it.
+    """A kind of file that is not code, and the error for it.
 
     Attributes:
-        noun: what the file is.
-        matches: given the first bytes and, of a zip archive, the names of its members.
-        reason: why snnc does not compile it as it stands.
+        noun: the kind, for messages.
+        matches: called with the first bytes and, for a zip archive, the names of its members.
+        reason: why snnc cannot compile it.
         hint: what to do; `{file}` is the file.
     """
 
@@ -90,13 +90,13 @@ _PICKLED = FileKind("a pickled module", lambda head, names: False, _LATER, _RESA
 
 
 def is_pickled_module(reference: str) -> bool:
-    """True for a zip that torch saved and that holds more than tensors. Runs nothing of it."""
+    """True for a zip that torch saved and that holds more than tensors. Runs no code of it."""
     path = Path(reference)
     return path.is_file() and sniff(path) is _PICKLED
 
 
 def code_reference(reference: str) -> CodeReference | None:
-    """`reference` as `source:name`, or None when it names a file instead."""
+    """`reference` as `source:name`, or None if it names a file."""
     source, colon, name = reference.rpartition(":")
     attribute = all(part.isidentifier() for part in name.split("."))
     if not colon or not source or not attribute or Path(reference).exists():
@@ -105,15 +105,16 @@ def code_reference(reference: str) -> CodeReference | None:
 
 
 def find_frontend(reference: str, registry: Registry | None = None) -> Frontend:
-    """The one installed frontend that reads `reference`.
+    """The installed frontend that reads `reference`.
 
     Raises:
-        UsageError: the reference is neither code nor a file, or two frontends claim it.
-        ModelError: a file that no installed frontend reads; says what it is and what to do.
+        UsageError: the reference is neither code nor a file, or several frontends read it.
+        ModelError: no installed frontend reads the file; names its kind and a remedy.
+        PluginError: none reads it, and an installed frontend cannot be loaded.
     """
     registry = Registry(FRONTENDS) if registry is None else registry
     broken: list[PluginError] = []
-    found: dict[str, Frontend] = {}
+    matching: dict[str, Frontend] = {}
     for name in registry.names():
         try:
             frontend: Any = registry.get(name)()
@@ -121,18 +122,18 @@ def find_frontend(reference: str, registry: Registry | None = None) -> Frontend:
             broken.append(error)
             continue
         if frontend.matches(reference):
-            found[name] = frontend
-    if len(found) > 1:
-        raise UsageError(f"{reference} is read by several frontends: {', '.join(found)}")
-    if found:
-        return next(iter(found.values()))
+            matching[name] = frontend
+    if len(matching) > 1:
+        raise UsageError(f"{reference} is read by several frontends: {', '.join(matching)}")
+    if matching:
+        return next(iter(matching.values()))
     if broken:
         raise broken[0]
     raise explain(reference)
 
 
 def explain(reference: str) -> UsageError | ModelError:
-    """Why no frontend reads `reference`, and what to do."""
+    """The error for a `reference` that no frontend reads, with a remedy."""
     path = Path(reference)
     if code_reference(reference) is not None:
         return UsageError(
@@ -164,7 +165,7 @@ def check_shape(shape: tuple[int, ...] | None) -> None:
 
 
 def sniff(path: Path) -> FileKind | None:
-    """What kind of file `path` is, by its content; None for an unknown one."""
+    """The kind of file, by its content; None if unknown. Raises `ModelError` if unreadable."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -197,7 +198,7 @@ def _saved(path: Path) -> FileKind:
 
 
 def _old_pickle(path: Path) -> FileKind:
-    """A pickle that is no zip: weights as torch saved them before 1.6, or anything."""
+    """A pickle that is not a zip: a state dict saved by torch before 1.6, or another object."""
     from snnc.frontends.checkpoints import read_weights
 
     try:

@@ -1,19 +1,24 @@
-"""Converters of layers: convolution, linear, batch norm; and the table of torch modules."""
+"""Converters of layers: convolution, linear, batch norm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import torch.nn.functional as F
 from torch import nn
 
-from snnc.frontends import importing, ops_arithmetic, ops_pool, ops_shape
+from snnc.frontends import importing
 from snnc.frontends.importing import Pairs, RefusedError, Value, need_value
 from snnc.frontends.ops_pool import both_sides, per_axis
-from snnc.frontends.torch_site import Converter, Result, TorchSite
-
-ModuleConverter = Callable[..., Result]
-"""Called with the site, the module and the arguments of its forward."""
+from snnc.frontends.torch_site import (
+    Converter,
+    Converters,
+    ModuleConverter,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+)
 
 
 def convolution(rank: int) -> Converter:
@@ -113,106 +118,16 @@ def _batch_norm_module(site: TorchSite, module: Any, input: Any) -> Result:
     )  # fmt: skip
 
 
-def _average_module(rank: int) -> ModuleConverter:
-    def convert(site: TorchSite, module: Any, input: Any) -> Result:
-        override = getattr(module, "divisor_override", None)
-        return ops_pool.average_pool(rank)(
-            site, input, module.kernel_size, module.stride, module.padding, module.ceil_mode,
-            module.count_include_pad, override,
-        )  # fmt: skip
-
-    return convert
-
-
-def _max_module(rank: int) -> ModuleConverter:
-    def convert(site: TorchSite, module: Any, input: Any) -> Result:
-        return ops_pool.max_pool(rank)(
-            site, input, module.kernel_size, module.stride, module.padding, module.dilation,
-            module.ceil_mode, module.return_indices,
-        )  # fmt: skip
-
-    return convert
-
-
-def _adaptive_average(rank: int) -> ModuleConverter:
-    return lambda site, module, input: ops_pool.adaptive_average_pool(rank)(
-        site, input, module.output_size
-    )
-
-
-def _adaptive_max(rank: int) -> ModuleConverter:
-    return lambda site, module, input: ops_pool.adaptive_max_pool(rank)(
-        site, input, module.output_size, module.return_indices
-    )
-
-
-def _without_module(convert: Converter) -> ModuleConverter:
-    return lambda site, module, input: convert(site, input)
-
-
-def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
-    return ops_shape.pad(site, input, module.padding, value=module.value)
-
-
-_SAME = _without_module(ops_shape.same)
-_RESHAPE = _without_module(ops_shape.reshape)
-
-MODULES: dict[type[nn.Module], ModuleConverter] = {
+FUNCTIONS: Converters = converters(
+    (convolution(1), (F.conv1d,)),
+    (convolution(2), (F.conv2d,)),
+    (linear, (F.linear,)),
+    (batch_norm, (F.batch_norm,)),
+)
+MODULES: ModuleConverters = {
     nn.Conv1d: _conv_module(1),
     nn.Conv2d: _conv_module(2),
     nn.Linear: _linear_module,
     nn.BatchNorm1d: _batch_norm_module,
     nn.BatchNorm2d: _batch_norm_module,
-    nn.ReLU: _without_module(ops_arithmetic.relu),
-    nn.AvgPool1d: _average_module(1),
-    nn.AvgPool2d: _average_module(2),
-    nn.AdaptiveAvgPool1d: _adaptive_average(1),
-    nn.AdaptiveAvgPool2d: _adaptive_average(2),
-    nn.MaxPool1d: _max_module(1),
-    nn.MaxPool2d: _max_module(2),
-    nn.AdaptiveMaxPool1d: _adaptive_max(1),
-    nn.AdaptiveMaxPool2d: _adaptive_max(2),
-    nn.Flatten: _RESHAPE,
-    nn.Unflatten: _RESHAPE,
-    nn.ZeroPad1d: _pad_module,
-    nn.ZeroPad2d: _pad_module,
-    nn.ConstantPad1d: _pad_module,
-    nn.ConstantPad2d: _pad_module,
-    nn.Identity: _SAME,
-    nn.Dropout: _SAME,
-    nn.Dropout1d: _SAME,
-    nn.Dropout2d: _SAME,
-    nn.Dropout3d: _SAME,
-    nn.AlphaDropout: _SAME,
-    nn.FeatureAlphaDropout: _SAME,
 }
-
-
-def _entry(module: nn.Module) -> ModuleConverter | None:
-    """By class; of a class made by torch (a parametrized layer), by the class it was made from.
-
-    A subclass the user wrote is not an entry: its forward may do something else.
-    """
-    for cls in type(module).__mro__:
-        if cls in MODULES:
-            return MODULES[cls]
-        if not cls.__module__.startswith("torch."):
-            return None
-    return None
-
-
-def is_known(module: nn.Module) -> bool:
-    """Whether the module is one operation to us."""
-    return _entry(module) is not None
-
-
-def converter_of(module: nn.Module) -> Converter | None:
-    """The converter of a module, taking the site and the arguments of `forward`."""
-    entry = _entry(module)
-    if entry is None:
-        return None
-
-    def convert(site: TorchSite, input: Any) -> Result:
-        return entry(site, module, input)
-
-    return convert

@@ -1,24 +1,37 @@
-"""Converters of operations that only move elements, or drop out in eval mode."""
+"""Converters of operations that only move elements, and of dropout."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import nn
+
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError, Value, need_value
-from snnc.frontends.torch_site import Result, TorchSite
+from snnc.frontends.torch_site import (
+    Converters,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+    without_module,
+)
+from snnc.ir import Upsample
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
-    """Converter of what changes nothing in eval mode."""
+    """Converter of operations that are the identity in eval mode."""
     return need_value(input)
 
 
 def dropout(
     site: TorchSite, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Result:
-    """Converter of `F.dropout`, which drops in eval mode too unless told otherwise."""
+    """Converter of `F.dropout`, which is active in eval mode unless `training=False`."""
     if training and p > 0:
         raise RefusedError(
             "it stays active when the network is used", "pass training=self.training"
@@ -32,7 +45,7 @@ def method_dropout(site: TorchSite, input: Any, p: float, train: bool) -> Result
 
 
 def reshape(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
-    """Converter of everything that keeps the elements in order and the batch first."""
+    """Converter of operations that keep the order of elements and the batch axis first."""
     return importing.reshape(site, need_value(input), site.result)
 
 
@@ -75,7 +88,7 @@ def getitem(site: TorchSite, input: Any, index: Any) -> Result:
 
 
 def _expanded(index: tuple[Any, ...], rank: int) -> list[Any]:
-    """The index with `...` and missing axes written out; new axes are seen in the result."""
+    """The index with `...` and missing axes expanded, and new axes (None) removed."""
     entries = [e for e in index if e is not None]
     if index and index[0] is None:
         raise RefusedError("it puts a new axis before the batch", "keep the batch first")
@@ -106,18 +119,18 @@ def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
         raise RefusedError("it splits the batch", "split along the channels: dim=1")
     if not site.shapes:
         raise RefusedError("it splits the batch", "split along the channels: dim=1")
-    start, found = 0, []
+    start, parts = 0, []
     for i, shape in enumerate(site.shapes):
         bounds = [(0, n, 1) for n in x.shape]
         if axis:
             bounds[axis[0]] = (start, start + shape[axis[0]], 1)
             start += shape[axis[0]]
-        found.append(importing.take(site, x, bounds, str(i)))
-    return tuple(found)
+        parts.append(importing.take(site, x, bounds, str(i)))
+    return tuple(parts)
 
 
 def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros; a negative padding is a slice."""
+    """Converter of `F.pad` with zeros; negative padding becomes a slice."""
     x = need_value(input)
     if mode != "constant" or value not in (None, 0, 0.0):
         raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
@@ -128,3 +141,89 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: An
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
     unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
     return importing.pad(site, x, (*unpadded, *pairs[::-1]))
+
+
+def interpolate(
+    site: TorchSite,
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Result:
+    """Converter of `F.interpolate` that repeats every element a whole number of times."""
+    x, shape = need_value(input), site.result
+    if mode not in ("nearest", "nearest-exact"):
+        raise RefusedError(f"mode={mode!r} mixes neighbours", "use mode='nearest'")
+    factors = [after // before for after, before in zip(shape[1:], x.shape[1:], strict=True)]
+    wanted = factors if scale_factor is None else scale_factor
+    wanted = list(wanted) if isinstance(wanted, Sequence) else [wanted] * len(factors)
+    grown = (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True)))
+    if shape != grown or wanted != factors:
+        raise RefusedError("it repeats elements unevenly", "enlarge by a whole number")
+    if set(factors) == {1}:
+        return x
+    return site.emit(Upsample(factors=tuple(factors)), [x])
+
+
+def _upsample_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return interpolate(site, input, module.size, module.scale_factor, module.mode)
+
+
+def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return pad(site, input, module.padding, value=module.value)
+
+
+def _attribute(site: TorchSite, input: Any, name: str) -> Result:
+    if name in ("data", "real"):
+        return same(site, input)
+    raise RefusedError(f"snnc does not know the attribute {name!r} of a tensor", "use a method")
+
+
+_SAME = without_module(same)
+_RESHAPE = without_module(reshape)
+
+FUNCTIONS: Converters = converters(
+    (reshape, (torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)),
+    (permute, (torch.permute,)),
+    (transpose, (torch.transpose, torch.swapaxes, torch.swapdims)),
+    (concat, (torch.cat, torch.concat, torch.concatenate)),
+    (getitem, (operator.getitem,)),
+    (pieces, (torch.chunk, torch.split, torch.tensor_split)),
+    (pad, (F.pad,)),
+    (interpolate, (F.interpolate,)),
+    (dropout, (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)),
+    (dropout, (F.alpha_dropout, F.feature_alpha_dropout)),
+    (method_dropout, (torch.dropout,)),
+    (same, (torch.clone, torch.detach)),
+    (_attribute, (getattr,)),
+)
+METHODS: Converters = converters(
+    (
+        reshape,
+        ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as",
+         "reshape_as"),
+    ),
+    (permute, ("permute",)),
+    (transpose, ("transpose", "swapaxes", "swapdims")),
+    (pieces, ("chunk", "split", "tensor_split")),
+    (same, ("contiguous", "clone", "detach", "float", "requires_grad_", "cpu")),
+)  # fmt: skip
+MODULES: ModuleConverters = {
+    nn.Flatten: _RESHAPE,
+    nn.Unflatten: _RESHAPE,
+    nn.Upsample: _upsample_module,
+    nn.ZeroPad1d: _pad_module,
+    nn.ZeroPad2d: _pad_module,
+    nn.ConstantPad1d: _pad_module,
+    nn.ConstantPad2d: _pad_module,
+    nn.Identity: _SAME,
+    nn.Dropout: _SAME,
+    nn.Dropout1d: _SAME,
+    nn.Dropout2d: _SAME,
+    nn.Dropout3d: _SAME,
+    nn.AlphaDropout: _SAME,
+    nn.FeatureAlphaDropout: _SAME,
+}

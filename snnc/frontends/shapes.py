@@ -1,4 +1,4 @@
-"""What every traced node gives: shapes, sizes and constants, seen with two batch sizes."""
+"""Shapes and constants of every traced node, observed with two batch sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from snnc.errors import ModelError
 
 BATCHES = (2, 3)
-"""Two sizes, both above 1, as torch gives axes of length 1 a meaning of their own."""
+"""Two batch sizes, both above 1, since torch broadcasts axes of length 1."""
 
 _SIZE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "stride"})
 _SIZE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
@@ -19,15 +19,15 @@ _SIZE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a node gave.
+    """The observed result of a node.
 
     Attributes:
-        depends: on the values of the input (not merely on its shape).
-        shape: of a tensor that depends on the input: sample shape, or None when the batch is not
-            its first axis.
-        shapes: the same of a tuple of tensors.
+        depends: it depends on the values of the input (not only on its shape).
+        shape: sample shape of a tensor that depends on the input; None if the batch is not its
+            first axis.
+        shapes: sample shapes of a tuple of tensors that depend on the input.
         constant: the value of a node that does not depend on the input.
-        varies: `constant` is another one for another batch size.
+        varies: `constant` depends on the batch size.
     """
 
     depends: bool
@@ -53,24 +53,24 @@ class _Recorder(fx.Interpreter):
         # the graph is interpreted as it is: a GraphModule would write the names of members, which
         # a file may have given, into source that it runs
         super().__init__(module, garbage_collect_values=False, graph=traced)
-        self.extra_traceback = False  # the user's line is said here, in our own words
+        self.extra_traceback = False  # run_node reports the user's line
         self._name, self._shape = name, shape
         self._nodes: dict[str, fx.Node] = {node.name: node for node in traced.nodes}
         self._inputs = [node for node in traced.nodes if node.op == "placeholder"]
-        self._found: dict[fx.Node, Any] = {}
+        self._results: dict[fx.Node, Any] = {}
 
     def record(self, batch: int) -> dict[fx.Node, Any]:
-        """Run on `batch` zeros; tensors made from the input are kept as their shapes."""
+        """The result of every node for a batch of `batch` zero samples."""
         defaults = [n.args[0] if n.args else None for n in self._inputs[1:]]
         self.run(torch.zeros(batch, *self._shape), *defaults)
-        return self._found
+        return self._results
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node. Raises `ModelError` with the user's line if torch refuses."""
         original = self._nodes[n.name]
         try:
             result = super().run_node(n)
-        except Exception as error:  # torch raises all kinds for shapes that do not fit
+        except Exception as error:  # torch raises various exceptions for shapes that do not fit
             loc = original.meta.get("loc")
             shown = ",".join(map(str, self._shape))
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
@@ -78,7 +78,7 @@ class _Recorder(fx.Interpreter):
                 f"{self._name} does not take an input of shape {shown}: {loc}: {first}",
                 hint="give the shape of one sample, without the batch: --input-shape 3,32,32",
             ) from error
-        self._found[original] = result
+        self._results[original] = result
         return result
 
 

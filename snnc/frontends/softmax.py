@@ -1,4 +1,4 @@
-"""Finds the softmax of a traced module that can be dropped."""
+"""Detection of a final softmax of a traced module, which can be dropped."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}
 def final_softmax(
     node: fx.Node, module: nn.Module, seen: dict[fx.Node, Seen]
 ) -> DroppedSoftmax | None:
-    """The softmax that `node` is, if only the output uses it and it is over the classes."""
+    """`node` as a softmax, if it is one over the classes and only the output uses it."""
     shape = seen[node].shape
     if shape is None or any(user.op != "output" for user in node.users):
         return None
-    found = _softmax(node, module)
-    if found is None:
+    softmax = _softmax(node, module)
+    if softmax is None:
         return None
-    dim, log = found
+    dim, log = softmax
     over_classes = isinstance(dim, int) and dim % (len(shape) + 1) == 1
     return DroppedSoftmax(dim, log) if over_classes else None
 

@@ -1,9 +1,10 @@
-"""What a converter of torch is given: one traced operation, and the graph to add to."""
+"""Arguments of the torch converters: one traced operation, and the graph to add to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,9 +12,9 @@ from snnc.frontends.importing import Constant, ImportSite, RefusedError, Value
 
 
 class TensorConstants:
-    """The tensors of a module as constants, one each, named by their state-dict keys.
+    """The tensors of a module as constants, named by their state-dict keys; one per tensor.
 
-    Tensors made by the module's code have no name.
+    Tensors created by the module's code have no name.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -22,16 +23,16 @@ class TensorConstants:
             self._keys.setdefault(id(tensor), key)
         for key, tensor in module.named_buffers(remove_duplicate=False):
             self._keys.setdefault(id(tensor), key)
-        self._found: dict[int, Constant] = {}
-        self._kept: list[Tensor] = []  # so that an id is never used again
+        self._constants: dict[int, Constant] = {}
+        self._tensors: list[Tensor] = []  # keeps them alive, so that no id is reused
 
     def constant(self, tensor: Tensor) -> Constant:
         """The constant of a tensor: a float32 copy, in row-major order."""
-        if id(tensor) not in self._found:
+        if id(tensor) not in self._constants:
             array = tensor.detach().cpu().float().contiguous().numpy().copy()
-            self._found[id(tensor)] = Constant(array, self._keys.get(id(tensor)))
-            self._kept.append(tensor)
-        return self._found[id(tensor)]
+            self._constants[id(tensor)] = Constant(array, self._keys.get(id(tensor)))
+            self._tensors.append(tensor)
+        return self._constants[id(tensor)]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class TorchSite(ImportSite):
 
     Attributes:
         tensors: the module's tensors as constants.
-        shape: sample shape of its result; None when the result is no tensor with a batch axis.
-        shapes: sample shapes of its results when there are several.
+        shape: sample shape of its result; None if the result is not a tensor with a batch axis.
+        shapes: sample shapes of its results if there are several.
     """
 
     tensors: TensorConstants
@@ -65,10 +66,26 @@ class TorchSite(ImportSite):
         raise RefusedError(f"its {what} depends on the input", "use a parameter of the module")
 
     def optional_constant(self, value: object, what: str) -> Constant | None:
-        """The same; None stays None."""
+        """`constant`, but None for None."""
         return None if value is None else self.constant(value, what)
 
 
 Result = Value | tuple[Value, ...]
 Converter = Callable[..., Result]
 """Called with the site and then the arguments of the torch operation, under their torch names."""
+
+ModuleConverter = Callable[..., Result]
+"""Called with the site, the module and the arguments of its forward."""
+Converters = Mapping[Any, Converter]
+"""By torch function, or by name of a method of a tensor."""
+ModuleConverters = Mapping[type[nn.Module], ModuleConverter]
+
+
+def converters(*groups: tuple[Converter, tuple[Any, ...]]) -> Converters:
+    """A table from (converter, all that it converts)."""
+    return {target: convert for convert, targets in groups for target in targets}
+
+
+def without_module(convert: Converter) -> ModuleConverter:
+    """The converter of a module that has no options, from that of the function it calls."""
+    return lambda site, module, input: convert(site, input)

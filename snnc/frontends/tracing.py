@@ -1,4 +1,4 @@
-"""Traces a torch module with torch.fx, remembering the user's line and module of every node."""
+"""Tracing of a torch module with torch.fx; every node records the user's line and module."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from snnc.errors import Loc, ModelError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
 from snnc.frontends.inference import as_function, inference, require_values
-from snnc.frontends.ops_nn import is_known
 from snnc.frontends.shapes import observe
+from snnc.frontends.torch_operations import is_known
 from snnc.ir import Graph
 
 TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
@@ -87,11 +87,11 @@ class LocTracer(fx.Tracer):
         self._paths: list[str] = [""]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Modules of torch are operations; what the user wrote is looked into."""
+        """Modules of torch are leaves; the user's modules are traced through."""
         return is_known(m) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Remember where in the tree of modules we are."""
+        """Record the path of the module while it is called."""
         self._paths.append(self.path_of_module(m))
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -99,7 +99,7 @@ class LocTracer(fx.Tracer):
             self._paths.pop()
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """Remember the line of the user's code that made the node."""
+        """Record the line of user code that created the node."""
         node = super().create_node(*args, **kwargs)
         file, line = _users_line(sys._getframe(1))
         path = node.target if node.op == "call_module" else self._paths[-1]
@@ -120,7 +120,7 @@ def _users_line(frame: FrameType | None) -> tuple[str | None, int | None]:
 
 
 def shown_path(file: str) -> str:
-    """A path as people write it: relative to where they are, if it lies below."""
+    """The path relative to the current folder if it lies below it."""
     here = os.getcwd() + os.sep
     return file.removeprefix(here)
 
@@ -131,7 +131,7 @@ def symbolic(module: nn.Module, name: str) -> fx.Graph:
     _check_arguments(module, name)
     try:
         return tracer.trace(module, _constant_arguments(module) or None)
-    except Exception as error:  # whatever the user's forward may raise
+    except Exception as error:  # the user's forward may raise anything
         raise _not_traceable(error, name) from error
 
 
@@ -148,7 +148,7 @@ def _check_arguments(module: nn.Module, name: str) -> None:
 
 
 def _constant_arguments(module: nn.Module) -> dict[str, Any]:
-    """Arguments of `forward` with a default keep it: `augment=False`."""
+    """The arguments of `forward` after the first, which keep their defaults: `augment=False`."""
     _, *others = inspect.signature(module.forward).parameters.values()
     return {p.name: p.default for p in others if p.default is not p.empty}
 
@@ -171,8 +171,8 @@ _EXPLAINED = (
 
 def _not_traceable(error: Exception, name: str) -> UnsupportedError:
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith((TORCH_DIR, OWN_DIR, "<"))]
-    loc = Loc(shown_path(theirs[-1].filename), theirs[-1].lineno) if theirs else Loc()
+    user = [f for f in frames if not f.filename.startswith((TORCH_DIR, OWN_DIR, "<"))]
+    loc = Loc(shown_path(user[-1].filename), user[-1].lineno) if user else Loc()
     text = str(error)
     for sign, reason, remedy in _EXPLAINED:
         if sign in text:

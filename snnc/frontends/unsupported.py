@@ -1,4 +1,4 @@
-"""Why operations cannot be compiled, and what to do instead."""
+"""Reasons and remedies for operations that cannot be compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
 )
-_UPSAMPLE = "interpolate upsample upsample_nearest upsample_bilinear pixelshuffle pixel_shuffle"
+_UPSAMPLE = "upsample upsample_nearest upsample_bilinear"
+_SHUFFLE = "pixelshuffle pixel_shuffle pixelunshuffle pixel_unshuffle"
 _TRANSPOSED = "convtranspose1d convtranspose2d conv_transpose1d conv_transpose2d"
 _ATTENTION = (
     "multiheadattention scaled_dot_product_attention transformer transformerencoder "
@@ -35,7 +36,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      "train with BatchNorm"),
     ("softmax log_softmax logsoftmax softmin softmax2d", "in the middle of a network it divides "
      "by a sum of exponentials", "keep softmax for the very end, over the classes"),
-    (_UPSAMPLE, "the IR has no upsampling", "use strided layers only, or reshape and permute"),
+    (_UPSAMPLE, "torch has replaced it", "use F.interpolate(mode='nearest')"),
+    (_SHUFFLE, "snnc does not know this operation", "use reshape and permute"),
     (_TRANSPOSED, "the IR has no transposed convolution", "use Conv2d"),
     (_ATTENTION, "attention multiplies activations with each other", "use convolutions"),
     (_RECURRENT, "recurrent layers need a sequence as input", "use a feed-forward network"),
@@ -54,7 +56,7 @@ _STEMS = {"getitem": "slice", "iadd": "add", "isub": "sub", "imul": "mul", "itru
 
 
 def op_name(node: fx.Node, module: nn.Module) -> str:
-    """What people call the operation: `GELU`, `F.gelu`, `Tensor.view`."""
+    """The common name of the operation: `GELU`, `F.gelu`, `Tensor.view`."""
     if node.op == "call_module":
         return type(module.get_submodule(str(node.target))).__name__
     if node.op == "call_method":
@@ -69,7 +71,7 @@ def op_name(node: fx.Node, module: nn.Module) -> str:
 
 
 def stem(node: fx.Node) -> str:
-    """The operation in the name of its node: `relu`, `add`, `slice`."""
+    """The name of the operation as used in node names: `relu`, `add`, `slice`."""
     name = node.target if node.op == "call_method" else _function_name(node.target)
     name = str(name).rstrip("_")
     return _STEMS.get(name, name)
@@ -85,7 +87,7 @@ def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
 
 def _function_name(target: Any) -> str:
     name = getattr(target, "__name__", str(target))
-    if name == "fn":  # torch's boolean_dispatch hides the name in its docstring's owner
+    if name == "fn":  # a function made by torch's boolean_dispatch has no name of its own
         return _dispatched(target)
     return name
 

@@ -1,4 +1,4 @@
-"""The user's own code: made importable, imported, its errors said in one line."""
+"""Import of user code, and its exceptions as one-line errors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class NoSuchCodeError(Exception):
 
 @contextlib.contextmanager
 def importable(folder: Path, *, forget: bool = False) -> Iterator[None]:
-    """Code in `folder` can be imported within; what it prints goes to stderr.
+    """Put `folder` on the import path, and redirect stdout to stderr.
 
-    With `forget`, modules imported from there are forgotten afterwards, so that the next `net.py`
-    finds its own neighbours.
+    With `forget`, modules imported from there are removed from `sys.modules` on exit, so that a
+    `net.py` in another folder imports the modules beside it.
     """
     path, modules = list(sys.path), set(sys.modules)
     sys.path.insert(0, str(folder))
@@ -53,16 +53,16 @@ def import_code(source: str, *, is_file: bool) -> ModuleType:
         return _import_file(Path(source)) if is_file else _import_module(source)
     except NoSuchCodeError as error:
         raise UsageError(str(error), hint="name code: net.py:factory or pkg.mod:factory") from None
-    except (Exception, SystemExit) as error:  # whatever the user's code may raise
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise user_error(f"{source} cannot be imported", error) from error
 
 
 def user_error(what: str, error: BaseException) -> ModelError:
-    """An exception of the user's code as one line, with the last line of theirs it passed."""
+    """An exception of user code as a one-line error with the innermost user line."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith(("<", _OWN_DIR))]
-    theirs = [f for f in theirs if f"{os.sep}importlib{os.sep}" not in f.filename]
-    place = f" at {shown_path(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else ""
+    user = [f for f in frames if not f.filename.startswith(("<", _OWN_DIR))]
+    user = [f for f in user if f"{os.sep}importlib{os.sep}" not in f.filename]
+    place = f" at {shown_path(user[-1].filename)}:{user[-1].lineno}" if user else ""
     message = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return ModelError(f"{what}{place}: {reason}")

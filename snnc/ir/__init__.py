@@ -1,4 +1,4 @@
-"""The intermediate representation: what a graph is and what it means."""
+"""The intermediate representation: graphs, operations, types, verification."""
 
 from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
 from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
@@ -9,7 +9,7 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.pool import AvgPool, MaxPool, SumPool
-from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice
+from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice, Upsample
 from snnc.ir.types import Ref, Shape, Signal, Stage, TensorType, Windows
 from snnc.ir.verify import problems, verify
 from snnc.ir.weighted import Conv, Linear
@@ -49,6 +49,7 @@ __all__ = [
     "Stateful",
     "SumPool",
     "TensorType",
+    "Upsample",
     "Weighted",
     "Windows",
     "array_of",

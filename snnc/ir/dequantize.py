@@ -1,4 +1,4 @@
-"""From integers back to the real values they stand for (docs/semantics.md, S20)."""
+"""Dequantisation: the real-valued graph of an integer graph (docs/semantics.md, S20)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Real = NDArray[np.float64]
 
 
 def dequantize(graph: Graph) -> Graph:
-    """A copy of real values (float64) that computes what the integers stand for.
+    """A copy of an integer graph with real parameters (float64).
 
     Every coefficient that reaches a population is multiplied by the population's unit, so that
-    thresholds, weights and biases are in the values of the model, each off by its rounding at most.
-    The input stays encoded as it is, and a leak of m/2^15 stays, without its rounding down. Spikes
-    are those of the integers but for ties and for what that leak rounds.
+    thresholds, weights and biases are in the units of the model, up to their rounding. The encoding
+    of the input and a leak of m/2^15 stay, the latter without rounding down. Spikes equal those of
+    the integer graph except at ties and for that rounding.
 
     Raises:
-        GraphError: the graph holds no integers, or layers that reach a population have channels
-            that its unit does not tell apart.
+        GraphError: the graph holds no integers, or a unit does not map to the output channels of
+            the layers that feed its population.
     """
     if not graph.quantized:
         raise GraphError("the graph holds no integers")
@@ -39,8 +39,8 @@ def dequantize(graph: Graph) -> Graph:
     shapes = {name: kind.shape for name, kind in graph.types().items()}
     for group in groups(graph):
         unit = _unit(graph, group, shapes)
-        for each in group.contributors:
-            _layer(result, each.name, unit, shapes[each.name])
+        for layer in group.contributors:
+            _layer(result, layer.name, unit, shapes[layer.name])
         for name in group.populations:
             _population(result, name, unit, shapes[name])
     result.meta.pop("quantize", None)
@@ -49,7 +49,7 @@ def dequantize(graph: Graph) -> Graph:
 
 
 def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
-    """() or (C,): a neuron's unit, else the scale of the readout."""
+    """The unit of a group, () or (C,): a neuron's unit, else the scale of the readout."""
     neurons = [n for n in group.populations if isinstance(graph.node(n).op, Neuron)]
     name = next(iter(neurons), group.populations[0])
     op = graph.node(name).op
@@ -104,7 +104,7 @@ def _spread_array(array: Real, shape: Shape) -> Real:
 
 
 def _small(graph: Graph, name: str, field: str, values: Real) -> Ref | float:
-    """As one number or one per channel where it is that."""
+    """The values as one number or one per channel if they allow it, else in full."""
     flat = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
     if np.all(flat == flat[0, 0]):
         return float(flat[0, 0])

@@ -1,4 +1,4 @@
-"""Operations on every element by itself, and sums of tensors."""
+"""Elementwise operations: batch norm, ReLU, scale, sum."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class BatchNorm(Op):
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
         for name, ref in self.refs().items():
-            one_each = bool(x.shape) and params[ref.name].shape == x.shape[:1]
-            require(one_each, f"{name}: not one value per channel")
+            per_channel = bool(x.shape) and params[ref.name].shape == x.shape[:1]
+            require(per_channel, f"{name}: not one value per channel")
         variance = np.asarray(params[self.variance.name], np.float64)
         require(bool(np.all(variance + self.eps > 0)), "a variance that is not positive")
         return x
@@ -64,7 +64,7 @@ class Scale(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Op):
-    """y = x_0 + x_1 + …; all of one shape. At stage `snn`, CURRENTs only (S2)."""
+    """y = x_0 + x_1 + …; all of the same shape. At stage `snn`, CURRENTs only (S2)."""
 
     mnemonic = "add"
     keeps_sign = True
@@ -80,3 +80,6 @@ class Add(Op):
         )
         require(len({x.dtype for x in inputs}) == 1, "adds integers to real values")
         return replace(first, constant_in_time=all(x.constant_in_time for x in inputs))
+
+
+OPS: tuple[type[Op], ...] = (BatchNorm, Relu, Scale, Add)

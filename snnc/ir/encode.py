@@ -1,4 +1,4 @@
-"""Encoders: what a spiking network sees of an analog input, one class for each code."""
+"""Encoders of the analog input of a spiking network, one class per code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from snnc.ir.types import Signal, Stage, TensorType
 class Encode(Op):
     """Base of the encoders (docs/semantics.md, S7, S21).
 
-    The input becomes q = clip(rint(float32(x) * float32(1/scale)), lo, hi), and the code turns that
-    into events.
+    The input is quantised to q = clip(rint(float32(x) * float32(1/scale)), lo, hi), which the code
+    turns into events.
     """
 
     stages = frozenset({Stage.SNN})
@@ -26,7 +26,7 @@ class Encode(Op):
     hi: int = 255
 
     def code(self) -> Code | None:
-        """What encodes a batch, in numpy; None for an encoder that passes real values on."""
+        """The numpy encoder of a batch; None for an encoder that passes real values through."""
         if self.scale is None:
             return None
         return self.code_class(scale=self.scale, lo=self.lo, hi=self.hi)
@@ -38,7 +38,7 @@ class Encode(Op):
         return self.encoded(x)
 
     def encoded(self, x: TensorType) -> TensorType:
-        """Type of the events: spikes, unless a subclass says otherwise."""
+        """Type of the events; by default spikes."""
         require(self.scale is not None and self.scale > 0, f"{self.mnemonic} needs a scale above 0")
         return TensorType(x.shape, Signal.SPIKE, 1, "int32", signed=self.lo < 0)
 
@@ -72,3 +72,6 @@ class EncodeLatency(Encode):
 
     mnemonic = "encode-latency"
     code_class = Latency
+
+
+OPS: tuple[type[Op], ...] = (EncodeDirect, EncodePoisson, EncodeLatency)

@@ -1,4 +1,4 @@
-"""The graph: named frozen nodes over a private networkx graph, arrays held once and read-only."""
+"""The graph: named frozen nodes over a private networkx graph; arrays are shared and read-only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DTYPES = frozenset({"bool", "float16", "float32", "float64"}) | {
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What a graph stores of a node; a `Node` adds the graph that answers for its edges."""
+    """The stored part of a node; `Node` adds a reference to the graph, which holds the edges."""
 
     name: str
     op: Op
@@ -37,7 +37,7 @@ class _Record:
 
 
 def _unwritable(array: Array) -> bool:
-    """True when neither the array nor what it is a view of can be written to."""
+    """True if neither the array nor the base of its view is writeable."""
     if array.flags.writeable:
         return False
     base = cast(object, array.base)
@@ -47,10 +47,10 @@ def _unwritable(array: Array) -> bool:
 
 
 class Graph:
-    """A mutable facade: nodes are frozen, an edit is `graph.replace_op(name, replace(op, …))`.
+    """A mutable graph of frozen nodes; edit with `graph.replace_op(name, replace(op, …))`.
 
     Attributes:
-        stage: what is legal in it.
+        stage: `ANN` or `SNN`; determines the legal ops.
         outputs: names of the nodes whose values leave the graph, in order.
         stats: per node, figures measured by `profile`; dropped when the node changes.
         meta: JSON-able facts about the whole graph (timesteps, bounds proved by `quantize`, …).
@@ -76,7 +76,7 @@ class Graph:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes, inputs before users; the same order for the same graph."""
+        """All nodes in topological order, as `order`."""
         return tuple(self.node(name) for name in self.order())
 
     def __iter__(self) -> Iterator[Node]:
@@ -122,7 +122,7 @@ class Graph:
         return tuple(self._order)
 
     def _cycle(self) -> str:
-        """Names along a cycle: from a node that lies on one, back along inputs until it repeats."""
+        """Names along a cycle, found by following inputs until a node repeats."""
         left = {name: self.inputs_of(name) for name in self._graph.nodes}
         while ready := [n for n, sources in left.items() if not set(sources) & left.keys()]:
             for name in ready:
@@ -133,13 +133,13 @@ class Graph:
         return " -> ".join(reversed(path[path.index(path[-1]) :]))
 
     def types(self) -> Mapping[str, TensorType]:
-        """The type of every node's result. Raises `GraphError` for the first that has none."""
+        """The type of every node's result. Raises `GraphError` for the first without one."""
         if self._types is None:
-            found: dict[str, TensorType] = {}
+            types: dict[str, TensorType] = {}
             for node in self.nodes:
-                inputs = [found[source] for source in self.inputs_of(node.name)]
-                found[node.name] = self._infer(node, inputs)
-            self._types = found
+                inputs = [types[source] for source in self.inputs_of(node.name)]
+                types[node.name] = self._infer(node, inputs)
+            self._types = types
         return MappingProxyType(self._types)
 
     def type_of(self, name: str) -> TensorType:
@@ -166,13 +166,13 @@ class Graph:
 
     @property
     def quantized(self) -> bool:
-        """Whether it computes with integers: a parameter is one, or the first output."""
-        whole = any(np.issubdtype(array.dtype, np.integer) for array in self._params.values())
-        return whole or bool(self.outputs and self.type_of(self.outputs[0]).quantized)
+        """Whether it computes with integers: any parameter or the first output is integer."""
+        integers = any(np.issubdtype(array.dtype, np.integer) for array in self._params.values())
+        return integers or bool(self.outputs and self.type_of(self.outputs[0]).quantized)
 
     @property
     def input(self) -> str:
-        """Name of the one graph input. Raises `GraphError` unless there is exactly one."""
+        """Name of the graph input. Raises `GraphError` unless there is exactly one."""
         names = [node.name for node in self.nodes if isinstance(node.op, Input)]
         if len(names) != 1:
             raise GraphError(f"expected one graph input, found {len(names)}: {names}")
@@ -201,7 +201,7 @@ class Graph:
         return name
 
     def insert_after(self, name: str, new: str, op: Op) -> str:
-        """Put a one-input node behind `name`: every user of `name` (and an output) now uses it."""
+        """Insert a one-input node after `name`; all users of `name`, and outputs, then use it."""
         users = self.users_of(name)
         node = self.node(name)
         self.add(new, op, [name], loc=node.loc, origins=node.origins)
@@ -211,7 +211,7 @@ class Graph:
         return new
 
     def insert_before(self, name: str, port: int, new: str, op: Op) -> str:
-        """Put a one-input node on the edge that enters `name` at `port`."""
+        """Insert a one-input node on the edge that enters `name` at `port`."""
         node, source = self.node(name), self._source(name, port)
         self.add(new, op, [source], loc=node.loc, origins=node.origins)
         self.set_input(name, port, new)
@@ -229,7 +229,7 @@ class Graph:
         self.remove(name)
 
     def remove(self, name: str) -> None:
-        """Remove a node nobody uses. Raises `GraphError` if it is used or an output."""
+        """Remove an unused node. Raises `GraphError` if it has users or is an output."""
         used = self.users_of(name)
         if used or name in self.outputs:
             by = "the graph's output" if not used else used[0][0]
@@ -239,7 +239,7 @@ class Graph:
         self._touch()
 
     def set_input(self, name: str, port: int, source: str) -> None:
-        """Let `source` feed `name` at `port`. Raises `GraphError` if there is no such port."""
+        """Connect `source` to `name` at `port`. Raises `GraphError` if there is no such port."""
         self._record(source)
         old = self._source(name, port)
         self._graph.remove_edge(old, name, key=port)
@@ -247,16 +247,16 @@ class Graph:
         self._touch(name)
 
     def replace_op(self, name: str, op: Op, *, origins: Iterable[str] = ()) -> None:
-        """Give a node another op; `origins` are added to those it has."""
+        """Replace the op of a node; `origins` are added to those it has."""
         record = self._record(name)
         merged = tuple(dict.fromkeys((*record.origins, *origins)))
         self._graph.nodes[name]["record"] = replace(record, op=op, origins=merged)
         self._touch(name)
 
     def set_param(self, name: str, array: Array) -> Ref:
-        """Store an array of numbers (a copy, unless nobody can write to it); returns its `Ref`.
+        """Store a numeric array (copied unless it is read-only); returns its `Ref`.
 
-        Figures measured on the nodes that use the name are dropped.
+        Drops the `stats` of nodes that use the name. Raises `GraphError` for other dtypes.
         """
         if array.dtype.name not in DTYPES:
             raise GraphError(f"array {name!r} holds {array.dtype}, not plain numbers")
@@ -267,20 +267,20 @@ class Graph:
             stored.flags.writeable = False
         if name in self._params:
             self._drop_stats_of_users(name)
-        self._params[name] = stored.view()  # of a view, so that nobody makes it writeable
+        self._params[name] = stored.view()  # a view, which cannot be made writeable
         self._digests.pop(name, None)
         self._types = None
         return Ref(name)
 
     def own_param(self, name: str, field: str, array: Array) -> Ref:
-        """Store an array for one field of one node: under a name no other uses."""
+        """Store an array for one field of one node, under a name that no other node uses."""
         stem = f"{name}.{field}"
         taken = {ref.name for n in self.nodes if n.name != name for ref in n.op.refs().values()}
         names = (stem if i == 0 else f"{stem}_{i}" for i in range(len(taken) + 1))
-        return self.set_param(next(each for each in names if each not in taken), array)
+        return self.set_param(next(free for free in names if free not in taken), array)
 
     def prune_params(self) -> None:
-        """Forget arrays that no op refers to."""
+        """Remove arrays that no op refers to."""
         used = {ref.name for node in self.nodes for ref in node.op.refs().values()}
         self._params = {name: array for name, array in self._params.items() if name in used}
 
@@ -290,7 +290,7 @@ class Graph:
         return next(name for name in candidates if name not in self._graph)
 
     def clone(self) -> Graph:
-        """A copy to work on; arrays are shared, as they are read-only."""
+        """An independent copy; arrays are shared, as they are read-only."""
         twin = Graph(self.stage)
         twin.outputs = self.outputs
         twin.stats = copy.deepcopy(self.stats)
@@ -301,7 +301,7 @@ class Graph:
         return twin
 
     def fingerprint(self) -> str:
-        """A hash of what the graph means: nodes, edges, arrays, outputs, stage, stats, meta."""
+        """SHA-256 of the content: nodes, edges, arrays, outputs, stage, stats, meta."""
         digest = hashlib.sha256(f"{self.stage}{self.outputs}".encode())
         for node in self.nodes:
             digest.update(repr((node.name, node.op, self.inputs_of(node.name))).encode())
@@ -314,7 +314,7 @@ class Graph:
         return digest.hexdigest()
 
     def _digest(self, name: str) -> bytes:
-        """A hash of an array's bytes, computed once: an array of a graph cannot be written to."""
+        """SHA-256 of an array's bytes, cached, as arrays of a graph are read-only."""
         if name not in self._digests:
             self._digests[name] = hashlib.sha256(self._params[name].data).digest()
         return self._digests[name]

@@ -1,7 +1,7 @@
-"""The machine form of a graph: JSON for its structure, a mapping of arrays beside it.
+"""Serialisation of a graph: JSON for its structure, and a separate mapping of arrays.
 
-`from_json(to_json(graph), graph.params)` has the fingerprint of `graph`. Fields of ops are coded by
-their annotations, so that a new op needs nothing here.
+`from_json(to_json(graph), graph.params)` has the fingerprint of `graph`. Fields of ops are encoded
+by their annotations, so that a new op needs no change here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snnc.ir.ops import MNEMONICS
 from snnc.ir.types import Ref, Stage
 
 VERSION = 2
-"""Written. Format 1 (read): `encode` with a field `mode` stood for the three encoders."""
+"""Version written. Version 1 (readable) has one op `encode` with a field `mode`."""
 LARGEST_INT = 2**63 - 1
 
 
@@ -35,9 +35,9 @@ def expect(value: object, kind: type[Any], what: str) -> Any:
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
-    """A JSON-able dict of everything but the arrays; of those, dtype and shape.
+    """The graph as JSON-able dict, with dtype and shape of the arrays but not their values.
 
-    Nodes stand in graph order, each with the names of its inputs by port.
+    Nodes are in graph order, each with the names of its inputs by port.
     """
     return {
         "version": VERSION,
@@ -123,9 +123,9 @@ def _set_params(graph: Graph, listed: dict[str, Any], params: Mapping[str, Array
     if wrong:
         raise ArtifactError(f"array {wrong[0]!r} is not in both the graph and the tensors")
     for name, facts in listed.items():
-        found = {"dtype": str(params[name].dtype), "shape": list(params[name].shape)}
-        if facts != found:
-            raise ArtifactError(f"array {name!r} is {found}, the graph says {facts}")
+        actual = {"dtype": str(params[name].dtype), "shape": list(params[name].shape)}
+        if facts != actual:
+            raise ArtifactError(f"array {name!r} is {actual}, the graph says {facts}")
         try:
             graph.set_param(name, params[name])
         except GraphError as error:
@@ -198,7 +198,7 @@ def _decode(hint: Any, value: Any, what: str) -> Any:
 
 
 def _alternative(options: tuple[Any, ...], value: Any) -> Any:
-    """The member of a union that a JSON value speaks for."""
+    """The member of a union that fits a JSON value."""
     plain = [option for option in options if option not in (Ref, type(None))]
     if value is None and type(None) in options:
         return type(None)

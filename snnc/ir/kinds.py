@@ -1,7 +1,7 @@
-"""Kinds of operations: bases that carry what consumers of a graph ask of an op.
+"""Kinds of operations: base classes with the properties that passes and backends use.
 
-A pass or a backend asks `isinstance(op, Rearrange)`, not for a list of classes, so that a new op of
-a known kind needs nothing there.
+Passes and backends test `isinstance(op, Rearrange)`, not a list of classes, so that a new op of a
+known kind needs no change there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Weighted(Op):
 
     @property
     def matrices(self) -> int:
-        """Groups of channels with weights of their own; input channels fall into as many parts."""
+        """Number of weight matrices: groups of input and output channels."""
         return 1
 
 
@@ -61,16 +61,16 @@ class Pool(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Stateful(Op):
-    """Its result at a step depends on earlier steps; it is run with its state, or not at all."""
+    """Its result at a step depends on earlier steps, through a state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rearrange(Op):
-    """Moves elements and changes none (S5): y[i] = x[positions[i]], or 0 where the position is -1.
+    """Moves elements without changing them (S5): y[i] = x[positions[i]], or 0 for a position of -1.
 
-    x are the inputs laid end to end, each in row-major order. A subclass says what it does to
-    arrays (`move`) and the shape of the result; everything else follows: its type, its meaning, its
-    kernel, and how factors and biases pass it.
+    x is the concatenation of the inputs, each in row-major order. A subclass defines `move` and
+    `result_shape`; its type, its execution, its kernel and the folding of factors and biases
+    through it follow from them.
     """
 
     keeps_sign = True
@@ -84,13 +84,13 @@ class Rearrange(Op):
         raise NotImplementedError(type(self).__name__)
 
     def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
-        """What becomes of one sample of each input; `fill` where there is no element."""
+        """The op applied to one sample of each input; `fill` is the value of inserted elements."""
         raise NotImplementedError(type(self).__name__)
 
     def positions(self, shapes: Sequence[Shape]) -> Positions:
-        """Per element of the result, in its shape: the index into the inputs laid end to end.
+        """Per element of the result, in its shape: the index into the concatenated inputs.
 
-        -1 for zero. An index may occur several times, or never.
+        -1 for an inserted zero. An index may occur several times or not at all.
         """
         starts = np.cumsum([0, *map(prod, shapes)])
         indices = [
@@ -105,9 +105,9 @@ class Rearrange(Op):
 
 
 def join(inputs: Types) -> TensorType:
-    """The type of what may come from any of the inputs (S5); its shape is that of the first.
+    """The common type of the inputs (S5), with the shape of the first.
 
-    Raises `OpError` for signals that cannot stand side by side.
+    Raises `OpError` for signals that cannot be concatenated.
     """
     first = inputs[0]
     signals = {x.signal for x in inputs}

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from snnc.ir.kinds import Stateful
-from snnc.ir.op import Params, Types, array_of, check_sample_param, require
+from snnc.ir.op import Op, Params, Types, array_of, check_sample_param, require
 from snnc.ir.types import Ref, Signal, Stage, TensorType
 
 
@@ -24,8 +24,8 @@ class Neuron(Stateful):
     input and bias arrive in steps 0..T-1. `signed`: when the total of emitted spikes is positive
     and p < 0 (u < 0 in the second order), it emits -1 and adds the threshold back.
     threshold, leak, v_init: a number, (C,), or of the sample's shape.
-    unit (S20): what 1 of a potential is worth in the values of the model, likewise; a spike stands
-        for threshold * unit. 1 unless the parameters are integers.
+    unit (S20): value of a potential of 1 in the units of the model, of the same shapes; the value
+        of a spike is threshold * unit. 1 unless the parameters are integers.
     """
 
     mnemonic = "neuron"
@@ -54,7 +54,10 @@ class Neuron(Stateful):
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
         require(self.wait >= 0, f"wait {self.wait}")
         if x.quantized:
-            whole = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
-            require(whole, "a threshold or v_init that is not whole on an integer current")
+            are_integers = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
+            require(are_integers, "a threshold or v_init that is not whole on an integer current")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
         return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, self.signed)
+
+
+OPS: tuple[type[Op], ...] = (Neuron,)

@@ -1,4 +1,4 @@
-"""A node of a graph: what it is called, what it does, and how it is connected."""
+"""A node of a graph: its name, op, origin and connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnc.ir.types import TensorType
 
 
 class Connections(Protocol):
-    """What a node asks the graph it is in."""
+    """The interface of a graph that nodes use."""
 
     def inputs_of(self, name: str) -> tuple[str, ...]: ...
     def users_of(self, name: str) -> tuple[tuple[str, int], ...]: ...
@@ -22,12 +22,12 @@ class Connections(Protocol):
 class Node:
     """One operation of a graph, made by `Graph.node` and by iterating over a graph.
 
-    `name`, `op`, `loc` and `origins` are what they were when the graph was asked, and two nodes are
-    equal when these are; `inputs`, `users` and `type` are looked up in the graph as it is now.
+    `name`, `op`, `loc` and `origins` are a snapshot, and nodes are compared by them; `inputs`,
+    `users` and `type` are looked up in the current graph.
 
     Attributes:
         name: unique; comes from the model (`layer1.0.conv1`) and survives passes.
-        op: what it does.
+        op: its operation.
         loc: the user's line and module.
         origins: names of the model's nodes that were merged into this one.
     """

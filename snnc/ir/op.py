@@ -1,4 +1,4 @@
-"""What every operation is: frozen data with a name, its stages, and shape inference."""
+"""Base class of all operations: frozen data with a name, its stages, and shape inference."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EVENTS = frozenset({Signal.SPIKE, Signal.COUNT})
 
 
 class OpError(ValueError):
-    """Why an op cannot take the inputs or parameters it was given."""
+    """An op does not accept its inputs or parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Op:
     """Base of all operations.
 
-    Class attributes: `mnemonic` is the name in text and JSON, `stages` where it is legal, `arity`
-    the number of inputs (None: two or more); `makes_events`, whether a run records its events;
-    `keeps_sign`, whether its result is never negative where its inputs never are.
+    Class attributes: `mnemonic`: name in text and JSON; `stages`: where it is legal; `arity`:
+    number of inputs (None: two or more); `makes_events`: a run records its events; `keeps_sign`:
+    its result is non-negative if its inputs are.
     """
 
     mnemonic: ClassVar[str]
@@ -38,21 +38,21 @@ class Op:
 
     @property
     def before_encode(self) -> bool:
-        """Whether it may stand between the input of an `snn` graph and its encoder."""
+        """Whether it is legal between the input of an `snn` graph and its encoder."""
         return False
 
     def __post_init__(self) -> None:
-        """Fields are plain data: numpy numbers become Python's, lists become tuples."""
+        """Convert fields to plain data: numpy numbers to Python numbers, lists to tuples."""
         for f in fields(self):
             object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
 
     def refs(self) -> dict[str, Ref]:
-        """The fields of this op that name an array, by field name."""
+        """The fields of this op that refer to an array, by field name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Ref)}
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
-        """Type of the result. Raises `OpError` with the reason when there is none."""
+        """Type of the result. Raises `OpError` for invalid inputs or parameters."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -76,9 +76,9 @@ def array_of(value: Ref | float, params: Params) -> NDArray[np.generic]:
 
 
 def broadcast_to_sample(array: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Shape a parameter for a sample of `shape`: scalar, (C,) per channel, or the full shape.
+    """Reshape a parameter, scalar, (C,) or of the full shape, to broadcast against `shape`.
 
-    Returns an array that broadcasts against `shape`. Raises `OpError` for any other shape.
+    Raises `OpError` for any other shape.
     """
     if array.ndim == 0 or array.shape == shape:
         return array

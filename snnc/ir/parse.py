@@ -1,4 +1,4 @@
-"""Graphs read back from their text: `to_text(parse(to_text(graph))) == to_text(graph)`."""
+"""Parser of the text form of graphs: `to_text(parse(to_text(graph))) == to_text(graph)`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[%@]|[A-Za-z0-9_.\-+/]+|[^\s])')
 
 
 def parse(text: str, *, arrays: Mapping[str, Array] | None = None, seed: int = 0) -> Graph:
-    """The graph of a text in the form of `to_text`. The caller verifies it.
+    """Parse text in the form of `to_text`. The caller verifies the graph.
 
-    Of the types behind `:` only the number of pooling windows is used. Locations and origins are
-    not in a text.
+    Of the types after `:` only the number of pooling windows is used. The text does not contain
+    locations and origins.
 
     Args:
         text: as `to_text` writes it.
-        arrays: arrays by name, in place of what the text says of them.
-        seed: arrays whose values are not in the text are filled with random ones of their range.
+        arrays: arrays by name, which replace those of the text.
+        seed: of the random values of arrays for which the text gives only a range.
 
     Raises:
         GraphError: naming the line that cannot be read.
@@ -50,7 +50,7 @@ def parse(text: str, *, arrays: Mapping[str, Array] | None = None, seed: int = 0
 
 
 def _arrays_first(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Shapes of nodes need arrays; figures need their nodes."""
+    """Arrays before nodes, whose shapes depend on them."""
     return sorted(lines, key=lambda pair: not pair[1].startswith("@"))
 
 
@@ -120,9 +120,9 @@ class _Reader:
 
     def _fields(self, words: _Words) -> dict[str, Any]:
         words.expect("{")
-        found = dict(words.list_of(lambda: _field(words)))
+        fields = dict(words.list_of(lambda: _field(words)))
         words.expect("}")
-        return found
+        return fields
 
     def _array(self, words: _Words) -> None:
         name = words.name()
@@ -147,20 +147,20 @@ class _Words:
         self.line, self.at = line, 0
 
     def peek(self) -> str:
-        found = TOKEN.match(self.line, self.at)
-        return found[1] if found else ""
+        match = TOKEN.match(self.line, self.at)
+        return match[1] if match else ""
 
     def next(self) -> str:
-        found = TOKEN.match(self.line, self.at)
-        if found is None:
+        match = TOKEN.match(self.line, self.at)
+        if match is None:
             raise ValueError("the line ends too early")
-        self.at = found.end()
-        return found[1]
+        self.at = match.end()
+        return match[1]
 
     def expect(self, word: str) -> None:
-        found = self.next()
-        if found != word:
-            raise ValueError(f"{found!r} instead of {word!r}")
+        actual = self.next()
+        if actual != word:
+            raise ValueError(f"{actual!r} instead of {word!r}")
 
     def rest(self) -> str:
         return self.line[self.at :].strip()
@@ -174,14 +174,14 @@ class _Words:
         return self.name()
 
     def list_of(self, item: Callable[[], T]) -> tuple[T, ...]:
-        """Items between commas, up to a bracket that closes or the end of the line."""
-        found: list[T] = []
+        """Comma-separated items, up to a closing bracket or the end of the line."""
+        items: list[T] = []
         while self.peek() not in ("", ")", "}"):
-            found.append(item())
+            items.append(item())
             if self.peek() != ",":
                 break
             self.expect(",")
-        return tuple(found)
+        return tuple(items)
 
 
 def _field(words: _Words) -> tuple[str, Any]:
@@ -191,7 +191,7 @@ def _field(words: _Words) -> tuple[str, Any]:
 
 
 def _value(words: _Words) -> Any:
-    """A value of a field as JSON has it: `@name`, `(a, b)`, `(a)*n`, a number, a word."""
+    """A field value in its JSON form, from `@name`, `(a, b)`, `(a)*n`, a number or a word."""
     word = words.next()
     if word == "@":
         return {"ref": words.name()}
@@ -233,7 +233,7 @@ def _shape(word: str) -> Shape:
 
 
 def _values(text: str, dtype: np.dtype[Any], shape: Shape, rng: np.random.Generator) -> Array:
-    """`[a, b, c]` in full; `a` everywhere; `low..high` random, with both ends; nothing: empty."""
+    """An array from `[a, b, c]` (all values), `a` (constant) or `low..high` (random, both ends)."""
     if text.startswith("["):
         items = [_plain(item.strip()) for item in text.strip("[]").split(",")]
         return np.array(items, dtype).reshape(shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from snnc.ir.kinds import Pool
-from snnc.ir.op import EVENTS, Params, Types, require
+from snnc.ir.op import EVENTS, Op, Params, Types, require
 from snnc.ir.types import Signal, Stage, TensorType
 
 
@@ -21,8 +21,7 @@ def _check_per_position(
 class AvgPool(Pool):
     """y[c,i,j] = sum of x[c] over window (i,j) / (divisors[0][i] * divisors[1][j]).
 
-    A window that is clipped at the border has fewer elements than its divisor says, unless the
-    divisor is smaller there too.
+    A window clipped at the border may have fewer elements than its divisor.
     """
 
     mnemonic = "avgpool"
@@ -65,15 +64,15 @@ class SumPool(Pool):
         )
 
     def multiplicities(self) -> tuple[tuple[int, ...], ...]:
-        """`multiplicity` with the default written out."""
+        """`multiplicity` with the default expanded."""
         return self.multiplicity or tuple((1,) * len(axis) for axis in self.windows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaxPool(Pool):
-    """y[c,i,j] = max of x[c] over window (i,j). On spikes: one fires when any input fires.
+    """y[c,i,j] = max of x[c] over window (i,j). On spikes: fires when any input of it fires.
 
-    That is the maximum of each step, not of the rates; no pass puts it there unasked (S4).
+    That is the maximum of each step, not of the rates; passes insert it only on request (S4).
     """
 
     mnemonic = "maxpool"
@@ -87,3 +86,6 @@ class MaxPool(Pool):
         (x,) = inputs
         require(x.signal is not Signal.CURRENT, "the maximum of a current; pool spikes instead")
         return replace(x, shape=self.pooled_shape(x))
+
+
+OPS: tuple[type[Op], ...] = (AvgPool, SumPool, MaxPool)

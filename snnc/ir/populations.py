@@ -1,4 +1,4 @@
-"""Populations and what reaches them: what shares a scale (docs/semantics.md, S19)."""
+"""Populations and the layers that feed them, grouped by shared scale (docs/semantics.md, S19)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from snnc.ir.walk import nearest_before
 
 @dataclass(frozen=True)
 class WeightedInput:
-    """A layer whose coefficients reach a population.
+    """A layer whose coefficients contribute to the input of a population.
 
     Attributes:
         name: a Conv, Linear or Scale node that takes events.
-        gain: how many times the population counts one unit of its result (sum pools between).
-        moved: elements are moved between it and the population.
+        gain: factor on its result on the way to the population (from sum pools between).
+        moved: whether elements are rearranged between it and the population.
     """
 
     name: str
@@ -38,33 +38,33 @@ class WeightedInput:
 
 @dataclass(frozen=True)
 class Group:
-    """Populations that share a scale because they share a contributor; mostly there is one."""
+    """Populations that share a scale because they share a contributor; usually a single one."""
 
     populations: tuple[str, ...]
     contributors: tuple[WeightedInput, ...]
 
 
 def groups(graph: Graph) -> tuple[Group, ...]:
-    """All populations of an snn graph, in graph order.
+    """All populations of an snn graph by shared scale, in graph order.
 
     Raises:
         GraphError: a weighted layer takes a current; names the node and its line.
     """
-    found: list[Group] = []
+    united: list[Group] = []
     for node in graph.nodes:
         if isinstance(node.op, Stateful | Readout):
             source = graph.inputs_of(node.name)[0]
             paths = tuple(_reaching(graph, source, 1, False))
             group = Group((node.name,), _merged(paths, sum))
-            found = _united(found, group)
-    return tuple(found)
+            united = _united(united, group)
+    return tuple(united)
 
 
-def _united(found: Sequence[Group], new: Group) -> list[Group]:
-    """Add a group; it absorbs those it shares a contributor with."""
+def _united(existing: Sequence[Group], new: Group) -> list[Group]:
+    """Add a group, merged with those that share a contributor with it."""
     names = {c.name for c in new.contributors}
-    alike = [g for g in found if names & {c.name for c in g.contributors}]
-    others = [g for g in found if g not in alike]
+    alike = [g for g in existing if names & {c.name for c in g.contributors}]
+    others = [g for g in existing if g not in alike]
     joined = [*alike, new]
     contributors = _merged([c for g in joined for c in g.contributors], max)
     populations = tuple(p for g in joined for p in g.populations)
@@ -72,12 +72,12 @@ def _united(found: Sequence[Group], new: Group) -> list[Group]:
 
 
 def _merged(
-    found: Sequence[WeightedInput], gain: Callable[[Sequence[int]], int]
+    layers: Sequence[WeightedInput], gain: Callable[[Sequence[int]], int]
 ) -> tuple[WeightedInput, ...]:
-    """One entry a layer: a current added twice counts twice, a layer is rounded once."""
+    """One entry per layer; `gain` combines the gains of its entries."""
     by_name: dict[str, list[WeightedInput]] = {}
-    for each in found:
-        by_name.setdefault(each.name, []).append(each)
+    for layer in layers:
+        by_name.setdefault(layer.name, []).append(layer)
     return tuple(
         WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same))
         for name, same in by_name.items()
@@ -110,7 +110,7 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
 def event_value(graph: Graph, name: str) -> float:
     """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
 
-    Raises `GraphError` where the encoded input is joined with spikes.
+    Raises `GraphError` if the encoded input is joined with spikes.
     """
     node = graph.node(name)
     made = isinstance(node.op, Stateful | Encode)
@@ -124,10 +124,10 @@ def event_value(graph: Graph, name: str) -> float:
 
 
 def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:
-    """Per population of neurons, what a spike stands for in the values of the model (S20).
+    """Per population of neurons, the value of a spike in the units of the model (S20).
 
-    threshold * unit: (), (C,) or of the sample's shape. Empty for integers without units, as files
-    of the first format hold them.
+    threshold * unit: (), (C,) or of the sample's shape. Empty for an integer graph without units
+    (files of format 1).
     """
     neurons = {node.name: node.op for node in graph if isinstance(node.op, Neuron)}
     if graph.quantized and all(op.unit == 1 for op in neurons.values()):
@@ -139,7 +139,7 @@ def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:
 
 
 def scaled(a: Array, b: Array, shape: Shape) -> NDArray[np.float64]:
-    """The product of two parameters of a sample of `shape`, as small as they allow."""
+    """The product of two parameters for a sample of `shape`, broadcast only if shapes differ."""
     wide = [np.asarray(value, np.float64) for value in (a, b)]
     if wide[0].ndim and wide[1].ndim and wide[0].shape != wide[1].shape:
         wide = [np.asarray(broadcast_to_sample(value, shape), np.float64) for value in wide]

@@ -1,7 +1,4 @@
-"""Graphs as text, for people and golden tests: the same text for the same graph.
-
-`snnc.ir.parse` reads it back.
-"""
+"""Canonical text form of graphs, for reading and golden tests; `snnc.ir.parse` reads it back."""
 
 from __future__ import annotations
 
@@ -19,15 +16,15 @@ from snnc.ir.types import Ref, Windows
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
 SHOWN = 16
-"""Arrays of up to so many elements are written in full, of others the range."""
+"""Arrays with at most this many elements are written in full, others by their range."""
 
 
 def to_text(graph: Graph) -> str:
-    """The graph as text: stage and meta, one line per node, outputs, figures, arrays.
+    """The graph as text: stage and meta, one line per node, outputs, stats, arrays.
 
-    Fields that have their default are left out, names with unusual characters are quoted. Pooling
-    windows that are those of an ordinary pooling are written as `kernel`, `stride`, `padding`.
-    Raises `GraphError` for a node that has no type.
+    Fields with default values are omitted, names with unusual characters are quoted. Windows of
+    regular pooling are written as `kernel`, `stride`, `padding`. Raises `GraphError` for a node
+    without a type.
     """
     lines = [f"graph {graph.stage} {{"]
     lines += [f"  meta {_name(key)} = {_json(value)}" for key, value in sorted(graph.meta.items())]
@@ -66,7 +63,7 @@ def _fields(op: Op, inputs: list[tuple[int, ...]]) -> list[str]:
 
 
 def _value(value: object) -> str:
-    """Numbers and names as they are; tuples as `(a, b)`, or `(a)*n` when all entries are alike."""
+    """Numbers and names verbatim; tuples as `(a, b)`, or `(a)*n` if all entries are equal."""
     if isinstance(value, Ref):
         return f"@{_name(value.name)}"
     if not isinstance(value, tuple):
@@ -88,9 +85,9 @@ def _windows(windows: Windows, sizes: tuple[int, ...]) -> list[str]:
 
 
 def _uniform(axis: tuple[tuple[int, int], ...], size: int) -> tuple[int, int, int] | None:
-    """(kernel, stride, padding) if the windows are those of an ordinary pooling of `size` inputs.
+    """(kernel, stride, padding) that give these windows of `size` inputs, else None.
 
-    Windows are clipped to the input; the answer is one that gives just these windows.
+    Windows are clipped to the input, so that several solutions may exist.
     """
     if len(axis) == 1:
         start, stop = axis[0]

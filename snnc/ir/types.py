@@ -1,4 +1,4 @@
-"""Types of what flows along an edge, and references to parameters."""
+"""Types of the tensors on edges, and references to parameters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 from math import prod
 
 Shape = tuple[int, ...]
-"""Of one sample: no batch axis, no time axis; channels first."""
+"""Shape of one sample: no batch axis, no time axis; channels first."""
 
 
 class Signal(StrEnum):
-    """What a tensor carries (docs/semantics.md, S1)."""
+    """Kind of values in a tensor (docs/semantics.md, S1)."""
 
     ANALOG = "analog"
     SPIKE = "spike"
@@ -38,11 +38,11 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """One sample of a tensor: no batch axis, no time axis.
+    """Type of one sample of a tensor: no batch axis, no time axis.
 
     Attributes:
         shape: shape of one sample, channels first.
-        signal: what the values mean.
+        signal: kind of the values.
         levels: largest magnitude of a SPIKE or COUNT value; 0 for ANALOG and CURRENT.
         dtype: "float32", or "int32"/"int64" once quantised.
         constant_in_time: the same value at every step of the window (direct encoding).

@@ -1,7 +1,4 @@
-"""What a graph of each stage must obey: one table of rules per stage.
-
-Numbers such as S7 are those of docs/semantics.md.
-"""
+"""Verifier: one table of rules per stage. Numbers such as S7 refer to docs/semantics.md."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ def _used(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _is_analog(graph: Graph, name: str) -> bool:
-    """Whether a node of an snn graph is the input, perhaps rearranged or max-pooled."""
+    """Whether a node of an snn graph is the input, possibly rearranged or max-pooled."""
     while graph.node(name).op.before_encode:
         name = graph.inputs_of(name)[0]
     return isinstance(graph.node(name).op, Input)
@@ -101,12 +98,12 @@ def problems(graph: Graph) -> list[str]:
         inputs = [node.name for node in graph.nodes if isinstance(node.op, Input)]
         if len(inputs) != 1:
             return [f"the graph has {len(inputs)} inputs instead of one: {inputs}"]
-        found = _apply(STRUCTURE, graph) or _apply(RULES[graph.stage], graph)
-        if not found:
+        broken = _apply(STRUCTURE, graph) or _apply(RULES[graph.stage], graph)
+        if not broken:
             graph.types()
     except GraphError as error:
         return [error.message]
-    return found
+    return broken
 
 
 def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:
@@ -119,7 +116,7 @@ def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:
 
 
 def verify(graph: Graph) -> None:
-    """Raise `GraphError` listing every broken rule; return nothing when there is none."""
-    found = problems(graph)
-    if found:
-        raise GraphError("the graph breaks a rule of its stage:\n  " + "\n  ".join(found))
+    """Raise `GraphError` listing every broken rule, if any."""
+    broken = problems(graph)
+    if broken:
+        raise GraphError("the graph breaks a rule of its stage:\n  " + "\n  ".join(broken))

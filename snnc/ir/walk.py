@@ -1,6 +1,6 @@
-"""Walking along the edges of a graph, and rewriting it by local rules until nothing changes.
+"""Graph traversal, and rewriting by local rules until a fixed point.
 
-All walks are loops, so that long chains need no deep recursion, and answer in graph order.
+Traversals are iterative, so that long chains need no deep recursion, and return graph order.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from snnc.ir.node import Node
 from snnc.ir.op import Op
 
 Until = Callable[[Node], bool]
-"""Says of a node that is met whether the walk ends there; the node itself belongs to the answer."""
+"""Whether the traversal stops at a node; the result includes that node."""
 Rule = Callable[[Graph, Node], bool]
-"""Edits a graph around one node, or leaves it; returns whether it changed anything."""
+"""Edits the graph around one node, or not; returns whether it changed anything."""
 N = TypeVar("N", int, float)
 CHANGES_PER_NODE = 100
-"""So many changes for each node of the graph, on average, and the rules are said not to settle."""
+"""Limit of changes, times the number of nodes, after which rewriting fails as not terminating."""
 
 
 def ancestors(graph: Graph, name: str, *, until: Until | None = None) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def ancestors(graph: Graph, name: str, *, until: Until | None = None) -> tuple[s
     Args:
         graph: any graph.
         name: a node of it. Raises `GraphError` if there is none.
-        until: where to stop; None to walk to the inputs of the graph.
+        until: where to stop; None to continue to the inputs of the graph.
     """
     return _reached(graph, graph.inputs_of(name), lambda node: node.inputs, until)
 
@@ -40,24 +40,24 @@ def descendants(graph: Graph, name: str, *, until: Until | None = None) -> tuple
 
 
 def nearest_before(graph: Graph, name: str, *kinds: type[Op]) -> tuple[str, ...]:
-    """Nodes of some kinds of op that `name` depends on with no other of them between."""
-    met = ancestors(graph, name, until=lambda node: isinstance(node.op, kinds))
-    return tuple(each for each in met if isinstance(graph.node(each).op, kinds))
+    """Nodes of the given kinds of op that `name` depends on with no other of them between."""
+    visited = ancestors(graph, name, until=lambda node: isinstance(node.op, kinds))
+    return tuple(node for node in visited if isinstance(graph.node(node).op, kinds))
 
 
 def nearest_behind(graph: Graph, name: str, *kinds: type[Op]) -> tuple[str, ...]:
-    """Nodes of some kinds of op that depend on `name` with no other of them between."""
-    met = descendants(graph, name, until=lambda node: isinstance(node.op, kinds))
-    return tuple(each for each in met if isinstance(graph.node(each).op, kinds))
+    """Nodes of the given kinds of op that depend on `name` with no other of them between."""
+    visited = descendants(graph, name, until=lambda node: isinstance(node.op, kinds))
+    return tuple(node for node in visited if isinstance(graph.node(node).op, kinds))
 
 
 def used_once(graph: Graph, name: str) -> bool:
-    """Whether exactly one port takes the result of `name`, and it does not leave the graph."""
+    """Whether the result of `name` has exactly one use and is no output of the graph."""
     return len(graph.users_of(name)) == 1 and name not in graph.outputs
 
 
 def single_user_chain(graph: Graph, name: str, *kinds: type[Op]) -> tuple[str, ...]:
-    """`name` and what follows it one by one: each the only use of the one before, of some kinds."""
+    """`name` and the chain of nodes of the given kinds after it, each the only user of the last."""
     chain = [name]
     while used_once(graph, chain[-1]):
         ((user, _),) = graph.users_of(chain[-1])
@@ -72,22 +72,21 @@ def longest_path(
 ) -> dict[str, N]:
     """Per node, the largest sum of weights on a path from an input of the graph to it.
 
-    The weights of both ends count. With `backwards`, on a path from the node to where no user is
-    left. The longest path through a node is the sum of both less its own weight.
+    The sum includes both ends. With `backwards`, on a path from it to a node without users. The
+    longest path through a node is the sum of both minus its own weight.
     """
     nodes = graph.nodes
-    found: dict[str, N] = {}
+    longest: dict[str, N] = {}
     for node in reversed(nodes) if backwards else nodes:
-        before = [found[each] for each in (_users(node) if backwards else node.inputs)]
-        found[node.name] = weight(node) + max(before) if before else weight(node)
-    return found
+        before = [longest[name] for name in (_users(node) if backwards else node.inputs)]
+        longest[node.name] = weight(node) + max(before) if before else weight(node)
+    return longest
 
 
 def rewrite(graph: Graph, *rules: Rule, backwards: bool = False) -> int:
     """Apply rules to every node until none of them changes anything.
 
-    Nodes are visited in graph order, and after a change again from the first one on: a rule sees
-    what the change has made of the nodes before.
+    Nodes are visited in graph order; after every change the traversal restarts at the first node.
 
     Args:
         graph: edited in place.
@@ -98,7 +97,7 @@ def rewrite(graph: Graph, *rules: Rule, backwards: bool = False) -> int:
         The number of changes.
 
     Raises:
-        GraphError: naming the rule that goes on changing the graph.
+        GraphError: rewriting does not terminate; names the rule with the most changes.
     """
     changes: Counter[str] = Counter()
     most = CHANGES_PER_NODE * (len(graph) + 1)
@@ -114,7 +113,7 @@ def rewrite(graph: Graph, *rules: Rule, backwards: bool = False) -> int:
 
 
 def _first_change(graph: Graph, rules: Iterable[Rule], backwards: bool) -> tuple[str, Rule] | None:
-    """Where the first change was made and by which rule, once it is made; None for no change."""
+    """Make the first possible change; its node and rule, or None if there is none."""
     order = graph.order()
     for name in reversed(order) if backwards else order:
         node = graph.node(name)
@@ -138,14 +137,14 @@ def _reached(
     onwards: Callable[[Node], Iterable[str]],
     until: Until | None,
 ) -> tuple[str, ...]:
-    met: set[str] = set()
-    waiting = list(start)
-    while waiting:
-        name = waiting.pop()
-        if name in met:
+    visited: set[str] = set()
+    pending = list(start)
+    while pending:
+        name = pending.pop()
+        if name in visited:
             continue
-        met.add(name)
+        visited.add(name)
         node = graph.node(name)
         if until is None or not until(node):
-            waiting += onwards(node)
-    return tuple(name for name in graph.order() if name in met)
+            pending += onwards(node)
+    return tuple(name for name in graph.order() if name in visited)

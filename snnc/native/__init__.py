@@ -1,1 +1,1 @@
-"""Machine code for the processor at hand, through LLVM. Needs llvmlite and nothing else."""
+"""Machine code for the host processor, generated through LLVM. Needs only llvmlite."""

@@ -1,4 +1,4 @@
-"""Compiled objects in the user's cache folder: private, checked, never needed."""
+"""Optional cache of compiled objects in the user's cache folder: private, with checksums."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def default_folder() -> Path:
-    """Where objects are kept: `~/.cache/snnc/objects`. Raises `RuntimeError` without a home."""
+    """The default folder, `~/.cache/snnc/objects`. Raises `RuntimeError` without a home folder."""
     return Path.home() / ".cache" / "snnc" / "objects"
 
 
 @dataclass(frozen=True)
 class ObjectCache:
-    """A folder of objects, each with its SHA-256 in front. Open one with `open_cache`."""
+    """A folder of objects, each prefixed with its SHA-256. Open one with `open_cache`."""
 
     folder: Path
 
     def get(self, key: str) -> bytes | None:
-        """The object, or None when there is none, or it is damaged or not the user's own."""
+        """The object, or None if it is missing, damaged or owned by another user."""
         try:
             handle = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(handle, "rb") as file:
@@ -38,7 +38,7 @@ class ObjectCache:
         return image if hashlib.sha256(image).digest() == digest else None
 
     def put(self, key: str, image: bytes) -> None:
-        """Keep an object; a full or read-only disk is said in the log and changes nothing else."""
+        """Store an object; if the disk is full or read-only, only a warning is logged."""
         try:
             handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new-")
             try:
@@ -56,10 +56,10 @@ class ObjectCache:
 
 
 def open_cache(folder: Path | None = None) -> ObjectCache | None:
-    """The cache in `folder` (default: the user's), made if need be with mode 0700.
+    """The cache in `folder` (default: the user's), created with mode 0700 if missing.
 
-    None, with one warning in the log, when the folder cannot be made or written, belongs to
-    another user, or lets others in.
+    None, with a warning in the log, if the folder cannot be created or written, belongs to another
+    user, or is accessible to others.
     """
     try:
         place = default_folder() if folder is None else folder

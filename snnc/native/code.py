@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 
 Value = Any
-"""An SSA value; llvmlite has no types worth naming here."""
+"""An SSA value; llvmlite is untyped here."""
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 TYPES = {
@@ -27,11 +27,11 @@ POINTER = ir.PointerType()
 
 @dataclass(frozen=True)
 class Machine:
-    """What code generation may know of the processor.
+    """Properties of the processor that code generation uses.
 
     Attributes:
         block: channels accumulated in registers at a time, a power of two.
-        compress: it packs the chosen lanes of a vector with one instruction.
+        compress: one instruction packs the selected lanes of a vector.
     """
 
     block: int = 16
@@ -44,10 +44,11 @@ def is_float(dtype: str) -> bool:
 
 
 class Emitter:
-    """Writes the body of a function of one module.
+    """Emits the body of one function.
 
     Attributes:
-        function: what it writes; position the `builder` elsewhere only to come back.
+        function: the function being written.
+        builder: its position; code that moves it must restore it.
     """
 
     def __init__(self, function: ir.Function, machine: Machine) -> None:
@@ -87,7 +88,7 @@ class Emitter:
         return self.builder.fsub(a, b) if is_float(dtype) else self.builder.sub(a, b)
 
     def mul(self, dtype: str, a: Value, b: Value) -> Value:
-        """a * b, rounded on its own: never fused with an addition"""
+        """a * b, never fused with an addition"""
         return self.builder.fmul(a, b) if is_float(dtype) else self.builder.mul(a, b)
 
     def greater(self, dtype: str, a: Value, b: Value) -> Value:
@@ -108,7 +109,7 @@ class Emitter:
         return self.builder.select(self.greater(dtype, a, b), a, b)
 
     def convert(self, value: Value, source: str, target: str, lanes: int = 1) -> Value:
-        """A value of one type as another; integers are signed."""
+        """Convert a value to another type; integers are signed."""
         if source == target:
             return value
         kind = self.type(target, lanes)
@@ -149,7 +150,7 @@ class Emitter:
         self.builder.store(value, self.at(pointer, dtype, index), align=ALIGN[dtype])
 
     def local(self, dtype: str, lanes: int = 1, count: int = 1) -> Value:
-        """Memory on the stack."""
+        """Allocate `count` elements on the stack."""
         with self.builder.goto_entry_block():
             return self.builder.alloca(self.type(dtype, lanes), size=self.int(count))
 

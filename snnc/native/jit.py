@@ -1,4 +1,4 @@
-"""IR text to object code, object code to functions: the only file that uses LLVM's JIT."""
+"""Compile LLVM IR to object code and load it with LLVM's JIT."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from snnc.native.code import Machine
 
 @dataclass(frozen=True)
 class Host:
-    """The processor code is generated for: LLVM's name of it and its features."""
+    """The processor that code is generated for: LLVM's CPU name and feature string."""
 
     cpu: str
     features: str
 
     @property
     def machine(self) -> Machine:
-        """What code generation wants to know of it."""
+        """The properties that code generation uses."""
         wide, medium = (f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2"))
         return Machine(block=64 if wide else 32 if medium else 16, compress=wide)
 
@@ -38,7 +38,9 @@ class Library:
 
     Args:
         text: a module as IR text.
-        names: the functions that may be asked for.
+        names: the functions to export.
+        target: the processor.
+        cache: where compiled objects are stored; None for no cache.
 
     Attributes:
         compiled: False when the object came from the cache.
@@ -63,7 +65,7 @@ class Library:
         self._tracker = builder.link(self._jit, "plan")
 
     def function(self, name: str, *arguments: Any) -> Callable[..., Any]:
-        """A function without result, by the ctypes of its arguments. It releases the GIL."""
+        """A function returning nothing, with ctypes `arguments`. Calls release the GIL."""
         return ctypes.CFUNCTYPE(None, *arguments)(self._tracker[name])
 
 

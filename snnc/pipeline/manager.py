@@ -1,4 +1,4 @@
-"""Check a list of passes, run it, and verify the graph after each."""
+"""Validate a pipeline, run it, and verify the result of every pass."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FLAGS: Mapping[str, str] = {
     "target": "add --target TARGET",
     "ann": "start from a model, or from a graph saved at stage ann",
 }
-"""What the user must do so that a field of `PassContext` is there."""
+"""How the user supplies a field of `PassContext`."""
 
 Same = Callable[[Graph, Graph], str | None]
-"""Compares the graphs before and after a pass: why they compute different things, or None."""
+"""Compares the graphs before and after a pass: why their functions differ, or None."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one pass did: its name, its spec, its time, whether the graph changed, its figures."""
+    """One executed pass: name, spec, run time in seconds, whether the graph changed, metrics."""
 
     name: str
     spec: str
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The last graph, the last graph of stage `ann` (or None), and what every pass did."""
+    """The final graph, the last graph of stage `ann` (or None), and a `Step` per pass."""
 
     graph: Graph
     ann: Graph | None
@@ -65,33 +65,33 @@ class Pipeline:
         return format_spec(self.passes)
 
     def problems(self, stage: Stage, ctx: PassContext) -> list[str]:
-        """Why the pipeline cannot run on a graph of `stage`: one line for each reason."""
+        """Reasons why the pipeline cannot run on a graph of `stage`, one line each."""
         return list(self._problems(stage, ctx))
 
     def _problems(self, stage: Stage, ctx: PassContext) -> Iterator[str]:
         seen_ann = ctx.ann is not None or stage is Stage.ANN
         before = "the graph"
-        for each in self.passes:
-            if each.takes is not stage:
-                yield f"{each.name} takes a graph of stage {each.takes}; {before} gives {stage}"
-            for need in sorted(each.requirements()):
+        for step in self.passes:
+            if step.takes is not stage:
+                yield f"{step.name} takes a graph of stage {step.takes}; {before} gives {stage}"
+            for need in sorted(step.requirements()):
                 if need == "ann" and seen_ann:
                     continue
                 names = need.split("|")
                 if all(getattr(ctx, name) is None for name in names):
                     remedy = FLAGS.get(names[0], "set it in the context")
-                    yield f"{each.name} needs {' or '.join(names)}: {remedy}"
-            stage, before = each.gives, each.name
+                    yield f"{step.name} needs {' or '.join(names)}: {remedy}"
+            stage, before = step.gives, step.name
             seen_ann = seen_ann or stage is Stage.ANN
 
     def check(self, stage: Stage, ctx: PassContext) -> None:
-        """Raise `UsageError` naming everything `problems` finds."""
-        found = self.problems(stage, ctx)
-        if len(found) == 1:
-            problem, _, remedy = found[0].partition(": ")
+        """Raise `UsageError` listing all `problems`."""
+        problems = self.problems(stage, ctx)
+        if len(problems) == 1:
+            problem, _, remedy = problems[0].partition(": ")
             raise UsageError(problem, hint=remedy or f"the pipeline is: {self}")
-        if found:
-            listed = "\n  ".join(found)
+        if problems:
+            listed = "\n  ".join(problems)
             hint = f"the pipeline is: {self}"
             raise UsageError(f"the pipeline cannot run:\n  {listed}", hint=hint)
 
@@ -103,54 +103,50 @@ class Pipeline:
         after_pass: AfterPass | None = None,
         same: Same | None = None,
     ) -> PipelineResult:
-        """Run every pass on a clone of what the one before gave; `graph` is left as it is.
+        """Run the passes in order, each on a clone of the previous result; `graph` is not modified.
 
         Args:
             graph: of the stage the first pass takes.
-            ctx: `ann` is kept up to date by the pipeline, `timesteps` follows a pass that gives
-                the graph another window.
+            ctx: `ann`, and `timesteps` after a change of the window, are updated between passes.
             after_pass: called after each pass with its number (from 1), name and result.
-            same: asked after each pass that changed the graph and `preserves_function`.
+            same: called after each pass that changed the graph and declares `preserves_function`.
 
         Raises:
-            UsageError: the pipeline cannot run; found before anything runs.
-            PassError, GraphError, …: of the pass that failed, with the rest of the pipeline.
+            UsageError: the pipeline cannot run; raised before any pass runs.
+            PassError, GraphError, …: a pass failed; the hint holds the rest of the pipeline.
         """
         self.check(graph.stage, ctx)
+        ctx = _updated(ctx, graph, graph)
         steps: list[Step] = []
         fingerprint = graph.fingerprint()
-        for number, each in enumerate(self.passes, 1):
-            if graph.stage is Stage.ANN:
-                ctx = replace(ctx, ann=graph)
-            window = graph.meta.get("timesteps")
+        for number, step in enumerate(self.passes, 1):
             before, earlier = graph, fingerprint
             start = time.perf_counter()
-            result = self._result(number, each, before, ctx)
+            result = self._run_pass(number, step, before, ctx)
             seconds = time.perf_counter() - start
             graph, fingerprint = result.graph, result.graph.fingerprint()
             changed = fingerprint != earlier
-            steps.append(Step(each.name, format_spec(each), seconds, changed, result.metrics))
-            if same is not None and changed and each.preserves_function:
+            steps.append(Step(step.name, format_spec(step), seconds, changed, result.metrics))
+            if same is not None and changed and step.preserves_function:
                 self._require_same(number, same(before, graph))
-            if graph.meta.get("timesteps", window) != window:
-                ctx = replace(ctx, timesteps=graph.meta["timesteps"])
-            self._tell(ctx, number, steps[-1])
+            ctx = _updated(ctx, before, graph)
+            self._log_step(ctx, number, steps[-1])
             if after_pass is not None:
-                after_pass(number, each.name, graph)
-        ann = graph if graph.stage is Stage.ANN else ctx.ann
-        return PipelineResult(graph, ann, tuple(steps))
+                after_pass(number, step.name, graph)
+        return PipelineResult(graph, ctx.ann, tuple(steps))
 
-    def _result(self, number: int, each: Pass, graph: Graph, ctx: PassContext) -> PassResult:
-        """What the pass makes of a clone of `graph`, verified."""
+    def _run_pass(self, number: int, step: Pass, graph: Graph, ctx: PassContext) -> PassResult:
+        """Run one pass on a clone of `graph` and verify its result."""
         try:
-            result = each.run(graph.clone(), _at_home(number, each, ctx))
-            if result.graph.stage is not each.gives:
+            result = step.run(graph.clone(), _with_own_workdir(number, step, ctx))
+            if result.graph.stage is not step.gives:
                 stage = result.graph.stage
-                raise GraphError(f"gives a graph of stage {stage}, declared {each.gives}")
+                raise GraphError(f"gives a graph of stage {stage}, declared {step.gives}")
+            _check_integers(step, result.graph)
             verify(result.graph)
         except SnncError as error:
             self._fail(number, error)
-        except Exception as error:  # a pass is a stranger's code: name it, whatever it does
+        except Exception as error:  # a third-party pass may raise anything
             self._fail(number, PassError(f"{type(error).__name__}: {error}"), error)
         return result
 
@@ -159,14 +155,14 @@ class Pipeline:
             declared = "declares that it preserves the function, and does not"
             self._fail(number, GraphError(f"{declared}: {reason}"))
 
-    def _tell(self, ctx: PassContext, number: int, step: Step) -> None:
+    def _log_step(self, ctx: PassContext, number: int, step: Step) -> None:
         ctx.log.info(
             "%d/%d %s  %.1f s%s",
             *(number, len(self.passes), step.spec, step.seconds, _figures(step)),
         )
 
     def _fail(self, number: int, error: SnncError, cause: Exception | None = None) -> NoReturn:
-        """Raise `error` with the pass's name, and how to run the rest of the pipeline again."""
+        """Raise `error` with the name of the pass and a hint how to rerun the remaining passes."""
         rest = format_spec(self.passes[number - 1 :])
         repro = f"to try again from here: --dump-ir DIR, then snnc opt GRAPH.snnc --passes '{rest}'"
         error.message = f"pass {self.passes[number - 1].name}: {error.message}"
@@ -177,11 +173,29 @@ class Pipeline:
         raise error from cause
 
 
-def _at_home(number: int, each: Pass, ctx: PassContext) -> PassContext:
-    """The context with a folder of the pass's own, `NN-name`, in the working directory."""
+def _check_integers(step: Pass, graph: Graph) -> None:
+    """Raise `GraphError` if the pass declares integers and gives real values, or vice versa."""
+    if step.gives_integers is not None and step.gives_integers is not graph.quantized:
+        kinds = {True: "integers", False: "real values"}
+        declared = kinds[step.gives_integers]
+        raise GraphError(f"gives {kinds[graph.quantized]}, declared {declared}")
+
+
+def _with_own_workdir(number: int, step: Pass, ctx: PassContext) -> PassContext:
+    """The context whose `workdir` is the subfolder `NN-name` of the pass."""
     if ctx.workdir is None:
         return ctx
-    return replace(ctx, workdir=ctx.workdir / f"{number:02}-{each.name}")
+    return replace(ctx, workdir=ctx.workdir / f"{number:02}-{step.name}")
+
+
+def _updated(ctx: PassContext, before: Graph, after: Graph) -> PassContext:
+    """The context with `after` as its ANN if it is one, and its window if the pass changed it."""
+    if after.stage is Stage.ANN:
+        ctx = replace(ctx, ann=after)
+    window = before.meta.get("timesteps")
+    if after.meta.get("timesteps", window) == window:
+        return ctx
+    return replace(ctx, timesteps=after.meta["timesteps"])
 
 
 def _figures(step: Step) -> str:

@@ -1,4 +1,4 @@
-"""What the names in a text are read against."""
+"""Lookup of the plugin names in a spec text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnc.pipeline.values import Hint, group_of
 
 
 class Names(Protocol):
-    """What a text is read against: a `snnc.plugins.Registry`, or anything with these three."""
+    """Resolves plugin names: a `snnc.plugins.Registry`, or anything with these members."""
 
     @property
     def noun(self) -> str: ...
@@ -20,10 +20,10 @@ class Names(Protocol):
 
 
 class Table:
-    """A fixed choice of dataclasses, by their `name`.
+    """A fixed set of dataclasses, by their `name`.
 
     Args:
-        noun: what they are, for messages.
+        noun: what messages call them.
         classes: the dataclasses.
     """
 
@@ -32,31 +32,31 @@ class Table:
         self._classes: dict[str, type] = {each.name: each for each in classes}
 
     def names(self) -> list[str]:
-        """In the order of the annotation."""
+        """All names, in the order of the annotation."""
         return list(self._classes)
 
     def get(self, name: str) -> Any:
-        """The class called `name`. Raises `UsageError` with the right names."""
-        found = self._classes.get(name)
-        if found is None:
+        """The class called `name`. Raises `UsageError` listing the valid names."""
+        cls = self._classes.get(name)
+        if cls is None:
             close = difflib.get_close_matches(name, self._classes, n=1)
             guess = f"did you mean {close[0]!r}? " if close else ""
             hint = f"{guess}one of: {', '.join(self._classes)}"
             raise UsageError(f"unknown {self.noun} {name!r}", hint=hint)
-        return found
+        return cls
 
 
 def names_for(
     name: str, noun: str, hints: tuple[Hint, ...], registry: Callable[[str], Names]
 ) -> Names:
-    """Where to look for the plugin `name` of an option annotated with one or more `hints`.
+    """The table or registry that holds plugin `name` of an option annotated with `hints`.
 
     Args:
-        noun: what plugins of a fixed choice are called: the option.
+        noun: what messages call a plugin of a fixed set: the name of the option.
         registry: gives the plugins of a group.
     """
     groups = [group for hint in hints if (group := group_of(hint)) is not None]
     classes = [hint for hint in hints if group_of(hint) is None]
-    found: list[Names] = [Table(noun, classes)] if classes else []
-    found += [registry(group) for group in groups]
-    return next((each for each in found if name in each.names()), found[0])
+    sources: list[Names] = [Table(noun, classes)] if classes else []
+    sources += [registry(group) for group in groups]
+    return next((source for source in sources if name in source.names()), sources[0])

@@ -31,7 +31,7 @@ from snnc.plugins import Registry
 
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
-    """An option of a plugin, for people: its name, its type in words, its default as text."""
+    """Description of a plugin option: its name, its type in words, its default as text."""
 
     name: str
     type: str
@@ -47,11 +47,11 @@ def parse(text: str, registry: Names, groups: Callable[[str], Names] = Registry)
 
     Args:
         text: the specs.
-        registry: what their names are.
+        registry: resolves their names.
         groups: gives the plugins of the group that an option names; default those installed.
 
     Raises:
-        SpecError: with the text, a caret under what is wrong, the reason and the right options.
+        SpecError: with the text, a caret under the error, the reason and the valid options.
         PluginError: a named plugin cannot be loaded.
     """
     builder = _Builder(text, groups)
@@ -86,12 +86,12 @@ def format_spec(specs: object) -> str:
 def nested_plugins(spec: object) -> list[tuple[str, str]]:
     """(group, name) of every plugin that an option of `spec` holds, and of their options."""
     hints = hints_of(type(spec))
-    found: list[tuple[str, str]] = []
+    plugins: list[tuple[str, str]] = []
     for field in _fields(type(spec)):
         group, value = group_of(hints[field.name]), getattr(spec, field.name)
         if group is not None and value is not None:
-            found += [(group, value.name), *nested_plugins(value)]
-    return found
+            plugins += [(group, value.name), *nested_plugins(value)]
+    return plugins
 
 
 def options_of(cls: type) -> tuple[OptionInfo, ...]:
@@ -115,13 +115,13 @@ def _items(text: str) -> list[Item]:
 
 @dataclass(frozen=True)
 class _Builder:
-    """Makes objects from the items of one text; every error shows its place in all of it."""
+    """Builds objects from the items of one text; every error marks its position in that text."""
 
     text: str
     groups: Callable[[str], Names]
 
     def build(self, item: Item, registry: Names) -> Any:
-        """The object that `item` stands for. Raises `SpecError`, `PluginError`."""
+        """The object that `item` describes. Raises `SpecError`, `PluginError`."""
         cls = self._lookup(item, registry)
         kind = f"{registry.noun} {item.name}"
         values = self._values(item, cls, kind)
@@ -189,7 +189,7 @@ def _unknown_option(option: Option, text: str, kind: str, cls: type) -> NoReturn
 
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
-    """Where to put the caret for a reason a plugin gave: the one option it names, else all."""
+    """Span to underline for a plugin's `ValueError`: the one option it names, else the name."""
     words = reason.replace("_", "-").translate(dict.fromkeys(map(ord, ",=`:"), " ")).split()
     named = [option for option in item.options if option.name in words]
     if len(named) == 1:

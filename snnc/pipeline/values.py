@@ -18,13 +18,13 @@ A plugin is `Annotated[…, Plugin(group)]` or a dataclass that has a `name`.
 """
 
 Build = Callable[[Item, tuple[Hint, ...]], Any]
-"""Makes the plugin that a text names, one of those that the annotations allow."""
+"""Builds the plugin that an item names, one of those that the annotations allow."""
 
 _IN_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 class ValueProblem(ValueError):
-    """Why a value does not fit its option; `span` narrows the place inside the value."""
+    """A value does not fit its option; `span` locates the error inside the value."""
 
     def __init__(self, reason: str, span: Span | None = None) -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ def group_of(hint: Hint) -> str | None:
 
 
 def is_plugin(hint: Hint) -> bool:
-    """Whether the value of a field annotated `hint` is an object with options of its own."""
+    """Whether the value of a field annotated `hint` is an object that has options itself."""
     if group_of(hint) is not None:
         return True
     named = isinstance(getattr(hint, "name", None), str)
@@ -65,8 +65,8 @@ def describe(hint: Hint) -> str:
         return "|".join(_plain(choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
         inner = get_args(hint)
-        each = f"{describe(inner[0])} …" if _variadic(inner) else " ".join(map(describe, inner))
-        return f"[{each}]"
+        items = f"{describe(inner[0])} …" if _variadic(inner) else " ".join(map(describe, inner))
+        return f"[{items}]"
     return getattr(hint, "__name__", str(hint))
 
 
@@ -98,8 +98,8 @@ def format_value(value: object, hint: Hint, format_plugin: Callable[[object], st
     if isinstance(value, tuple):
         parts = cast(tuple[object, ...], value)
         inner = _element_hints(hint, len(parts))
-        each = (format_value(v, h, format_plugin) for v, h in zip(parts, inner, strict=True))
-        return f"[{' '.join(each)}]"
+        items = (format_value(v, h, format_plugin) for v, h in zip(parts, inner, strict=True))
+        return f"[{' '.join(items)}]"
     if is_dataclass(value):
         return format_plugin(value)
     if isinstance(value, str):
@@ -170,7 +170,7 @@ def _convert_plugin(value: Value, hint: Hint, choices: tuple[Hint, ...], build: 
 
 
 def _first_of(value: Value, hint: Hint, build: Build) -> Any:
-    """The first type of a union that fits: plugins after what is plain, any text last."""
+    """`value` as the first type of a union that fits: plain types, then plugins, then text."""
     parts = [_plain_hint(part) for part in get_args(hint)]
     for part in parts:
         if part is str or is_plugin(part):
@@ -213,7 +213,7 @@ def _variadic(inner: tuple[Hint, ...]) -> bool:
 
 
 def _plain_hint(hint: Hint) -> Hint:
-    """`hint` without marks that say nothing here."""
+    """`hint` without annotations other than `Plugin`."""
     if get_origin(hint) is Annotated and group_of(hint) is None:
         return get_args(hint)[0]
     return hint

@@ -1,4 +1,4 @@
-"""From text to names, options and values, each with its place in the text."""
+"""Reader of spec texts: names, options and values, each with its position in the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SPECIAL = frozenset("{}[],='\"\\")
 
 
 class SyntaxProblem(ValueError):
-    """Why a text does not follow the grammar, and where."""
+    """A text does not follow the grammar; `span` says where."""
 
     def __init__(self, reason: str, span: Span) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`name{options}`; `span` is all of it."""
+    """`name{options}`; `span` covers all of it."""
 
     name: str
     name_span: Span
@@ -54,11 +54,11 @@ class Item:
 
 
 Value = Word | Words | Item
-"""What stands behind the `=` of an option."""
+"""The right side of an option's `=`."""
 
 
 def is_bare(text: str) -> bool:
-    """Whether `text` can stand without quotes."""
+    """Whether `text` needs no quotes."""
     return bool(text) and not any(char in SPECIAL or char.isspace() for char in text)
 
 
@@ -83,11 +83,11 @@ class _Reader:
         self._space()
         if not self._peek():
             return []
-        found = [self._item()]
+        items = [self._item()]
         while self._peek():
             self._expect(",", "a comma between two specs")
-            found.append(self._item())
-        return found
+            items.append(self._item())
+        return items
 
     def _item(self) -> Item:
         self._space()

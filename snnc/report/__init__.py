@@ -1,4 +1,4 @@
-"""What is reported: JSON first, the console's tables and the page drawn from it."""
+"""Reports: a JSON document, and the HTML page drawn from it."""
 
 from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, totals
 from snnc.report.files import Written, write_report

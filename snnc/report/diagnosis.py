@@ -1,4 +1,4 @@
-"""The parts of the page that tell a diagnosis: findings, errors of layers, the output over T."""
+"""The sections of a diagnosis: findings, errors of the layers, output error over T."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ BAR = 19.0
 
 
 def findings(report: Json) -> str:
-    """What is wrong, where, and what to try; a word of relief where nothing is."""
-    found = report.get("findings")
-    if found is None:
+    """Faults with their remedies, then notes."""
+    entries = report.get("findings")
+    if entries is None:
         return ""
-    faults = [each for each in found if each.get("severity") == "fault"]
-    notes = [each for each in found if each.get("severity") != "fault"]
-    parts = [_fault(each) for each in faults] or ["<p>No fault found.</p>"]
+    faults = [finding for finding in entries if finding.get("severity") == "fault"]
+    notes = [finding for finding in entries if finding.get("severity") != "fault"]
+    parts = [_fault(finding) for finding in faults] or ["<p>No fault found.</p>"]
     if notes:
-        listed = "".join(f"<li>{_where(each)}: {_text(each, 'text')}</li>" for each in notes)
+        listed = "".join(f"<li>{_where(note)}: {_text(note, 'text')}</li>" for note in notes)
         parts.append(f"<h3>Notes</h3>\n<ul>{listed}</ul>")
     return "\n".join(parts)
 
 
-def _fault(found: Json) -> str:
+def _fault(finding: Json) -> str:
     return (
-        f"<h3>{_where(found)}: {_text(found, 'cause')}</h3>\n<p>{_text(found, 'text')}</p>\n"
-        f'<p class="note">Try: {_text(found, "remedy").replace("`", "")}.</p>'
+        f"<h3>{_where(finding)}: {_text(finding, 'cause')}</h3>\n"
+        f"<p>{_text(finding, 'text')}</p>\n"
+        f'<p class="note">Try: {_text(finding, "remedy").replace("`", "")}.</p>'
     )
 
 
-def _where(found: Json) -> str:
-    layer, node = _text(found, "layer"), _text(found, "node")
+def _where(finding: Json) -> str:
+    layer, node = _text(finding, "layer"), _text(finding, "node")
     return layer if node in ("", layer) else f"{layer} ({node})"
 
 
-def _text(found: Json, key: str) -> str:
-    return escape(str(found.get(key) or ""))
+def _text(finding: Json, key: str) -> str:
+    return escape(str(finding.get(key) or ""))
 
 
 def layer_errors(report: Json) -> str:
-    """The table of the populations."""
+    """Table of the errors of every population."""
     rows = report.get("layer_errors") or []
     shown = [key for key in COLUMNS if any(key in row for row in rows)]
     if not rows:
@@ -70,7 +71,7 @@ def layer_errors(report: Json) -> str:
 
 
 def layer_errors_note(report: Json) -> str:
-    """What the columns mean."""
+    """Legend of the table."""
     if not report.get("layer_errors"):
         return ""
     return (
@@ -83,7 +84,7 @@ def layer_errors_note(report: Json) -> str:
 
 
 def parts_by_layer(report: Json) -> Picture | None:
-    """The error of every layer and its parts, in the order of the network."""
+    """Plot of the error of every layer and its parts, in the order of the network."""
     rows = [row for row in report.get("layer_errors") or [] if "error" in row]
     if not rows:
         return None
@@ -111,7 +112,7 @@ def parts_by_layer(report: Json) -> Picture | None:
 
 
 def output_over_window(report: Json) -> Picture | None:
-    """Relative error of the output, and disagreement with the ANN, over the window."""
+    """Plot of the output's relative error and agreement with the ANN over the window."""
     rows = report.get("over_t") or []
     keys = [key for key in ("error", "agreement") if rows and all(key in row for row in rows)]
     if len(rows) < 2 or "error" not in keys:

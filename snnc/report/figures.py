@@ -1,4 +1,4 @@
-"""Figures of a graph itself: its layers, their sizes, its latency."""
+"""Static figures of a graph: its layers, their sizes, its latency."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from snnc.ir import Graph, Input, Neuron, Node
 from snnc.ir.walk import longest_path
 
 REPORT_VERSION = 1
-"""Of the documents of `compile` and `eval`; grows when a key changes its meaning."""
+"""Version of the documents of `compile` and `eval`; increased when a key changes its meaning."""
 
 
 def latency_timesteps(graph: Graph, timesteps: int) -> int:
-    """Steps from the first input to the answer: T and every `wait` on the longest path."""
+    """Steps from the first input to the output: T plus every `wait` on the longest path."""
     waits = longest_path(graph, lambda node: node.op.wait if isinstance(node.op, Neuron) else 0)
     return timesteps + max((waits[name] for name in graph.outputs), default=0)
 
@@ -23,7 +23,7 @@ def layers(graph: Graph) -> list[dict[str, Any]]:
 
 
 def totals(graph: Graph) -> dict[str, int]:
-    """Number of nodes, of neurons, and of parameters (shared ones once)."""
+    """Number of nodes, neurons and parameters (shared parameters count once)."""
     populations = [node.name for node in graph if isinstance(node.op, Neuron)]
     return {
         "nodes": len(graph),

@@ -18,7 +18,7 @@ MISSING = f"{PAGE} was left out, its pictures need matplotlib: pip install 'snnc
 
 @dataclass(frozen=True)
 class Written:
-    """The absolute paths; `page` is None where matplotlib is missing, and `note` says so."""
+    """Absolute paths of the files; without matplotlib `page` is None and `note` says so."""
 
     json: Path
     page: Path | None
@@ -26,40 +26,40 @@ class Written:
 
     @property
     def shown(self) -> Path:
-        """The one to open."""
+        """The file to open: the page if there is one, else the JSON."""
         return self.page or self.json
 
 
 def to_json(report: Mapping[str, Any]) -> str:
-    """One JSON document; numpy scalars and paths are written as what they stand for."""
+    """The report as JSON text; numpy values become numbers or lists, paths become strings."""
     return json.dumps(report, indent=2, default=_plain, ensure_ascii=False)
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> Written:
-    """Write `report.json` and `report.html` into `folder`, made if it is not there.
+    """Write `report.json` and `report.html` into `folder`, which is created if missing.
 
-    Without matplotlib there is no page, and one of an earlier run is removed.
+    Without matplotlib no page is written, and one of an earlier run is removed.
 
-    Raises `UsageError` if they cannot be written.
+    Raises `UsageError` if a file cannot be written.
     """
     text = to_json(report)
     page = _page(text)
-    path, place = folder.resolve() / REPORT, folder.resolve() / PAGE
+    path, page_path = folder.resolve() / REPORT, folder.resolve() / PAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, text + "\n")
         if page is None:
-            place.unlink(missing_ok=True)
+            page_path.unlink(missing_ok=True)
         else:
-            _replace(place, page)
+            _replace(page_path, page)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot write {path}: {reason}", hint="another --report DIR") from None
-    return Written(path, None, MISSING) if page is None else Written(path, place)
+    return Written(path, None, MISSING) if page is None else Written(path, page_path)
 
 
 def _page(text: str) -> str | None:
-    """The page of what was written, or None without matplotlib."""
+    """The page of a report in JSON, or None without matplotlib."""
     from snnc.report.page import render
 
     try:

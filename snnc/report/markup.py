@@ -1,4 +1,4 @@
-"""Figures and tables as HTML. All that comes from a model or a target is escaped here."""
+"""Figures and tables as HTML. Text from a model or a target is escaped here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ UNITS: Mapping[str, str] = {
     "um2": "µm²", "mm2": "mm²", "ps": "ps", "ns": "ns", "us": "µs", "ms": "ms",
     "seconds": "s", "bytes": "bytes", "bits": "bits", "timesteps": "steps",
 }  # fmt: skip
-"""Endings of a key that are units."""
+"""Units by the suffix of a key."""
 FRACTIONS = ("utilisation", "fraction", "rate", "silent", "saturated")
 
 
 def words(key: str) -> str:
-    """A key as its column's heading: `energy_pj` is `energy (pJ)`; not escaped."""
+    """The heading of a key: `energy (pJ)` for `energy_pj`; not escaped."""
     head, _, unit = key.rpartition("_")
     if head and unit in UNITS:
         return f"{head.replace('_', ' ')} ({UNITS[unit]})"
@@ -24,7 +24,7 @@ def words(key: str) -> str:
 
 
 def number(value: Any) -> str:
-    """Whole numbers with commas, real ones with four digits; what is no number is escaped."""
+    """Integers with commas, real numbers with four digits; other values are escaped."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     if isinstance(value, int) or (isinstance(value, float) and 1e3 <= abs(value) < 1e15):
@@ -37,18 +37,18 @@ def number(value: Any) -> str:
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction as a percentage; nothing for None."""
+    """A fraction as a percentage; "" for None."""
     return "" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def cell(key: str, value: Any) -> str:
-    """A value under its key: fractions as percentages."""
+    """The text of a value; fractions, by the name of the key, as percentages."""
     part = isinstance(value, float) and key.rpartition("_")[2] in FRACTIONS
     return percent(value) if part else number(value)
 
 
 def span(low: float, high: float) -> str:
-    """A range, or its one value."""
+    """A range, or a single value if both ends read alike."""
     first, last = number(low), number(high)
     return first if first == last else f"{first} – {last}"
 
@@ -64,11 +64,11 @@ def table(
     """A table that scrolls in a narrow window.
 
     Args:
-        columns: headings, not escaped yet.
-        rows: cells, escaped already.
-        text: columns of words; the others are aligned to the right.
-        minor: columns printed small.
-        aside: per row, whether it is printed in the second colour.
+        columns: headings, unescaped.
+        rows: cells, escaped.
+        text: indices of text columns; the others are right-aligned.
+        minor: indices of columns in small print.
+        aside: per row, whether it is in the muted colour.
     """
     listed = list(rows)
     sides = list(aside) if aside is not None else [False] * len(listed)
@@ -91,7 +91,7 @@ def table(
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names (not escaped yet) and values (escaped already), one pair a line."""
+    """A table of names (unescaped) and values (escaped), one pair per row."""
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="wrap">{value}</td></tr>'
         for name, value in pairs
@@ -100,7 +100,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def by_node(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table of nodes by whatever keys they have, in order of appearance."""
+    """A table of nodes; its columns are their keys, in order of appearance."""
     keys = list(dict.fromkeys(key for row in figures.values() for key in row))
     words_only = [
         i

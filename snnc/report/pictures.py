@@ -1,4 +1,4 @@
-"""The pictures of a report, each drawn from its JSON alone; None where it has no data for one."""
+"""The pictures of a report, each drawn from its JSON; None without the data for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PANELS = 5
 
 @dataclass(frozen=True)
 class Picture:
-    """An `<svg>` with what it shows; `wide` takes the whole width of the page."""
+    """An `<svg>` with title and caption; `wide` takes the full width of the page."""
 
     title: str
     caption: str
@@ -30,7 +30,7 @@ class Picture:
 
 
 def windows(report: Json) -> Picture | None:
-    """Accuracy and agreement over the window: a sweep, else prefixes of what was observed."""
+    """Accuracy and agreement over the window: of a sweep, else of prefixes of the observed run."""
     rows = report.get("sweep") or report.get("observed", {}).get("agreement") or []
     keys = [key for key in ("accuracy", "agreement") if rows and all(key in row for row in rows)]
     if len(rows) < 2 or not keys:
@@ -69,7 +69,7 @@ def windows(report: Json) -> Picture | None:
 
 
 def spikes(report: Json) -> Picture | None:
-    """Spikes per inference of every layer."""
+    """Bar chart of the spikes per inference of every layer."""
     layers = report.get("observed", {}).get("layers", {})
     if not layers:
         return None
@@ -81,7 +81,7 @@ def spikes(report: Json) -> Picture | None:
 
 
 def seconds(report: Json) -> Picture | None:
-    """Where the time of a compilation went."""
+    """Bar chart of the run times of a compilation."""
     spent = report.get("seconds")
     if not spent:
         return None
@@ -97,13 +97,13 @@ def seconds(report: Json) -> Picture | None:
 
 
 def raster(report: Json) -> Picture | None:
-    """Spikes of one sample, time to the right, layers downwards."""
-    found = report.get("observed", {}).get("raster", {})
-    layers = [layer for layer in found.get("layers", ()) if layer["neurons"]]
+    """Spike raster of one sample: time to the right, layers downwards."""
+    recorded = report.get("observed", {}).get("raster", {})
+    layers = [layer for layer in recorded.get("layers", ()) if layer["neurons"]]
     if not layers:
         return None
     rows = sum(len(layer["neurons"]) for layer in layers)
-    steps = found["steps"]
+    steps = recorded["steps"]
     title = "Spikes of one sample"
     shown = (
         f"the first {steps} steps of {report['observed']['timesteps']}; "
@@ -138,7 +138,7 @@ def raster(report: Json) -> Picture | None:
 
 
 def scatter(report: Json) -> Picture | None:
-    """What rates stand for, against the activations of the ANN, for a few layers."""
+    """Rate × threshold against the activation of the ANN, for a few layers."""
     layers = report.get("observed", {}).get("layers", {})
     drawn = [(name, row) for name, row in layers.items() if row.get("scatter")]
     if not drawn:
@@ -146,7 +146,7 @@ def scatter(report: Json) -> Picture | None:
     chosen = [drawn[i] for i in _spread(len(drawn), PANELS)]
     title = "Rate against the ANN's activation"
     caption = (
-        "Rate × threshold of a neuron against the activation it stands for, in the ANN's units; "
+        "Rate × threshold of a neuron against the activation it represents, in the ANN's units; "
         "on the line they are equal. "
     ) + (f"{len(chosen)} of {len(drawn)} layers." if len(chosen) < len(drawn) else "")
 
@@ -177,7 +177,7 @@ def _pairs(axes: Axes, name: str, row: Json) -> None:
 
 
 def _marks(axes: Axes, layer: Json, first: int, colour: str, width: float) -> None:
-    """All spikes of a layer as one path: a dash over its step for each."""
+    """Draw all spikes of a layer as one path: a dash for each spike."""
     if not layer["row"]:
         return
     x: list[float] = []
@@ -201,7 +201,7 @@ def _bars(name: str, title: str, values: Mapping[str, float], unit: str, text: A
                 text(length), (length, place), (4, 0), textcoords="offset points",
                 va="center", color=INK, fontsize=9.5,
             )  # fmt: skip
-        axes.set_yticks(places, labels=[label(each) for each in values])
+        axes.set_yticks(places, labels=[label(key) for key in values])
         axes.set_ylim(len(lengths) - 0.4, -0.6)
         axes.set_xlim(0, (max(lengths) or 1) * 1.14)
         axes.locator_params(axis="x", nbins=5)
@@ -214,7 +214,7 @@ def _bars(name: str, title: str, values: Mapping[str, float], unit: str, text: A
 
 
 def _few(steps: Sequence[int]) -> list[int]:
-    """Ticks of a logarithmic axis that do not touch: the last, powers of two where there are."""
+    """Ticks of a logarithmic axis that do not overlap: the last step, and powers of two if any."""
     powers = [t for t in steps if t & (t - 1) == 0]
     kept = [steps[-1]]
     for low in reversed(powers if len(powers) > 2 else list(steps)):
@@ -224,7 +224,7 @@ def _few(steps: Sequence[int]) -> list[int]:
 
 
 def _spread(size: int, count: int) -> list[int]:
-    """At most `count` of `size` places, the first and the last among them."""
+    """At most `count` of the indices 0..size-1, evenly spread, including both ends."""
     if size <= count:
         return list(range(size))
     return [round(i * (size - 1) / (count - 1)) for i in range(count)]

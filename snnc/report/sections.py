@@ -1,4 +1,4 @@
-"""The parts of the page, each from the report's JSON; empty text where there is nothing to say."""
+"""The sections of the page, each from the report's JSON; "" without the data for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ Json = Mapping[str, Any]
 
 
 def heading(report: Json) -> str:
-    """What it is, and the loud word when thresholds were chosen without data."""
-    kinds = {"compile": "compiled", "diagnose": "diagnosed", "eval": "measured"}
+    """Title, kind and target, and a warning if thresholds were chosen without data."""
+    kinds = {
+        "compile": "compiled",
+        "diagnose": "diagnosed",
+        "eval": "measured",
+        "verify": "verified",
+    }
     kind = kinds.get(str(report.get("kind")), "")
     name = escape(subject(report))
     target = escape(str(report.get("target") or ""))
@@ -38,7 +43,7 @@ def subject(report: Json) -> str:
 
 
 def summary(report: Json) -> str:
-    """The figures one looks for first."""
+    """The main figures: accuracy, errors, sizes, spikes."""
     fields: list[tuple[str, str]] = []
     for key, name in (
         ("accuracy", "accuracy"),
@@ -75,7 +80,7 @@ def _error(value: float | None) -> str:
 
 
 def layer_table(report: Json) -> str:
-    """Every node: what it is, how it fires, how far from the ANN, how much hardware."""
+    """Table of all nodes: op, shape, rate, error against the ANN, hardware."""
     layers = report.get("layers") or []
     if not layers:
         return ""
@@ -124,14 +129,14 @@ def _fixed(row: Json) -> list[str]:
 
 
 def _optional(name: str, row: Json, observed: Json, placed: Json) -> str:
-    node, seen = str(row["name"]), observed.get(row["name"], {})
+    node, observations = str(row["name"]), observed.get(row["name"], {})
     if name == "rate":
         rate = _rate(row, observed)
         return "" if rate is None else f"{rate:.4f}"
     if name == "silent":
-        return percent(seen.get("silent"), 1)
+        return percent(observations.get("silent"), 1)
     if name == "error":
-        return percent(seen.get("activation_error"), 1)
+        return percent(observations.get("activation_error"), 1)
     if name == "from":
         place = str(row.get("location") or "")
         return escape(place.rpartition("/")[2])
@@ -140,12 +145,12 @@ def _optional(name: str, row: Json, observed: Json, placed: Json) -> str:
 
 
 def _rate(row: Json, observed: Json) -> float | None:
-    seen = observed.get(row["name"], {})
-    return seen.get("rate", (row.get("stats") or {}).get("rate"))
+    observations = observed.get(row["name"], {})
+    return observations.get("rate", (row.get("stats") or {}).get("rate"))
 
 
 def layer_note(report: Json) -> str:
-    """What the columns of the table of layers mean, and what they were measured on."""
+    """Legend of the table of layers, and the data it was measured on."""
     observed = report.get("observed")
     if not observed:
         return ""
@@ -162,9 +167,9 @@ def layer_note(report: Json) -> str:
 
 
 def hardware(report: Json) -> str:
-    """Totals and notes of the target's own figures."""
-    found = report.get("hardware") or {}
-    totals, notes = found.get("totals") or {}, found.get("notes") or []
+    """Totals and notes of the target's figures."""
+    figures = report.get("hardware") or {}
+    totals, notes = figures.get("totals") or {}, figures.get("notes") or []
     parts: list[str] = []
     if totals:
         parts.append(facts((words(key), cell(key, value)) for key, value in totals.items()))
@@ -175,27 +180,27 @@ def hardware(report: Json) -> str:
 
 
 def hardware_layers(report: Json) -> str:
-    """The target's own figures of each layer."""
+    """The target's figures of each layer."""
     layers = (report.get("hardware") or {}).get("layers") or {}
     return _folded("By layer", by_node(layers)) if layers else ""
 
 
 def activity(report: Json) -> str:
-    """What the target counted while it ran, per inference."""
-    found = report.get("activity") or {}
-    if not found.get("layers"):
+    """The target's activity counters, per inference."""
+    counters = report.get("activity") or {}
+    if not counters.get("layers"):
         return ""
-    total = {"all": found.get("per_inference", {})}
-    return _folded("Activity of an inference", by_node({**found["layers"], **total}))
+    total = {"all": counters.get("per_inference", {})}
+    return _folded("Activity of an inference", by_node({**counters["layers"], **total}))
 
 
 def _folded(title: str, content: str) -> str:
-    """What few want to see, behind its title."""
+    """Content collapsed behind its title."""
     return f"<details>\n<summary>{escape(title)}</summary>\n{content}\n</details>"
 
 
 def passes(report: Json) -> str:
-    """What every pass did, and how long it took."""
+    """Table of the passes: options, seconds, whether the graph changed, metrics."""
     steps = report.get("steps") or []
     rows = [
         [
@@ -214,14 +219,14 @@ def passes(report: Json) -> str:
 
 
 def _metrics(metrics: Json) -> str:
-    """The short ones."""
+    """The scalar metrics of a pass."""
     plain = {k: v for k, v in metrics.items() if isinstance(v, int | float | str)}
     return ", ".join(f"{words(k)} {v:.4g}" if isinstance(v, float) else f"{words(k)} {v}"
                      for k, v in plain.items())  # fmt: skip
 
 
 def provenance(report: Json) -> str:
-    """Where it comes from: enough to make it again."""
+    """Inputs, options, seed and versions: all that is needed to reproduce the result."""
     pairs = [
         ("model", _text(report, "model")),
         ("artifact", _text(report, "artifact")),
@@ -238,15 +243,15 @@ def provenance(report: Json) -> str:
 
 
 def _calibration(report: Json) -> str:
-    """Whether, and on what."""
+    """Whether it was calibrated, and on which data."""
     if report.get("calibrated") is None:
         return ""
     if not report["calibrated"]:
         return "no"
     data = report.get("calibration") or {}
-    told = [f"{number(data['samples'])} samples"] if data.get("samples") is not None else []
-    told += [number(data["digest"])] if data.get("digest") else []
-    return ", ".join(["yes", *told])
+    parts = [f"{number(data['samples'])} samples"] if data.get("samples") is not None else []
+    parts += [number(data["digest"])] if data.get("digest") else []
+    return ", ".join(["yes", *parts])
 
 
 def _text(report: Json, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: matplotlib draws, the page's style sheet colours."""
+"""Pictures as inline SVG, drawn by matplotlib and coloured by the page's style sheet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 SERIES = tuple(f"#0400{number:02x}" for number in range(8))
-"""Stand-ins for the colours of the style sheet, which differ between light and dark."""
+"""Placeholders for the colours of the style sheet, which differ between light and dark mode."""
 VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -25,7 +25,7 @@ VARIABLES = {
 }
 FONT_SIZE = 10.5
 LABEL = 26
-"""Longest name in a picture, in characters."""
+"""Longest label in a picture, in characters."""
 
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<defs>\s*</defs>", re.DOTALL)
@@ -38,7 +38,7 @@ _SPACES = re.compile(r">\s*\n\s*<")
 
 @dataclass(frozen=True)
 class Size:
-    """Of a picture, in CSS pixels at its natural size."""
+    """Size of a picture in CSS pixels."""
 
     width: float
     height: float
@@ -49,8 +49,8 @@ def picture(name: str, title: str, size: Size, draw: Callable[[Figure], None]) -
 
     Args:
         name: unique on the page; letters only.
-        title: for those who cannot see it.
-        draw: puts axes on a figure; nothing in it is kept anywhere else.
+        title: description for screen readers.
+        draw: draws on the empty figure.
 
     Raises `ImportError` without matplotlib.
     """
@@ -105,10 +105,10 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def _inline(text: str, name: str, title: str, size: Size) -> str:
-    """Without prologue, metadata and spare digits, with the page's colours."""
+    """The SVG without prologue, metadata and superfluous digits, with the page's colours."""
     body = text[text.index("<svg") :]
     body = _DROPPED.sub("", body[body.index(">") + 1 :])
-    body = _PATH.sub(lambda found: _DIGITS.sub(r"\1", " ".join(found[0].split())), body)
+    body = _PATH.sub(lambda path: _DIGITS.sub(r"\1", " ".join(path[0].split())), body)
     body = _UNUSED_ID.sub("", body)
     body = _ID.sub(rf"\g<1>{name}-", body).replace("xlink:href", "href")
     body = _SPACES.sub("><", body.strip())
@@ -121,7 +121,7 @@ def _inline(text: str, name: str, title: str, size: Size) -> str:
 
 
 def label(text: object, longest: int = LABEL) -> str:
-    """A name short enough for a picture, on one line; its end tells more than its middle."""
+    """A name shortened to `longest` characters on one line, by omitting its middle."""
     shown = "".join(c if c.isprintable() else "·" for c in str(text))
     if len(shown) <= longest:
         return shown
@@ -130,7 +130,7 @@ def label(text: object, longest: int = LABEL) -> str:
 
 
 def quiet(axes: Axes, *, grid: str = "y") -> None:
-    """Tick marks away, a thin grid along one axis."""
+    """Remove tick marks and draw a thin grid along `grid`: "x", "y", "both" or "none"."""
     axes.tick_params(length=0)
     if grid in ("x", "y", "both"):
         axes.grid(axis=grid)  # pyright: ignore[reportArgumentType]

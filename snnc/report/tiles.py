@@ -1,4 +1,4 @@
-"""The tile map: every array of the hardware, and the part of it that a layer fills."""
+"""The tile map: every tile of the hardware and the cells of it that a layer uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 MOST = 3_000
-"""So many tiles are drawn at most; of every layer the same part."""
+"""Largest number of tiles drawn; of every layer the same fraction."""
 LEFT = 170.0
 GAP = 0.22
 """Between two tiles, in tiles."""
@@ -24,7 +24,7 @@ GAP = 0.22
 
 @dataclass(frozen=True)
 class _Band:
-    """The tiles of a layer, the number of them, and where they are drawn: their first line."""
+    """The drawn tiles of a layer, the total number of its tiles, and the line they start at."""
 
     layer: str
     tiles: Sequence[Json]
@@ -33,7 +33,7 @@ class _Band:
 
 
 def tile_map(report: Json) -> Picture | None:
-    """Each tile as its rectangle, filled as far as it is used; one colour for each layer."""
+    """Each tile as a rectangle, filled as far as it is used; one colour per layer."""
     hardware = report.get("hardware") or {}
     tiles, shape = hardware.get("tiles"), hardware.get("tile_shape")
     if not tiles or not shape:
@@ -64,7 +64,7 @@ def tile_map(report: Json) -> Picture | None:
 
 
 def _bands(tiles: Sequence[Json], columns: int) -> tuple[list[_Band], int]:
-    """The layers in order of their first tile, and how many lines they take."""
+    """The layers in order of their first tile, and the number of lines."""
     grouped: dict[str, list[Json]] = {}
     for tile in tiles:
         grouped.setdefault(str(tile["layer"]), []).append(tile)
@@ -100,7 +100,7 @@ def _draw(
 
 
 def _rectangles(boxes: Sequence[tuple[float, float, float, float]], **style: Any) -> Any:
-    """Many rectangles as one path: the file stays small."""
+    """Rectangles as one path, which keeps the file small."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 

@@ -1,4 +1,4 @@
-"""Where a converted network lost its accuracy, and why."""
+"""Diagnosis: the layers in which a converted network loses accuracy, and the causes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def diagnose_graphs(
     progress: Progress = silent,
     total: int | None = None,
 ) -> Diagnosis:
-    """Hold a spiking graph against its ANN layer by layer; see `Networks` for the graphs.
+    """Compare a spiking graph with its ANN layer by layer; see `Networks` for the graphs.
 
     Args:
         data: batches of (x, y or None); labels are not used.
@@ -40,7 +40,7 @@ def diagnose_graphs(
         total: number of samples, for the progress bar.
 
     Raises:
-        DataError: no samples, or of another shape.
+        DataError: no samples, samples of a wrong shape, or a window below one step.
     """
     if timesteps < 1:
         raise DataError(f"a window of {timesteps} steps; it needs at least one")

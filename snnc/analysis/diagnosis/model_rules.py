@@ -1,4 +1,4 @@
-"""Findings on the model's side: its batch norms, and what folding made of it."""
+"""Findings about the model: the statistics of its batch norms, and differences after folding."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding
 from snnc.analysis.diagnosis.stages import convolutions_of
 from snnc.ir import BatchNorm, Conv, Graph, Linear, MaxPool, Neuron, Relu
+from snnc.ir.walk import ancestors, descendants
 
 FAR = 0.5
-"""Mismatch of a batch norm's input with its statistics, in standard deviations."""
+"""Largest accepted mismatch of a batch norm's input with its statistics, in std deviations."""
 DIFFERENT = 1e-3
-"""Relative error of the folded graph against the model; folding is exact to 1e-5."""
+"""Largest accepted relative error of the folded graph against the model; exact folding: 1e-5."""
 BORDER = 10.0
-"""How many times more the border is off than the inside where only the border is wrong."""
+"""The error is at the border only if it is larger there than inside by this factor."""
 WEIGHTED = (Conv, Linear)
 
 
 def model_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
-    """What is wrong before anything spikes; nothing without the model as loaded."""
+    """Findings at stage `ann`; none without the model as loaded."""
     if networks.model is not None:
         yield from _norm_findings(networks, networks.model, measured)
         yield from _stage_findings(networks, networks.model, measured)
@@ -30,13 +31,13 @@ def model_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
 
 def _norm_findings(networks: Networks, model: Graph, measured: Measured) -> Iterator[Finding]:
     for name in far_norms(model, measured.norms, FAR):
-        found = measured.norms[name]
+        moments = measured.norms[name]
         cause, node = _cause_of_moments(model, name)
         text = (
-            f"What enters the batch norm {name} is {found['shift']:.3g} standard deviations off "
-            f"the mean it was trained on, its spread {_times(found['spread'])}."
+            f"What enters the batch norm {name} is {moments['shift']:.3g} standard deviations off "
+            f"the mean it was trained on, its spread {_times(moments['spread'])}."
         )
-        yield _finding(networks, model, cause, node, text, {**found, "batch_norm": name})
+        yield _finding(networks, model, cause, node, text, {**moments, "batch_norm": name})
 
 
 def _times(spread: float) -> str:
@@ -44,72 +45,73 @@ def _times(spread: float) -> str:
 
 
 def _cause_of_moments(model: Graph, name: str) -> tuple[Cause, str]:
-    """Of the first batch norm: the input. Of a later one: what lacks a batch norm in front."""
+    """For the first batch norm the input data; for a later one a layer without batch norm."""
     before = _until(model, name, {n.name for n in model if isinstance(n.op, BatchNorm)})
-    norms = [each for each in before if isinstance(model.node(each).op, BatchNorm)]
-    weighted = [each for each in before if isinstance(model.node(each).op, WEIGHTED)]
-    bare = [each for each in weighted if not _feeds_straight(model, each, name)]
+    norms = [node for node in before if isinstance(model.node(node).op, BatchNorm)]
+    weighted = [node for node in before if isinstance(model.node(node).op, WEIGHTED)]
+    bare = [node for node in weighted if not _feeds_directly(model, node, name)]
     if bare:
         return Cause.NORM_MISSING, bare[0]
     return (Cause.NORM_STATISTICS if norms else Cause.WRONG_NORMALISATION), name
 
 
-def _feeds_straight(model: Graph, source: str, name: str) -> bool:
-    """Whether `source` is the last layer with weights on every way from it to `name`."""
+def _feeds_directly(model: Graph, source: str, name: str) -> bool:
+    """Whether a path from `source` to `name` has no other layer with weights."""
     after = _until(model, name, {n.name for n in model if isinstance(n.op, WEIGHTED)})
     return source in after
 
 
 def _stage_findings(networks: Networks, model: Graph, measured: Measured) -> Iterator[Finding]:
     off: dict[str, bool] = {}
-    for each in model:
-        inherited = any(off[source] for source in model.inputs_of(each.name))
-        found = measured.stages.get(each.name, {"error": 0.0})
-        wrong = found["error"] > DIFFERENT
-        off[each.name] = wrong or (inherited and each.name not in measured.stages)
+    for node in model:
+        inherited = any(off[source] for source in model.inputs_of(node.name))
+        errors = measured.stages.get(node.name, {"error": 0.0})
+        wrong = errors["error"] > DIFFERENT
+        off[node.name] = wrong or (inherited and node.name not in measured.stages)
         if wrong and not inherited:
-            yield _stage_finding(networks, model, each.name, measured.stages)
+            yield _stage_finding(networks, model, node.name, measured.stages)
 
 
 def _stage_finding(
     networks: Networks, model: Graph, name: str, stages: Mapping[str, Mapping[str, float]]
 ) -> Finding:
-    found = dict(stages[name])
+    errors = dict(stages[name])
     before = _until(model, name, stages.keys())
-    cause, node = _cause_of_difference(networks, model, name, found, before)
+    cause, node = _cause_of_difference(networks, model, name, errors, before)
     if cause is Cause.BIAS_AT_BORDER:
         text = (
-            f"After folding, {name} differs from the model by {found['border']:.2%} where {node} "
-            f"pads, and by {found['interior']:.1e} inside: a shift was folded into a constant bias."
+            f"After folding, {name} differs from the model by {errors['border']:.2%} where {node} "
+            f"pads, and by {errors['interior']:.1e} inside: a shift was folded into a constant "
+            "bias."
         )
     else:
         what = {
             Cause.NORM_MISSING: f"the batch norm {node} is not in the graph",
             Cause.POOLING_REPLACED: f"the max pool {node} was replaced by an average",
         }.get(cause, f"the parameters of {node} were changed")
-        text = f"After folding, {name} differs from the model by {found['error']:.2%}: {what}."
-    return _finding(networks, model, cause, node, text, {**found, "activation": name})
+        text = f"After folding, {name} differs from the model by {errors['error']:.2%}: {what}."
+    return _finding(networks, model, cause, node, text, {**errors, "activation": name})
 
 
 def _cause_of_difference(
     networks: Networks,
     model: Graph,
     name: str,
-    found: Mapping[str, float],
+    errors: Mapping[str, float],
     before: Collection[str],
 ) -> tuple[Cause, str]:
-    convs = [each for each in convolutions_of(model, name) if each in before]
-    if convs and found.get("border", 0.0) > BORDER * found.get("interior", found["error"]):
+    convs = [conv for conv in convolutions_of(model, name) if conv in before]
+    if convs and errors.get("border", 0.0) > BORDER * errors.get("interior", errors["error"]):
         return Cause.BIAS_AT_BORDER, convs[-1]
-    pooled = [each for each in before if _averaged(model, networks.ann, each)]
+    pooled = [node for node in before if _averaged(model, networks.ann, node)]
     if pooled:
         return Cause.POOLING_REPLACED, pooled[0]
-    norms = [each for each in before if isinstance(model.node(each).op, BatchNorm)]
-    known = {each for node in networks.ann for each in (node.name, *node.origins)}
-    lost = [each for each in norms if each not in known]
+    norms = [node for node in before if isinstance(model.node(node).op, BatchNorm)]
+    known = {origin for node in networks.ann for origin in (node.name, *node.origins)}
+    lost = [norm for norm in norms if norm not in known]
     if norms:
         return Cause.NORM_MISSING, (lost or norms)[0]
-    weighted = [each for each in before if isinstance(model.node(each).op, WEIGHTED)]
+    weighted = [node for node in before if isinstance(model.node(node).op, WEIGHTED)]
     return Cause.WEIGHTS_CHANGED, (weighted or [name])[-1]
 
 
@@ -119,15 +121,8 @@ def _averaged(model: Graph, ann: Graph, name: str) -> bool:
 
 
 def _until(model: Graph, name: str, stops: Collection[str]) -> list[str]:
-    """Everything in front of `name`, back to and with the nodes of `stops`; in order."""
-    met: set[str] = set()
-    ways = list(model.inputs_of(name))
-    while ways:
-        each = ways.pop()
-        if each not in met:
-            met.add(each)
-            ways += () if each in stops else model.inputs_of(each)
-    return [each for each in model.order() if each in met]
+    """Ancestors of `name` up to and including the nodes of `stops`, in graph order."""
+    return list(ancestors(model, name, until=lambda node: node.name in stops))
 
 
 def _finding(
@@ -143,13 +138,10 @@ def _finding(
 
 
 def _population(networks: Networks, model: Graph, node: str) -> str:
-    """The first population behind `node`, or itself."""
-    reached = {node}
-    for each in model:
-        if reached & set(model.inputs_of(each.name)):
-            reached.add(each.name)
-        if each.name not in reached or not isinstance(each.op, Relu):
-            continue
-        if each.name in networks.snn and isinstance(networks.snn.node(each.name).op, Neuron):
-            return each.name
-    return node
+    """The first population that depends on `node`, or `node` itself."""
+
+    def is_population(name: str) -> bool:
+        known = isinstance(model.node(name).op, Relu) and name in networks.snn
+        return known and isinstance(networks.snn.node(name).op, Neuron)
+
+    return next(filter(is_population, (node, *descendants(model, node))), node)

@@ -1,4 +1,4 @@
-"""Whether what enters a batch norm has the moments that it was trained on."""
+"""Compare the moments of a batch norm's input with its running statistics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from snnc.ir import BatchNorm, Graph
 
 Real = NDArray[np.floating[Any]]
 SURE = 3.0
-"""Standard errors of a mean that are put down to the choice of samples."""
+"""Deviations of a mean up to this many standard errors are attributed to sampling."""
 
 
 class NormTally:
-    """Moments of what enters one batch norm, per channel."""
+    """Moments of the input of one batch norm, per channel."""
 
     def __init__(self, graph: Graph, op: BatchNorm) -> None:
         self._mean = np.asarray(graph.array(op.mean), np.float64)
@@ -29,7 +29,7 @@ class NormTally:
         self._means = np.zeros(len(variance))
 
     def add(self, x: Real) -> None:
-        """Count a batch (N, C, …)."""
+        """Add a batch (N, C, …)."""
         centred = x.reshape(len(x), len(self._mean), -1) - self._mean[:, None]
         means = centred.mean(axis=2)
         self._count += centred.shape[0] * centred.shape[2]
@@ -41,11 +41,10 @@ class NormTally:
     def result(self) -> dict[str, float]:
         """`shift` and `spread`, root mean squares over the channels, and `mismatch` of both.
 
-        With m and s the mean and standard deviation of the data, mu and sigma those the batch norm
-        keeps, and e the standard error of m, told from the means of single samples:
+        With m and s the mean and standard deviation of the data, mu and sigma the running
+        statistics, and e the standard error of m, estimated from the means of single samples:
         shift = max(|m - mu| - 3 e, 0) / sigma; spread = ln(s / sigma);
-        mismatch = sqrt(shift^2 + spread^2). Channels whose variance is next to nothing are left
-        out.
+        mismatch = sqrt(shift^2 + spread^2). Channels of negligible variance are left out.
         """
         shift = self._sum / self._count
         variance = np.maximum(self._squares / self._count - shift**2, 1e-12)
@@ -55,23 +54,27 @@ class NormTally:
         spreads = np.log(np.sqrt(variance) / self._sigma)
         if not self._known.any():
             return {"shift": 0.0, "spread": 0.0, "mismatch": 0.0}
-        found = {"shift": shifts[self._known], "spread": spreads[self._known]}
-        both = {name: float(np.sqrt(np.square(v).mean())) for name, v in found.items()}
+        channels = {"shift": shifts[self._known], "spread": spreads[self._known]}
+        both = {name: float(np.sqrt(np.square(v).mean())) for name, v in channels.items()}
         return {**both, "mismatch": float(np.hypot(both["shift"], both["spread"]))}
 
 
 def norm_tallies(graph: Graph) -> dict[str, NormTally]:
-    """One for every batch norm, in the order of the network."""
+    """A tally for every batch norm, in the order of the network."""
     return {n.name: NormTally(graph, n.op) for n in graph if isinstance(n.op, BatchNorm)}
 
 
-def far_norms(graph: Graph, found: Mapping[str, Mapping[str, float]], limit: float) -> list[str]:
-    """The batch norms beyond `limit` that do not have it from one in front of them."""
+def far_norms(graph: Graph, norms: Mapping[str, Mapping[str, float]], limit: float) -> list[str]:
+    """The batch norms whose mismatch exceeds `limit` while that of none before them does.
+
+    Args:
+        norms: per batch norm, the result of its `NormTally`.
+    """
     off: dict[str, bool] = {}
     first: list[str] = []
     for node in graph:
         inherited = any(off[source] for source in graph.inputs_of(node.name))
-        far = node.name in found and found[node.name]["mismatch"] > limit
+        far = node.name in norms and norms[node.name]["mismatch"] > limit
         if far and not inherited:
             first.append(node.name)
         off[node.name] = inherited or far

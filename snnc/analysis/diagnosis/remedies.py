@@ -1,4 +1,4 @@
-"""What to try for a cause: passes and options by name, in backquotes."""
+"""Remedies for each cause; names of passes and options are in backquotes."""
 
 from __future__ import annotations
 
@@ -68,15 +68,16 @@ DEAD_IN_ANN = (
 
 
 def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> str:
-    """What to try.
+    """The remedy for a cause.
 
     Args:
-        advice: for too few timesteps, the cause that costs most at this window.
-        timesteps: the window, to propose a longer one.
+        advice: for too few timesteps, the cause that costs most at this window; for dead channels,
+            any text means that they are zero in the ANN.
+        timesteps: the window T; twice as long is proposed.
     """
     if cause is Cause.DEAD_CHANNELS and advice:
         return DEAD_IN_ANN
     if cause is Cause.TOO_FEW_TIMESTEPS:
-        other = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
-        return f"-T {2 * timesteps}{other}"
+        at_this_window = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
+        return f"-T {2 * timesteps}{at_this_window}"
     return REMEDIES[cause]

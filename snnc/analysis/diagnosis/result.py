@@ -1,4 +1,4 @@
-"""What a diagnosis says: figures of every layer, findings, the error over the window."""
+"""Result of a diagnosis: errors of every layer, findings, output error over the window."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 from typing import Any, Literal
 
 REPORT_VERSION = 1
-"""Of the document of `diagnose`; grows when a key changes its meaning."""
+"""Version of the JSON document of `diagnose`; increased when a key changes its meaning."""
 
 Severity = Literal["fault", "note"]
 
 
 class Cause(StrEnum):
-    """Why a layer is not what it should be."""
+    """Cause of a finding."""
 
     WRONG_NORMALISATION = "wrong-normalisation"
     NORM_MISSING = "batch-norm-missing"
@@ -35,15 +35,15 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong in one place.
+    """One problem at one node.
 
     Attributes:
-        layer: the population; the node itself where no population follows it.
-        node: what to look at: a batch norm, a convolution, a pool, or the population.
-        cause: one of a fixed vocabulary.
-        severity: a "fault" costs accuracy; a "note" is harmless to the conversion.
-        evidence: the figures it was judged by.
-        text: a sentence for people.
+        layer: the population; the node itself if no population follows it.
+        node: the node to inspect: a batch norm, a convolution, a pool, or the population.
+        cause: see `Cause`.
+        severity: a "fault" costs accuracy; a "note" does not affect the conversion.
+        evidence: the figures that led to the finding, JSON-able.
+        text: description in one or two sentences.
         remedy: what to try, passes and options in backquotes.
     """
 
@@ -64,9 +64,9 @@ class Finding:
 class LayerError:
     """Figures of one population; errors are relative to the root mean square of the ANN's layer.
 
-    With a the ANN's activation, z the mean over the window of the layer's own input current (and of
-    what the starting potential differs from theta/2, spread over the window), o = max(z, 0), Q(z)
-    what an ideal neuron emits for it, r the rate and theta the threshold:
+    With a the ANN's activation, z the mean input current of the layer over the window (plus the
+    excess of the initial potential over theta/2, divided by T), o = max(z, 0), Q(z) the output of
+    an ideal neuron for z, r the rate and theta the threshold:
     a - r*theta = (a - o) + (o - min(o, theta)) + (min(o, theta) - Q(z)) + (Q(z) - r*theta).
 
     Attributes:
@@ -99,7 +99,7 @@ class LayerError:
     dead_channels: int
 
     def report(self) -> dict[str, Any]:
-        """JSON-able; what does not exist is left out."""
+        """JSON-able; fields that are None are left out."""
         row = {key: value for key, value in asdict(self).items() if value is not None}
         return {**row, "threshold": list(self.threshold)}
 
@@ -118,20 +118,20 @@ class WindowError:
     agreement: float | None
 
     def report(self) -> dict[str, Any]:
-        """JSON-able; what does not exist is left out."""
+        """JSON-able; fields that are None are left out."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A spiking network held against its ANN.
+    """Comparison of a spiking network with its ANN.
 
     Attributes:
         layers: one per population, in the order of the network.
         findings: in the order of the network; no faults for a healthy network.
-        over_t: the output over windows; the last is the whole.
-        rounded: the output of the integer network over the whole window, if there is one.
-        norms: per batch norm of the model, how far its input is from its statistics.
+        over_t: error of the output over increasing windows; the last is the full window.
+        rounded: error of the integer network's output over the full window, if there is one.
+        norms: per batch norm of the model, mismatch between its input and its statistics.
         stages: per activation, relative error of the graph after folding against the model.
         pools: per max pool of spikes, relative error against the maximum of the rates.
     """
@@ -149,7 +149,7 @@ class Diagnosis:
     @property
     def faults(self) -> tuple[Finding, ...]:
         """The findings that cost accuracy."""
-        return tuple(each for each in self.findings if each.severity == "fault")
+        return tuple(finding for finding in self.findings if finding.severity == "fault")
 
     @property
     def first_bad_layer(self) -> str | None:
@@ -158,7 +158,7 @@ class Diagnosis:
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md."""
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             "kind": "diagnose",
             "report_version": REPORT_VERSION,
             "timesteps": self.timesteps,
@@ -172,4 +172,4 @@ class Diagnosis:
             "folding": {name: dict(each) for name, each in self.stages.items()},
             "max_pools": dict(self.pools),
         }
-        return found if self.rounded is None else {**found, "rounded": self.rounded.report()}
+        return report if self.rounded is None else {**report, "rounded": self.rounded.report()}

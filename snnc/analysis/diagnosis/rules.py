@@ -1,4 +1,4 @@
-"""From figures to findings: what is wrong, where, and what to try."""
+"""Rules that turn measured figures into findings: cause, place, remedy."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding, LayerError, WindowError
 
 HIGH = 5.0
-"""A threshold so many times the ANN's largest activation is too high."""
+"""A threshold above this multiple of the ANN's largest activation is too high."""
 CLIPPED = 0.6
-"""A threshold that cuts off so much of the ANN's activation is too low."""
+"""A threshold that clips more than this fraction of the ANN's activation is too low."""
 KNOWN_SAMPLES = 10
 KNOWN_ACTIVE = 0.02
-"""Channels active on fewer samples, or on a smaller part of their neurons, are not judged."""
+"""Channels active on fewer samples, or in a smaller fraction of their neurons, are skipped."""
 POOLED = 0.1
-"""Relative error of a max pool of spikes."""
+"""Relative error above which a max pool of spikes is a fault."""
 EXPECTED = 20
-"""Spikes that a silent channel should have emitted at least."""
+"""A silent channel is a fault if ideal neurons would have emitted at least this many spikes."""
 DEAD_PART = 0.5
-"""Part of a layer's channels that are zero in the ANN: from here on the model is at fault."""
+"""Channels that are zero in the ANN are a fault from this fraction of a layer on."""
 BAD_LAYER = 0.5
-"""Relative error of a layer behind which silence is inherited."""
+"""Behind a layer of a larger relative error, silence is inherited and not a finding."""
 AGREEMENT, OUTPUT = 0.9, 0.1
-"""Below such agreement with the ANN, or above such an error of a single output, it is bad."""
+"""The output is bad below this agreement with the ANN, or above this relative error."""
 FALLING = 1.25
-"""The error at half the window over that at the whole: more steps help."""
+"""More steps help if error at half the window / error at the full window is above this."""
 LOST = 0.02
-"""Agreement lost to integers."""
+"""Loss of agreement by integers above which it is a finding."""
 
 
 def findings(networks: Networks, measured: Measured, timesteps: int) -> tuple[Finding, ...]:
     """All findings, in the order of the network."""
-    found = [*model_findings(networks, measured), *_layer_findings(networks, measured)]
-    found += _pool_findings(networks, measured)
-    if not any(each.severity == "fault" for each in found):
-        found += _window_findings(measured, timesteps)
-    found += _rounding_findings(measured)
+    results = [*model_findings(networks, measured), *_layer_findings(networks, measured)]
+    results += _pool_findings(networks, measured)
+    if not any(finding.severity == "fault" for finding in results):
+        results += _window_findings(measured, timesteps)
+    results += _rounding_findings(measured)
     place = positions(networks)
-    return tuple(sorted(found, key=lambda each: place.get(each.layer, len(place))))
+    return tuple(sorted(results, key=lambda finding: place.get(finding.layer, len(place))))
 
 
 def positions(networks: Networks) -> dict[str, int]:
-    """A place in the network for every node; one of the model alone is just before the next."""
+    """Rank of every node in the network; one that only the model has ranks before the next."""
     order = {name: 2 * i for i, name in enumerate(networks.snn.order())}
     after = 2 * len(order)
     for name in reversed(networks.model.order() if networks.model else ()):
@@ -60,11 +60,11 @@ def positions(networks: Networks) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Context:
-    """A layer and what is known of it."""
+    """A layer, its channels, and whether its silence is inherited from the layers before."""
 
     layer: LayerError
     channels: Channels
-    excused: bool
+    inherits: bool
 
 
 def _layer_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
@@ -76,9 +76,9 @@ def _layer_findings(networks: Networks, measured: Measured) -> Iterator[Finding]
             continue
         layer = measured.layers[node.name]
         context = _Context(layer, measured.channels[node.name], upstream)
-        found = [*_too_high(context), *_too_low(context), *_dead(context)]
-        yield from found
-        faulty = any(each.severity == "fault" for each in found)
+        results = [*_too_high(context), *_too_low(context), *_dead(context)]
+        yield from results
+        faulty = any(finding.severity == "fault" for finding in results)
         bad[node.name] = upstream or faulty or (layer.error or 0.0) > BAD_LAYER
 
 
@@ -132,7 +132,7 @@ def _too_low(context: _Context) -> Iterator[Finding]:
 
 def _dead(context: _Context) -> Iterator[Finding]:
     layer, channels = context.layer, context.channels
-    if not context.excused:
+    if not context.inherits:
         silent = (channels.spikes == 0) & (channels.expected >= EXPECTED)
         if silent.any():
             expected = float(channels.expected[silent].sum())
@@ -173,24 +173,24 @@ def _pool_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
 
 
 def _window_findings(measured: Measured, timesteps: int) -> Iterator[Finding]:
-    """What costs most where no layer has a fault of its own and the output is bad all the same."""
-    whole = measured.over_t[-1]
-    if not measured.layers or not _bad(whole):
+    """The largest error part if the output is bad although no single layer is at fault."""
+    full = measured.over_t[-1]
+    if not measured.layers or not _bad(full):
         return
     half = next(w for w in measured.over_t if 2 * w.timesteps >= timesteps)
     layers = list(measured.layers.values())
-    worst = max(layers, key=lambda each: max(_parts(each).values()))
-    chosen = next((each for each in layers if (each.error or 0.0) > BAD_LAYER), worst)
+    worst = max(layers, key=lambda layer: max(_parts(layer).values()))
+    chosen = next((layer for layer in layers if (layer.error or 0.0) > BAD_LAYER), worst)
     parts = _parts(chosen)
-    cause = max(parts, key=lambda each: parts[each])
-    falling = whole.error is not None and (half.error or 0.0) > FALLING * whole.error
-    shown = ", ".join(f"{each} {_percent(value)}" for each, value in parts.items())
-    evidence = {**{str(each): value for each, value in parts.items()}, **whole.report()}
+    cause = max(parts, key=lambda part: parts[part])
+    falling = full.error is not None and (half.error or 0.0) > FALLING * full.error
+    shown = ", ".join(f"{part} {_percent(value)}" for part, value in parts.items())
+    evidence = {**{str(part): value for part, value in parts.items()}, **full.report()}
     yield _finding(
         chosen,
         Cause.TOO_FEW_TIMESTEPS if falling or timesteps == 1 else cause,
         f"No layer is at fault alone: the errors add up. At T {timesteps} the output "
-        f"{_output(whole)}; here, relative to the ANN: {shown}.",
+        f"{_output(full)}; here, relative to the ANN: {shown}.",
         advice=str(cause),
         steps=timesteps,
         **evidence,
@@ -198,24 +198,24 @@ def _window_findings(measured: Measured, timesteps: int) -> Iterator[Finding]:
 
 
 def _rounding_findings(measured: Measured) -> Iterator[Finding]:
-    real, whole = measured.over_t[-1], measured.rounded
-    if whole is None or not measured.layers or not _bad(whole):
+    real, integer = measured.over_t[-1], measured.rounded
+    if integer is None or not measured.layers or not _bad(integer):
         return
-    if whole.agreement is not None and real.agreement is not None:
-        lost = real.agreement - whole.agreement
+    if integer.agreement is not None and real.agreement is not None:
+        lost = real.agreement - integer.agreement
         doubt = 3 * np.sqrt(max(lost, 0) / measured.samples)
         costly = lost > max(LOST, doubt)
     else:
-        lost = (whole.error or 0.0) - (real.error or 0.0)
+        lost = (integer.error or 0.0) - (real.error or 0.0)
         costly = lost > LOST
     if not costly:
         return
-    worst = max(measured.layers.values(), key=lambda each: each.rounding or 0.0)
+    worst = max(measured.layers.values(), key=lambda layer: layer.rounding or 0.0)
     yield _finding(
         worst,
         Cause.WEIGHT_ROUNDING,
         f"Integers cost {_percent(float(lost))}: the output of the integer network "
-        f"{_output(whole)}; the rates of this layer move most.",
+        f"{_output(integer)}; the rates of this layer change most.",
         lost=float(lost),
         rounding=worst.rounding,
     )

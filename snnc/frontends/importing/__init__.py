@@ -1,8 +1,7 @@
-"""From operations, numpy arrays and places in a model to a graph of stage `ann`. No torch here.
+"""Framework-independent construction of a graph of stage `ann` from operations and numpy arrays.
 
-A frontend makes an `Importer`, gives it every operation of its format, and calls one of the
-functions below for each; what a format's attributes mean is the frontend's business, how nodes are
-made is this package's.
+A frontend creates an `Importer` and calls one of the functions below for each operation of its
+format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
 from snnc.frontends.importing.arithmetic import add, relu, scale

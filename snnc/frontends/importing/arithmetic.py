@@ -15,7 +15,7 @@ def relu(site: ImportSite, x: Value) -> Value:
 
 
 def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
-    """x + factor * y. Raises `RefusedError` unless both have one shape."""
+    """x + factor * y. Raises `RefusedError` unless both have the same shape."""
     if factor != 1:
         y = site.emit(Scale(factor=float(factor)), [y], "scale")
     if x.shape != y.shape:
@@ -29,10 +29,10 @@ def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
 def scale(
     site: ImportSite, x: Value, factor: Constant | float = 1, bias: Constant | float = 0
 ) -> Value:
-    """factor * x + bias; nothing at all when that is x.
+    """factor * x + bias; adds no node if that is x.
 
-    A constant is broadcast as numpy does, to the sample or to a batch of one. Raises
-    `RefusedError` for one that changes the shape.
+    Constants broadcast as in numpy, against the sample or a batch of one. Raises `RefusedError`
+    for a constant that changes the shape.
     """
     times, plus = _for_sample(factor, x), _for_sample(bias, x)
     if not np.any(plus) and np.all(times == 1):
@@ -45,7 +45,7 @@ def scale(
 def _stored(
     site: ImportSite, constant: Constant | float, array: NDArray[np.float32], name: str
 ) -> Ref:
-    """A constant keeps its name when it is used as it stands."""
+    """Store `array`; under the name of the constant if it is used unchanged."""
     if isinstance(constant, Constant) and constant.shape == array.shape:
         return site.param(constant, name)
     return site.array(array, name)

@@ -1,4 +1,4 @@
-"""Builds the graph of a model operation by operation, and lists every one that cannot be."""
+"""Builds the graph of a model operation by operation, and lists all that are unsupported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Imported:
 
     Attributes:
         name: what messages call the model.
-        softmaxes: what was dropped, by position of the output.
+        softmaxes: final softmaxes that were dropped, by index of the output.
     """
 
     graph: Graph
@@ -33,9 +33,9 @@ class Imported:
 
 
 class Importer:
-    """The graph of one model while it is built.
+    """The graph of one model under construction.
 
-    `input` first; then for every operation, in the order of the model, a `site` and an `attempt`
+    Call `input` first; then for every operation, in the order of the model, `site` and `attempt`
     to add its nodes; then `finish`.
 
     Args:
@@ -54,11 +54,11 @@ class Importer:
         return self._add_input(INPUT, shape)
 
     def site(self, name: str, op: str, *, loc: Loc | None = None, path: str = "") -> ImportSite:
-        """Where an operation is added; see `ImportSite`. A number is put behind a taken name."""
+        """The `ImportSite` of an operation. A suffix `_N` is added to a name that is taken."""
         return ImportSite(self.constants, self.graph.fresh(name), op, loc or Loc(), path)
 
     def attempt(self, site: ImportSite, convert: Callable[..., T], *args: Any) -> T | None:
-        """What `convert(site, *args)` gives; None if it refuses, which `finish` then reports."""
+        """The result of `convert(site, *args)`; None if it refuses, which `finish` reports."""
         try:
             return convert(site, *args)
         except RefusedError as refused:
@@ -68,15 +68,15 @@ class Importer:
         return None
 
     def report(self, problem: Diagnostic) -> None:
-        """Something that cannot be compiled; `finish` lists all of it."""
+        """Record a problem, to be listed by `finish`."""
         self._problems.append(problem)
 
     def stand_in(self, site: ImportSite, shape: tuple[int, ...]) -> Value:
-        """A value of that shape for a refused operation, so that later ones are looked at too."""
+        """A placeholder of `shape` for a refused operation, so that later ones are checked too."""
         return self._add_input(self.graph.fresh(site.name), shape)
 
     def drop_softmax(self, site: ImportSite, x: Value, axis: int, log: bool = False) -> Value:
-        """`x`, which must be an output, in place of its softmax; the batch counts as axis 0.
+        """`x` in place of its softmax; `x` must be an output. `axis` counts the batch as axis 0.
 
         Raises `RefusedError` unless the softmax is over the classes, axis 1.
         """
@@ -86,11 +86,11 @@ class Importer:
         return replace(x, softmax=DroppedSoftmax(axis, log))
 
     def finish(self, outputs: Sequence[Value]) -> Imported:
-        """The verified graph; what no output needs is removed.
+        """The verified graph, without nodes that no output depends on.
 
         Raises:
             UnsupportedError: listing every operation that cannot be compiled.
-            ModelError: the arrays or shapes of the model make no graph.
+            ModelError: the arrays or shapes of the model do not form a valid graph.
         """
         if self._problems:
             raise UnsupportedError(_listed(self.name, self._problems))
@@ -126,9 +126,9 @@ def _remove_unused(graph: Graph) -> None:
 
 
 def _hoist_relu(graph: Graph) -> None:
-    """Move a ReLU that alone uses a max-pool ahead of it: relu(max(x)) = max(relu(x)).
+    """Move a ReLU in front of a max pool of which it is the only user.
 
-    The pool then sees what never is negative, as spikes are.
+    relu(max(x)) = max(relu(x)); the input of the pool is then non-negative, as spikes are.
     """
     for node in reversed(graph.nodes):
         if not isinstance(node.op, MaxPool):

@@ -10,12 +10,12 @@ from snnc.ir import Concat, Pad, Permute, Reshape, Slice
 
 
 def reshape(site: ImportSite, x: Value, shape: tuple[int, ...], suffix: str = "") -> Value:
-    """The same elements as a sample of `shape`; nothing at all where that is its shape."""
+    """The same elements in `shape`; adds no node if that is its shape."""
     return x if shape == x.shape else site.emit(Reshape(shape=shape), [x], suffix)
 
 
 def permute(site: ImportSite, x: Value, order: Sequence[int]) -> Value:
-    """The axes in another order; the batch counts as axis 0 and has to stay there."""
+    """The axes in another order; the batch counts as axis 0 and must stay first."""
     if order[0] != 0:
         raise RefusedError("it moves the batch axis", "keep the batch as the first axis")
     if list(order) == sorted(order):
@@ -29,14 +29,14 @@ def take(
     """A slice: per axis of the sample (start, stop, step), resolved as `slice.indices` does."""
     if any(step < 1 for _, _, step in bounds):
         raise RefusedError("it takes elements in reverse order", "use a positive step")
-    if [range(*each) for each in bounds] == [range(n) for n in x.shape]:
+    if [range(*bound) for bound in bounds] == [range(n) for n in x.shape]:
         return x
     starts, stops, steps = zip(*bounds, strict=True)
     return site.emit(Slice(starts=starts, stops=stops, steps=steps), [x], suffix)
 
 
 def pad(site: ImportSite, x: Value, padding: Pairs) -> Value:
-    """Zeros (before, after) per axis of the sample; a negative number cuts off as many."""
+    """Pad with zeros, (before, after) per axis of the sample; negative numbers crop."""
     cut = [
         (max(-before, 0), n - max(-after, 0), 1)
         for (before, after), n in zip(padding, x.shape, strict=True)
@@ -47,7 +47,7 @@ def pad(site: ImportSite, x: Value, padding: Pairs) -> Value:
 
 
 def concat(site: ImportSite, values: Sequence[Value], axis: int) -> Value:
-    """One after the other along `axis`; the batch counts as axis 0, which is refused."""
+    """Concatenate along `axis`; the batch counts as axis 0, which raises `RefusedError`."""
     axis %= len(values[0].shape) + 1
     if axis == 0:
         raise RefusedError("it concatenates along the batch axis", "use dim=1")

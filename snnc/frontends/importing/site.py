@@ -1,4 +1,4 @@
-"""One operation of a model, and the graph it is added to."""
+"""Import of one operation: its values, constants, and the graph it is added to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnc.ir import Graph, Op, OpError, Ref, TensorType
 
 
 class RefusedError(Exception):
-    """Why an operation cannot be compiled, and what to do; collected, never shown alone."""
+    """An operation cannot be compiled: reason and remedy. The importer collects and lists them."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
@@ -27,9 +27,9 @@ class Value:
     """A tensor that depends on the input.
 
     Attributes:
-        name: the graph node that makes it.
-        type: of one sample.
-        softmax: what was dropped after it; only an output of the graph may then be this value.
+        name: the graph node that computes it.
+        type: type of one sample.
+        softmax: the softmax dropped after it; such a value may only be an output of the graph.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Constant:
 
     Attributes:
         array: float32.
-        name: what the model calls it (a key of its state dict, the name of an initializer); None
-            for one that has no name, which gets that of the operation that uses it.
+        name: its name in the model (a key of its state dict, the name of an initializer); None to
+            name it after the operation that uses it.
     """
 
     array: NDArray[np.float32]
@@ -70,23 +70,23 @@ class Constant:
 
 @dataclass
 class ConstantStore:
-    """The constants that are stored in the graph, and under which names."""
+    """The constants stored in the graph, with their names."""
 
     graph: Graph
     stored: dict[Constant, Ref] = field(default_factory=dict[Constant, Ref])
 
     def ref(self, constant: Constant, fallback: str) -> Ref:
-        """The `Ref` of a constant, stored on first use; `fallback` names one without a name."""
+        """The `Ref` of a constant, stored on first use; `fallback` names an unnamed one."""
         if constant not in self.stored:
             name = fallback if constant.name is None else constant.name
             self.stored[constant] = self.add(name, constant.array)
         return self.stored[constant]
 
     def add(self, name: str, array: NDArray[np.float32]) -> Ref:
-        """Store an array as `name`, or as `name_1`, `name_2`, … where that is taken."""
+        """Store an array as `name`, or as `name_1`, `name_2`, … if that is taken."""
         taken = self.graph.params
         names = (name if i == 0 else f"{name}_{i}" for i in range(len(taken) + 1))
-        return self.graph.set_param(next(each for each in names if each not in taken), array)
+        return self.graph.set_param(next(free for free in names if free not in taken), array)
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class ImportSite:
     Attributes:
         constants: the arrays of the graph it is added to.
         name: name of the node it becomes.
-        op: what the model's users call the operation, in messages.
-        loc: where it stands in the model.
-        path: of a layer: its path in the model, under which its arrays are stored; "" for none.
+        op: name of the operation in messages.
+        loc: its line and module in the model.
+        path: path of its layer in the model, under which its arrays are stored; "" for none.
     """
 
     constants: ConstantStore
@@ -109,14 +109,14 @@ class ImportSite:
 
     @property
     def graph(self) -> Graph:
-        """What nodes are added to."""
+        """The graph that nodes are added to."""
         return self.constants.graph
 
     def emit(self, op: Op, inputs: Sequence[Value], suffix: str = "") -> Value:
-        """Add a node, called after the operation; `suffix` sets helpers apart.
+        """Add a node named after the operation, with `suffix` for auxiliary nodes.
 
         Raises:
-            RefusedError: an input is a softmax, which only may be an output.
+            RefusedError: an input is a softmax, which may only be an output.
             GraphError: the op does not take such inputs.
         """
         if any(value.softmax for value in inputs):
@@ -133,13 +133,13 @@ class ImportSite:
         return Value(name, result)
 
     def param(self, constant: Constant, field_name: str) -> Ref:
-        """A constant under its own name, or else that of the layer and the field."""
+        """Store a constant under its name, or else that of the layer and the field."""
         return self.constants.ref(constant, f"{self.path or self.name}.{field_name}")
 
     def optional_param(self, constant: Constant | None, field_name: str) -> Ref | None:
-        """The same; None stays None."""
+        """`param`, but None for None."""
         return None if constant is None else self.param(constant, field_name)
 
     def array(self, array: NDArray[np.float32], field_name: str) -> Ref:
-        """An array computed while importing, stored under the name of the node."""
+        """Store an array computed during import under the name of the node."""
         return self.constants.add(f"{self.name}.{field_name}", array)

@@ -1,4 +1,4 @@
-"""Pooling windows as torch places them, one spatial axis at a time. No torch here."""
+"""Pooling windows by torch's conventions, one spatial axis at a time. Does not import torch."""
 
 from __future__ import annotations
 
