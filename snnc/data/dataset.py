@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.data.arrays import Source, load_array, to_float32
+from snnc.data.arrays import Source, finite_float32
+from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
 
@@ -55,12 +56,7 @@ class Dataset:
         """The samples at these places of `indices`, as one batch; errors as when iterating."""
         rows = self.indices[rows]
         x, y = self.source.take(rows)
-        x = to_float32(x, str(self.spec))
-        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-        if not finite.all():
-            bad = rows[np.flatnonzero(~finite)[0]]
-            raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
-        return x, y
+        return finite_float32(x, str(self.spec), rows), y
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -136,7 +132,7 @@ def open_data(
 
 
 def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source:
-    from snnc.data import arrays, factory, images
+    from snnc.data import arrays, factory, image_folder, images
 
     match spec.kind:
         case "npy" | "npz":
@@ -144,7 +140,7 @@ def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source
         case "file" | "module":
             return factory.open_factory(spec, expect_shape)
         case "images":
-            return images.open_folder(Path(spec.path))
+            return image_folder.open_folder(Path(spec.path))
         case _:
             return images.open_known(spec.kind, Path(spec.path), spec.split or "train")
 

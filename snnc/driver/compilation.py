@@ -184,12 +184,13 @@ def _check_output(output: str | Path | None) -> None:
 
 def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
+    mean, std = job.source.normalization
     return {
         "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
         "legalize": lowered.legalize,
         "seed": job.seed,
-        "mean": list(job.source.mean),
-        "std": list(job.source.std),
+        "mean": list(mean),
+        "std": list(std),
         "calibrated": ctx.calibration is not None,
         "calibration": data_info(ctx.calibration),
     }
