@@ -177,7 +177,9 @@ def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:
     return Comparison(
         quantized=quantized,
         samples=sums.samples,
-        **sums.compared,
+        spikes=sums.compared["spikes"],
+        counts=sums.compared["counts"],
+        readouts=sums.compared["readouts"],
         differing=sums.differing,
         nodes=sums.nodes,
         classes_differing=sums.classes,

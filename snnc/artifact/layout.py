@@ -11,7 +11,7 @@ from typing import Any
 from snnc.errors import ArtifactError
 
 FORMAT = "snnc"
-VERSION = "2.1"
+VERSION = "2.0"
 MANIFEST = "manifest.json"
 GRAPH = "graph.json"
 TENSORS = "tensors.safetensors"

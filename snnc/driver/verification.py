@@ -74,7 +74,7 @@ def verify_artifact(
 def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
     """The graph whose spikes the target promises: the stored one.
 
-    Up to format 2.0 a target could store integers, made from a stored graph of real values, in its
+    In format 1 a target could store integers, made from a stored graph of real values, in its
     own folder; for such an artifact this is the integer graph. Raises `ArtifactError`.
     """
     stored = artifact.graph()

@@ -50,7 +50,9 @@ class _Recorder(fx.Interpreter):
     def __init__(
         self, module: nn.Module, traced: fx.Graph, name: str, shape: tuple[int, ...]
     ) -> None:
-        super().__init__(fx.GraphModule(module, traced), garbage_collect_values=False)
+        # the graph is interpreted as it is: a GraphModule would write the names of members, which
+        # a file may have given, into source that it runs
+        super().__init__(module, garbage_collect_values=False, graph=traced)
         self.extra_traceback = False  # run_node reports the user's line
         self._name, self._shape = name, shape
         self._nodes: dict[str, fx.Node] = {node.name: node for node in traced.nodes}

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc, ModelError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
-from snnc.frontends.inference import as_function, inference
+from snnc.frontends.inference import as_function, inference, require_values
 from snnc.frontends.shapes import observe
 from snnc.frontends.torch_operations import is_known
 from snnc.ir import Graph
@@ -40,6 +40,7 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
         raise UsageError(f"a {type(module).__name__} is no torch module")
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
+    require_values(module)
     _check_finite(module, name)
     with inference(module) as prepared, torch.no_grad():
         traced = symbolic(prepared, name)

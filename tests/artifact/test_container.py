@@ -79,7 +79,7 @@ def test_manifest_and_members(path: Path) -> None:
     names = ("manifest.json", "graph.json", "tensors.safetensors", *sorted(FILES))
     assert artifact.names() == names
     manifest = artifact.manifest
-    assert (manifest["format"], manifest["version"]) == ("snnc", "2.1")
+    assert (manifest["format"], manifest["version"]) == ("snnc", "2.0")
     assert manifest["target"] == "cpu{threads=2}"
     assert manifest["timesteps"] == 8
     assert manifest["input_shape"] == [2, 6, 6]

@@ -53,7 +53,7 @@ def lower(graph: Graph, chip: Chip, rng: np.random.Generator) -> dict[str, bytes
 def stored_graph(artifact: Artifact) -> Graph:
     """The graph that the tiles run. Raises `ArtifactError`.
 
-    It is that of the artifact. Up to format 2.0 a network of real values was stored as it was, and
+    It is that of the artifact. In format 1 a network of real values was stored as it was, and
     the integers that were made of it in the folder of the target.
     """
     graph = artifact.graph()

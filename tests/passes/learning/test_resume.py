@@ -158,7 +158,7 @@ def test_ctrl_c_without_a_folder_says_what_would_have_helped(
         pytest.raises(KeyboardInterrupt),
     ):
         finished(plain, labelled, progress=progress)
-    assert "nothing is kept; --workdir DIR" in caplog.text
+    assert "the state is lost; --workdir DIR" in caplog.text
 
 
 def test_a_run_that_ignores_ctrl_c_is_not_stopped(
