@@ -85,7 +85,7 @@ LABELLED: dict[str, Any] = {
     "tuple of batches": ((TX[:7], TY[:7]), (TX[7:], TY[7:])),
     "loader": DataLoader(SAMPLES, batch_size=4),
     "loader that shuffles": DataLoader(SAMPLES, batch_size=4, shuffle=True),
-    "loader of dicts": DataLoader(Dicts("pixel_values", "labels"), batch_size=4),
+    "loader of dicts": DataLoader(Dicts("pixel_values", "labels"), batch_size=4),  # type: ignore[arg-type]
     "loader of a stream": DataLoader(Stream(), batch_size=4),
     "loader of samples": DataLoader(SAMPLES, batch_size=None),
     "stream": Stream(),
