@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import resource
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,10 +145,15 @@ FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 def refused(text: str) -> DataError:
     """The error of opening and reading all of `text`, within `MEMORY`."""
-    with pytest.raises(DataError) as caught:
-        list(open_data(text))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            list(open_data(text))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert "\n" not in caught.value.message and caught.value.exit_code == 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MEMORY // 1024
+    assert peak < MEMORY
     return caught.value
 
 

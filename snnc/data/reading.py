@@ -63,6 +63,7 @@ def load_array(path: Path) -> NDArray[Any]:
     """The array of an `.npy` file, memory-mapped. Raises `DataError`."""
     require_file(path)
     with reading(path):
+        _require_header(path)
         return np.lib.format.open_memmap(path, mode="r")
 
 
@@ -81,6 +82,18 @@ def array_names(path: Path) -> tuple[str, ...]:
     """Names of the arrays of an `.npz` file. Raises `DataError`."""
     with reading(path), zipfile.ZipFile(path) as archive:
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+def _require_header(path: Path) -> None:
+    """Raise `ValueError` where the header announces more than the file holds.
+
+    numpy allocates the announced length, up to 4 GiB, before it reads.
+    """
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        announced = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if announced > path.stat().st_size:
+        raise ValueError("its header is longer than the file")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
