@@ -7,20 +7,25 @@ the dataclasses here, so an option is added by adding a field. Imports neither n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from snnc.errors import UsageError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    from snnc.transform import Batches
+class MapStyle(Protocol):
+    """A dataset with samples by number, like those of torch."""
 
-Data: TypeAlias = "str | NDArray[Any] | Batches"
-"""A DATA text, an array (N, *shape) of samples, or re-iterable batches of (x, y or None)."""
+    def __getitem__(self, index: Any, /) -> Any:
+        """One sample: x, (x, y) or a dict."""
+        ...
+
+
+Data: TypeAlias = "str | Path | MapStyle | Iterable[Any]"
+"""A DATA text; an array or tensor (N, *shape), or a tuple (x, y) of both; a map-style dataset; a
+DataLoader; batches that can be gone through again. See `snnc.data.given.open_given`."""
 
 T = TypeVar("T")
 FLAG, MEANING = "flag", "meaning"
@@ -150,8 +155,9 @@ class ConversionOptions:
         "--calibration",
         metavar="DATA",
         help="Data to choose thresholds on.",
-        meaning="data to choose thresholds on: a DATA text (`digits#train`), an array (N, *shape) "
-        "or batches. Without any, thresholds are chosen on synthetic inputs, with a warning.",
+        meaning="data to choose thresholds on: a DATA text (`digits#train`), an array or tensor "
+        "(N, *shape), (x, y), a Dataset, a DataLoader or batches. Without any, thresholds are "
+        "chosen on synthetic inputs, with a warning.",
     )
     train: Data | None = option(
         None,
@@ -198,7 +204,7 @@ class ModelOptions:
         meaning="shape of one sample, channels first; None where only one fits.",
         read=shape,
     )
-    mean: Sequence[float] = option(
+    mean: Sequence[float] | float = option(
         (),
         "--mean",
         metavar="M,…",
@@ -207,7 +213,7 @@ class ModelOptions:
         "empty for nothing.",
         read=numbers,
     )
-    std: Sequence[float] = option(
+    std: Sequence[float] | float = option(
         (),
         "--std",
         metavar="S,…",
@@ -218,7 +224,14 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         for name in ("allow", "mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            given = getattr(self, name)
+            values = tuple(given) if isinstance(given, Iterable) else (given,)
+            object.__setattr__(self, name, values)
+
+    @property
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
+        """`mean` and `std` as sequences."""
+        return cast(Any, (self.mean, self.std))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Sums over samples from which rates, silence, saturation and errors are told."""
+"""Sums over samples for firing rates, silence, saturation and errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 @dataclass
 class FiringTally:
-    """How much the elements of one node fire; a negative event counts as an event.
+    """Event counts of one node; a negative event counts as an event.
 
     Attributes:
-        events: over all samples and steps.
-        elements: what the rate is per: elements times samples, times steps for a rate per step.
-        samples: how many.
-        saturated: elements, of all samples, that fired at every step.
-        fired: (*shape) whether an element fired for any sample; None before the first.
+        events: number of events over all samples and steps.
+        elements: denominator of the rate: elements times samples, times steps for a rate per step.
+        samples: number of samples.
+        saturated: number of elements times samples that fired at every step.
+        fired: (*shape) whether an element fired for any sample; None if unknown.
     """
 
     events: float = 0
@@ -36,7 +36,7 @@ class FiringTally:
         fired: NDArray[np.bool_] | None = None,
         saturated: int = 0,
     ) -> None:
-        """Count a batch; `fired` (*shape) where it is known which elements did."""
+        """Add a batch; `fired` (*shape), whether an element fired for any sample, if known."""
         self.events += events
         self.elements += elements
         self.samples += samples
@@ -67,24 +67,24 @@ class FiringTally:
 
 @dataclass
 class ErrorTally:
-    """An error relative to what should be: sqrt(sum error^2 / sum wanted^2).
+    """A relative error: sqrt(sum error^2 / sum expected^2).
 
     Attributes:
         squares: sum of the squared errors.
-        power: sum of the squares of what should be.
+        power: sum of the squared expected values.
     """
 
     squares: float = 0.0
     power: float = 0.0
 
     def add(self, error: NDArray[np.floating[Any]], power: float) -> None:
-        """Count the errors of a batch, and `squares_of` what they are held against."""
+        """Add the errors of a batch; `power` is `squares_of` the expected values."""
         self.squares += squares_of(error)
         self.power += power
 
     @property
     def relative(self) -> float | None:
-        """The error; None where what should be is 0, or nothing was counted."""
+        """The relative error; None if all expected values are 0, or nothing was added."""
         return sqrt(self.squares / self.power) if self.power else None
 
 

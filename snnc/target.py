@@ -117,6 +117,9 @@ class Artifact(Protocol):
 class Backend(Protocol):
     """A target; a frozen dataclass whose fields are its options.
 
+    It computes the function of the stored graph: `legalize` may only name passes that preserve the
+    function. A target that runs only integers is a `NeedsIntegers`.
+
     Every spike, count and readout integer of a quantised graph equals that of `reference`, unless
     the backend is `Inexact`.
 
@@ -137,7 +140,10 @@ class Backend(Protocol):
         ...
 
     def legalize(self, graph: Graph) -> str:
-        """Pipeline text run on a copy of the stored `graph` before lowering; "" for none."""
+        """Pipeline text run on a copy of the stored `graph` before lowering; "" for none.
+
+        Every pass of it must declare `preserves_function`.
+        """
         ...
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
@@ -165,6 +171,25 @@ def why_inexact(backend: Backend) -> str:
     A backend without `Inexact.inexact` reproduces them.
     """
     return backend.inexact if isinstance(backend, Inexact) else ""
+
+
+@runtime_checkable
+class NeedsIntegers(Protocol):
+    """A backend that runs graphs of integers only."""
+
+    @property
+    def quantizer(self) -> str:
+        """The passes that make integers of real values, e.g. `quantize{bits=8}`.
+
+        `compile` ends the pipeline with them where its result would be of real values; the stored
+        graph, of which the target promises every spike, is then the one of integers.
+        """
+        ...
+
+
+def quantizer_of(backend: Backend) -> str:
+    """The passes that make the integers a backend needs; "" where it runs real values as well."""
+    return backend.quantizer if isinstance(backend, NeedsIntegers) else ""
 
 
 def figures_of(

@@ -141,8 +141,10 @@ class Pass:
     Class attributes: `name` as written in a pipeline; `takes` and `gives` the stages of the graph
     before and after; `needs` the fields of `PassContext` that must not be None, `a|b` where either
     suffices; `preserves_function` whether the result computes the same function but for rounding,
-    which `compile` then checks on random inputs. Validate options in `__post_init__` by raising
-    `ValueError` with a reason; the error shown to the user marks the option with a caret.
+    which `compile` then checks on random inputs; `gives_integers` whether the result is a graph of
+    integers (True) or of real values (False), None if the pass keeps either. Validate options in
+    `__post_init__` by raising `ValueError` with a reason; the error shown to the user marks the
+    option with a caret.
     """
 
     name: ClassVar[str]
@@ -150,6 +152,7 @@ class Pass:
     gives: ClassVar[Stage] = Stage.SNN
     needs: ClassVar[frozenset[str]] = frozenset()
     preserves_function: ClassVar[bool] = False
+    gives_integers: ClassVar[bool | None] = None
 
     def requirements(self) -> frozenset[str]:
         """`needs`, or a subset of it that depends on the options."""

@@ -33,14 +33,14 @@ from snnc.ir.walk import descendants
 
 Floats = NDArray[np.float64]
 PASSABLE = (Pool, Rearrange)
-"""Ops that a factor of their inputs can pass."""
+"""Ops behind which a factor of their inputs can be moved."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """y = factor * x + bias of a sample; each scalar, (C,) or of the sample's shape.
+    """y = factor * x + bias for a sample x; both are scalar, (C,) or of the sample's shape.
 
-    bias None: no shift.
+    bias None is no shift.
     """
 
     factor: Floats
@@ -48,7 +48,7 @@ class Affine:
 
     @property
     def is_identity(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether it is y = x."""
         return self.bias is None and bool(np.all(self.factor == 1))
 
 
@@ -59,7 +59,7 @@ def affine_of(graph: Graph, op: Scale) -> Affine:
 
 
 def scale_op(graph: Graph, name: str, affine: Affine) -> Scale:
-    """A `Scale` for the node `name`, its arrays stored under that name."""
+    """A `Scale` for the node `name`; its arrays are stored in the graph under that name."""
     factor: Ref | float = (
         float(affine.factor)
         if affine.factor.ndim == 0
@@ -70,23 +70,23 @@ def scale_op(graph: Graph, name: str, affine: Affine) -> Scale:
 
 
 def own_param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref:
-    """Store `array` for one field of one node; others that share what it replaces keep theirs.
+    """Store `array` for one field of one node; other users of a shared array keep the old one.
 
-    Real numbers are stored in float32, in a graph that holds float64 arrays in float64.
+    Real numbers are stored in float32, or in float64 if the graph has float64 arrays.
     """
     if array.dtype == np.float64:
-        wide = any(each.dtype == np.float64 for each in graph.params.values())
+        wide = any(param.dtype == np.float64 for param in graph.params.values())
         array = array if wide else array.astype(np.float32)
     return graph.own_param(node, field, array)
 
 
 def full(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
-    """A parameter written out for a sample of `shape`."""
+    """A parameter broadcast to a sample of `shape`."""
     return np.broadcast_to(broadcast_to_sample(array, shape), shape)
 
 
 def compact(array: Floats) -> Floats:
-    """A map of a sample's shape, as (C,) where it is constant within every channel."""
+    """An array of a sample's shape as (C,) if it is constant within every channel."""
     flat = array.reshape(len(array), -1)
     return flat[:, 0].copy() if np.all(flat == flat[:, :1]) else array
 
@@ -94,14 +94,14 @@ def compact(array: Floats) -> Floats:
 def combine(
     operation: Callable[[Any, Any], Any], a: NDArray[Any], b: NDArray[Any], shape: Shape
 ) -> Floats:
-    """`operation` of two parameters of samples of `shape`; the result is as small as they allow."""
+    """`operation` of two parameters of samples of `shape`, broadcast only where needed."""
     if a.ndim == 0 or b.ndim == 0 or a.shape == b.shape:
         return np.asarray(operation(a, b), np.float64)
     return operation(broadcast_to_sample(a, shape), broadcast_to_sample(b, shape))
 
 
 def compose(first: Affine, second: Affine, shape: Shape) -> Affine:
-    """`second` of `first`, for samples of `shape`."""
+    """second(first(x)), for samples of `shape`."""
     factor = combine(np.multiply, first.factor, second.factor, shape)
     bias = second.bias
     if first.bias is not None:
@@ -114,10 +114,7 @@ def compose(first: Affine, second: Affine, shape: Shape) -> Affine:
 
 
 def pushed(op: Op, affine: Affine, shape: Shape) -> Affine | None:
-    """What follows `op` when `affine`, of inputs of `shape`, is taken away in front of it.
-
-    None where there is no such thing.
-    """
+    """The map g with op(affine(x)) = g(op(x)) for inputs of `shape`; None if there is none."""
     factor = _pushed_factor(op, affine.factor, shape)
     if factor is None:
         return None
@@ -140,9 +137,9 @@ def _pushed_factor(op: Op, factor: Floats, shape: Shape) -> Floats | None:
 
 
 def moved_factor(op: Rearrange, factors: Sequence[Floats]) -> Floats:
-    """The factor of the result, given those of all elements of the inputs; (C,) where it can be.
+    """The factor of the result, given those of all elements of the inputs; (C,) if possible.
 
-    Any factor will do for a zero that `op` puts in: that of its channel, or 0.
+    Zeros that `op` inserts may have any factor: they get that of their channel, or 0.
     """
     moved = op.move(factors, np.nan)
     flat = moved.reshape(len(moved), -1)
@@ -161,14 +158,14 @@ def _applied(op: Op, sample: Floats) -> Floats:
 
 
 def _no_parameters(value: Ref | float) -> torch.Tensor:
-    raise AssertionError(f"an op without parameters asked for {value}")
+    raise AssertionError(f"an op without parameters requested {value}")
 
 
 # -- into weights ------------------------------------------------------------------------------
 
 
 def fold_into_inputs(graph: Graph, name: str, affine: Affine, shape: Shape) -> bool:
-    """Let the Conv or Linear `name` take its input without `affine`; False if it cannot.
+    """Fold `affine`, applied to the input of the Conv or Linear `name`, into it; False if not.
 
     Args:
         shape: shape of the input's samples.
@@ -198,9 +195,9 @@ def _on_input_channels(op: Weighted, factor: Floats, weight: Floats) -> Floats:
 def _shifted_bias(
     graph: Graph, name: str, op: Weighted, weight: Floats, shift: Floats, shape: Shape
 ) -> Ref:
-    """The bias of `name` plus what the constant plane `shift` of its input gives.
+    """The bias of `name` plus the response to the constant input `shift`.
 
-    Exact at the borders (S18): where a convolution pads, the answer is a map of the output's shape.
+    Exact at the borders (S18): where a convolution pads, it has the shape of the output.
     """
     added = _response(op, weight, shift, shape)
     if op.bias is not None:
@@ -227,7 +224,7 @@ def _response(op: Weighted, weight: Floats, shift: Floats, shape: Shape) -> Floa
 
 
 def fold_into_outputs(graph: Graph, name: str, affine: Affine) -> bool:
-    """Let the Conv or Linear `name` apply `affine` to its own result; False if it cannot."""
+    """Fold `affine`, applied to the result of the Conv or Linear `name`, into it; False if not."""
     op = graph.node(name).op
     if not isinstance(op, Weighted):
         return False
@@ -248,7 +245,7 @@ def fold_into_outputs(graph: Graph, name: str, affine: Affine) -> bool:
 
 
 def leads_to(graph: Graph, name: str, targets: tuple[type[Op], ...]) -> bool:
-    """Whether `name` is one of `targets`, or some user behind ops a factor can pass is."""
+    """Whether `name`, or a user of it behind `PASSABLE` ops only, is one of `targets`."""
 
     def ends(node: Node) -> bool:
         return isinstance(node.op, targets) or not isinstance(node.op, PASSABLE)

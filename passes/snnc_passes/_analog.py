@@ -1,4 +1,4 @@
-"""What an `ann` graph says about its values: which are the bare input, which cannot be negative."""
+"""Properties of values of an `ann` graph: the raw input, and values that cannot be negative."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from snnc.ir.walk import single_user_chain
 
 
 def before_encode(graph: Graph) -> tuple[str, ...]:
-    """The input and the one-user chain behind it up to its last max pool.
+    """The nodes before the encoder: the input and the single-user chain up to its last max pool.
 
-    These stay in front of the encoder; usually this is the input alone.
+    Without a max pool in that chain it is the input alone.
     """
     chain = list(single_user_chain(graph, graph.input, Rearrange, MaxPool))
     while len(chain) > 1 and not isinstance(graph.node(chain[-1]).op, MaxPool):
@@ -20,15 +20,15 @@ def before_encode(graph: Graph) -> tuple[str, ...]:
 
 
 def never_negative(graph: Graph) -> set[str]:
-    """Names of the nodes of an `ann` graph whose values cannot be negative, whatever the input."""
-    found: set[str] = set()
+    """Names of the nodes of an `ann` graph whose values are nonnegative for every input."""
+    nonnegative: set[str] = set()
     for node in graph.nodes:
         sources = graph.inputs_of(node.name)
-        inherits = bool(sources) and all(source in found for source in sources)
+        inherits = bool(sources) and all(source in nonnegative for source in sources)
         keeps = node.op.keeps_sign or (isinstance(node.op, Scale) and _positive(graph, node.op))
         if isinstance(node.op, Relu) or (keeps and inherits):
-            found.add(node.name)
-    return found
+            nonnegative.add(node.name)
+    return nonnegative
 
 
 def _positive(graph: Graph, op: Scale) -> bool:

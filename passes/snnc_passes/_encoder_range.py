@@ -1,4 +1,4 @@
-"""Encoders that fit the data."""
+"""The range of an encoder, from data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from snnc_passes._statistics import Range
 
 
 def ranged(op: Encode, batches: Batches, bits: int = 8) -> Encode:
-    """The encoder with a scale and a range that hold the data.
+    """The encoder with a scale and an integer range that cover the data (S21).
 
-    Inputs in 0..1 become 0..255; others -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+    Inputs in 0..1 map to 0..255, others to -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
 
     Raises:
-        DataError: there are no data, or they hold NaN or infinity.
+        DataError: there are no data, or they contain NaN or infinity.
     """
     extent = Range()
     for x in chunks(batches):

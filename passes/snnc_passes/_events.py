@@ -10,7 +10,7 @@ EventKind = Literal["spike", "direct"]
 
 
 def event_kinds(graph: Graph) -> dict[str, EventKind]:
-    """Per node that carries events, what made them; other nodes carry currents or analog values.
+    """Per node with events, their kind; nodes with currents or analog values are left out.
 
     "spike": neurons and random or latency encoders. "direct": a direct encoder, whose values are
     real currents until `quantize` turns them into counts.
@@ -32,7 +32,7 @@ def event_kinds(graph: Graph) -> dict[str, EventKind]:
 def scale_events_into_currents(graph: Graph) -> int:
     """Insert `Scale(1)` where events enter a sum, neuron, readout or concatenation with currents.
 
-    An identity shortcut thus becomes a current that can be added. Returns how many were inserted.
+    An identity shortcut thus becomes a current that can be added. Returns the number inserted.
     """
     inserted = 0
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""A spiking network run one population after the other, over all samples and steps."""
+"""A spiking network run population by population, over all samples and steps."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class Layer:
-    """A population in front of which the network has just been stopped.
+    """A population that is to be computed next.
 
     Attributes:
         node: a `Neuron` or `Readout`.
-        source: the node that gives its input.
+        source: the node that computes its input.
         shape: shape of a sample.
     """
 
@@ -39,13 +39,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class _Train:
-    """Values of an encoder or a population over its window, for all samples.
+    """The spike train of an encoder or a population, for all samples.
 
     Attributes:
         packed: (T, N, bytes of 8 spikes), or (T or 1, N, *shape) where not packed.
         shape: shape of a sample.
         bits: whether `packed` holds bits.
-        gain: what one spike counts, broadcast against a sample; None for 1.
+        gain: the value of a spike, broadcast against a sample; None for 1.
     """
 
     packed: NDArray[Any]
@@ -62,7 +62,7 @@ class _Train:
         return cls(np.concatenate(parts, axis=1), shape, bits, gain)
 
     def events(self, rows: slice, steps: slice = ALL) -> NDArray[Any]:
-        """(T or 1, n, *shape) as they are kept; one step of all where they are the same."""
+        """(T or 1, n, *shape) events of some samples and steps; one step if constant in time."""
         values = self.packed[steps if len(self.packed) > 1 else ALL, rows]
         if not self.bits:
             return values
@@ -71,7 +71,7 @@ class _Train:
         return spikes.reshape(*values.shape[:2], *self.shape)
 
     def at(self, rows: slice, steps: slice, mean: bool) -> NDArray[np.float32]:
-        """(T or 1, n, *shape) of some steps, or their mean (1, n, *shape)."""
+        """(T or 1, n, *shape) values of some samples and steps, or their mean (1, n, *shape)."""
         events = self.events(rows, steps)
         if self.gain is None:
             return np.asarray(events, np.float32)
@@ -84,22 +84,21 @@ class _Train:
 class LayerSweep:
     """Visits the populations of a spiking network in order.
 
-    Only trains of encoders and populations are kept, until the last layer that needs them; what
-    lies between two populations is computed when it is asked for. So no layer is run again for the
-    layers behind it.
+    Only the spike trains of encoders and populations are stored, until the last layer that needs
+    them; nodes between two populations are computed on request. So every population is run once.
 
     Args:
-        graph: an `snn` graph; its weights may be edited for populations not yet fired.
+        graph: an `snn` graph; weights of populations that have not fired yet may be edited.
         x: all samples, (N, *shape).
         timesteps: T.
-        device: where to compute.
-        at_once: one step, the mean of all, stands for T: for populations that wait for their whole
-            input, whose total alone counts.
-        channels_last: whether images lie in memory with the channel innermost, which convolutions
-            of many steps on CPUs prefer; sums in float32 depend on it.
+        device: the torch device.
+        at_once: compute one step, the mean over T; for populations that wait for their whole input,
+            so that only its total matters.
+        channels_last: whether images are in the memory format channels_last, faster for
+            convolutions of many steps on CPUs; sums in float32 depend on it.
 
     Raises:
-        PassError: the network holds an op with a state that is no neuron.
+        PassError: the network has a stateful op that is no neuron.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class LayerSweep:
         self._trains: dict[str, _Train] = {}
 
     def layers(self) -> Iterator[Layer]:
-        """Populations in order; call `fire` for every neuron before going on."""
+        """Populations in order; `fire` must be called for every neuron before the next one."""
         order = [n for n in self.graph.nodes if isinstance(n.op, Encode | Stateful | Readout)]
         sources = {node.name: self._sources(node.name) for node in order}
         for position, node in enumerate(order):
@@ -138,27 +137,27 @@ class LayerSweep:
             self.forget({name for n in order[position + 1 :] for name in sources[n.name]})
 
     def forget(self, needed: set[str]) -> None:
-        """Drop what no later layer needs."""
+        """Delete spike trains except those of the `needed` nodes."""
         for name in set(self._trains) - needed:
             del self._trains[name]
 
     def _sources(self, name: str) -> set[str]:
-        """Encoders and populations that `name` depends on without another between."""
-        found, waiting = set[str](), list(self.graph.inputs_of(name))
-        while waiting:
-            each = waiting.pop()
-            if isinstance(self.graph.node(each).op, Encode | Stateful):
-                found.add(each)
+        """The nearest encoders and populations before `name`."""
+        sources, pending = set[str](), list(self.graph.inputs_of(name))
+        while pending:
+            source = pending.pop()
+            if isinstance(self.graph.node(source).op, Encode | Stateful):
+                sources.add(source)
             else:
-                waiting += self.graph.inputs_of(each)
-        return found
+                pending += self.graph.inputs_of(source)
+        return sources
 
     def steps(self, layer: Layer) -> int:
-        """Steps of the layer's input: 1 where all are the same."""
+        """Number of steps of the layer's input: 1 if it is constant in time, else T."""
         return 1 if self.at_once or self.types[layer.source].constant_in_time else self.timesteps
 
     def edited(self) -> None:
-        """Tell that parameters of the graph have changed."""
+        """To be called after parameters of the graph have changed."""
         self.interpreter.params.clear()
 
     def value(self, name: str, rows: slice, steps: slice = ALL) -> Tensor:
@@ -167,12 +166,12 @@ class LayerSweep:
         Args:
             name: the node.
             rows: samples.
-            steps: of the window; what is constant in time has one.
+            steps: of the window; ignored if the node is constant in time.
         """
         return self.between(name, rows, steps, mean=False)
 
     def between(self, name: str, rows: slice, steps: slice, mean: bool) -> Tensor:
-        """`value`, or (1, n, *shape) of the `mean` spikes of the populations before the node."""
+        """`value`; with `mean`, (1, n, *shape) for the mean over steps of the spikes before it."""
         if name in self._trains:
             train = self._trains[name]
             value = self.tensor(train.at(rows, steps, mean))
@@ -183,7 +182,7 @@ class LayerSweep:
         return self.interpreter.apply(node, sources)
 
     def _encoded(self, node: Node) -> _Train:
-        """A direct encoder's values are real and the same at every step; others are spikes."""
+        """The spike train of an encoder; of a direct one, real values that are constant in time."""
         parts: list[NDArray[Any]] = []
         for rows in self.rows:
             run = Run(self.timesteps, sample_ids=np.arange(len(self.x))[rows])
@@ -206,18 +205,18 @@ class LayerSweep:
         threshold: Tensor,
         start: Tensor,
         currents: Iterable[tuple[slice, Tensor]],
-        tell: Callable[[slice, Tensor], object] | None = None,
+        observe: Callable[[slice, Tensor], object] | None = None,
     ) -> None:
-        """Let a population fire with a threshold and potential in place of the graph's.
+        """Run a population with a threshold and starting potential in place of the graph's.
 
-        A spike then counts as much more as the threshold has grown.
+        The value of a spike is multiplied by threshold / previous threshold.
 
         Args:
-            layer: of a neuron.
+            layer: a layer whose node is a `Neuron`.
             threshold, start: a number, (C,) or of the sample's shape.
             currents: all samples in order: rows, and the input (T or 1, n, *shape).
-            tell: is told rows and spikes (T, n, *shape), or their number (1, n, *shape) where steps
-                do not matter.
+            observe: called with rows and spikes (T, n, *shape), or with `at_once` spike counts
+                (1, n, *shape).
         """
         op = layer.node.op
         assert isinstance(op, Neuron)
@@ -231,8 +230,8 @@ class LayerSweep:
             else:
                 events = self._spikes(layer.node, current, theta, u)
             parts.append(self._packed(op, events))
-            if tell is not None:
-                tell(rows, events)
+            if observe is not None:
+                observe(rows, events)
         gain = gain / self.timesteps if self.at_once else gain
         self._trains[layer.node.name] = _Train.of(parts, layer.shape, gain.cpu().numpy())
 
@@ -250,7 +249,7 @@ class LayerSweep:
         return spikes if op.signed else np.packbits(spikes.reshape(*spikes.shape[:2], -1), axis=-1)
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
-        """As a tensor, images in the order in memory that was asked for."""
+        """A tensor on the device, images in channels_last if that was requested."""
         tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
         tensor = tensor.to(self.interpreter.device)
         if tensor.ndim < 4 or not self.channels_last:

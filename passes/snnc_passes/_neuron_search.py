@@ -1,4 +1,4 @@
-"""Thresholds, potentials and biases of one population, chosen on its own input."""
+"""Search for threshold, starting potential and bias of one population on its own input."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from snnc.training.soft_reset import counts_at_once, firing
 from snnc_passes._paired_sweep import counterparts_missing
 
 EVEN = 0.5
-"""Fraction of a threshold a potential starts at where the input is even."""
+"""The starting potential, in thresholds, that is best for an input constant in time."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is tried: factors of the threshold, then starting potentials in thresholds."""
+    """Candidates: factors of the threshold, and starting potentials in thresholds."""
 
     factors: Sequence[float]
     starts: Sequence[float]
@@ -35,7 +35,7 @@ CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.
 
 
 def choices(op: Neuron, timesteps: int) -> Choices:
-    """What to try for a kind of neuron."""
+    """The candidates for a kind of neuron."""
     if op.wait >= timesteps:
         return WAITING
     return CORRECTED if op.signed else SYNCHRONOUS
@@ -43,7 +43,7 @@ def choices(op: Neuron, timesteps: int) -> Choices:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one population, each (C,): threshold, starting potential, and what its bias gains."""
+    """Of one population, (C,) each: threshold, starting potential, and change of its bias."""
 
     threshold: Tensor
     start: Tensor
@@ -51,7 +51,7 @@ class Settings:
 
 
 def settings_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Settings:
-    """Those of the graph, one value per channel, without a correction."""
+    """The settings of the graph, one value per channel; the change of the bias is 0."""
     threshold, start = (
         torch.from_numpy(np.array(np.broadcast_to(graph.array(value), (channels,)), np.float32))
         for value in (op.threshold, op.v_init)
@@ -60,9 +60,10 @@ def settings_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -
 
 
 def refuse_neurons(graph: Graph, ann: Graph, name: str) -> None:
-    """Raise `PassError` for neurons that leak, reset to zero, or have no activation in the ANN.
+    """Raise `PassError` for neurons that the pass `name` does not support.
 
-    `name` is the pass that cannot take them.
+    They leak, reset to zero, fire before they integrate, have a threshold or v_init per position,
+    or no activation in the ANN.
     """
     if missing := counterparts_missing(graph, ann):
         raise PassError(f"the ANN has no activation {missing[0]} to compare with")
@@ -81,14 +82,14 @@ def refuse_neurons(graph: Graph, ann: Graph, name: str) -> None:
 
 
 class NeuronSearch:
-    """The search on a population's input for what its output should be.
+    """Search for settings of a population whose output is closest to a target.
 
     Args:
-        op: the population; no leak, reset by subtraction.
-        current: (T or 1, n, C, *rest) input.
-        target: (n, C, *rest) activation of the ANN.
+        op: the population; without leak, reset by subtraction.
+        current: input of the population, (T or 1, n, C, *rest).
+        target: activation of the ANN, (n, C, *rest).
         timesteps: T.
-        at_once: one step stands for all (the population waits for its whole input).
+        at_once: only the total of the input matters (the population waits for all of it).
     """
 
     def __init__(
@@ -102,11 +103,11 @@ class NeuronSearch:
         self.few = min(len(target), rows_that_fit(SEARCHED_VALUES, target[0].numel() * steps))
 
     def search(self, settings: Settings, tried: Choices, biased: bool) -> Settings:
-        """The factor of the threshold and the start with the least mean squared error, by channel.
+        """Threshold and starting potential with the least mean squared error, by channel.
 
-        One after the other, factors twice. A neuron that starts lower begins to fire later; where
-        it may be `biased`, its bias gives back what it lacks, so that it has seen more of an uneven
-        input by then.
+        Coordinate search: factors, starts, factors again. A neuron that starts lower begins to fire
+        later, when it has integrated more of an uneven input; if `biased`, the bias compensates
+        for the lower start.
         """
         best, least = settings, self.error(settings)
         for moved in ("factor", "start", "factor"):
@@ -125,19 +126,19 @@ class NeuronSearch:
         return best
 
     def balance(self, settings: Settings, rounds: int) -> Settings:
-        """Add to the bias what the output lacks on average, by channel, again and again."""
+        """Add the mean error of the output to the bias of each channel, `rounds` times."""
         for _ in range(rounds):
-            lacking = self._lacking(settings, len(self.target))
-            settings = replace(settings, bias=settings.bias + lacking)
+            error = self._mean_error(settings, len(self.target))
+            settings = replace(settings, bias=settings.bias + error)
         return settings
 
     def biased(self, settings: Settings) -> Settings:
-        """With the bias that makes up for a late start and for what the output lacks on average."""
+        """With a bias that compensates for a low start and for the mean error of the output."""
         late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
         settings = replace(settings, bias=late)
-        return replace(settings, bias=late + self._lacking(settings, self.few))
+        return replace(settings, bias=late + self._mean_error(settings, self.few))
 
-    def _lacking(self, settings: Settings, samples: int) -> Tensor:
+    def _mean_error(self, settings: Settings, samples: int) -> Tensor:
         """(C,) mean of target minus output."""
         total = torch.zeros_like(settings.bias)
         for error in self.errors(settings, samples):
@@ -145,17 +146,18 @@ class NeuronSearch:
         return total / (samples * self.target[0, 0].numel())
 
     def error(self, settings: Settings) -> Tensor:
-        """(C,) sum of squares of target minus output, of the first `few` samples."""
+        """(C,) sum of squares of target minus output over the first `few` samples."""
         total = torch.zeros_like(settings.bias)
         for error in self.errors(settings, self.few):
             total += error.square().sum(self.others)
         return total
 
     def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
-        """(n, C, *rest) target minus output, of the first `samples` samples, some at a time."""
+        """(n, C, *rest) target minus output of the first `samples` samples, in chunks."""
         shape = tuple(self.target.shape[1:])
         threshold, start, bias = (
-            for_sample(each, shape) for each in (settings.threshold, settings.start, settings.bias)
+            for_sample(value, shape)
+            for value in (settings.threshold, settings.start, settings.bias)
         )
         size = rows_that_fit(TRIAL_VALUES, self.target[0].numel())
         for i in range(0, samples, size):
@@ -170,9 +172,9 @@ class NeuronSearch:
             yield self.target[rows] - counts * (threshold / self.timesteps)
 
 
-def _chosen(where: Tensor, one: Settings, other: Settings) -> Settings:
+def _chosen(better: Tensor, trial: Settings, best: Settings) -> Settings:
     return Settings(
-        torch.where(where, one.threshold, other.threshold),
-        torch.where(where, one.start, other.start),
-        torch.where(where, one.bias, other.bias),
+        torch.where(better, trial.threshold, best.threshold),
+        torch.where(better, trial.start, best.start),
+        torch.where(better, trial.bias, best.bias),
     )

@@ -1,4 +1,4 @@
-"""A spiking network and its ANN on the same samples, one population after the other."""
+"""A spiking network and its ANN on the same samples, population by population."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from snnc_passes._layer_sweep import ALL, Layer, LayerSweep
 
 
 class PairedSweep(LayerSweep):
-    """Visits the populations of a spiking network in order, each with the ANN's value beside it.
+    """Visits the populations of a spiking network in order, each with the value of the ANN there.
 
-    Where every population waits for its whole input, steps do not matter and one of them, with the
-    mean of all, stands for T.
+    If every population waits for its whole input, only the mean over T steps is computed.
 
     Args:
-        graph: an `snn` graph; its weights may be edited for populations not yet fired.
+        graph: an `snn` graph; weights of populations that have not fired yet may be edited.
         ann: the same network at stage `ann`, with an activation of the name of every neuron.
         x: all samples, (N, *shape).
         timesteps: T.
-        device: where to compute.
+        device: the torch device.
 
     Raises:
         PassError: see `LayerSweep`.
@@ -42,19 +41,19 @@ class PairedSweep(LayerSweep):
         self._activations: dict[str, NDArray[np.float32]] = {}
 
     def forget(self, needed: set[str]) -> None:
-        """Drop what no later layer needs."""
+        """Delete values of all nodes except the `needed` ones."""
         super().forget(needed)
         for name in set(self._activations) - needed:
             del self._activations[name]
 
     def counterpart(self, layer: Layer) -> str:
-        """The node of the ANN whose value the input of the layer should have on average."""
+        """The node of the ANN whose value the mean input of the layer should equal."""
         if isinstance(layer.node.op, Readout):
             return self.ann.outputs[self.graph.outputs.index(layer.node.name)]
         return self.ann.inputs_of(layer.node.name)[0]
 
     def chunks(self, layer: Layer, samples: int) -> Iterator[slice]:
-        """Slices of the first `samples` samples, small enough to be computed at once."""
+        """Slices of the first `samples` samples that fit the memory budget."""
         shapes = [self.types[n].shape for n in self.graph.inputs_of(layer.source) or [layer.source]]
         largest = max(int(np.prod(shape)) for shape in (layer.shape, *shapes))
         fitting = rows_that_fit(SWEPT_VALUES, largest * self.steps(layer))
@@ -85,28 +84,27 @@ class PairedSweep(LayerSweep):
     def fire_on(
         self, layer: Layer, threshold: Tensor, start: Tensor, known: tuple[Tensor, Tensor]
     ) -> float:
-        """Let a population fire with these, (C,), in place of the graph's.
+        """Run a population with a threshold and starting potential, (C,), in place of the graph's.
 
-        `known`, input (T or 1, n, *shape) and activation of the first samples, is not computed
-        again.
+        `known` is the result of `kept`, which is not computed again.
 
-        Returns the mean squared error of the rates as a fraction of the variance of the ANN's
+        Returns the mean squared error of the rates, as a fraction of the variance of the ANN's
         activation.
         """
         activations: list[NDArray[np.float32]] = []
         moments = np.zeros(3)
         theta = threshold.reshape(-1, *(1,) * (len(layer.shape) - 1))
 
-        def tell(rows: slice, events: Tensor) -> None:
+        def observe(rows: slice, events: Tensor) -> None:
             wanted = known[1][rows]
             if rows.stop > len(known[1]):
                 wanted = self.target(layer, rows).clamp(min=0)
             error = events.sum(0, dtype=theta.dtype) * theta / self.timesteps - wanted
-            found = ((error**2).sum(), wanted.sum(), (wanted**2).sum())
-            moments[:] += [float(each) for each in found]
+            sums = ((error**2).sum(), wanted.sum(), (wanted**2).sum())
+            moments[:] += [float(value) for value in sums]
             activations.append(wanted.cpu().numpy())
 
-        self.fire(layer, threshold, start, self._currents(layer, known[0]), tell)
+        self.fire(layer, threshold, start, self._currents(layer, known[0]), observe)
         self._activations[layer.node.name] = np.concatenate(activations)
         squares, total, energy = moments
         variance = energy - total**2 / (len(self.x) * np.prod(layer.shape))
@@ -150,7 +148,7 @@ def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:
 
 
 def waits_for_all(graph: Graph, timesteps: int) -> bool:
-    """Whether only the totals of all inputs matter: every population waits for its whole window."""
+    """Whether every population waits for its whole input, so that only its total matters."""
     neurons = [node.op for node in graph.nodes if isinstance(node.op, Neuron)]
     pooled = any(isinstance(node.op, MaxPool) for node in graph.nodes)
     return not pooled and all(op.wait >= timesteps and not op.signed for op in neurons)

@@ -1,4 +1,4 @@
-"""The samples of a stream, some at a time."""
+"""The samples of a stream in chunks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from snnc.errors import DataError
 from snnc.transform import Batches
 
 CHUNK = 64
-"""Samples computed at a time, whatever the batches of the stream: sums in float32 depend on it."""
+"""Samples computed at a time, independent of the batches: sums in float32 depend on it."""
 
 
 def chunks(batches: Batches, size: int = CHUNK) -> Iterator[NDArray[np.float32]]:
     """The samples of a stream in chunks of `size`; only the last may be smaller.
 
     Raises:
-        DataError: the stream is empty, or holds NaN or infinity.
+        DataError: the stream is empty, or contains NaN or infinity.
     """
     held: list[NDArray[np.float32]] = []
     count = total = 0
@@ -39,7 +39,7 @@ def chunks(batches: Batches, size: int = CHUNK) -> Iterator[NDArray[np.float32]]
 
 
 def first_labels(data: Batches, samples: int) -> Iterator[NDArray[Any] | None]:
-    """Labels of at most `samples` samples of a stream, batch by batch; None where it has none."""
+    """Labels of at most `samples` samples of a stream, batch by batch; None without labels."""
     left = samples
     for _, y in data:
         yield None if y is None else y[:left]

@@ -22,7 +22,7 @@ from snnc_passes._affine import (
 from snnc_passes._events import event_kinds
 
 Wanted = Callable[[str], bool]
-"""Says of a user of a `Scale` whether the scale should be moved into or past it."""
+"""Whether a scale should be moved into or past the user of this name."""
 
 
 class ScalePropagation:
@@ -30,8 +30,8 @@ class ScalePropagation:
 
     Args:
         graph: edited in place.
-        shapes: shape of every node's sample. The types of the graph are not asked for, so that it
-            may break a rule of its stage until every scale has been moved.
+        shapes: shape of a sample of every node. The types of the graph are not computed, because
+            it may break a rule of its stage until every scale has been moved.
     """
 
     def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
@@ -39,10 +39,9 @@ class ScalePropagation:
         self.shapes = dict(shapes)
 
     def propagate(self, name: str, wanted: Wanted) -> bool:
-        """Move the scale `name` into or past every wanted user that takes it.
+        """Move the scale `name` into or past every wanted user where this is possible.
 
-        It is removed when nobody is left; otherwise it is kept for the others. Returns whether the
-        graph changed.
+        It is removed when it has no users left. Returns whether the graph changed.
         """
         users = [pair for pair in self.graph.users_of(name) if wanted(pair[0])]
         moved = [self._move_into(name, user, port) for user, port in users]
@@ -83,20 +82,20 @@ class ScalePropagation:
         return done
 
     def _put_after(self, name: str, affine: Affine) -> None:
-        """Insert a scale behind `name`; even the identity, as a sum may need its current."""
+        """Insert a scale behind `name`, even the identity: a sum may need a current."""
         new = self.graph.fresh(f"{name}.scale")
         self.graph.insert_after(name, new, scale_op(self.graph, new, affine))
         self.shapes[new] = self.shapes[name]
 
     def _move_past_join(self, name: str, op: Rearrange) -> bool:
-        """Take the scales in front of a concatenation behind it, if its inputs stay of one kind."""
+        """Move the scales before a concatenation behind it, if its inputs are then of one kind."""
         graph = self.graph
         sources, factors = [], []
         for source in graph.inputs_of(name):
             factor: Floats = np.ones(())
-            each = graph.node(source).op
-            if isinstance(each, Scale) and each.bias is None:
-                factor = affine_of(graph, each).factor
+            source_op = graph.node(source).op
+            if isinstance(source_op, Scale) and source_op.bias is None:
+                factor = affine_of(graph, source_op).factor
                 (source,) = graph.inputs_of(source)
             sources.append(source)
             factors.append(full(factor, self.shapes[source]))

@@ -1,4 +1,4 @@
-"""Statistics of activations from a stream of samples, in memory that does not grow with it."""
+"""Statistics of activations from a stream of samples, in constant memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from snnc.errors import DataError
 
 BINS = 16_384
 MERGED = 4
-"""Bins taken together where thresholds are compared."""
+"""Bins merged into one for `least_squares`."""
 CLIPS = 64
-"""Candidate thresholds between a 64th of the largest value and the largest value."""
+"""Number of candidate thresholds, k/64 of the largest value."""
 
 Granularity = Literal["channel", "layer"]
 Rows = NDArray[np.floating]
-"""(rows, values): one row a channel, or one for the whole layer."""
+"""(G, M): one row per channel, or one row for the layer."""
 
 
 def in_rows(values: NDArray[np.floating], granularity: Granularity) -> Rows:
-    """Values of (lead, C, *rest), one row a channel or one row for all."""
+    """Values (lead, C, *rest) as rows (G, M): one per channel, or one for the layer."""
     if granularity == "layer":
         return values.reshape(1, -1)
     return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
@@ -30,19 +30,19 @@ def in_rows(values: NDArray[np.floating], granularity: Granularity) -> Rows:
 
 @dataclass
 class Range:
-    """Smallest and largest value of each row, exactly."""
+    """Exact minimum and maximum of each row."""
 
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
 
     def add(self, rows: Rows) -> None:
-        """Widen to hold these values."""
+        """Extend the range to these values."""
         low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
         self.low = low if self.low is None else np.minimum(self.low, low)
         self.high = high if self.high is None else np.maximum(self.high, high)
 
     def limits(self) -> tuple[float, float]:
-        """Smallest and largest value of all rows. Raises `DataError` if there were none."""
+        """Minimum and maximum over all rows. Raises `DataError` if nothing was added."""
         if self.low is None or self.high is None:
             raise DataError("the calibration data hold no samples")
         return float(self.low.min()), float(self.high.max())
@@ -50,12 +50,12 @@ class Range:
 
 @dataclass
 class Histogram:
-    """How often values occurred in each group, over a range that is known exactly.
+    """Histogram of the positive values of each group over a known range.
 
     Attributes:
-        top: (G,) largest value of each group; 0 where there is none above 0.
-        counts: (G, BINS) values in (0, top], in bins of equal width.
-        zeros: (G,) values that are zero; negative ones are taken as zero.
+        top: (G,) maximum of each group; 0 if none is positive.
+        counts: (G, BINS) number of values in (0, top], in bins of equal width.
+        zeros: (G,) number of values <= 0.
     """
 
     top: NDArray[np.float64]
@@ -69,7 +69,7 @@ class Histogram:
         return cls(top, np.zeros((len(top), BINS), np.uint32), np.zeros(len(top), np.int64))
 
     def add(self, values: Rows) -> None:
-        """Count values, (G, M)."""
+        """Add values (G, M)."""
         for group, row in enumerate(values):
             active = row[row > 0]
             self.zeros[group] += row.size - active.size
@@ -79,13 +79,13 @@ class Histogram:
                 self.counts[group] += np.bincount(bins, minlength=BINS).astype(np.uint32)
 
     def percentile(self, percent: float) -> NDArray[np.float64]:
-        """(G,) values at `percent` of the sorted values, interpolated inside their bins.
+        """(G,) percentiles, negative values counted as 0, interpolated within a bin.
 
-        100 gives the exact maximum; error below top / BINS otherwise.
+        The error is below top / BINS; `percent=100` is the exact maximum.
         """
         if percent == 100:
             return self.top.copy()
-        found = np.zeros(len(self.top))
+        percentiles = np.zeros(len(self.top))
         for group, counts in enumerate(self.counts):
             cumulative = np.cumsum(counts, dtype=np.int64)
             size = self.zeros[group] + cumulative[-1]
@@ -95,25 +95,25 @@ class Histogram:
             place = int(np.searchsorted(cumulative, rank, side="right"))
             place = min(place, BINS - 1)
             inside = (rank - (cumulative[place] - counts[place]) + 0.5) / max(1, counts[place])
-            found[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
-        return np.minimum(found, self.top)
+            percentiles[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
+        return np.minimum(percentiles, self.top)
 
     def least_squares(self, levels: int) -> NDArray[np.float64]:
         """(G,) thresholds whose quantiser of `levels` steps has the least mean squared error.
 
-        The quantiser of x is θ/levels * clip(floor(x * levels/θ + ½), 0, levels): what a population
-        that starts at half a threshold θ tells of an even input x within a window of `levels`
-        steps. θ is one of `CLIPS` fractions of the largest value.
+        The quantiser of x is θ/levels * clip(floor(x * levels/θ + ½), 0, levels): the output of a
+        population with threshold θ and starting potential θ/2 for a constant input x in a window
+        of `levels` steps. θ is one of `CLIPS` fractions of the largest value.
         """
-        found = self.top.copy()
+        thresholds = self.top.copy()
         centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
         clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
-        told = np.clip(np.floor(centres * levels / clips + 0.5), 0, levels) * clips / levels
-        squares = (told - centres) ** 2
+        quantised = np.clip(np.floor(centres * levels / clips + 0.5), 0, levels) * clips / levels
+        squares = (quantised - centres) ** 2
         for group, counts in enumerate(self.counts):
             merged = counts.reshape(-1, MERGED).sum(axis=1, dtype=np.float64)
-            found[group] *= clips[int(np.argmin(squares @ merged)), 0]
-        return found
+            thresholds[group] *= clips[int(np.argmin(squares @ merged)), 0]
+        return thresholds
 
 
 def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""New thresholds, and factors behind them that keep what a spike stands for in proportion."""
+"""New thresholds, and the `Scale`s behind them that keep the value of spikes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from snnc_passes._affine import combine, leads_to, own_param
 from snnc_passes._scale_propagation import ScalePropagation
 
 
-def set_thresholds(graph: Graph, found: Mapping[str, NDArray[np.float64]]) -> None:
-    """Replace thresholds and insert what keeps the meaning of a spike in proportion.
+def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> None:
+    """Replace thresholds, and insert a `Scale` of threshold / previous threshold behind each.
 
-    If any threshold changes, every population of `found` gets its factor, 1 where its own stays:
-    spikes that are concatenated are scaled all or none.
+    v_init is multiplied by the same factor. If any threshold changes, every population of `values`
+    gets a `Scale`, if necessary of 1: inputs of a concatenation must all be scaled or none.
+
+    Args:
+        graph: edited in place.
+        values: by neuron node, (C,) or a single value.
     """
     shapes = {name: kind.shape for name, kind in graph.types().items()}
     pooled = [
         name
-        for name in found
+        for name in values
         if any(leads_to(graph, u, (MaxPool,)) for u, _ in graph.users_of(name))
     ]
-    thresholds = {name: _threshold(value, shapes[name]) for name, value in found.items()}
-    gains = {name: _gain(graph, name, each) for name, each in thresholds.items()}
+    thresholds = {name: _threshold(value, shapes[name]) for name, value in values.items()}
+    gains = {name: _gain(graph, name, value) for name, value in thresholds.items()}
     if all(np.all(gain == 1) for gain in gains.values()):
         return
     for name, gain in gains.items():
@@ -55,7 +59,7 @@ def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np
 
 
 def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The new threshold of a population relative to the one it has."""
+    """New threshold / present threshold of a population."""
     node = graph.node(name)
     assert isinstance(node.op, Neuron)
     before = np.asarray(graph.array(node.op.threshold), np.float64)
@@ -63,7 +67,7 @@ def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np
 
 
 def _sink_past_max_pools(graph: Graph, scales: ScalePropagation) -> None:
-    """The maximum of spikes is one of spikes only in front of their factors (all positive)."""
+    """Move scales behind max pools, which take spikes; the factors are positive."""
 
     def sink(graph: Graph, node: Node) -> bool:
         return isinstance(node.op, Scale) and scales.propagate(
@@ -74,7 +78,7 @@ def _sink_past_max_pools(graph: Graph, scales: ScalePropagation) -> None:
 
 
 def param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref | float:
-    """A number where `array` is one, else an array of the node's own."""
+    """A float if `array` is 0-d, else a reference to an array stored for this node."""
     if array.ndim == 0:
         return float(array)
     return own_param(graph, node, field, np.asarray(array))

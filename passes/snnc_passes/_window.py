@@ -1,4 +1,4 @@
-"""The window of a spiking graph, and the waits within it."""
+"""The window of a spiking graph, and the waits of its populations."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from snnc.ir import Encode, Graph, Neuron
 
 
 def prefixes_are_runs(graph: Graph) -> bool:
-    """Whether the first t steps of a run are a run over t steps."""
+    """Whether the first t steps of a run equal a run with a window of t."""
     ops: list[Any] = [node.op for node in graph.nodes]
     waits = any(isinstance(op, Neuron) and op.wait for op in ops)
     return not waits and not any(isinstance(op, Encode) and not op.code_class.prefix for op in ops)
 
 
 def longest_wait(graph: Graph) -> int:
-    """The largest `wait` of a population."""
+    """The largest `wait` of all populations, 0 without populations."""
     return max((n.op.wait for n in graph.nodes if isinstance(n.op, Neuron)), default=0)
 
 
 def with_window(graph: Graph, timesteps: int, wait: int) -> Graph:
-    """A copy for another window, whose populations wait at most `wait` steps."""
+    """A copy for another window, in which populations wait at most `wait` steps."""
     twin = graph.clone()
     for node in twin.nodes:
         if isinstance(node.op, Neuron) and node.op.wait > wait:

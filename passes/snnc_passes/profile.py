@@ -1,4 +1,4 @@
-"""`profile`: how much every population fires."""
+"""`profile`: firing statistics of every population."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from snnc_passes._samples import chunks
 class Profile(Pass):
     """Write `graph.stats[node]` for every population, count and encoded input.
 
-    Over the calibration data and the window T: `rate`, mean events per element and step (of either
-    sign, counts as they are); `max`, the largest magnitude of one step; `silent`, the fraction of
-    elements that never fired; `samples` and `timesteps`. Cost models and placement read it.
+    Over the calibration data and the window T: `rate`, mean magnitude of events per element and
+    step; `max`, the largest magnitude in one step; `silent`, the fraction of elements that never
+    fired; `samples` and `timesteps`. For cost models and placement.
+
+    Metrics: `rates`, by node.
     """
 
     name: ClassVar[str] = "profile"
@@ -52,13 +54,13 @@ class Profile(Pass):
 
 @dataclass
 class _Profile:
-    """What one node does, and its largest magnitude."""
+    """Firing statistics of one node, and its largest magnitude."""
 
     firing: FiringTally = field(default_factory=FiringTally)
     largest: float = 0.0
 
     def add(self, value: torch.Tensor, timesteps: int) -> None:
-        """Count (T or 1, n, *shape) values."""
+        """Add values (T or 1, n, *shape)."""
         size = value.abs()
         repeats = timesteps // len(value)
         fired = (size.sum(dim=(0, 1)) > 0).cpu().numpy()
@@ -67,6 +69,6 @@ class _Profile:
         self.largest = max(self.largest, float(size.max()))
 
     def stats(self, facts: dict[str, int]) -> dict[str, Any]:
-        """The figures, JSON-able."""
+        """The statistics, JSON-able."""
         firing = self.firing
         return {"rate": firing.rate, "max": self.largest, "silent": firing.silent, **facts}

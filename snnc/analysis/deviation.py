@@ -1,4 +1,4 @@
-"""Errors of outputs, in the outputs' own unit."""
+"""Errors of outputs, in the unit of the outputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Outputs = NDArray[np.floating[Any]]
 
 @dataclass
 class Deviation:
-    """Sums over samples; every element of an output counts alike."""
+    """Sums of absolute and squared errors over samples, averaged over the elements of an output."""
 
     absolute: float = 0.0
     squared: float = 0.0
     samples: int = 0
 
     def add(self, output: Outputs, wanted: NDArray[np.generic]) -> None:
-        """Count a batch (N, …) held against what it should be, of as many values a sample."""
+        """Add a batch of outputs (N, …) and the wanted values, as many per sample."""
         flat = output.reshape(len(output), -1).astype(np.float64)
         error = flat - wanted.reshape(len(wanted), -1).astype(np.float64)
         self.absolute += float(np.abs(error).mean(axis=1).sum())
@@ -29,7 +29,7 @@ class Deviation:
         self.samples += len(output)
 
     def report(self, prefix: str = "") -> dict[str, float]:
-        """Keys as in docs/report.md, with a prefix; nothing where nothing was counted."""
+        """Keys as in docs/report.md, with a prefix; empty if nothing was added."""
         if not self.samples:
             return {}
         return {

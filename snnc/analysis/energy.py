@@ -14,13 +14,14 @@ Problem", ISSCC 2014, for the energies of 32-bit floating point in 45 nm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from snnc.ir import Conv, Encode, Graph, Linear, Neuron, Node
+from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Node
+from snnc.ir.walk import nearest_before
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,9 @@ def _macs(graph: Graph, node: Node) -> int:
     return int(np.prod(weight.shape)) * positions
 
 
-def _sources(graph: Graph, node: Node) -> Iterator[str]:
+def _sources(graph: Graph, node: Node) -> tuple[str, ...]:
     """Populations and encoders whose events reach a layer without another population between."""
-    for name in graph.inputs_of(node.name):
-        source = graph.node(name)
-        if isinstance(source.op, Encode | Neuron) or not graph.inputs_of(name):
-            yield name
-        else:
-            yield from _sources(graph, source)
+    return nearest_before(graph, node.name, Encode, Neuron, Input)
 
 
 def _is_analog(graph: Graph, node: Node) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class Comparison:
     """Result of a comparison with the reference.
 
     Attributes:
-        quantized: the graph is integer, so equality is required.
+        quantized: the graph is integer, so an exact target must be equal.
         samples: number of inputs.
         spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
             readouts: integers, or real outputs of a graph that is not quantised).
@@ -33,7 +33,10 @@ class Comparison:
         nodes: number of differing spikes per node, for nodes with any.
         classes_differing: samples with a different arg max.
         output_max_abs_diff: largest absolute difference of an output.
+        timesteps: the window T.
+        target: text of the target that was compared with the reference.
         legalize: the passes that the target ran on its copy of the graph; "" for none.
+        inexact: why the target does not promise equality; "" if it does.
     """
 
     quantized: bool
@@ -45,7 +48,10 @@ class Comparison:
     nodes: dict[str, int]
     classes_differing: int
     output_max_abs_diff: float
+    timesteps: int
+    target: str = ""
     legalize: str = ""
+    inexact: str = ""
 
     @property
     def rate(self) -> float:
@@ -58,19 +64,28 @@ class Comparison:
         return not any(self.differing.values())
 
     @property
-    def rounded(self) -> bool:
-        """The graph is real and the target runs a legalised copy: equality is not required."""
-        return bool(self.legalize) and not self.quantized
+    def unpromised(self) -> str:
+        """Why equality is not required: an inexact target, or real values; "" if it is."""
+        return self.inexact or ("" if self.quantized else "real values")
 
     @property
     def passed(self) -> bool:
         """Integer graphs: no value differs. Real ones: at most `FLOAT_TOLERANCE` of the spikes.
 
-        Always true for a `rounded` copy.
+        Always true for an `inexact` target.
         """
-        if self.quantized:
-            return self.equal
-        return self.rounded or self.rate <= FLOAT_TOLERANCE
+        if self.inexact:
+            return True
+        return self.equal if self.quantized else self.rate <= FLOAT_TOLERANCE
+
+    @property
+    def verdict(self) -> Literal["equal", "not judged", "within tolerance", "differs"]:
+        """The result in a word or two."""
+        if self.equal:
+            return "equal"
+        if self.inexact:
+            return "not judged"
+        return "within tolerance" if self.passed else "differs"
 
     def require(self) -> None:
         """Raise `CheckFailed` unless `passed`."""
@@ -86,8 +101,11 @@ class Comparison:
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md."""
         return {
+            "target": self.target,
             "quantized": self.quantized,
             "legalize": self.legalize,
+            "inexact": self.inexact,
+            "timesteps": self.timesteps,
             "samples": self.samples,
             "compared": {
                 "spikes": self.spikes,
@@ -101,6 +119,7 @@ class Comparison:
             "output_max_abs_diff": self.output_max_abs_diff,
             "equal": self.equal,
             "passed": self.passed,
+            "verdict": self.verdict,
         }
 
 
@@ -121,7 +140,9 @@ def compare(
     data: Batches,
     *,
     timesteps: int,
+    target: str = "",
     legalize: str = "",
+    inexact: str = "",
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -129,8 +150,10 @@ def compare(
     """Run both on all of `data` and compare them value by value.
 
     Args:
-        graph: the stored `snn` graph, which the reference runs.
+        graph: the `snn` graph that the reference runs.
+        target: text of the target of `program`.
         legalize: the passes that made the copy which `program` runs.
+        inexact: why the target does not promise equality; "" if it does.
         total: number of samples, for the progress bar.
 
     Raises:
@@ -146,19 +169,22 @@ def compare(
             ]
             _add(sums, *runs)
             advance(len(x))
-    return _comparison(sums, graph.type_of(graph.outputs[0]).quantized, legalize)
+    compared = _comparison(sums, graph.type_of(graph.outputs[0]).quantized, timesteps)
+    return replace(compared, target=target, legalize=legalize, inexact=inexact)
 
 
-def _comparison(sums: _Sums, quantized: bool, legalize: str) -> Comparison:
+def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:
     return Comparison(
         quantized=quantized,
         samples=sums.samples,
-        **sums.compared,
+        spikes=sums.compared["spikes"],
+        counts=sums.compared["counts"],
+        readouts=sums.compared["readouts"],
         differing=sums.differing,
         nodes=sums.nodes,
         classes_differing=sums.classes,
         output_max_abs_diff=sums.diff,
-        legalize=legalize,
+        timesteps=timesteps,
     )
 
 

@@ -1,4 +1,4 @@
-"""How good a program is on data, how much it spikes, and how close it is to its ANN."""
+"""Evaluation of a program on data: accuracy, spikes, and agreement with its ANN."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from snnc.transform import Batches, Progress, silent
 
 @dataclass(frozen=True)
 class Ann:
-    """The network before conversion, two ways.
+    """The network before conversion, in two forms.
 
     Attributes:
-        eager: (N, *shape) -> (N, …), the user's own module.
-        graph: the same of the `ann` graph after its folding passes, or None.
+        eager: (N, *shape) -> (N, …), the user's module.
+        graph: (N, *shape) -> (N, …), the `ann` graph after its folding passes, or None.
     """
 
     eager: Callable[[NDArray[np.float32]], Outputs]
@@ -36,13 +36,13 @@ class Ann:
 
 @dataclass(frozen=True)
 class Window:
-    """Figures of one window length; None where the data or the ANN for it are missing.
+    """Figures for one window length; None if the labels or the ANN are missing.
 
     Attributes:
         timesteps: the window T.
         accuracy: fraction of samples whose largest output is the label.
         agreement: fraction of samples with the same largest output as the ANN.
-        errors: of real-valued y and of the ANN's output, by key of the report.
+        errors: errors against real y and against the ANN's output, by key of the report.
     """
 
     timesteps: int
@@ -64,13 +64,13 @@ class Evaluation:
     ann_max_abs_diff: float | None = None
     ann_max_rel_diff: float | None = None
     activity: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
-    """Per node, what the target counted, summed over all samples; empty if it counts nothing."""
+    """Per node, the activity counters of the target, summed over all samples; may be empty."""
     energy: Energy | None = None
     early_exit: Mapping[str, Any] | None = None
-    """What the graph's exit rule gives, as in the report; None without one."""
+    """Figures of the graph's early-exit rule, as in the report; None without one."""
 
     def report(self) -> dict[str, Any]:
-        """JSON-able, keys as in docs/report.md; figures that do not exist are left out."""
+        """JSON-able, keys as in docs/report.md; figures that are None are left out."""
         last = self.windows[-1]
         figures: dict[str, Any] = {
             "samples": self.samples,
@@ -92,7 +92,7 @@ class Evaluation:
         return {key: value for key, value in figures.items() if value is not None}
 
     def _activity(self) -> dict[str, Any]:
-        """Per inference: what the target counted in all, and by layer."""
+        """The activity counters per inference, in total and by layer."""
         sums: dict[str, int] = {}
         for counted in self.activity.values():
             for key, number in counted.items():
@@ -136,18 +136,19 @@ class _Tally:
 
     def count(self, counts: Mapping[str, NDArray[np.uint32]]) -> None:
         """Add the spikes of a batch, by node."""
-        for node, each in counts.items():
-            self.firing.setdefault(node, FiringTally()).add(int(each.sum()), each.size, len(each))
+        for node, spikes in counts.items():
+            tally = self.firing.setdefault(node, FiringTally())
+            tally.add(int(spikes.sum()), spikes.size, len(spikes))
 
     def act(self, counted: Mapping[str, Mapping[str, int]]) -> None:
-        """Add what the target counted in a batch."""
+        """Add the activity counters of a batch."""
         for node, numbers in counted.items():
             sums = self.activity.setdefault(node, {})
             for key, number in numbers.items():
                 sums[key] = sums.get(key, 0) + number
 
     def judge(self, key: int, output: Outputs, y: NDArray[np.generic] | None) -> None:
-        """Add a batch of outputs held against its labels."""
+        """Compare a batch of outputs with its labels."""
         if y is None:
             return
         if _real(y):
@@ -156,14 +157,14 @@ class _Tally:
             self.right[key] = self.right.get(key, 0) + int((_classes(output) == y).sum())
 
     def compare(self, key: int, output: Outputs, expected: Outputs, classified: bool) -> None:
-        """Add a batch of outputs held against the ANN's."""
+        """Compare a batch of outputs with those of the ANN."""
         self.from_ann.setdefault(key, Deviation()).add(output, expected)
         if classified:
             same = int((_classes(output) == _classes(expected)).sum())
             self.agree[key] = self.agree.get(key, 0) + same
 
     def errors(self, key: int) -> dict[str, float]:
-        """By key of the report."""
+        """Errors by key of the report."""
         own = self.error.get(key, Deviation()).report("ann_" if key == 0 else "")
         return {**own, **self.from_ann.get(key, Deviation()).report("ann_output_")}
 
@@ -182,48 +183,72 @@ def evaluate(
 ) -> Evaluation:
     """Run all of `data`, batch by batch.
 
-    Outputs are taken for classes where they are two or more numbers in a row and y is not real;
-    only then is there an agreement with the ANN, and an early exit.
+    Outputs are class scores if they are one axis of two or more numbers and y is not real; only
+    then are the agreement with the ANN and the early exit evaluated.
 
     Args:
-        graph: the stored `snn` graph of the program; an exit rule in it is tried as well.
-        data: batches of (x, y or None); integer y are classes, real y are regressed.
-        timesteps: the window of the run; `sweep` are shorter windows read off the same run.
+        graph: the stored `snn` graph of the program; its early-exit rule, if any, is evaluated.
+        data: batches of (x, y or None); integer y are classes, real y are regression targets.
+        timesteps: the window of the run; `sweep` are shorter windows, prefixes of the same run.
         total: number of samples, for the progress bar.
 
     Raises:
         DataError: no samples, or labels that do not fit the outputs.
     """
-    windows = tuple(sorted({*sweep, timesteps}))
-    exits = _exits(graph)
-    run = windows if exits is None else tuple(range(1, timesteps + 1))
-    tally = _Tally()
+    run = _Run(program, graph, tuple(sorted({*sweep, timesteps})), timesteps, ann, seed)
     with progress("evaluate", total) as advance:
         for x, y in data:
-            _check_labels(y, graph)
-            ids = np.arange(tally.samples, tally.samples + len(x))
-            result = program.run(
-                x,
-                timesteps=timesteps,
-                record="counts",
-                sample_ids=ids,
-                seed=seed,
-                prefixes=run[:-1],
-            )
-            outputs = _outputs(result, run)
-            expected = _count(tally, x, y, {t: outputs[t] for t in windows}, ann)
-            if exits is not None and not _real(y):
-                exits.add(outputs, y, None if expected is None else _classes(expected))
-            tally.count(result.counts)
-            tally.act(result.stats.get("activity", {}))
-            tally.samples += len(x)
+            run.add(x, y)
             advance(len(x))
-    if not tally.samples:
+    if not run.tally.samples:
         raise DataError("the data has no samples")
-    found = _evaluation(tally, windows, graph, ann)
-    return (
-        found if exits is None or not exits.samples else replace(found, early_exit=exits.report())
-    )
+    return run.evaluation()
+
+
+class _Run:
+    """A run over a dataset, batch by batch."""
+
+    def __init__(
+        self,
+        program: Program,
+        graph: Graph,
+        windows: tuple[int, ...],
+        timesteps: int,
+        ann: Ann | None,
+        seed: int,
+    ) -> None:
+        self._program, self._graph, self._ann, self._seed = program, graph, ann, seed
+        self._windows, self._timesteps = windows, timesteps
+        self._exits = _exits(graph)
+        self._prefixes = windows if self._exits is None else tuple(range(1, timesteps + 1))
+        self.tally = _Tally()
+
+    def add(self, x: NDArray[np.float32], y: NDArray[np.generic] | None) -> None:
+        """Run a batch and count it."""
+        tally = self.tally
+        _check_labels(y, self._graph)
+        result = self._program.run(
+            x,
+            timesteps=self._timesteps,
+            record="counts",
+            sample_ids=np.arange(tally.samples, tally.samples + len(x)),
+            seed=self._seed,
+            prefixes=self._prefixes[:-1],
+        )
+        outputs = _outputs(result, self._prefixes)
+        expected = _count(tally, x, y, {t: outputs[t] for t in self._windows}, self._ann)
+        if self._exits is not None and not _real(y):
+            self._exits.add(outputs, y, None if expected is None else _classes(expected))
+        tally.count(result.counts)
+        tally.act(result.stats.get("activity", {}))
+        tally.samples += len(x)
+
+    def evaluation(self) -> Evaluation:
+        """The figures of all batches."""
+        evaluation = _evaluation(self.tally, self._windows, self._graph, self._ann)
+        if self._exits is None or not self._exits.samples:
+            return evaluation
+        return replace(evaluation, early_exit=self._exits.report())
 
 
 def _exits(graph: Graph) -> Exits | None:
@@ -252,7 +277,7 @@ def _count(
     outputs: Mapping[int, Outputs],
     ann: Ann | None,
 ) -> Outputs | None:
-    """Add a batch; the ANN's outputs."""
+    """Add a batch; returns the ANN's outputs."""
     for t, output in outputs.items():
         tally.judge(t, output, y)
     if ann is None:
@@ -306,9 +331,11 @@ def _check_labels(y: NDArray[np.generic] | None, graph: Graph) -> None:
             raise DataError(f"y has {y[0].size} values a sample, the network gives {shape}")
     elif y.ndim != 1:
         raise DataError(f"y has shape {y.shape[1:]} a sample; one class number is expected")
-    elif int(y.max()) >= size or int(y.min()) < 0:
+    elif int(y.max()) >= max(2, size) or int(y.min()) < 0:
         raise DataError(f"labels {y.min()} to {y.max()}, but the network has {size} outputs")
 
 
 def _classes(output: Outputs) -> NDArray[np.intp]:
-    return output.reshape(len(output), -1).argmax(axis=1)
+    """The largest output of each sample; of a single output, 1 where it is positive."""
+    values = output.reshape(len(output), -1)
+    return values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.intp)

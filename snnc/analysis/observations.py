@@ -1,8 +1,8 @@
-"""What a program does with a few samples: rates, errors against the ANN, one raster of spikes."""
+"""Statistics of a program on a few samples: rates, errors against the ANN, a spike raster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +19,14 @@ from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
 SAMPLES = 64
-"""At most so many samples are observed: the first ones."""
+"""Maximum number of samples, the first ones of the data."""
 WORK = 1 << 27
-"""Neurons times steps times samples: with more neurons or steps, fewer samples, at least `FEW`."""
+"""Limit on neurons times steps times samples; at least `FEW` samples are run."""
 FEW = 8
 POINTS = 150
-"""At most so many pairs of activation and rate are kept for each layer."""
+"""Maximum number of pairs of activation and decoded rate per layer."""
 WINDOWS = 16
-"""At most about so many prefixes of the window are compared with the ANN."""
+"""Approximate maximum number of prefixes of the window that are compared with the ANN."""
 
 
 def measure_layers(
@@ -42,98 +42,107 @@ def measure_layers(
 ) -> dict[str, Any]:
     """Run the first `samples` of `data`; JSON-able, keys as `observed` in docs/report.md.
 
-    A rate of r spikes per step stands for the activation `r * value`, the value
-    being what a spike stands for (S20). With `ann`, the error of
-    a layer is relative: sqrt(sum (r*value - a)^2 / sum a^2) over all its neurons and samples, a
-    being the activation of the same name in the ANN.
+    A rate of r spikes per step represents the activation r * v, with v the value of a spike (S20).
+    With `ann`, the error of a layer is sqrt(sum (r*v - a)^2 / sum a^2) over all its neurons and
+    samples, a being the activation of the same name in the ANN.
 
     Args:
         graph: the stored `snn` graph of the program.
-        ann: of stage `ann`, its nodes called as the populations they became; None leaves the
-            comparison out.
-        samples: at most; fewer of a large network, see `WORK`.
+        ann: of stage `ann`, with activations of the names of the populations; None for no
+            comparison.
+        samples: maximum number; fewer for a large network, see `WORK`.
     """
-    windows = prefixes(timesteps)
+    tallies = _tallies(graph)
+    neurons = sum(graph.type_of(name).size for name in tallies)
+    few = min(samples, max(FEW, WORK // max(1, neurons * timesteps)))
+    x = np.concatenate([batch for batch, _ in first_samples(data, few)])
+    reference = None if ann is None else _Reference(ann, tuple(tallies), prefixes(timesteps))
+    with progress("observe", len(x)) as advance:
+        for part, run in _runs(program, x, tallies, neurons, timesteps, seed):
+            activations = {} if reference is None else reference.compare(part, run)
+            for name, tally in tallies.items():
+                tally.add(name, run, activations.get(name), POINTS * len(part) // len(x))
+            advance(len(part))
+    report: dict[str, Any] = {"samples": len(x), "timesteps": timesteps}
+    report["layers"] = {n: tally.report() for n, tally in tallies.items() if tally.firing.elements}
+    if reference is not None and graph.type_of(graph.outputs[0]).size > 1:
+        report["agreement"] = reference.agreement(len(x))
+    report["raster"] = raster(program, list(tallies), x[:1], timesteps, seed)
+    return report
+
+
+def _tallies(graph: Graph) -> dict[str, _Layer]:
     values = spike_values(graph)
-    tallies = {
+    return {
         node.name: _Layer(node.op.signed, values.get(node.name))
         for node in graph
         if isinstance(node.op, Neuron)
     }
-    neurons = sum(graph.type_of(name).size for name in tallies)
-    few = min(samples, max(FEW, WORK // max(1, neurons * timesteps)))
-    x = np.concatenate([batch for batch, _ in first_samples(data, few)])
-    expected = _Expected(ann, tuple(tallies)) if ann is not None else None
-    agreeing = dict.fromkeys(windows, 0)
-    chunk = _chunk(neurons, tallies, timesteps)
-    record = "spikes" if any(each.signed for each in tallies.values()) else "counts"
-    with progress("observe", len(x)) as advance:
-        for start in range(0, len(x), chunk):
-            part = x[start : start + chunk]
-            run = program.run(
+
+
+def _runs(
+    program: Program,
+    x: NDArray[np.float32],
+    tallies: Mapping[str, _Layer],
+    neurons: int,
+    timesteps: int,
+    seed: int,
+) -> Iterator[tuple[NDArray[np.float32], RunResult]]:
+    """Parts of `x` that fit the memory budget, with their runs."""
+    signed = any(tally.signed for tally in tallies.values())
+    rows = rows_that_fit(OBSERVED_VALUES, neurons * (timesteps if signed else 1))
+    for start in range(0, len(x), rows):
+        part = x[start : start + rows]
+        yield (
+            part,
+            program.run(
                 part,
                 timesteps=timesteps,
-                record=record,
+                record="spikes" if signed else "counts",
                 sample_ids=np.arange(start, start + len(part)),
                 seed=seed,
-                prefixes=windows[:-1],
-            )
-            theirs = expected.run(part) if expected is not None else {}
-            for name, tally in tallies.items():
-                tally.add(name, run, theirs.get(name), POINTS * len(part) // len(x))
-            if expected is not None:
-                _agree(agreeing, run, theirs[expected.output])
-            advance(len(part))
-    found: dict[str, Any] = {"samples": len(x), "timesteps": timesteps}
-    found["layers"] = {
-        name: tally.report() for name, tally in tallies.items() if tally.firing.elements
-    }
-    if expected is not None and graph.type_of(graph.outputs[0]).size > 1:
-        found["agreement"] = [
-            {"timesteps": t, "agreement": same / len(x)} for t, same in agreeing.items()
-        ]
-    found["raster"] = raster(program, list(tallies), x[:1], timesteps, seed)
-    return found
+                prefixes=prefixes(timesteps)[:-1],
+            ),
+        )
 
 
 def prefixes(timesteps: int) -> tuple[int, ...]:
-    """Windows 1..T, all of them or about `WINDOWS` at equal ratios; the last is T."""
+    """Windows 1..T, all of them or about `WINDOWS` in geometric progression; the last is T."""
     if timesteps <= WINDOWS:
         return tuple(range(1, timesteps + 1))
     spaced = np.geomspace(1, timesteps, WINDOWS)
     return tuple(sorted({*np.rint(spaced).astype(int).tolist(), timesteps}))
 
 
-def _chunk(neurons: int, tallies: Mapping[str, _Layer], timesteps: int) -> int:
-    steps = timesteps if any(tally.signed for tally in tallies.values()) else 1
-    return rows_that_fit(OBSERVED_VALUES, neurons * steps)
+class _Reference:
+    """The ANN: activations of the populations, and agreement of its output, by window length."""
 
-
-class _Expected:
-    """The ANN's activations of the populations, and its output."""
-
-    def __init__(self, ann: Graph, names: Sequence[str]) -> None:
+    def __init__(self, ann: Graph, names: Sequence[str], windows: Sequence[int]) -> None:
         from snnc.training import FastInterpreter
 
         self._interpreter = FastInterpreter(ann)
         self._keep = [name for name in names if name in ann]
-        self.output = ann.outputs[0]
+        self._output = ann.outputs[0]
+        self._agreeing = dict.fromkeys(windows, 0)
 
-    def run(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Per node (N, *shape)."""
+    def compare(self, x: NDArray[np.float32], run: RunResult) -> dict[str, NDArray[np.float32]]:
+        """Values by node, (N, *shape), for x (N, *shape); counts agreeing outputs of its `run`."""
         import torch
 
         with torch.no_grad():
-            found = self._interpreter.ann(x, self._keep)
-        return {name: value.numpy() for name, value in found.items()}
+            tensors = self._interpreter.ann(x, self._keep)
+        values = {name: tensor.numpy() for name, tensor in tensors.items()}
+        expected = values[self._output]
+        classes = expected.reshape(len(expected), -1).argmax(axis=1)
+        outputs = {**run.stats.get("prefixes", {}), max(self._agreeing): run.output}
+        for t in self._agreeing:
+            same = np.asarray(outputs[t]).reshape(len(classes), -1).argmax(axis=1) == classes
+            self._agreeing[t] += int(same.sum())
+        return values
 
-
-def _agree(agreeing: dict[int, int], run: RunResult, expected: NDArray[np.float32]) -> None:
-    classes = expected.reshape(len(expected), -1).argmax(axis=1)
-    outputs = {**run.stats.get("prefixes", {}), max(agreeing): run.output}
-    for t in agreeing:
-        same = np.asarray(outputs[t]).reshape(len(classes), -1).argmax(axis=1) == classes
-        agreeing[t] += int(same.sum())
+    def agreement(self, samples: int) -> list[dict[str, Any]]:
+        """The fraction of agreeing `samples` by window length, JSON-able."""
+        return [{"timesteps": t, "agreement": n / samples} for t, n in self._agreeing.items()]
 
 
 @dataclass
@@ -141,7 +150,7 @@ class _Layer:
     """Sums of one population over the samples.
 
     Attributes:
-        value: what a spike stands for, (), (C,) or of the sample's shape; None if unknown.
+        value: value of a spike, (), (C,) or of the sample's shape; None if unknown.
     """
 
     signed: bool
@@ -160,7 +169,7 @@ class _Layer:
         expected: NDArray[np.float32] | None,
         points: int,
     ) -> None:
-        """Count a run; what the target does not record is left out."""
+        """Add a run; nodes that the target does not record are skipped."""
         if name not in run.counts:
             return
         counts = np.asarray(run.counts[name])
@@ -184,20 +193,20 @@ class _Layer:
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             "rate": self.firing.events / (self.firing.elements * self.steps),
             "spikes_per_inference": self.firing.per_sample,
             "silent": self.firing.silent,
             "saturated": self.firing.saturation,
         }
         if not self.compared:
-            return found
+            return report
         if self.error.relative is not None:
-            found["activation_error"] = self.error.relative
+            report["activation_error"] = self.error.relative
         pairs = {"activation": self.activations, "decoded": self.values}
-        return {**found, "scatter": {key: _short(values) for key, values in pairs.items()}}
+        return {**report, "scatter": {key: _short(values) for key, values in pairs.items()}}
 
 
 def _short(values: Sequence[float]) -> list[float]:
-    """Five digits are more than a picture shows."""
+    """Rounded to five significant digits, enough for a plot."""
     return [float(f"{value:.5g}") for value in values]

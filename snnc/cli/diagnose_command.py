@@ -81,7 +81,7 @@ def diagnose(
     else:
         job = known.job(model)
         diagnosis = diagnose_job(job, limit)
-        about = {"model": str(job.source), "pipeline": str(job.pipeline())}
+        about = {"model": str(job.source), "pipeline": str(job.pipeline_for(job.backend(), None))}
     document = {
         **diagnosis.report(),
         **about,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output
+
+if TYPE_CHECKING:
+    from snnc.analysis import Comparison
 
 SAMPLES = 100
 
@@ -38,11 +41,12 @@ def verify(
     """Compare every spike, count and readout with the reference.
 
     Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
-    printed. Where the target rounds a real network, the rate is printed and nothing is judged.
+    printed. A target that does not promise equality only has its differences printed.
 
     Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
     """
     from snnc.driver import verify_artifact
+    from snnc.report import REPORT_VERSION
 
     out = Output(json, quiet, verbose)
     comparison = verify_artifact(
@@ -54,24 +58,31 @@ def verify(
         progress=out.progress,
         log=out.log,
     )
-    figures = {"kind": "verify", "artifact": str(artifact.resolve()), **comparison.report()}
-    compared = {
-        "spikes": comparison.spikes,
-        "counts": comparison.counts,
-        "readouts": comparison.readouts,
+    figures = {
+        "kind": "verify",
+        "report_version": REPORT_VERSION,
+        "artifact": str(artifact.resolve()),
+        "data": data,
+        "seed": seed,
+        **comparison.report(),
     }
-    out.line(f"{comparison.samples} samples")
-    for kind, number in compared.items():
-        if number:
-            out.line(f"{kind:<9} {number:>14} compared {comparison.differing[kind]:>10} differ")
-    if not comparison.quantized:
-        why = f"the target rounds ({comparison.legalize})" if comparison.rounded else "real values"
-        out.line(
-            f"{why}: equality is not promised; {comparison.rate:.3%} of the spikes and "
-            f"{comparison.classes_differing} of {comparison.samples} classes differ"
-        )
+    _show(out, comparison)
     out.report(report, figures)
     out.document(figures)
     comparison.require()
-    if comparison.equal or not comparison.rounded:
-        out.line("equal" if comparison.equal else "within tolerance")
+    if comparison.verdict != "not judged":
+        out.line(comparison.verdict)
+
+
+def _show(out: Output, comparison: Comparison) -> None:
+    """Print the numbers of values compared and differing, and why equality is not promised."""
+    report = comparison.report()
+    out.line(f"{comparison.samples} samples")
+    for kind, number in report["compared"].items():
+        if number:
+            out.line(f"{kind:<9} {number:>14} compared {comparison.differing[kind]:>10} differ")
+    if comparison.unpromised:
+        out.line(
+            f"{comparison.unpromised}: equality is not promised; {comparison.rate:.3%} of the "
+            f"spikes and {comparison.classes_differing} of {comparison.samples} classes differ"
+        )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.data.reading import array_names, load_array, load_arrays
 from snnc.errors import DataError
 
 Array = NDArray[Any]
@@ -34,6 +32,11 @@ class Source(Protocol):
     @property
     def masks(self) -> Mapping[str, Array]: ...
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, where the source tells it."""
+        ...
+
     def __len__(self) -> int: ...
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array | None]:
@@ -49,11 +52,13 @@ class ArraySource:
         x: (N, *sample shape), floating or uint8.
         y: (N, …) or None.
         masks: selections that come with the data, by the name of their file.
+        classes: number of classes, None where it is not known.
     """
 
     x: Array
     y: Array | None = None
     masks: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    classes: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -90,6 +95,16 @@ def to_float32(x: Array, what: str) -> NDArray[np.float32]:
         return np.ascontiguousarray(x, np.float32)
 
 
+def finite_float32(x: Array, what: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`x` as `to_float32` gives it. Raises `DataError` naming the one of `rows` with NaN or inf."""
+    x = to_float32(x, what)
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        bad = rows[np.flatnonzero(~finite)[0]]
+        raise DataError(f"{what}: sample {bad} holds NaN or infinity")
+    return x
+
+
 def array_source(x: Array, y: Array | None, what: str) -> ArraySource:
     """A source of these arrays. Raises `DataError` if they do not fit together."""
     if x.ndim < 2:
@@ -108,31 +123,10 @@ def open_file(path: Path) -> ArraySource:
     """Open `x.npy` (memory-mapped), or `x.npz` with `x` and optionally `y`. Raises `DataError`."""
     if path.suffix == ".npy":
         return array_source(load_array(path), None, str(path))
-    with _reading(path), path.open("rb") as file:
-        arrays: Any = np.load(file, allow_pickle=False)
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it is not an .npz file")
-        if "x" not in arrays.files:
-            raise DataError(
-                f"{path} has no array 'x'; it has {', '.join(arrays.files) or 'none'}",
-                hint="np.savez(path, x=…, y=…)",
-            )
-        members = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
-    return array_source(members["x"], members.get("y"), str(path))
-
-
-def load_array(path: Path) -> Array:
-    """The array of an `.npy` file, memory-mapped. Raises `DataError`."""
-    with _reading(path):
-        return np.lib.format.open_memmap(path, mode="r")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn errors of reading a file of arrays into `DataError`."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    arrays = load_arrays(path, ("x", "y"))
+    if "x" not in arrays:
+        raise DataError(
+            f"{path} has no array 'x'; it has {', '.join(array_names(path)) or 'none'}",
+            hint="np.savez(path, x=…, y=…)",
+        )
+    return array_source(arrays["x"], arrays.get("y"), str(path))

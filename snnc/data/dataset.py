@@ -7,14 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.data.arrays import Source, load_array, to_float32
+from snnc.data.arrays import Source, finite_float32
+from snnc.data.labels import ClassNumbers
+from snnc.data.reading import load_array
 from snnc.data.spec import DataSpec, parse
 from snnc.errors import DataError
-from snnc.transform import Batch, Batches
+
+if TYPE_CHECKING:
+    from snnc.transform import Batch, Batches
 
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117
@@ -30,12 +35,14 @@ class Dataset:
         source: where the samples come from.
         indices: which of them, (N,) int64.
         batch_size: number of samples of a batch; the last may be smaller.
+        class_numbers: turns labels into class numbers; None keeps them as stored.
     """
 
     spec: DataSpec
     source: Source = field(repr=False)
     indices: Indices = field(repr=False)
     batch_size: int = 100
+    class_numbers: ClassNumbers | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -52,12 +59,9 @@ class Dataset:
         """The samples at these places of `indices`, as one batch; errors as when iterating."""
         rows = self.indices[rows]
         x, y = self.source.take(rows)
-        x = to_float32(x, str(self.spec))
-        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-        if not finite.all():
-            bad = rows[np.flatnonzero(~finite)[0]]
-            raise DataError(f"{self.spec}: sample {bad} holds NaN or infinity")
-        return x, y
+        if y is not None and self.class_numbers is not None:
+            y = self.class_numbers(y)
+        return finite_float32(x, str(self.spec), rows), y
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -72,7 +76,16 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """Conversions of the values, e.g. "uint8 divided by 255"."""
-        return self.source.notes
+        _, y = self.source.take(self.indices[:1]) if self.class_numbers else (None, None)
+        note = self.class_numbers.note(y) if self.class_numbers and y is not None else None
+        return (*self.source.notes, *([note] if note else []))
+
+    def judged_by(self, class_numbers: ClassNumbers) -> Dataset:
+        """The same with labels as class numbers. Raises `DataError` for another number of them."""
+        if not self.labelled:
+            return self
+        class_numbers.require_classes(self.source.classes)
+        return replace(self, class_numbers=class_numbers)
 
     def limit(self, n: int | None) -> Dataset:
         """The first `n` samples; all if there are fewer or `n` is None. Raises `DataError`."""
@@ -133,7 +146,7 @@ def open_data(
 
 
 def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source:
-    from snnc.data import arrays, factory, images
+    from snnc.data import arrays, factory, image_folder, images
 
     match spec.kind:
         case "npy" | "npz":
@@ -141,7 +154,7 @@ def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source
         case "file" | "module":
             return factory.open_factory(spec, expect_shape)
         case "images":
-            return images.open_folder(Path(spec.path))
+            return image_folder.open_folder(Path(spec.path))
         case _:
             return images.open_known(spec.kind, Path(spec.path), spec.split or "train")
 

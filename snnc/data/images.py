@@ -1,13 +1,11 @@
-"""Image collections: digits, the official layouts of MNIST and CIFAR-10, class folders."""
+"""Known image collections: digits, the official layouts of MNIST and CIFAR-10."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.data.arrays import DIVIDED, Array, ArraySource, array_source, load_array
+from snnc.data.arrays import DIVIDED, Array, ArraySource, array_source
+from snnc.data.image_file import decode
+from snnc.data.reading import (
+    load_array,
+    load_arrays,
+    reading,
+    require_expansion,
+    require_file,
+)
 from snnc.errors import DataError
 
 DIGITS_TRAIN = 1297
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
 _CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
@@ -45,7 +50,7 @@ def _digits(split: str) -> ArraySource:
     x = (bunch.images / 16).astype(np.float32)[:, None]
     order = np.random.default_rng(0).permutation(len(x))
     rows = order[:DIGITS_TRAIN] if split == "train" else order[DIGITS_TRAIN:]
-    return array_source(x[rows], bunch.target[rows], "digits")
+    return ArraySource(x[rows], bunch.target[rows], classes=10)
 
 
 # -- MNIST ---------------------------------------------------------------------------------
@@ -64,22 +69,25 @@ def _idx(kind: str, folder: Path, stem: str, rank: int) -> Array:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise DataError(f"{kind}: {folder} has no {names[0]} (or .gz)")
-    data = _bytes_of(path)
     header = 4 * (1 + rank)
-    if len(data) < header or data[:4] != bytes((0, 0, 8, rank)):
-        raise DataError(f"{path} is not an IDX file of {rank} axes of unsigned bytes")
-    shape = tuple(int(n) for n in np.frombuffer(data[4:header], ">u4"))
-    if len(data) - header != int(np.prod(shape, dtype=object)):
-        raise DataError(f"{path} is truncated: it announces {shape}, holds {len(data)} bytes")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    with reading(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        start = file.read(header)
+        if len(start) < header or start[:4] != bytes((0, 0, 8, rank)):
+            raise DataError(f"{path} is not an IDX file of {rank} axes of unsigned bytes")
+        shape = tuple(int(n) for n in np.frombuffer(start[4:], ">u4"))
+        size, stored = int(np.prod(shape, dtype=object)), path.stat().st_size
+        if path.suffix == ".gz":
+            require_expansion(str(path), stored, size)
+        elif stored != header + size:
+            raise _other_length(path, shape)
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise _other_length(path, shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+def _other_length(path: Path, shape: tuple[int, ...]) -> DataError:
+    return DataError(f"{path} is truncated or damaged: it announces {shape} bytes, has others")
 
 
 # -- CIFAR-10 ------------------------------------------------------------------------------
@@ -93,7 +101,8 @@ def _cifar10(folder: Path, split: str) -> ArraySource | PackedImages:
             parts = [_cifar_batch(place / name) for name in names]
             x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
             exact = place / f"exact_{split}.npy"
-            return ArraySource(x, y, {exact.name: load_array(exact)} if exact.is_file() else {})
+            masks = {exact.name: load_array(exact)} if exact.is_file() else {}
+            return ArraySource(x, y, masks, classes=10)
     if (folder / "cifar10.npz").is_file():
         return _cifar_pack(folder / "cifar10.npz", split)
     raise DataError(
@@ -103,23 +112,36 @@ def _cifar10(folder: Path, split: str) -> ArraySource | PackedImages:
 
 
 def _cifar_batch(path: Path) -> tuple[Array, Array]:
-    try:
+    require_file(path)
+    with reading(path):
         records = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
     if not len(records) or len(records) % _CIFAR_RECORD:
         raise DataError(f"{path} is truncated: not a whole number of {_CIFAR_RECORD} byte records")
     records = records.reshape(-1, _CIFAR_RECORD)
+    if records[:, 0].max() > 9:
+        raise DataError(f"{path} is damaged: a label of {records[:, 0].max()}, not 0 to 9")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
 
 def _cifar_pack(path: Path, split: str) -> PackedImages:
     keys = [f"{split}_{k}" for k in ("exact", "exact_images", "labels", "jpeg", "jpeg_offsets")]
-    try:
-        with np.load(path, allow_pickle=False) as pack:
-            exact, raw, labels, jpeg, offsets = (pack[key] for key in keys)
-    except (OSError, EOFError, KeyError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    arrays = load_arrays(path, keys)
+    for key in keys:
+        if key not in arrays:
+            raise DataError(f"{path} cannot be read: it has no {key}")
+    exact, raw, labels, jpeg, offsets = (arrays[key] for key in keys)
+    fits = (
+        exact.dtype == bool
+        and exact.shape == labels.shape == (len(labels),)
+        and raw.dtype == jpeg.dtype == np.uint8
+        and raw.shape == (int(exact.sum()), 3, 32, 32)
+        and offsets.shape == (int((~exact).sum()) + 1,)
+        and offsets.dtype.kind in "iu"
+        and bool((np.diff(offsets.astype(np.int64)) >= 0).all())
+        and 0 <= int(offsets[0]) <= int(offsets[-1]) <= jpeg.size
+    )
+    if not fits:
+        raise DataError(f"{path} is damaged: its arrays of {split} images do not fit together")
     files = [(jpeg, int(start), int(stop)) for start, stop in pairwise(offsets)]
     return PackedImages(raw, exact, files, labels.astype(np.int64), {f"exact_{split}.npy": exact})
 
@@ -146,6 +168,7 @@ class PackedImages:
     masks: Mapping[str, Array]
     labelled: bool = True
     notes: tuple[str, ...] = (DIVIDED,)
+    classes: int | None = 10
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,81 +188,7 @@ class PackedImages:
 
     def _decode(self, index: int) -> Array:
         data, start, stop = self.jpeg[index]
-        return _decode_image(io.BytesIO(data[start:stop].tobytes()), f"image {index}", "RGB")
-
-
-@dataclass(frozen=True)
-class FolderImages:
-    """Image files, one folder per class; classes are numbered in the order of folder names."""
-
-    files: Sequence[Path] = field(repr=False)
-    labels: Array
-    mode: str
-    sample_shape: tuple[int, ...]
-    masks: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    labelled: bool = True
-    notes: tuple[str, ...] = (DIVIDED,)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def take(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Images and labels of these rows. Raises `DataError` for one of another size."""
-        images = [_decode_image(self.files[row], str(self.files[row]), self.mode) for row in rows]
-        for row, image in zip(rows, images, strict=True):
-            if image.shape != self.sample_shape:
-                raise DataError(
-                    f"{self.files[row]} has shape {image.shape}, the first image "
-                    f"{self.sample_shape}",
-                    hint="bring all images to one size",
-                )
-        return np.stack(images), self.labels[rows]
-
-
-def open_folder(folder: Path) -> FolderImages:
-    """`DIR/class/image.png`, classes and files in order of their names. Raises `DataError`."""
-    if not folder.is_dir():
-        raise DataError(f"images: there is no folder {folder}")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    images = [
-        (path, label)
-        for label, place in enumerate(classes)
-        for path in sorted(place.iterdir())
-        if path.suffix.lower() in SUFFIXES
-    ]
-    if not images:
-        raise DataError(f"images: no images in folders of {folder}", hint="DIR/class/image.png")
-    mode = _mode_of(images[0][0])
-    shape = _decode_image(images[0][0], str(images[0][0]), mode).shape
-    labels = np.array([label for _, label in images], np.int64)
-    return FolderImages([path for path, _ in images], labels, mode, shape)
-
-
-def _mode_of(path: Path) -> str:
-    """Grey images stay grey (1 channel); all others are RGB."""
-    image = _pillow()
-    try:
-        with image.open(path) as opened:
-            return "L" if opened.mode in ("1", "L") else "RGB"
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-
-
-def _decode_image(file: Path | io.BytesIO, what: str, mode: str) -> Array:
-    image = _pillow()
-    try:
-        with image.open(file) as opened:
-            pixels = np.asarray(opened.convert(mode))
-    except OSError as error:
-        raise DataError(f"{what} cannot be read: {error}") from None
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _pillow() -> Any:
-    try:
-        return import_module("PIL.Image")
-    except ImportError:
-        raise DataError(
-            "reading image files needs Pillow, which is not installed",
-            hint="pip install 'snnc[images]'",
-        ) from None
+        pixels = decode(io.BytesIO(data[start:stop].tobytes()), f"image {index}", "RGB")
+        if pixels.shape != self.sample_shape:
+            raise DataError(f"image {index} has shape {pixels.shape}, not {self.sample_shape}")
+        return pixels

@@ -5,8 +5,6 @@ from snnc.driver.artifacts import (
     evaluate,
     load,
     open_program,
-    random_inputs,
-    verify_artifact,
 )
 from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
@@ -14,6 +12,7 @@ from snnc.driver.exporting import Export, export_artifact
 from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions
 from snnc.driver.models import ModelSource, load_model, save
 from snnc.driver.trial import dry_run
+from snnc.driver.verification import random_inputs, verify_artifact
 
 __all__ = [
     "DEFAULT_RECIPE",

@@ -1,4 +1,4 @@
-"""Open an artifact and run, measure or verify it."""
+"""Open an artifact and run or measure it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snnc.analysis import Ann, Comparison, Evaluation
-from snnc.analysis import compare as compare_programs
+from snnc.analysis import Ann, Evaluation
 from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
+from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
-from snnc.ir import Encode, Graph, Stage
+from snnc.ir import Graph, Stage
 from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
 from snnc.target import Program, Record, RunResult
 from snnc.transform import Batches, PassContext, Progress, silent
-
-REFERENCE = "reference"
-RANDOM_INPUTS = 16
 
 
 @dataclass(frozen=True)
@@ -112,11 +108,15 @@ def evaluate(
     program = open_program(artifact)
     if sweep and timesteps is not None:
         raise UsageError("-T and --sweep exclude each other", hint="give one of them")
-    window = _window(max(sweep) if sweep else timesteps, program, graph)
+    window = window_to_run(max(sweep) if sweep else timesteps, program, graph)
     if any(t < 1 for t in sweep):
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     shape = graph.type_of(graph.input).shape
-    batches = _limited(open_batches(data, "data", shape, batch_size=batch_size, log=log), limit)
+    classes = ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=True)
+    opened = open_batches(
+        data, "data", shape, batch_size=batch_size, class_numbers=classes, log=log
+    )
+    batches = limited(opened, limit)
     ann, stage = (None, None) if compare is None else _ann(compare, artifact, shape)
     evaluation = evaluate_program(
         program,
@@ -145,47 +145,6 @@ def evaluate(
     return replace(measured, details={**details(artifact, graph), "observed": figures})
 
 
-def verify_artifact(
-    path: str | Path,
-    *,
-    data: Data | None = None,
-    timesteps: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
-) -> Comparison:
-    """Compare the artifact's target with the reference, on its stored graph.
-
-    Args:
-        data: inputs; None for seeded random ones in the range of the encoder.
-        limit: number of samples; None for all.
-
-    Raises:
-        ArtifactError: damaged (checksums are compared), or no program.
-    """
-    artifact = open_artifact(path)
-    artifact.check()
-    graph = artifact.graph()
-    program = open_program(artifact)
-    legalize = artifact.manifest["info"].get("legalize") or ""
-    window = _window(timesteps, program, graph)
-    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
-    shape = graph.type_of(graph.input).shape
-    batches = _limited(open_batches(inputs, "data", shape, log=log), limit)
-    return compare_programs(
-        program,
-        open_program(artifact, REFERENCE),
-        graph,
-        batches,
-        timesteps=window,
-        legalize=str(legalize),
-        seed=seed,
-        progress=progress,
-        total=size_of(batches),
-    )
-
-
 def run_on_data(
     path: str | Path,
     data: Data,
@@ -200,7 +159,7 @@ def run_on_data(
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
-    window = _window(timesteps, program, graph)
+    window = window_to_run(timesteps, program, graph)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     results: list[RunResult] = []
@@ -223,18 +182,7 @@ def run_on_data(
     )
 
 
-def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
-    """`count` samples, uniform over the range of the encoder; over [0, 1) if it has none."""
-    low, high = 0.0, 1.0
-    for node in graph:
-        if isinstance(node.op, Encode) and node.op.scale is not None:
-            low, high = node.op.lo * node.op.scale, node.op.hi * node.op.scale
-    shape = (count, *graph.type_of(graph.input).shape)
-    uniform = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (low + (high - low) * uniform).astype(np.float32)
-
-
-def _window(timesteps: int | None, program: Program, graph: Graph) -> int:
+def window_to_run(timesteps: int | None, program: Program, graph: Graph) -> int:
     """The window to run; the artifact's own by default."""
     if timesteps is None:
         return program.timesteps
@@ -244,7 +192,8 @@ def _window(timesteps: int | None, program: Program, graph: Graph) -> int:
     return timesteps
 
 
-def _limited(batches: Batches | None, limit: int | None) -> Batches:
+def limited(batches: Batches | None, limit: int | None) -> Batches:
+    """The first `limit` samples; all for None. Raises `UsageError` where that cannot be told."""
     assert batches is not None
     if limit is None:
         return batches

@@ -90,11 +90,15 @@ def run(job: Job, output: str | Path | None = None) -> Compiled:
 
 def _run(job: Job, output: str | Path | None) -> Compiled:
     seconds: dict[str, float] = {}
-    pipeline, backend = job.pipeline(), job.backend()
+    own, backend = job.pipeline(), job.backend()
     _check_output(output)
     with _timed(seconds, "load"):
         graph = job.graph()
         require_one_output(graph)  # before minutes of work; `lower` checks the result
+        pipeline = job.pipeline_for(backend, graph)
+        added = Pipeline(pipeline.passes[len(own.passes) :])
+        if added.passes:
+            job.log.info("the target %s runs integers only: %s is added", backend.name, added)
         ctx = job.context(graph, backend)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
@@ -106,7 +110,8 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         result = pipeline.run(graph, ctx, after_pass=dump, same=job.same())
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
-        lowered = lower(result.graph, backend, replace(ctx, ann=result.ann, timesteps=window))
+        lowering = replace(ctx, ann=result.ann, timesteps=window)
+        lowered = lower(result.graph, backend, lowering, job.same())
     info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
     content = ArtifactContent(
         network=result.graph,
@@ -180,12 +185,13 @@ def _check_output(output: str | Path | None) -> None:
 
 def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
+    mean, std = job.source.normalization
     return {
         "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
         "legalize": lowered.legalize,
         "seed": job.seed,
-        "mean": list(job.source.mean),
-        "std": list(job.source.std),
+        "mean": list(mean),
+        "std": list(std),
         "calibrated": ctx.calibration is not None,
         "calibration": data_info(ctx.calibration),
     }

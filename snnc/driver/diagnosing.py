@@ -62,9 +62,11 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
     _check_limit(limit)
     if job.calibration is None:
         raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
-    pipeline, backend = job.pipeline(), job.backend()
+    job.pipeline()  # an error in its text is raised before the model is loaded
+    backend = job.backend()
     model = job.graph()
     require_one_output(model)
+    pipeline = job.pipeline_for(backend, model)
     if model.stage is not Stage.ANN:
         raise UsageError(
             f"{job.source} is a spiking network already; its ANN is needed to compare with",

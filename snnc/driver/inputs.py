@@ -1,15 +1,14 @@
-"""Data given as text, as arrays or as batches: opened, and checked against the model's input."""
+"""Data as text or as Python holds them: opened, and checked against the model's input."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from snnc.data import Dataset, DataSpec, open_data
-from snnc.data.arrays import array_source
+from snnc.data import Dataset
+from snnc.data.given import open_given
+from snnc.data.labels import ClassNumbers
+from snnc.data.stream import BatchStream
 from snnc.errors import DataError, UsageError
 from snnc.options import Data
 from snnc.transform import Batches
@@ -21,25 +20,29 @@ def open_batches(
     shape: tuple[int, ...],
     *,
     batch_size: int = 100,
+    class_numbers: ClassNumbers | None = None,
     log: logging.Logger | None = None,
 ) -> Batches | None:
     """`data` as batches of samples of `shape`; None stays None.
 
     Args:
+        data: of any kind that `snnc.data.given.open_given` takes.
         what: what the data is for, e.g. "calibration"; messages begin with it.
+        class_numbers: turns labels into class numbers, and knows how many the network has.
         log: gets a line for each change made to the values.
 
     Raises:
-        DataError: it cannot be read, or its samples have another shape.
+        DataError: it cannot be read, or its samples have another shape, or other classes.
     """
     if data is None:
         return None
     try:
-        opened = _open(data, what, shape, batch_size)
+        opened = open_given(data, what, shape, batch_size)
         _check_shape(opened, shape)
+        opened = opened if class_numbers is None else opened.judged_by(class_numbers)
     except DataError as error:
         raise DataError(f"{what}: {error.message}", hint=error.hint) from error
-    if log is not None and isinstance(opened, Dataset):
+    if log is not None:
         for note in opened.notes:
             log.info("%s: %s", what, note)
     return opened
@@ -70,12 +73,14 @@ def open_training(
     shape: tuple[int, ...],
     *,
     seed: int,
+    class_numbers: ClassNumbers | None = None,
     log: logging.Logger,
 ) -> tuple[Batches | None, Batches | None]:
     """Training and validation data, as `open_batches` opens them.
 
     Args:
         validation: a fraction takes that part out of the training data.
+        class_numbers: what the labels of validation data of their own become.
         seed: chooses the part; the same seed, data and fraction give the same part.
 
     Raises:
@@ -86,7 +91,7 @@ def open_training(
     opened = open_batches(train, "train", shape, log=log)
     if part is None:
         own = None if isinstance(validation, float | int) else validation
-        return opened, open_batches(own, "validation", shape, log=log)
+        return opened, open_batches(own, "validation", shape, class_numbers=class_numbers, log=log)
     if not isinstance(opened, Dataset):
         state = "there are none" if opened is None else "these come in batches"
         raise UsageError(
@@ -113,30 +118,11 @@ def size_of(data: Batches) -> int | None:
     return len(data) if isinstance(data, Dataset) else None
 
 
-def _open(data: Data, what: str, shape: tuple[int, ...], batch_size: int) -> Batches:
-    if isinstance(data, str):
-        return open_data(data, batch_size=batch_size, expect_shape=shape)
-    if isinstance(data, np.ndarray):
-        source = array_source(data, None, "the array")
-        return Dataset(DataSpec("npy", what), source, np.arange(len(data)), batch_size)
-    if not isinstance(data, Iterable) or iter(data) is data:
-        raise DataError(
-            f"a {type(data).__name__} can be gone through once only, or not at all",
-            hint="a DATA text, an array, or a list of batches (x, y)",
-        )
-    return data
-
-
-def _check_shape(data: Batches, shape: tuple[int, ...]) -> None:
-    if isinstance(data, Dataset):
-        given = data.input_shape
-    else:
-        first = next(iter(data), None)
-        if first is None:
-            raise DataError("there are no batches")
-        given = np.shape(first[0])[1:]
-    if tuple(given) != tuple(shape):
-        raise DataError(
-            f"samples have shape {tuple(given)}, the model takes {tuple(shape)}",
-            hint="use data of that shape, or compile the model for this one (--input-shape)",
-        )
+def _check_shape(data: Dataset | BatchStream, shape: tuple[int, ...]) -> None:
+    given = tuple(data.input_shape)
+    if given == tuple(shape):
+        return
+    hint = "use data of that shape, or compile the model for this one (--input-shape)"
+    if len(given) == 3 and (given[2], *given[:2]) == tuple(shape):
+        hint = "put channels first: x.transpose(0, 3, 1, 2)"
+    raise DataError(f"samples have shape {given}, the model takes {tuple(shape)}", hint=hint)

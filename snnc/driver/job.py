@@ -13,15 +13,16 @@ import numpy as np
 
 from snnc.analysis import SameFunction
 from snnc.artifact import write
+from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import ModelSource, load_model, require_window
 from snnc.errors import UsageError
-from snnc.ir import Graph
+from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
 from snnc.options import CompilationOptions, ConversionOptions, ModelOptions, RunOptions, described
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
-from snnc.target import Backend
+from snnc.target import Backend, quantizer_of
 from snnc.torchrun import joined
 from snnc.transform import AfterPass, PassContext, Progress, Ranks, TargetInfo, silent
 
@@ -42,7 +43,7 @@ class Reporting:
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Reporting, RunOptions, ConversionOptions):
-    """A compilation: its model and its options. `pipeline` decides which passes run.
+    """A compilation: its model and its options. `pipeline_for` decides which passes run.
 
     Attributes:
         source: the model.
@@ -92,6 +93,25 @@ class Job(Reporting, RunOptions, ConversionOptions):
             text = parse_one(self.recipe or DEFAULT_RECIPE, Registry(RECIPES)).pipeline()
         return Pipeline.from_text(cast(str, text), Registry(PASSES))
 
+    def pipeline_for(self, backend: Backend, graph: Graph | None) -> Pipeline:
+        """`pipeline()` followed by the passes that make the integers that the target needs.
+
+        Nothing is appended if the result is of integers already, or is not at stage `snn`.
+
+        Args:
+            graph: the model; None for one of real values at stage `ann`.
+        """
+        own = self.pipeline()
+        needed = Pipeline.from_text(quantizer_of(backend), Registry(PASSES))
+        stage = Stage.ANN if graph is None else graph.stage
+        integers = graph is not None and graph.quantized
+        for each in own.passes:
+            stage = each.gives
+            integers = integers if each.gives_integers is None else each.gives_integers
+        if integers or stage is not Stage.SNN:
+            return own
+        return Pipeline((*own.passes, *needed.passes))
+
     def graph(self) -> Graph:
         """The model, normalised, with the window in its `meta`."""
         graph = load_model(self.source)
@@ -103,7 +123,12 @@ class Job(Reporting, RunOptions, ConversionOptions):
         """What passes may know; opens the data. Raises `DataError`."""
         shape = graph.type_of(graph.input).shape
         train, validation = open_training(
-            self.train, self.validation, shape, seed=self.seed, log=self.log
+            self.train,
+            self.validation,
+            shape,
+            seed=self.seed,
+            class_numbers=ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=False),
+            log=self.log,
         )
         return PassContext(
             rng=np.random.default_rng(self.seed),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from snnc.driver.models import require_one_output
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
-from snnc.pipeline import Pipeline
-from snnc.plugins import PASSES, Registry
+from snnc.pipeline import legalized
+from snnc.pipeline.manager import Same
 from snnc.target import Backend, Diagnostic
 from snnc.transform import PassContext
 
@@ -20,21 +20,30 @@ class Lowered:
 
     Attributes:
         files: its members of the artifact, by name.
-        legalize: the pipeline that made its copy of the graph; "" for none.
+        legalize: the passes that made its copy of the graph, the same function; "" for none.
     """
 
     files: Mapping[str, bytes]
     legalize: str
 
 
-def lower(graph: Graph, backend: Backend, ctx: PassContext) -> Lowered:
-    """Lower a copy of a graph. Raises `UnsupportedError` listing every problem."""
+def lower(graph: Graph, backend: Backend, ctx: PassContext, same: Same | None = None) -> Lowered:
+    """Lower a copy of a graph.
+
+    Args:
+        same: compares what the target's own passes give with the graph before; None for no check.
+
+    Raises:
+        UnsupportedError: listing every problem.
+        PluginError: the target's own passes need not preserve the function.
+    """
     require_supported(graph, backend)
-    legalize = backend.legalize(graph)
-    if legalize:
-        ctx.log.info("the target %s runs its own copy of the network: %s", backend.name, legalize)
-    legal = Pipeline.from_text(legalize, Registry(PASSES)).run(graph, ctx).graph
-    return Lowered(backend.lower(legal, ctx), legalize)
+    legal = legalized(graph, backend, ctx, same)
+    if legal.pipeline:
+        ctx.log.info(
+            "the target %s runs its own copy of the network: %s", backend.name, legal.pipeline
+        )
+    return Lowered(backend.lower(legal.graph, ctx), legal.pipeline)
 
 
 def require_supported(graph: Graph, backend: Backend) -> None:

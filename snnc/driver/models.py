@@ -47,7 +47,7 @@ def load_model(source: ModelSource) -> Graph:
         return graph
     if graph.stage is not Stage.ANN:
         raise UsageError("--mean and --std are for a model, not for a spiking graph")
-    return normalize(graph, source.mean, source.std)
+    return normalize(graph, *source.normalization)
 
 
 def _graph(source: ModelSource) -> Graph:

@@ -39,6 +39,8 @@ def dry_run(job: Job) -> list[SnncError]:
     ctx = PassContext()
     if graph is not None:
         ctx = _context(problems, job, graph, backend)
+    if pipeline is not None and backend is not None:
+        pipeline = _try(problems, lambda: job.pipeline_for(backend, graph))
     if graph is not None and pipeline is not None and job.calibration is None:
         ctx, _ = with_synthetic_calibration(
             pipeline, graph, ctx, job.seed, samples=SAMPLES, steps=0

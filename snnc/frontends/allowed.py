@@ -13,7 +13,7 @@ from snnc.errors import ModelError, UsageError
 from snnc.frontends.usercode import import_code
 
 Allowed = tuple[Callable[..., Any], str]
-"""A class and its name in the pickle."""
+"""A class or a function, and its name in the file."""
 
 _FUNCTIONAL = "torch.nn.functional."
 _SCRIPT = "__main__"
@@ -58,24 +58,72 @@ class Allowance:
         pickled, equals, source = text.partition("=")
         names = (pickled, source) if equals else (pickled,)
         if not all(_dotted(name) for name in names):
-            raise UsageError(f"--allow {text} names no class", hint="for example --allow m.Net")
+            raise UsageError(
+                f"--allow {_shown(text)} names no class", hint="for example --allow m.Net"
+            )
         return cls(pickled, source or pickled)
 
     def load(self) -> Allowed:
-        """Import the class. Raises `UsageError` if there is none, `ModelError` if that fails."""
+        """Import it. Raises `UsageError` if there is none, `ModelError` if that fails."""
         if not may_be_allowed(self.source):
             raise UsageError(f"--allow {self.source}: {_NEVER}", hint="leave it out")
         if self.source.startswith(f"{_SCRIPT}."):
             raise UsageError(
                 f"--allow {self.source}: the class of a script cannot be found", hint=_where(self)
             )
-        cls = _import(self.source)
-        if not isinstance(cls, type) and not self.source.startswith(_FUNCTIONAL):
-            raise UsageError(f"--allow {self.source}: it is not a class", hint="name classes only")
-        return cls, self.pickled
+        found = _import(self.source)
+        if not callable(found):
+            raise UsageError(
+                f"--allow {self.source}: it is a {type(found).__name__}",
+                hint="name classes, and functions that modules hold",
+            )
+        return found, self.pickled
 
 
 _NEVER = "no network needs it, and it can run any code"
+
+_DATA = """
+    numpy. argparse.Namespace pathlib. datetime. collections.defaultdict collections.deque decimal.
+    fractions. uuid. enum. functools.partial types.SimpleNamespace builtins.slice builtins.range
+    builtins.frozenset builtins.list builtins.dict builtins.tuple builtins.int builtins.float
+    builtins.str builtins.bool torch.optim. torch.torch_version.
+"""
+
+_METHOD = "builtins.getattr"  # how hooks that are methods are saved
+_BEFORE_SAVING = "before you save it again"
+
+_CHANGED: tuple[tuple[str, str, str], ...] = (
+    (
+        "torch.nn.utils.prune.",
+        "was saved while pruned, with hooks that are not run from a file",
+        f"torch.nn.utils.prune.remove(layer, 'weight') of every pruned layer {_BEFORE_SAVING}",
+    ),
+    (
+        "torch.nn.utils.weight_norm.",
+        "was saved with weight norm, a hook that is not run from a file",
+        f"torch.nn.utils.remove_weight_norm(layer) of every such layer {_BEFORE_SAVING}",
+    ),
+    (
+        "torch.nn.utils.spectral_norm.",
+        "was saved with spectral norm, a hook that is not run from a file",
+        f"torch.nn.utils.remove_spectral_norm(layer) of every such layer {_BEFORE_SAVING}",
+    ),
+    (
+        "torch.nn.utils.parametriz",
+        "was saved with parametrizations, which are not run from a file",
+        "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') of every such layer "
+        + _BEFORE_SAVING,
+    ),
+    (
+        "torch.nn.parameter.Uninitialized",
+        "holds lazy layers, whose shapes are not known before they have run",
+        f"run the module on one batch {_BEFORE_SAVING}",
+    ),
+    ("torch.ao.", "was quantized by torch", "save the network in float32"),
+    ("torch.fx.", "holds source that torch.fx wrote", "save the module it was traced from"),
+    ("torch.jit.", "was scripted", "save the module it was scripted from"),
+    ("torch._dynamo.", "was compiled by torch", "save the module it was compiled from: _orig_mod"),
+)
 
 
 def may_be_allowed(name: str) -> bool:
@@ -86,20 +134,48 @@ def may_be_allowed(name: str) -> bool:
     return top not in sys.stdlib_module_names and top not in ("__builtin__", "snnc")
 
 
+def is_data(name: str) -> bool:
+    """Whether a checkpoint may hold it beside the network; it is left out, never built."""
+    known = _DATA.split()
+    return any(name == data or (data[-1] == "." and name.startswith(data)) for data in known)
+
+
+def refused_names(names: Sequence[str]) -> list[str]:
+    """Those that are neither torch's layers, nor data to leave out, nor what a user can allow."""
+    layers = {name for _, name in torch_layers()}
+    return sorted(
+        name
+        for name in names
+        if name not in layers and not is_data(name) and not may_be_allowed(name)
+    )
+
+
+def require_harmless(file: str, names: Sequence[str]) -> None:
+    """Raise `ModelError` if a file names what no network and no checkpoint needs."""
+    refused = refused_names(names)
+    for prefix, reason, remedy in _CHANGED:
+        found = [name for name in refused if name.startswith(prefix)]
+        if found and all(name.startswith("torch.") or name == _METHOD for name in refused):
+            raise ModelError(
+                f"{file} {reason} ({', '.join(found)})",
+                hint=f"{remedy}, or name its code and a state dict: "
+                "net.py:factory --weights weights.pt",
+            )
+    if refused:
+        raise ModelError(
+            f"{file} contains {', '.join(map(_shown, refused))}: {_NEVER}",
+            hint="nothing of it was run; distrust it",
+        )
+
+
 def require_allowed(file: str, names: Sequence[str], allow: Sequence[Allowance]) -> None:
-    """Raise `ModelError` for names in a file that are neither known nor allowed.
+    """Raise `ModelError` for names in a network that are neither known nor allowed.
 
     Args:
         file: the model, as the user named it.
-        names: every name in the file that is neither a tensor nor a layer of torch.
+        names: every name the network uses that is neither a tensor nor a layer of torch.
         allow: what the user allows.
     """
-    never = sorted(name for name in names if not may_be_allowed(name))
-    if never:
-        raise ModelError(
-            f"{file} contains {', '.join(never)}: {_NEVER}",
-            hint="nothing of it was run; distrust it",
-        )
     known = {allowance.pickled for allowance in allow}
     unknown = sorted(set(names) - known)
     if not unknown:
@@ -109,6 +185,10 @@ def require_allowed(file: str, names: Sequence[str], allow: Sequence[Allowance])
         f"{file} contains classes snnc does not know: {', '.join(unknown)}",
         hint=f"if you trust them: snnc compile {file} {' '.join(flags)}",
     )
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _flag(allowance: Allowance) -> str:

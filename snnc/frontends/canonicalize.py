@@ -12,10 +12,9 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
-from snnc.frontends.ops_functional import FUNCTIONS, METHODS
-from snnc.frontends.ops_nn import converter_of
 from snnc.frontends.shapes import BatchSize, Seen
 from snnc.frontends.softmax import final_softmax
+from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
 from snnc.target import Diagnostic

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from snnc.errors import ModelError, UsageError
+from snnc.frontends.inference import float32_on_cpu
 from snnc.frontends.input_shape import infer_shape
 from snnc.frontends.loading import CodeReference, code_reference
 from snnc.frontends.tracing import trace
@@ -30,7 +31,7 @@ def load_graph(reference: str, weights: Path | None, input_shape: tuple[int, ...
 
 
 def load_module(reference: str, weights: Path | None) -> nn.Module:
-    """Build the module that `reference` names; in eval mode."""
+    """Build the module that `reference` names; on the CPU, in float32 and eval mode."""
     with _user_code(reference) as code:
         return _build(code, reference, weights).eval()
 
@@ -43,6 +44,7 @@ def _build(code: CodeReference, reference: str, weights: Path | None) -> nn.Modu
             f"{reference} gave a {type(module).__name__}, not a torch module",
             hint="the factory returns an nn.Module",
         )
+    module = float32_on_cpu(module)  # before the weights come, which would be rounded
     if weights is not None:
         load_weights(module, weights)
     return module

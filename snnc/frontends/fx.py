@@ -17,7 +17,8 @@ class FxFrontend:
     """A torch module from your own code: `net.py:factory` or `pkg.mod:factory`.
 
     The factory takes no arguments and returns the module (a class or a module will do). Weights
-    come from `--weights`: safetensors, or a state dict that torch saved. The module is traced with
+    come from `--weights`: safetensors, or a state dict that torch saved, alone or in a checkpoint
+    (`last.pt#ema` where several fit). The module is traced with
     torch.fx in eval mode, so its code runs; `--input-shape` gives the shape of one sample, and is
     needed where the module fits several.
     """

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from snnc.errors import ModelError
 from snnc.frontends.base import Reference
@@ -23,14 +24,37 @@ def float32_on_cpu(module: nn.Module) -> nn.Module:
     """The module in float32 on the CPU: itself if it already is, else a copy."""
     if isinstance(module, nn.DataParallel):
         module = module.module
+    require_values(module)
     tensors = [*module.parameters(), *module.buffers()]
     other = {t.dtype for t in tensors if t.is_floating_point() and t.dtype != torch.float32}
     if other:
         kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in other))
         LOG.warning("parameters of type %s are cast to float32", kinds)
     if other or any(t.device.type != "cpu" for t in tensors):
-        module = copy.deepcopy(module).cpu().float()
+        module = copy.deepcopy(module, _computed(module)).cpu().float()
     return module
+
+
+def require_values(module: nn.Module) -> None:
+    """Raise `ModelError` if a parameter or buffer has no values: lazy layers, the meta device."""
+    for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            raise ModelError(
+                f"{key} is lazy: its shape is not known before the module has run",
+                hint="run the module on one batch in the factory, before its weights are loaded",
+            )
+        if tensor.is_meta:
+            raise ModelError(
+                f"{key} is on the meta device, without values",
+                hint="build the module on the CPU: module.to_empty(device='cpu'), then its weights",
+            )
+
+
+def _computed(module: nn.Module) -> dict[int, Any]:
+    """Copies of the tensors that hooks compute (weight norm, pruning), which deepcopy refuses."""
+    found = [value for part in module.modules() for value in vars(part).values()]
+    computed = [value for value in found if isinstance(value, Tensor) and not value.is_leaf]
+    return {id(value): value.detach().clone() for value in computed}
 
 
 @contextlib.contextmanager

@@ -192,14 +192,14 @@ def _members(path: Path, head: bytes) -> tuple[str, ...]:
 
 def _saved(path: Path) -> FileKind:
     """A zip that torch saved: weights, or objects with their classes."""
-    from snnc.frontends.weights import foreign_classes
+    from snnc.frontends.records import named_classes
 
-    return _PICKLED if foreign_classes(path) else _STATE_DICT
+    return _PICKLED if named_classes(path) else _STATE_DICT
 
 
 def _old_pickle(path: Path) -> FileKind:
     """A pickle that is not a zip: a state dict saved by torch before 1.6, or another object."""
-    from snnc.frontends.weights import read_weights
+    from snnc.frontends.checkpoints import read_weights
 
     try:
         read_weights(path)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from snnc.frontends import importing
 from snnc.frontends.importing import Constant, RefusedError, Value, need_value
-from snnc.frontends.torch_site import Result, TorchSite
+from snnc.frontends.torch_site import (
+    Converters,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+    without_module,
+)
 
 Number = int | float
 
@@ -136,3 +146,44 @@ def _number(value: Any) -> Number:
     if isinstance(value, Number) and not isinstance(value, bool):
         return value
     raise RefusedError("its constant depends on the batch", "use a fixed number")
+
+
+FUNCTIONS: Converters = converters(
+    (relu, (F.relu, torch.relu, torch.relu_, F.relu_)),
+    (clamp, (torch.clamp, torch.clip, torch.clamp_min)),
+    (hardtanh, (F.hardtanh, F.hardtanh_)),
+    (leaky_relu, (F.leaky_relu, F.leaky_relu_)),
+    (threshold, (F.threshold, torch.threshold)),
+    (maximum, (torch.maximum, torch.fmax, torch.max)),
+    (exponential, (torch.exp,)),
+    (logarithm, (torch.log,)),
+    (add, (operator.add, operator.iadd, torch.add)),
+    (subtract, (operator.sub, operator.isub, torch.sub, torch.subtract)),
+    (reversed_subtract, (torch.rsub,)),
+    (multiply, (operator.mul, operator.imul, torch.mul, torch.multiply)),
+    (
+        divide,
+        (operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide),
+    ),
+    (negate, (operator.neg, torch.neg, torch.negative)),
+)
+METHODS: Converters = converters(
+    (relu, ("relu", "relu_")),
+    (maximum, ("maximum", "fmax", "max")),
+    (exponential, ("exp",)),
+    (logarithm, ("log",)),
+    (clamp, ("clamp", "clamp_", "clip", "clamp_min", "clamp_min_")),
+    (add, ("add", "add_")),
+    (subtract, ("sub", "sub_", "subtract")),
+    (multiply, ("mul", "mul_", "multiply")),
+    (divide, ("div", "div_", "divide", "true_divide")),
+    (negate, ("neg", "neg_", "negative")),
+)
+MODULES: ModuleConverters = {
+    nn.ReLU: without_module(relu),
+    nn.Hardtanh: lambda site, module, input: hardtanh(site, input, module.min_val, module.max_val),
+    nn.LeakyReLU: lambda site, module, input: leaky_relu(site, input, module.negative_slope),
+    nn.Threshold: lambda site, module, input: threshold(
+        site, input, module.threshold, module.value
+    ),
+}

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import nn
+
 from snnc.frontends import importing
 from snnc.frontends.importing import Pairs, RefusedError, Value, need_value
-from snnc.frontends.torch_site import TorchSite
+from snnc.frontends.torch_site import (
+    Converters,
+    ModuleConverter,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+)
 
 
 def per_axis(value: Any, rank: int, what: str) -> tuple[int, ...]:
@@ -133,3 +144,62 @@ def reduction(mean: bool) -> Any:
         return importing.reshape(site, result, site.result, "reshape")
 
     return convert
+
+
+def _average_module(rank: int) -> ModuleConverter:
+    def convert(site: TorchSite, module: Any, input: Any) -> Result:
+        override = getattr(module, "divisor_override", None)
+        return average_pool(rank)(
+            site, input, module.kernel_size, module.stride, module.padding, module.ceil_mode,
+            module.count_include_pad, override,
+        )  # fmt: skip
+
+    return convert
+
+
+def _max_module(rank: int) -> ModuleConverter:
+    def convert(site: TorchSite, module: Any, input: Any) -> Result:
+        return max_pool(rank)(
+            site, input, module.kernel_size, module.stride, module.padding, module.dilation,
+            module.ceil_mode, module.return_indices,
+        )  # fmt: skip
+
+    return convert
+
+
+def _adaptive_average(rank: int) -> ModuleConverter:
+    return lambda site, module, input: adaptive_average_pool(rank)(site, input, module.output_size)
+
+
+def _adaptive_max(rank: int) -> ModuleConverter:
+    return lambda site, module, input: adaptive_max_pool(rank)(
+        site, input, module.output_size, module.return_indices
+    )
+
+
+FUNCTIONS: Converters = converters(
+    (average_pool(1), (F.avg_pool1d,)),
+    (average_pool(2), (F.avg_pool2d,)),
+    (adaptive_average_pool(1), (F.adaptive_avg_pool1d,)),
+    (adaptive_average_pool(2), (F.adaptive_avg_pool2d,)),
+    (max_pool(1), (F.max_pool1d, torch.max_pool1d)),
+    (max_pool(2), (F.max_pool2d, torch.max_pool2d)),
+    (adaptive_max_pool(1), (F.adaptive_max_pool1d,)),
+    (adaptive_max_pool(2), (F.adaptive_max_pool2d,)),
+    (reduction(mean=True), (torch.mean,)),
+    (reduction(mean=False), (torch.sum,)),
+)
+METHODS: Converters = converters(
+    (reduction(mean=True), ("mean",)),
+    (reduction(mean=False), ("sum",)),
+)
+MODULES: ModuleConverters = {
+    nn.AvgPool1d: _average_module(1),
+    nn.AvgPool2d: _average_module(2),
+    nn.AdaptiveAvgPool1d: _adaptive_average(1),
+    nn.AdaptiveAvgPool2d: _adaptive_average(2),
+    nn.MaxPool1d: _max_module(1),
+    nn.MaxPool2d: _max_module(2),
+    nn.AdaptiveMaxPool1d: _adaptive_max(1),
+    nn.AdaptiveMaxPool2d: _adaptive_max(2),
+}

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError, Value, need_value
-from snnc.frontends.torch_site import Result, TorchSite
+from snnc.frontends.torch_site import (
+    Converters,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+    without_module,
+)
+from snnc.ir import Upsample
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
@@ -154,3 +164,92 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: An
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
     unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
     return importing.pad(site, x, (*unpadded, *pairs[::-1]))
+
+
+def interpolate(
+    site: TorchSite,
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Result:
+    """Converter of `F.interpolate` that repeats every element a whole number of times."""
+    x, shape = need_value(input), site.result
+    if mode not in ("nearest", "nearest-exact"):
+        raise RefusedError(f"mode={mode!r} mixes neighbours", "use mode='nearest'")
+    factors = [after // before for after, before in zip(shape[1:], x.shape[1:], strict=True)]
+    wanted = factors if scale_factor is None else scale_factor
+    wanted = list(wanted) if isinstance(wanted, Sequence) else [wanted] * len(factors)
+    grown = (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True)))
+    if shape != grown or wanted != factors:
+        raise RefusedError("it repeats elements unevenly", "enlarge by a whole number")
+    if set(factors) == {1}:
+        return x
+    return site.emit(Upsample(factors=tuple(factors)), [x])
+
+
+def _upsample_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return interpolate(site, input, module.size, module.scale_factor, module.mode)
+
+
+def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
+    return pad(site, input, module.padding, value=module.value)
+
+
+def _attribute(site: TorchSite, input: Any, name: str) -> Result:
+    if name in ("data", "real"):
+        return same(site, input)
+    raise RefusedError(f"snnc does not know the attribute {name!r} of a tensor", "use a method")
+
+
+_SAME = without_module(same)
+_RESHAPE = without_module(reshape)
+
+FUNCTIONS: Converters = converters(
+    (reshape, (torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)),
+    (permute, (torch.permute,)),
+    (transpose, (torch.transpose, torch.swapaxes, torch.swapdims)),
+    (concat, (torch.cat, torch.concat, torch.concatenate)),
+    (getitem, (operator.getitem,)),
+    (pieces, (torch.chunk, torch.split, torch.tensor_split)),
+    (pad, (F.pad,)),
+    (interpolate, (F.interpolate,)),
+    (dropout, (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)),
+    (dropout, (F.alpha_dropout, F.feature_alpha_dropout)),
+    (method_dropout, (torch.dropout,)),
+    (same, (torch.clone, torch.detach, torch.positive, operator.pos)),
+    (repeat, (torch.tile, torch.broadcast_to)),
+    (_attribute, (getattr,)),
+)
+METHODS: Converters = converters(
+    (
+        reshape,
+        ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as",
+         "reshape_as"),
+    ),
+    (permute, ("permute",)),
+    (transpose, ("transpose", "swapaxes", "swapdims")),
+    (pieces, ("chunk", "split", "tensor_split")),
+    (repeat, ("repeat", "tile", "expand", "expand_as", "broadcast_to")),
+    (same, ("contiguous", "clone", "detach", "requires_grad_", "positive")),
+    (cast, ("to", "type", "type_as", "float", "double", "cpu", "cuda")),
+)  # fmt: skip
+MODULES: ModuleConverters = {
+    nn.Flatten: _RESHAPE,
+    nn.Unflatten: _RESHAPE,
+    nn.Upsample: _upsample_module,
+    nn.ZeroPad1d: _pad_module,
+    nn.ZeroPad2d: _pad_module,
+    nn.ConstantPad1d: _pad_module,
+    nn.ConstantPad2d: _pad_module,
+    nn.Identity: _SAME,
+    nn.Dropout: _SAME,
+    nn.Dropout1d: _SAME,
+    nn.Dropout2d: _SAME,
+    nn.Dropout3d: _SAME,
+    nn.AlphaDropout: _SAME,
+    nn.FeatureAlphaDropout: _SAME,
+}

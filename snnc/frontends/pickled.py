@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class PickledFrontend:
     """A file that `torch.save(model, path)` wrote: `model.pt`.
 
-    Only listed classes are loaded: torch's own layers, and those of yours that `--allow m.Net`
-    names; they are imported from the current folder or from what is installed. Nothing else the
-    file names is imported or run. Allow what you trust: the code of those classes runs.
+    The file is read as data and the module built afresh from listed classes: torch's own layers,
+    and those of yours that `--allow m.Net` names; they are imported from the current folder or from
+    what is installed. Nothing else the file names is imported, built or run. Allow what you trust:
+    the code of those classes runs.
     `--input-shape` gives the shape of one sample, and is needed where the module fits several.
     """
 

@@ -10,9 +10,9 @@ from torch import fx, nn
 
 from snnc.frontends.importing import DroppedSoftmax
 from snnc.frontends.ops_arithmetic import exponential, logarithm
-from snnc.frontends.ops_functional import FUNCTIONS, METHODS
 from snnc.frontends.ops_shape import cast, reshape, same
 from snnc.frontends.shapes import Seen
+from snnc.frontends.torch_operations import FUNCTIONS, METHODS
 
 _FUNCTIONS: dict[Any, bool] = {
     F.softmax: False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -72,3 +73,19 @@ class TorchSite(ImportSite):
 Result = Value | tuple[Value, ...]
 Converter = Callable[..., Result]
 """Called with the site and then the arguments of the torch operation, under their torch names."""
+
+ModuleConverter = Callable[..., Result]
+"""Called with the site, the module and the arguments of its forward."""
+Converters = Mapping[Any, Converter]
+"""By torch function, or by name of a method of a tensor."""
+ModuleConverters = Mapping[type[nn.Module], ModuleConverter]
+
+
+def converters(*groups: tuple[Converter, tuple[Any, ...]]) -> Converters:
+    """A table from (converter, all that it converts)."""
+    return {target: convert for convert, targets in groups for target in targets}
+
+
+def without_module(convert: Converter) -> ModuleConverter:
+    """The converter of a module that has no options, from that of the function it calls."""
+    return lambda site, module, input: convert(site, input)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnc.errors import Loc, ModelError
-from snnc.frontends.ops_nn import is_known
+from snnc.frontends.torch_operations import is_known
 
 TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
 OWN_DIR = os.path.dirname(__file__) + os.sep
@@ -139,7 +138,7 @@ class _Shaped(fx.Proxy):
     def __iter__(self) -> Iterator[Any]:
         value = self.node.meta[VALUE]
         if isinstance(value, tuple | list):
-            return (operator.getitem(self, i) for i in range(len(value)))
+            return (self.__getitem__(i) for i in range(len(value)))
         return super().__iter__()
 
     @classmethod

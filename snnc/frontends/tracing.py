@@ -15,7 +15,7 @@ from snnc.errors import Loc, ModelError, SnncError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
 from snnc.frontends.hooks import hooks_of
-from snnc.frontends.inference import as_function, inference
+from snnc.frontends.inference import as_function, inference, require_values
 from snnc.frontends.shapes import BATCHES, observe
 from snnc.frontends.tracer import OWN_DIR, TORCH_DIR, LocTracer, shown_path
 from snnc.ir import Graph
@@ -34,6 +34,7 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
         raise UsageError(f"a {type(module).__name__} is no torch module")
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
+    require_values(module)
     _check_finite(module, name)
     with inference(module) as prepared, torch.no_grad():
         traced, other = (symbolic(prepared, name, torch.zeros(n, *shape)) for n in BATCHES)

@@ -15,7 +15,8 @@ _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
 )
-_UPSAMPLE = "interpolate upsample upsample_nearest upsample_bilinear pixelshuffle pixel_shuffle"
+_UPSAMPLE = "upsample upsample_nearest upsample_bilinear"
+_SHUFFLE = "pixelshuffle pixel_shuffle pixelunshuffle pixel_unshuffle"
 _TRANSPOSED = "convtranspose1d convtranspose2d conv_transpose1d conv_transpose2d"
 _ATTENTION = (
     "multiheadattention scaled_dot_product_attention transformer transformerencoder "
@@ -35,7 +36,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      "train with BatchNorm"),
     ("softmax log_softmax logsoftmax softmin softmax2d", "in the middle of a network it divides "
      "by a sum of exponentials", "keep softmax for the very end, over the classes"),
-    (_UPSAMPLE, "the IR has no upsampling", "use strided layers only, or reshape and permute"),
+    (_UPSAMPLE, "torch has replaced it", "use F.interpolate(mode='nearest')"),
+    (_SHUFFLE, "snnc does not know this operation", "use reshape and permute"),
     (_TRANSPOSED, "the IR has no transposed convolution", "use Conv2d"),
     (_ATTENTION, "attention multiplies activations with each other", "use convolutions"),
     (_RECURRENT, "recurrent layers need a sequence as input", "use a feed-forward network"),

@@ -1,4 +1,4 @@
-"""What every op means, in torch, as plainly as it can be written: the oracle."""
+"""The reference meaning of every op, in plain torch."""
 
 from snnc.interp.interpreter import Interpreter, Run, SnnValues, run_ann, run_snn
 from snnc.interp.neuron import Population

@@ -35,22 +35,22 @@ from snnc.ir import (
 
 Keep = Collection[str] | Literal["all"]
 Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
-"""Called with a node, its inputs and its result as soon as they are known."""
+"""Called with a node, its inputs and its result when the node has been computed."""
 STATEFUL: Mapping[type[Op], Callable[[Any, TensorType, Constant], StatefulMeaning]] = (
     MappingProxyType({Neuron: Population.of})
 )
-"""What makes the meaning of a stateful op from the op, its type and a reader of parameters."""
+"""Per stateful op, a function of (op, type of its result, reader of parameters)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of an `snn` graph needs besides its input.
+    """The options of a run of an `snn` graph.
 
     Attributes:
         timesteps: the window T.
         sample_ids: (N,) identities for random encoders; None for 0..N-1.
         seed: seed of random encoders.
-        saturated: filled by encoders: per node, how many elements of the input they clipped.
+        saturated: filled by encoders: per node, number of input elements that were clipped.
     """
 
     timesteps: int
@@ -65,14 +65,14 @@ class Run:
 
 @dataclass(frozen=True)
 class SnnValues:
-    """What a run of an `snn` graph gave.
+    """The results of a run of an `snn` graph.
 
     Attributes:
         outputs: per readout (N, …): scale * sum / T; float32 for integer graphs.
-        sums: per readout (N, …), the sum over the window.
+        sums: per readout (N, …), the sum of its input over the window.
         values: per kept node (T, N, *shape), or (1, N, *shape) when the same at every step.
         prefixes: per requested t, the outputs after the first t steps of the same run.
-        saturated: per encoder, how many elements of the input were clipped.
+        saturated: per encoder, number of input elements that were clipped.
     """
 
     outputs: Mapping[str, Tensor]
@@ -83,15 +83,18 @@ class SnnValues:
 
 
 class Interpreter:
-    """A graph with its parameters as tensors; parameters are converted once.
+    """Computes a graph node by node; parameters are converted to tensors once.
 
     Args:
         graph: any stage; later edits of its structure are not seen.
-        dtype: float64 is exact for integer graphs and required for them.
-        device: where to compute.
-        params: tensors to use in place of the graph's arrays, by name (for training).
+        dtype: integer graphs require float64, in which they are exact.
+        device: the torch device.
+        params: tensors used in place of the graph's arrays, by name (for training).
 
-    `params` may be changed between nodes of a sweep: it is read when a node is computed.
+    `params` is read whenever a node is computed, so it may change between nodes.
+
+    Raises:
+        GraphError: an integer graph with another dtype than float64.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class Interpreter:
         return self.graph.nodes
 
     def constant(self, value: Ref | float) -> Tensor:
-        """The tensor behind a parameter of an op."""
+        """A parameter of an op as a tensor."""
         if not isinstance(value, Ref):
             return torch.tensor(value, dtype=self.dtype, device=self.device)
         if value.name not in self.params:
@@ -130,7 +133,7 @@ class Interpreter:
         return self.params[value.name]
 
     def as_input(self, x: NDArray[Any] | Tensor) -> Tensor:
-        """`x` (N, *shape) as a tensor. Raises `DataError` if it does not fit the graph."""
+        """`x` (N, *shape) as a tensor. Raises `DataError` if its shape is not that of the input."""
         tensor = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
         expected = self.types[self.graph.input].shape
         if tuple(tensor.shape[1:]) != expected or tensor.ndim == 0:
@@ -142,13 +145,13 @@ class Interpreter:
         """Result of one node.
 
         Args:
-            node: a node of the graph; its op may have been replaced by another of the same inputs.
-            inputs: (*lead, *shape) each: lead is (N,) at stage `ann`, else (T, N), or (1, N) for
-                what is the same at every step.
-            run: needed for an op that has a state, encodes or reads out.
+            node: a node of the graph; its op may be another one of the same inputs.
+            inputs: (*lead, *shape) each: lead is (N,) at stage `ann`, else (T, N), or (1, N) if
+                constant in time.
+            run: required for stateful ops, encoders and readouts.
 
         Raises:
-            GraphError: there is no `run` for such an op, or an op has no meaning here.
+            GraphError: `run` is missing for such an op, or the op is unknown.
         """
         op = node.op
         if not isinstance(op, Encode | Stateful | Readout):
@@ -163,19 +166,19 @@ class Interpreter:
         return self._read_out(node, op, inputs[0], run.timesteps)[1]
 
     def stateless(self, op: Op, inputs: Sequence[Tensor], rank: int) -> Tensor:
-        """Result of a stateless op, as `apply` takes and gives it; `rank` as in `evaluate`."""
+        """Result of a stateless op; shapes as in `apply`, `rank` as in `evaluate`."""
         gather = self._gather(op, inputs, rank) if isinstance(op, Rearrange) else None
         return evaluate(op, inputs, rank, self.constant, gather)
 
     def _gather(self, op: Rearrange, inputs: Sequence[Tensor], rank: int) -> Gather:
-        """What moves the elements, made once for an op and the shapes of its inputs."""
+        """The `Gather` of an op for the shapes of its inputs, cached."""
         shapes = tuple(tuple(x.shape[x.ndim - rank :]) for x in inputs)
         if (op, shapes) not in self._gathers:
             self._gathers[op, shapes] = Gather.of(op, shapes, self.device)
         return self._gathers[op, shapes]
 
     def state(self, node: Node) -> StatefulMeaning:
-        """The meaning of a stateful node, its parameters ready. Raises `GraphError` without one."""
+        """The recurrence of a stateful node with its parameters. Raises `GraphError` if unknown."""
         make = STATEFUL.get(type(node.op))
         if make is None:
             raise GraphError(f"{node.name} ({node.op.mnemonic}) is no operation with a state")
@@ -186,15 +189,15 @@ class Interpreter:
         return self.state(node).run(x, run.timesteps)
 
     def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
-        """Events of (1, N, *shape); counts in `run` what was clipped."""
+        """Events (T or 1, N, *shape) for x (1, N, *shape); adds clipped elements to `run`."""
         code = op.code()
         run.saturated[node.name] = 0
         if code is None:
             return x
         batch = x[0].detach().to("cpu", torch.float32).numpy()
-        found = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
-        run.saturated[node.name] = found.saturated
-        return torch.from_numpy(found.values).to(self.device, self.dtype)
+        encoded = code.encode(batch, run.timesteps, run.sample_ids, run.seed)
+        run.saturated[node.name] = encoded.saturated
+        return torch.from_numpy(encoded.values).to(self.device, self.dtype)
 
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Sum over the first `steps` of x, and the output scale * sum / steps."""
@@ -209,7 +212,7 @@ class Interpreter:
     def ann(
         self, x: NDArray[Any] | Tensor, keep: Keep = (), *, observe: Observe | None = None
     ) -> dict[str, Tensor]:
-        """Results (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
+        """Values (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
         if self.graph.stage is not Stage.ANN:
             raise GraphError(f"the graph is at stage {self.graph.stage}, not ann")
         return self._sweep(self.as_input(x), None, keep, observe)
@@ -253,7 +256,7 @@ class Interpreter:
     def _sweep(
         self, x: Tensor, run: Run | None, keep: Keep, observe: Observe | None
     ) -> dict[str, Tensor]:
-        """Visit all nodes; a value is forgotten after its last use unless it is kept."""
+        """Compute all nodes; a value is freed after its last use unless it is kept."""
         nodes = self.nodes()
         names = {node.name for node in nodes}
         kept = names if keep == "all" else set(keep) | set(self.graph.outputs)
@@ -282,7 +285,7 @@ def run_ann(
     keep: Keep = (),
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:
-    """Results (N, *shape) of the outputs, and of the nodes in `keep`, of an `ann` graph."""
+    """Values (N, *shape) of the outputs and of the nodes in `keep` of an `ann` graph."""
     return Interpreter(graph, dtype).ann(x, keep)
 
 

@@ -16,9 +16,9 @@ LEAK_UNIT = 1 << 15
 
 
 class State(NamedTuple):
-    """Of a population after a step: the potential, and the sum of the spikes emitted so far.
+    """State of a population after a step: membrane potential, and sum of the emitted spikes.
 
-    The sum stays 0 where the population is not signed; nothing depends on it there.
+    The sum is only kept for signed populations, and 0 otherwise.
     """
 
     u: Tensor
@@ -29,7 +29,7 @@ class State(NamedTuple):
 class Population(StatefulMeaning):
     """A `Neuron` op with its parameters as tensors that broadcast against (N, *shape).
 
-    The state has the wider of the dtypes of the current and the threshold.
+    The dtype of the state is the wider of those of the current and the threshold.
 
     Attributes:
         op: reset, order, wait and signed are read from it.
@@ -58,15 +58,15 @@ class Population(StatefulMeaning):
 
     @property
     def wait(self) -> int:
-        """Steps of its own time in which it must not fire."""
+        """Number of first steps in which it does not fire (S13)."""
         return self.op.wait
 
     def state_dtype(self, current: Tensor) -> torch.dtype:
-        """The dtype of potentials while the population runs on `current`."""
+        """The dtype of the potentials for an input `current`."""
         return torch.promote_types(current.dtype, self.threshold.dtype)
 
     def init(self, x: Tensor) -> State:
-        """The potential starts at v_init."""
+        """The state before the first step: the potential is v_init."""
         u = torch.zeros_like(x, dtype=self.state_dtype(x)) + self.v_init
         return State(u, torch.zeros_like(u))
 
@@ -75,7 +75,7 @@ class Population(StatefulMeaning):
         return self.fire(state, self.potential(state, x), x, t)
 
     def potential(self, state: State, x: Tensor | None) -> Tensor:
-        """What is held against the threshold in the step that follows `state`."""
+        """The potential that is compared with the threshold in the step after `state`."""
         if self.op.order == "fire-integrate":
             return state.u
         return self._add(self._decay(state.u), x)
@@ -83,7 +83,7 @@ class Population(StatefulMeaning):
     def fire(
         self, state: State, p: Tensor, x: Tensor | None, t: int
     ) -> tuple[State, Tensor | None]:
-        """The rest of a step, after its `potential` p."""
+        """The rest of a step, given its `potential` p: the new state, and the spikes."""
         fired = self._fired(p, state.total) if t >= self.op.wait else None
         total = state.total if fired is None or not self.op.signed else state.total + fired
         return State(self._advance(p, x, fired), total), fired

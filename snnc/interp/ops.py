@@ -1,4 +1,4 @@
-"""The meaning of every op without state, in torch, as plainly as it can be written.
+"""The reference meaning of every op without state, in plain torch.
 
 Each function takes the op, its inputs with one batch axis `(B, *shape)` and a reader of parameters.
 In float64 it is exact for integers. `evaluate` folds all leading axes (time, batch) into one.
@@ -60,11 +60,11 @@ def evaluate(
         op: any op that needs neither state nor a number of time steps.
         inputs: (*lead, *sample) with any number of leading axes, `rank` axes of the sample.
         rank: number of axes of one sample of the inputs.
-        constant: gives the tensor behind a parameter.
-        meaning: another way to compute it; None for the plain one.
+        constant: returns a parameter as a tensor.
+        meaning: the implementation; None for the one in `MEANINGS`.
 
     Raises:
-        GraphError: the op has no meaning here.
+        GraphError: the op is not in `MEANINGS`.
     """
     meaning = meaning or meaning_of(op)
     if meaning is None:
@@ -76,9 +76,9 @@ def evaluate(
 
 
 def meaning_of(op: Op, table: Mapping[type[Op], Meaning] | None = None) -> Meaning | None:
-    """The entry of an op's class or of its nearest base; None if there is none."""
+    """The entry of an op's class or of its nearest base class; None if there is none."""
     entries = MEANINGS if table is None else table
-    return next((entries[each] for each in type(op).__mro__ if each in entries), None)
+    return next((entries[base] for base in type(op).__mro__ if base in entries), None)
 
 
 def _folded(x: Tensor, lead: Sequence[int], rank: int) -> Tensor:
@@ -105,7 +105,7 @@ def _conv(op: Conv, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
 
 
 def padded(op: Conv, x: Tensor) -> tuple[Tensor, list[int]]:
-    """The input and the padding torch's convolution takes: equal amounts on both sides."""
+    """The input, padded where it is asymmetric, and the padding left to torch's convolution."""
     if all(before == after for before, after in op.padding):
         return x, [before for before, _ in op.padding]
     return F.pad(x, [n for pair in reversed(op.padding) for n in pair]), [0] * len(op.padding)
@@ -141,7 +141,7 @@ def axis_sums(x: Tensor, windows: Any, weights: Any) -> Tensor:
         matrix = x.new_zeros(len(axis), x.shape[2])
         for i, ((start, stop), factor) in enumerate(zip(axis, factors, strict=True)):
             matrix[i, start:stop] = factor
-        x = x.movedim(2, -1) @ matrix.T  # the new axis is last: after all, the order is the old one
+        x = x.movedim(2, -1) @ matrix.T  # each axis moves to the end, so the order is restored
     return x
 
 
@@ -176,13 +176,13 @@ def _maxpool(op: MaxPool, inputs: Sequence[Tensor], constant: Constant) -> Tenso
 
 @dataclass(frozen=True)
 class Gather:
-    """What a `Rearrange` does to inputs of certain shapes.
+    """A `Rearrange` for inputs of certain shapes, as indices.
 
     Attributes:
         shape: of one sample of the result.
-        positions: (elements of the result,) indices into the inputs laid end to end; None where the
-            elements stay in order.
-        blank: the same, true where the result is zero; None where it is nowhere.
+        positions: (elements of the result,) indices into the concatenated, flattened inputs; None
+            for the identity.
+        blank: (elements of the result,) true where the result is zero; None if nowhere.
     """
 
     shape: tuple[int, ...]
@@ -191,7 +191,7 @@ class Gather:
 
     @classmethod
     def of(cls, op: Rearrange, shapes: Sequence[Shape], device: torch.device) -> Gather:
-        """For one sample of inputs of these shapes."""
+        """The indices of `op` for inputs whose samples have these shapes."""
         positions = op.positions(shapes)
         flat = positions.reshape(-1)
         if np.array_equal(flat, np.arange(sum(map(prod, shapes)))):
@@ -230,4 +230,4 @@ MEANINGS: Mapping[type[Op], Meaning] = MappingProxyType(
         Rearrange: _rearrange,
     }
 )
-"""What every stateless op computes, by its class or a base of it."""
+"""The implementation of every stateless op, by its class or a base class."""

@@ -1,4 +1,4 @@
-"""The plain meaning of a graph as a program: what the reference runs, and what others build on."""
+"""A graph run by an interpreter as a `Program`: the reference target, and a base for others."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def stored_window(graph: Graph) -> int:
 
 
 def recorded_nodes(graph: Graph) -> tuple[str, ...]:
-    """The nodes whose spikes and counts a run records, in graph order.
+    """The nodes whose events a run records, in graph order.
 
-    Those that make SPIKEs or COUNTs; ops that only move values are left out.
+    These produce SPIKE or COUNT; ops that only move values are excluded.
     """
     events = (Signal.SPIKE, Signal.COUNT)
     types = graph.types()
@@ -44,7 +44,7 @@ class ReferenceProgram:
     Args:
         graph: a verified `snn` graph.
         timesteps: the artifact's window.
-        interpreter: what computes the nodes of `graph`; None for what they mean, in float64.
+        interpreter: an interpreter of `graph`; None for `Interpreter` in float64.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ReferenceProgram:
 
     def _result(self, values: SnnValues, record: Record, steps: int) -> RunResult:
         name = self._graph.outputs[0]
-        whole = self._graph.type_of(name).quantized
+        is_integer = self._graph.type_of(name).quantized
         events = {node: _events(values, node, steps) for node in values.values}
         types = self._graph.types()
         totals = {n: np.abs(v).sum(0).astype(np.uint32) for n, v in events.items()}
@@ -99,7 +99,7 @@ class ReferenceProgram:
         spikes = {n: v.astype(event_dtype(types[n])) for n, v in events.items()}
         return RunResult(
             output=_float32(values.outputs[name]),
-            readout=values.sums[name].numpy().astype(np.int64) if whole else None,
+            readout=values.sums[name].numpy().astype(np.int64) if is_integer else None,
             counts=totals,
             spikes=spikes if record == "spikes" else {},
             stats=stats,
@@ -108,7 +108,7 @@ class ReferenceProgram:
 
 
 def event_dtype(kind: TensorType) -> type[np.generic]:
-    """How recorded events are stored: bool for spikes, int8 for signed ones, int32 for counts."""
+    """The dtype of recorded events: bool for spikes, int8 for signed spikes, int32 for counts."""
     if kind.signal is Signal.COUNT:
         return np.int32
     return np.int8 if kind.signed else np.bool_

@@ -1,4 +1,4 @@
-"""What a stateful op is to the interpreter: a state before the first step, and a step."""
+"""The interface of stateful ops in the interpreter: an initial state, and a step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from snnc.memory import GPU_STATE_VALUES, STATE_VALUES, rows_that_fit
 
 
 class StatefulMeaning(ABC):
-    """A stateful op of a graph, with its parameters; a subclass for each class of ops."""
+    """A stateful op of a graph with its parameters; one subclass for each class of ops."""
 
     @property
     def wait(self) -> int:
-        """Steps that results come late.
+        """Number of steps by which results are delayed.
 
-        After the window it goes on for as many steps without input; its first ones have no result.
+        The first `wait` steps have no result; after the window follow as many without input.
         """
         return 0
 
@@ -32,9 +32,9 @@ class StatefulMeaning(ABC):
         """One step: the new state, and the result (N, *shape), None in the first `wait` steps.
 
         Args:
-            state: after the previous step; it is not changed.
+            state: after the previous step; not modified.
             x: input (N, *shape) of this step; None after the window.
-            t: the step, from 0 on.
+            t: the step, starting at 0.
         """
 
     def steps(self, x: Tensor, timesteps: int) -> Iterator[Tensor]:
@@ -50,7 +50,7 @@ class StatefulMeaning(ABC):
     def run(self, x: Tensor, timesteps: int) -> Tensor:
         """Results (T, N, *shape) for inputs (T, N, *shape), or (1, N, *shape) if constant.
 
-        No gradient passes.
+        Without gradient.
         """
         result: Tensor | None = None
         for rows in parts(x):
@@ -63,7 +63,7 @@ class StatefulMeaning(ABC):
 
 
 def parts(x: Tensor) -> Iterator[slice]:
-    """Rows of the batch of (…, N, *shape) to step together."""
+    """Slices of the batch of x (…, N, *shape) that are stepped together."""
     most = STATE_VALUES if x.device.type == "cpu" else GPU_STATE_VALUES
     rows = rows_that_fit(most, x[0, :1].numel())
     for first in range(0, x.shape[1], rows):

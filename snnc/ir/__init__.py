@@ -9,7 +9,7 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.pool import AvgPool, MaxPool, SumPool
-from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice
+from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice, Upsample
 from snnc.ir.types import Ref, Shape, Signal, Stage, TensorType, Windows
 from snnc.ir.verify import problems, verify
 from snnc.ir.weighted import Conv, Linear
@@ -49,6 +49,7 @@ __all__ = [
     "Stateful",
     "SumPool",
     "TensorType",
+    "Upsample",
     "Weighted",
     "Windows",
     "array_of",

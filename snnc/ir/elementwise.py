@@ -80,3 +80,6 @@ class Add(Op):
         )
         require(len({x.dtype for x in inputs}) == 1, "adds integers to real values")
         return replace(first, constant_in_time=all(x.constant_in_time for x in inputs))
+
+
+OPS: tuple[type[Op], ...] = (BatchNorm, Relu, Scale, Add)

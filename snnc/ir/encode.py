@@ -72,3 +72,6 @@ class EncodeLatency(Encode):
 
     mnemonic = "encode-latency"
     code_class = Latency
+
+
+OPS: tuple[type[Op], ...] = (EncodeDirect, EncodePoisson, EncodeLatency)

@@ -38,3 +38,6 @@ class Readout(Op):
         check_sample_param("scale", self.scale, x.shape, params)
         dtype = "int64" if x.quantized else "float32"
         return TensorType(x.shape, Signal.CURRENT, dtype=dtype)
+
+
+OPS: tuple[type[Op], ...] = (Input, Readout)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from snnc.ir.kinds import Stateful
-from snnc.ir.op import Params, Types, array_of, check_sample_param, require
+from snnc.ir.op import Op, Params, Types, array_of, check_sample_param, require
 from snnc.ir.types import Ref, Signal, Stage, TensorType
 
 
@@ -58,3 +58,6 @@ class Neuron(Stateful):
             require(are_integers, "a threshold or v_init that is not whole on an integer current")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
         return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, self.signed)
+
+
+OPS: tuple[type[Op], ...] = (Neuron,)

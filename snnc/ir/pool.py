@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from snnc.ir.kinds import Pool
-from snnc.ir.op import EVENTS, Params, Types, require
+from snnc.ir.op import EVENTS, Op, Params, Types, require
 from snnc.ir.types import Signal, Stage, TensorType
 
 
@@ -86,3 +86,6 @@ class MaxPool(Pool):
         (x,) = inputs
         require(x.signal is not Signal.CURRENT, "the maximum of a current; pool spikes instead")
         return replace(x, shape=self.pooled_shape(x))
+
+
+OPS: tuple[type[Op], ...] = (AvgPool, SumPool, MaxPool)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir.kinds import Rearrange
-from snnc.ir.op import require
+from snnc.ir.op import Op, require
 from snnc.ir.types import Shape
 
 
@@ -109,3 +109,29 @@ class Concat(Rearrange):
 
     def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
         return np.concatenate(arrays, axis=self.axis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upsample(Rearrange):
+    """y[c,i,j] = x[c, i // factors[0], j // factors[1]]: nearest neighbour.
+
+    factors: how often an element is repeated, per spatial axis.
+    """
+
+    mnemonic = "upsample"
+    factors: tuple[int, ...]
+
+    def result_shape(self, shapes: Sequence[Shape]) -> Shape:
+        (x,) = shapes
+        require(len(self.factors) == len(x) - 1, f"{len(self.factors)} spatial axes of {x}")
+        require(all(factor > 0 for factor in self.factors), "a factor that is not positive")
+        return (x[0], *(n * factor for n, factor in zip(x[1:], self.factors, strict=True)))
+
+    def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
+        (y,) = arrays
+        for axis, factor in enumerate(self.factors, start=1):
+            y = y.repeat(factor, axis)
+        return y
+
+
+OPS: tuple[type[Op], ...] = (Reshape, Permute, Slice, Pad, Concat, Upsample)

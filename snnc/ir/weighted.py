@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snnc.ir.kinds import Weighted
-from snnc.ir.op import Params, Types, check_sample_param, linear_result, require
+from snnc.ir.op import Op, Params, Types, check_sample_param, linear_result, require
 from snnc.ir.types import TensorType
 
 
@@ -72,3 +72,6 @@ class Linear(Weighted):
         shape = (weight.shape[0],)
         check_sample_param("bias", self.bias, shape, params)
         return linear_result(x, shape, weight)
+
+
+OPS: tuple[type[Op], ...] = (Conv, Linear)

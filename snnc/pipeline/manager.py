@@ -142,6 +142,7 @@ class Pipeline:
             if result.graph.stage is not step.gives:
                 stage = result.graph.stage
                 raise GraphError(f"gives a graph of stage {stage}, declared {step.gives}")
+            _check_integers(step, result.graph)
             verify(result.graph)
         except SnncError as error:
             self._fail(number, error)
@@ -170,6 +171,14 @@ class Pipeline:
         if cause is None:
             raise error
         raise error from cause
+
+
+def _check_integers(step: Pass, graph: Graph) -> None:
+    """Raise `GraphError` if the pass declares integers and gives real values, or vice versa."""
+    if step.gives_integers is not None and step.gives_integers is not graph.quantized:
+        kinds = {True: "integers", False: "real values"}
+        declared = kinds[step.gives_integers]
+        raise GraphError(f"gives {kinds[graph.quantized]}, declared {declared}")
 
 
 def _with_own_workdir(number: int, step: Pass, ctx: PassContext) -> PassContext:

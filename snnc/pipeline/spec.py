@@ -86,12 +86,12 @@ def format_spec(specs: object) -> str:
 def nested_plugins(spec: object) -> list[tuple[str, str]]:
     """(group, name) of every plugin that an option of `spec` holds, and of their options."""
     hints = hints_of(type(spec))
-    found: list[tuple[str, str]] = []
+    plugins: list[tuple[str, str]] = []
     for field in _fields(type(spec)):
         group, value = group_of(hints[field.name]), getattr(spec, field.name)
         if group is not None and value is not None:
-            found += [(group, value.name), *nested_plugins(value)]
-    return found
+            plugins += [(group, value.name), *nested_plugins(value)]
+    return plugins
 
 
 def options_of(cls: type) -> tuple[OptionInfo, ...]:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from snnc.report import diagnosis, pictures, sections
+from snnc.report import diagnosis, pictures, sections, verdict
 from snnc.report.tiles import tile_map
 
 
@@ -25,6 +25,12 @@ def render(report: Mapping[str, Any]) -> str:
         sections.heading(report),
         sections.summary(report),
         figures([pictures.windows(report), pictures.spikes(report)]),
+        _section(
+            "Comparison with the reference",
+            verdict.verdict(report),
+            verdict.counts(report),
+            verdict.nodes(report),
+        ),
         _section("Findings", diagnosis.findings(report)),
         _section(
             "Errors",

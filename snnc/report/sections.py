@@ -14,7 +14,12 @@ Json = Mapping[str, Any]
 
 def heading(report: Json) -> str:
     """Title, kind and target, and a warning if thresholds were chosen without data."""
-    kinds = {"compile": "compiled", "diagnose": "diagnosed", "eval": "measured"}
+    kinds = {
+        "compile": "compiled",
+        "diagnose": "diagnosed",
+        "eval": "measured",
+        "verify": "verified",
+    }
     kind = kinds.get(str(report.get("kind")), "")
     name = escape(subject(report))
     target = escape(str(report.get("target") or ""))

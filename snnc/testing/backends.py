@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from snnc.analysis import SameFunction
 from snnc.artifact import open_artifact, write
 from snnc.ir import Graph
-from snnc.pipeline import Pipeline, format_spec
+from snnc.pipeline import format_spec, legalized
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Backend, Program, RunResult, why_inexact
 from snnc.testing.graphs import Case, quantized_cases, sample_inputs
@@ -23,6 +24,7 @@ from snnc.testing.inexact import Difference, assert_same_form, assert_silent, wi
 from snnc.transform import PassContext
 
 SAMPLES = 5
+CALIBRATION = 16
 SEED = 3
 REFERENCE = "reference"
 
@@ -80,11 +82,15 @@ def _accepted(backend: Backend, cases: Sequence[Case]) -> list[Case]:
 
 
 def load_program(backend: Backend, graph: Graph, timesteps: int) -> Program:
-    """Legalise, lower, store, open and load `graph` for a backend, as `compile` and `run` do."""
+    """Legalise, lower, store, open and load `graph` for a backend, as `compile` and `run` do.
+
+    Passes of `legalize` get a few samples as calibration data, and must preserve the function.
+    """
     stored = graph.clone()
     stored.meta["timesteps"] = timesteps
-    ctx = PassContext(timesteps=timesteps)
-    legal = Pipeline.from_text(backend.legalize(stored)).run(stored, ctx).graph
+    calibration = [(sample_inputs(stored, CALIBRATION), None)]
+    ctx = PassContext(timesteps=timesteps, calibration=calibration)
+    legal = legalized(stored, backend, ctx, SameFunction(timesteps=timesteps)).graph
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "contract.snnc"
         target = format_spec(backend)

@@ -29,6 +29,7 @@ from snnc.ir import (
     Pad,
     Permute,
     Readout,
+    Rearrange,
     Ref,
     Relu,
     Reshape,
@@ -229,32 +230,34 @@ class NetBuilder:
 
     def concat(self, name: str, *xs: str, axis: int = 0) -> str:
         """Concatenation."""
-        return self._put(name, Concat(axis=axis), xs, max(self._size[x] for x in xs))
+        return self.rearrange(name, Concat(axis=axis), *xs)
+
+    def rearrange(self, name: str, op: Rearrange, *xs: str) -> str:
+        """Any op that moves elements and changes none."""
+        return self._put(name, op, xs, max(self._size[x] for x in xs))
 
     def every_second(self, name: str, x: str) -> str:
         """`x[:, ::2, ::2]`."""
         shape = self.shape(x)
         steps = (1,) + (2,) * (len(shape) - 1)
         op = Slice(starts=(0,) * len(shape), stops=shape, steps=steps)
-        return self._put(name, op, (x,), self._size[x])
+        return self.rearrange(name, op, x)
 
     def pad_channels(self, name: str, x: str, before: int, after: int) -> str:
         """Zeros before and after the channels."""
         rest = ((0, 0),) * (len(self.shape(x)) - 1)
-        return self._put(name, Pad(padding=((before, after), *rest)), (x,), self._size[x])
+        return self.rearrange(name, Pad(padding=((before, after), *rest)), x)
 
     def permute(self, name: str, x: str, axes: tuple[int, ...]) -> str:
         """Axes in another order."""
-        return self._put(name, Permute(axes=axes), (x,), self._size[x])
+        return self.rearrange(name, Permute(axes=axes), x)
 
     def flatten(self, x: str) -> str:
         """`x` as a vector."""
         shape = self.shape(x)
         if len(shape) == 1:
             return x
-        return self._put(
-            self.graph.fresh(f"{x}_flat"), Reshape(shape=(prod(shape),)), (x,), self._size[x]
-        )
+        return self.rearrange(self.graph.fresh(f"{x}_flat"), Reshape(shape=(prod(shape),)), x)
 
     def finish(self, x: str) -> Graph:
         """Make `x` the output, behind a `Readout` in a spiking network."""

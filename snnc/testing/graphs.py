@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
 from snnc.testing.builder import NetBuilder, Style, windows
 
 Topology = Callable[[NetBuilder], str]
@@ -73,11 +73,22 @@ def branches(net: NetBuilder) -> str:
     return net.linear("fc", net.act("act3", net.add("add", y, z, w)), 5)
 
 
+def enlarged(net: NetBuilder) -> str:
+    """A map made small and large again by uneven factors, added to a shortcut around it."""
+    first = net.act("act0", net.conv("conv0", net.input, 4), per_channel=True)
+    x = net.act("act1", net.conv("conv1", first, 4, stride=2, bias="map"))
+    rows, cols = net.shape(x)[1:]
+    x = net.avgpool("pool", x, (*windows((rows,), 2, 2), *windows((cols,), 1, 1)))
+    x = net.rearrange("upsample", Upsample(factors=(4, 2)), x)
+    return net.linear("fc", net.act("act2", net.add("add", net.conv("conv2", x, 4), first)), 5)
+
+
 TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "plain": (plain, (2, 6, 6)),
     "residual": (residual, (2, 8, 8)),
     "grouped": (grouped, (2, 7, 7)),
     "branches": (branches, (3, 16)),
+    "enlarged": (enlarged, (2, 8, 8)),
 }
 """The topologies and the shape of one input sample of each."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph
+from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
 from snnc.testing.builder import NetBuilder, Style, windows
 
 LARGEST_SAMPLE = 400
@@ -38,7 +38,8 @@ class _Writer:
         self.net, self.rng = net, rng
         self.spikes: list[str] = []
         self.moves: tuple[Callable[[str], str], ...] = (
-            self.sumpool, self.maxpool, self.slice, self.pad, self.permute, self.concat, self.scale
+            self.sumpool, self.maxpool, self.slice, self.pad, self.permute, self.concat, self.scale,
+            self.upsample,
         )  # fmt: skip
 
     def write(self) -> Graph:
@@ -126,6 +127,13 @@ class _Writer:
     def permute(self, x: str) -> str:
         axes = tuple(int(a) for a in self.rng.permutation(len(self.net.shape(x))))
         return self.net.permute(self.name("permute"), x, axes)
+
+    def upsample(self, x: str) -> str:
+        size = self.net.shape(x)
+        factors = tuple(int(n) for n in self.rng.integers(1, 3, len(size) - 1))
+        if not factors or np.prod(size) > LARGEST_SAMPLE:
+            return x
+        return self.net.rearrange(self.name("upsample"), Upsample(factors=factors), x)
 
     def concat(self, x: str) -> str:
         tail = self.net.shape(x)[1:]

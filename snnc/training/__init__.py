@@ -1,4 +1,4 @@
-"""Spiking networks that learn, and the fast interpreter that calibration and training run."""
+"""Spiking networks as torch modules, and the fast interpreter for calibration and training."""
 
 from snnc.training.fast_interpreter import FastInterpreter
 from snnc.training.spike_cost import spike_cost

@@ -1,4 +1,4 @@
-"""The interpreter in float32, with gradients: what calibration and training run."""
+"""The interpreter in float32 with gradients, used by calibration and training."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from snnc.training.surrogate import AnySurrogate
 class FastInterpreter(Interpreter):
     """Computes what `Interpreter` does, up to the rounding of float32 sums, and faster.
 
-    Ops take torch's own layers where there are some, a population is one scan, in machine code
-    where it can be, and gradients pass through encoders and, with a surrogate, through spikes. In
-    float64 every op without state is computed as the `Interpreter` does.
+    Ops use torch's own layers where they exist; a population is one scan, compiled to machine code
+    where supported. Gradients pass through encoders and, with a surrogate, through spikes. In
+    float64, ops without state are computed exactly as by `Interpreter`.
 
     Args:
         graph: any stage; later edits of its structure are not seen.
-        dtype: None for float32, or float64 where the graph holds integers.
+        dtype: None for float32, or for float64 if the graph holds integers.
         device, params: see `Interpreter`.
-        surrogate: gradient of a spike; None for spikes without gradient.
+        surrogate: surrogate gradient of a spike; None for spikes without gradient.
     """
 
     def __init__(
@@ -62,7 +62,11 @@ class FastInterpreter(Interpreter):
         return scan(state, x, run.timesteps, self.surrogate)
 
     def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
-        """See `Interpreter.encode`; the gradient passes straight through direct and poisson."""
+        """See `Interpreter.encode`; direct and Poisson encoders have a straight-through gradient.
+
+        Raises:
+            GraphError: the input requires a gradient and the encoder has none (latency).
+        """
         value = super().encode(node, op, x, run)
         code = op.code()
         if code is None or not x.requires_grad:

@@ -1,4 +1,4 @@
-"""Ops in float32 and bfloat16 by torch's own layers, in whatever order data lie in memory."""
+"""Ops in float32 and bfloat16 by torch's own layers, in any memory format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _linear(op: Linear, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
 
 
 def _divided(bias: Ref | None, constant: Constant) -> tuple[Tensor | None, Ref | None]:
-    """A bias that torch's layer can add by itself (one number per channel), or one to add after."""
+    """(bias for torch's own layer, bias to add afterwards): torch's takes one per channel."""
     if bias is None or constant(bias).ndim != 1:
         return None, bias
     return constant(bias), None
@@ -87,9 +87,9 @@ def _pooled(x: Tensor, extents: list[int], strides: list[int]) -> Tensor:
 
 
 class _TileSums(torch.autograd.Function):
-    """Sums over windows that tile the image. The gradient is the nearest neighbour's.
+    """Sums over windows that tile the image; the gradient is nearest-neighbour upsampling.
 
-    In channels_last torch enlarges an image much faster than it takes pooling back.
+    In channels_last, torch upsamples much faster than it differentiates pooling.
     """
 
     @staticmethod
@@ -108,7 +108,7 @@ class _TileSums(torch.autograd.Function):
 
 
 def _regular(windows: Any, sizes: Sequence[int]) -> tuple[list[int], list[int]] | None:
-    """Extent and stride of windows over two axes if they are all alike and none is clipped."""
+    """Extents and strides of windows over two axes if all are equal and none is clipped."""
     if len(windows) != 2:
         return None
     extents = [axis[0][1] - axis[0][0] for axis in windows]
@@ -161,9 +161,9 @@ FAST: Mapping[type[Op], Meaning] = MappingProxyType(
         Pad: _pad,
     }
 )
-"""What is computed in another way than `snnc.interp` does; all else is computed as there."""
+"""Faster implementations; ops that are not listed are computed as in `snnc.interp`."""
 WITH_LEADING_AXES: Mapping[type[Op], Callable[[Any, Sequence[Tensor], int], Tensor]] = (
     MappingProxyType({Add: _add, Concat: _concat})
 )
-"""The same for ops of several inputs, which may be constant in time or not; the last argument is
+"""The same for ops of several inputs, each of which may be constant in time; the last argument is
 the number of axes of a sample."""

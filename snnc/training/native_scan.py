@@ -24,14 +24,14 @@ from snnc.training.train_like import train_like
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 LEAST = 1 << 12
-"""Neurons of a part, at least."""
+"""Minimum number of neurons in a part."""
 
 
 def has_code(population: Population, current: Tensor, surrogate: AnySurrogate | None) -> bool:
-    """Whether a population can run on machine code.
+    """Whether there is machine code for a population.
 
-    It can on the CPU with float32 parameters, a float32 or bfloat16 current, the order
-    integrate-fire, neither signed nor waiting, and a surrogate (if there is one) of `SLOPES`.
+    Supported are the CPU, float32 parameters, a float32 or bfloat16 current, the order
+    integrate-fire without `signed` and `wait`, and the surrogates of `SLOPES` or none.
     """
     op = population.op
     tensors = [current, *(x for x in _parameters(population) if x is not None)]
@@ -49,7 +49,7 @@ def has_code(population: Population, current: Tensor, surrogate: AnySurrogate | 
 def native_scan(
     population: Population, current: Tensor, timesteps: int, surrogate: AnySurrogate | None
 ) -> Tensor:
-    """Spikes (T, N, *shape) as `snnc.training.scan.scan` gives them, also with a gradient."""
+    """Spikes (T, N, *shape), the same as of `snnc.training.scan.scan`; differentiable."""
     parameters = _parameters(population)
     if surrogate is None:
         with torch.no_grad():
@@ -91,14 +91,14 @@ class _NativeScan(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Row:
-    """The neurons of all samples, one after the other as they lie in memory.
+    """The neurons of all samples as one row, in memory order.
 
     Attributes:
-        current: (T or 1, N, *shape), every step dense and sample after sample.
-        values: threshold, leak and v_init as the code reads them: one number, or a row of `period`.
-        shapes: of the parameters.
-        axes: for rows, how the memory of a sample is permuted from its shape.
-        period: neurons until the rows begin again, `own` before it was made to fit the lanes.
+        current: (T or 1, N, *shape); every step is dense in memory, sample after sample.
+        values: threshold, leak and v_init as the code reads them: one number, or `period` numbers.
+        parameters: threshold, leak and v_init as tensors of the population.
+        period: number of neurons after which rows of parameters repeat, a multiple of the lanes.
+        own: the same before it was rounded up to a multiple of the lanes.
     """
 
     spec: ScanSpec
@@ -139,7 +139,7 @@ class _Row:
     def backward(
         self, grad: Tensor, surrogate: AnySurrogate, wanted: Sequence[bool]
     ) -> list[Tensor | None]:
-        """Gradients of current, threshold, leak and v_init, for those of the spikes."""
+        """Gradients of current, threshold, leak and v_init, given those of the spikes."""
         timesteps, name = len(grad), slope_of(surrogate)
         spec = replace(self.spec, constant=len(self.current) == 1 < timesteps, slope=name)
         spec = replace(spec, wanted=cast(Any, tuple(wanted[1:])))
@@ -151,13 +151,13 @@ class _Row:
         sums = torch.zeros(PARTS, 3, SUMMED + 1, dtype=torch.float64)
         rows = torch.zeros(PARTS if "row" in self._wanted_kinds(wanted) else 0, 3, self.period)
         slope = torch.tensor(list(SLOPES[name].values(surrogate)), dtype=torch.float32)
-        given = {
+        buffers = {
             "gradient": grad, "to_current": to_current, "slope": slope, "scratch": scratch,
             "sums": sums, "rows": rows,
         }  # fmt: skip
-        self._call(spec, timesteps, **{name: x.data_ptr() for name, x in given.items()})
-        found = [self._gradient(i, sums, rows) if wanted[1 + i] else None for i in range(3)]
-        return [to_current, *found]
+        self._call(spec, timesteps, **{name: x.data_ptr() for name, x in buffers.items()})
+        gradients = [self._gradient(i, sums, rows) if wanted[1 + i] else None for i in range(3)]
+        return [to_current, *gradients]
 
     def _wanted_kinds(self, wanted: Sequence[bool]) -> set[Kind]:
         return {kind for kind, want in zip(self.spec.kinds, wanted[1:], strict=True) if want}
@@ -189,7 +189,7 @@ class _Row:
 
 @cache
 def _host() -> Host:
-    return host()  # LLVM takes its time to say
+    return host()  # cached: detecting the processor is slow in LLVM
 
 
 @cache
@@ -213,15 +213,15 @@ def _function(spec: ScanSpec) -> Callable[..., None]:
 
 @cache
 def _parallel() -> Callable[..., None] | None:
-    """What runs a function in the threads that torch's own kernels use; None if there is nothing.
+    """`GOMP_parallel` of torch's OpenMP runtime, which runs a function in its threads, or None.
 
-    A pool of our own would compete with them: they go on spinning for a while after every kernel.
+    A separate thread pool would compete with torch's threads, which spin after every kernel.
     """
-    found = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
-    if found is not None:
-        found.restype = None
-        found.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-    return found
+    parallel = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
+    if parallel is not None:
+        parallel.restype = None
+        parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    return parallel
 
 
 def _spread(function: Callable[..., None], arguments: ctypes.Array[Any], threads: int) -> None:
@@ -249,11 +249,11 @@ def _dense(current: Tensor) -> bool:
 
 def _same_order(a: Tensor, b: Tensor) -> bool:
     pairs = zip(a.shape, a.stride(), b.stride(), strict=True)
-    return all(one == two or size == 1 for size, one, two in pairs)
+    return all(stride_a == stride_b or size == 1 for size, stride_a, stride_b in pairs)
 
 
 def _period(parameters: Sequence[Tensor], sample: Tensor) -> int:
-    """After how many neurons the parameters that are no numbers begin again."""
+    """Number of neurons after which these parameters repeat."""
     if not parameters:
         return 1
     per_channel = all(x.shape[1:].numel() == 1 for x in parameters)
@@ -272,7 +272,7 @@ def _value(parameter: Tensor | None, sample: Tensor, own: int, period: int) -> T
 
 
 def _from_row(row: Tensor, sample: Tensor) -> Tensor:
-    """A row as a tensor (*shape), or (C, 1, …) if it is one number per channel."""
+    """A row as a tensor (*shape), or (C, 1, …) if it has one number per channel."""
     if len(row) == sample.numel():
         return row.as_strided(sample.shape, torch.empty_like(sample).stride())
     return row.reshape(-1, *(1,) * (sample.ndim - 1))

@@ -13,16 +13,16 @@ from snnc.errors import ModelError, UsageError
 from snnc.ir import Array, Graph, Neuron, Node, Readout, Ref, Scale
 
 LEARNED = ("weight", "bias", "threshold", "leak")
-"""Fields of ops that learn unless others are named."""
+"""Fields of ops that are trained by default."""
 LEARNABLE = (*LEARNED, "v_init", "factor", "scale")
-"""Fields of ops that may learn."""
+"""Fields of ops that can be trained."""
 _ALWAYS = frozenset({"threshold", "leak"})
 
 
 def with_arrays(graph: Graph, learn: Collection[str]) -> Graph:
-    """A copy in which numbers that become parameters are 0-d arrays, called `NODE.FIELD`.
+    """A copy in which numbers that become parameters are 0-d arrays named `NODE.FIELD`.
 
-    These are the threshold and leak of every population, and what `learn` names besides.
+    These are the threshold and leak of every population and the fields in `learn`.
 
     Raises:
         UsageError: `learn` names a field that cannot learn, or the graph holds integers.
@@ -47,7 +47,7 @@ def with_arrays(graph: Graph, learn: Collection[str]) -> Graph:
 
 
 def numbers(node: Node, wanted: Collection[str]) -> Iterator[str]:
-    """The fields of a node that hold a number and could hold an array, of those `wanted`."""
+    """Those of the `wanted` fields of a node that hold a number and could hold an array."""
     if isinstance(node.op, Neuron | Scale | Readout):
         for name in (field.name for field in fields(node.op) if field.name in LEARNABLE):
             if name in wanted and isinstance(getattr(node.op, name), float | int):
@@ -55,18 +55,18 @@ def numbers(node: Node, wanted: Collection[str]) -> Iterator[str]:
 
 
 def roles(graph: Graph) -> dict[str, set[str]]:
-    """Per array, the fields it stands in: an array may have several users."""
-    found: dict[str, set[str]] = {}
+    """Per array, the fields that refer to it: an array may have several users."""
+    fields_of: dict[str, set[str]] = {}
     for node in graph.nodes:
         for field, ref in node.op.refs().items():
-            found.setdefault(ref.name, set()).add(field)
-    return found
+            fields_of.setdefault(ref.name, set()).add(field)
+    return fields_of
 
 
 def register(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
-    """Make `parameter` a member of nested modules as its dotted name says; returns its path.
+    """Register `parameter` in nested modules according to its dotted name; returns its path.
 
-    A part of the name that is taken, as by an attribute of modules, gets a `_` behind it.
+    `_` is appended to a part of the name that is taken, for example by an attribute of `nn.Module`.
     """
     *scopes, leaf = name.split(".")
     path: list[str] = []
@@ -84,10 +84,9 @@ def register(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
 
 
 def updated(original: Array, parameter: Tensor) -> Array | None:
-    """The values of a parameter in the dtype of the array it came from; None if they are its own.
+    """The values of a parameter in the dtype of the array it was made from; None if unchanged.
 
-    An array that the parameter's dtype cannot hold exactly is its own still when nothing but that
-    rounding lies between.
+    A difference that is only the rounding to the parameter's dtype is no change.
     """
     value = parameter.detach().cpu()
     if torch.equal(value, torch.from_numpy(np.array(original)).to(value.dtype)):
@@ -96,21 +95,21 @@ def updated(original: Array, parameter: Tensor) -> Array | None:
 
 
 def check(name: str, value: Array, fields: Collection[str]) -> None:
-    """Raise `ModelError` if the new values of a parameter can stand in none of its fields."""
-    wrong = np.asarray(value, np.float64)
+    """Raise `ModelError` if the new values of a parameter are invalid for one of its fields."""
+    real = np.asarray(value, np.float64)
     for bad, why in (
-        (~np.isfinite(wrong), "it is not finite"),
-        ((wrong <= 0) & ("threshold" in fields), "a threshold must be above 0"),
-        (((wrong < 0) | (wrong > 1)) & ("leak" in fields), "a leak must lie in 0..1"),
+        (~np.isfinite(real), "it is not finite"),
+        ((real <= 0) & ("threshold" in fields), "a threshold must be above 0"),
+        (((real < 0) | (real > 1)) & ("leak" in fields), "a leak must lie in 0..1"),
     ):
         if np.any(bad):
             raise ModelError(
-                f"{name} became {wrong[bad][0]:g}: {why}",
+                f"{name} became {real[bad][0]:g}: {why}",
                 hint="optimizer.register_step_post_hook(network.constrain) keeps them in range",
             )
 
 
 def reference(value: Ref | float | None) -> str:
-    """The name of the array behind a field that was made an array."""
+    """The name of the array that a field refers to, after `with_arrays`."""
     assert isinstance(value, Ref)
     return value.name

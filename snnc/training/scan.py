@@ -1,9 +1,9 @@
-"""The population as one differentiable function: a scan forward in time, and one back.
+"""A population as one differentiable function: a scan forward in time, and one backward.
 
-With p the potential held against the threshold V, h the spikes, S(z) the surrogate, z = p/V - 1,
+With p the potential compared with the threshold V, h the spikes, S(z) the surrogate, z = p/V - 1,
 g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the end), going back:
 
-    through = g * S(z) / V                      dL/dp by way of the spike
+    through = g * S(z) / V                      dL/dp through the spike
     dL/dV  += -through * p / V - d * h          (the last term for reset "subtract" only)
 
     order "integrate-fire", reset "subtract"    e = through + d         dL/dI = e
@@ -13,17 +13,17 @@ g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the
                             reset "zero"        k = d*(1-h)             dL/dI = d
                             dL/dleak += k * p                           d_before = leak*k + through
 
-and dL/dv_init is the d that is left. The indicator h of the reset is a constant to the gradient,
-the threshold that multiplies it is not. A signed population adds to S the surrogate of its
-negative spikes, at z = -p/V and where the total of its spikes is positive.
+and dL/dv_init is the final d. The indicator h in the reset is treated as a constant, the threshold
+that multiplies it is not. A signed population adds to S the surrogate of its negative spikes, at
+z = -p/V, where the total of its spikes is positive.
 
 Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
-ICLR 2020), whose gradient autograd finds; the recursion is the same, written down.
+ICLR 2020), which use autograd; this is the same recursion written out.
 
-This is the scan in torch operations, for every population and device. The common ones have machine
-code on the CPU (snnc/training/native_scan.py), with the same spikes, bit for bit.
+This is the scan in torch operations, for every population and device. Common populations have
+machine code on the CPU (snnc/training/native_scan.py), with the same spikes, bit for bit.
 
-Of the forward scan only p is kept, and the spikes as bytes where p does not tell them: in signed
+The forward scan saves only p, and the spikes as bytes where they do not follow from p: in signed
 populations, and where p is rounded (a bfloat16 current; the state itself is float32 then).
 """
 
@@ -50,8 +50,7 @@ def scan(
 ) -> Tensor:
     """Spikes (T, N, *shape) of `population.run`; with a surrogate, differentiable.
 
-    Gradients go to the current, the threshold, the leak (where there is one) and v_init. There is
-    no second derivative.
+    Differentiable by the current, the threshold, the leak (if any) and v_init; not twice.
 
     Raises:
         GraphError: a gradient through an integer population.
@@ -73,7 +72,7 @@ def scan(
 
 @torch.no_grad()
 def _run(population: Population, current: Tensor, timesteps: int) -> Tensor:
-    """`population.run`, with samples that lie in memory as those of the current do."""
+    """`population.run`, in the memory format of the current."""
     spikes = train_like(current, timesteps)
     for rows in parts(current):
         _fill(population, current[:, rows], spikes[:, rows])
@@ -83,14 +82,14 @@ def _run(population: Population, current: Tensor, timesteps: int) -> Tensor:
 def _fill(
     population: Population, current: Tensor, spikes: Tensor, potentials: Tensor | None = None
 ) -> None:
-    """Run a population and write what it does into given tensors.
+    """Run a population and write its spikes and potentials into the given tensors.
 
     Args:
-        population: what runs.
+        population: the population to run.
         current: (T, N, *shape), or (1, N, *shape) if constant.
-        spikes: (T, N, *shape), to be written.
-        potentials: (K, N, *shape), to be written: what is held against the threshold in the last K
-            steps of the population's own time.
+        spikes: output, (T, N, *shape).
+        potentials: output, (K, N, *shape): the potential compared with the threshold in the last K
+            of the T + wait steps.
     """
     state = population.init(current[0])
     timesteps, wait = len(spikes), population.wait
@@ -148,8 +147,8 @@ class _Scan(torch.autograd.Function):
                 wanted=wanted,
             )
             into = None if to_current is None else to_current[:, rows]
-            found = tape.back(grads[0][:, rows], into)
-            sums = [_plus(old, new) for old, new in zip(sums, found, strict=True)]
+            gradients = tape.back(grads[0][:, rows], into)
+            sums = [_plus(old, new) for old, new in zip(sums, gradients, strict=True)]
         return to_current, *sums, None, None, None
 
 
@@ -159,10 +158,10 @@ def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:
 
 @dataclass(frozen=True)
 class Tape:
-    """What a forward scan of some samples left, and the way back through it.
+    """What the forward scan of some samples saved, and the backward scan.
 
     Attributes:
-        potentials: (K, N, *shape), of the last K steps; all T + wait of them if the leak learns.
+        potentials: (K, N, *shape) of the last K steps; K = T + wait if the leak needs a gradient.
         fired: (T, N, *shape) spikes in int8; None where they are `potentials > threshold`.
         wanted: whether current, threshold, leak, v_init need a gradient.
     """
@@ -177,9 +176,9 @@ class Tape:
     wanted: Sequence[bool]
 
     def back(self, grad: Tensor, to_current: Tensor | None) -> list[Tensor | None]:
-        """Gradients of threshold, leak and v_init, for those of the spikes (T, N, *shape).
+        """Gradients of threshold, leak and v_init, given those of the spikes, (T, N, *shape).
 
-        `to_current` (T or 1, N, *shape) is added to.
+        That of the current is added to `to_current` (T or 1, N, *shape).
         """
         timesteps, wait = len(grad), self.op.wait
         p = self.potentials.to(torch.promote_types(grad.dtype, self.threshold.dtype))
@@ -200,12 +199,12 @@ class Tape:
                 to_current[t if len(to_current) > 1 else 0] += drive
             if before is not None:
                 to_leak.addcmul_(kept, before[t])
-        found = zip(
+        totals = zip(
             (to_threshold, to_leak, d), (self.threshold, self.leak, self.v_init), strict=True
         )
         return [
             None if x is None or parameter is None or not wanted else x.sum_to_size(parameter.shape)
-            for (x, parameter), wanted in zip(found, self.wanted[1:], strict=True)
+            for (x, parameter), wanted in zip(totals, self.wanted[1:], strict=True)
         ]
 
     def _step(
@@ -213,7 +212,7 @@ class Tape:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of the current and of leak * state, and d one step back.
 
-        `at` is the step of the window; None while the population must not fire.
+        `at` is the step of the window; None during the wait.
         """
         kept = d * (1 - h[at]) if self.op.reset == "zero" and at is not None else d
         if self.op.order == "integrate-fire":
@@ -223,9 +222,9 @@ class Tape:
         return d, kept, back if at is None else back + through[at]
 
     def _before(self, p: Tensor, h: Tensor) -> Tensor:
-        """Per step of own time, the state that the leak multiplies."""
+        """(T + wait, N, *shape) the state that the leak multiplies in each step."""
         if self.op.order == "fire-integrate":
-            return p  # what a reset to zero clears is no part of `kept`
+            return p  # `kept` is 0 where the state was reset to zero
         after, wait = p.roll(1, 0), self.op.wait
         after[0] = self.v_init
         fired = h[: len(after) - wait - 1]
@@ -250,7 +249,7 @@ class Tape:
         return cast(Any, self.surrogate).gradient(z)
 
     def _since(self, h: Tensor) -> Tensor:
-        """Per step of the window, the steps since the neuron's last spike."""
+        """(T, N, *shape) steps since the neuron's last spike."""
         steps = torch.full_like(h, self.op.wait + cast(TimedSurrogate, self.surrogate).silent)
         for t in range(1, len(h)):
             steps[t] = torch.where(h[t - 1] != 0, 1.0, steps[t - 1] + 1)

@@ -1,7 +1,7 @@
-"""The way back of snnc/training/scan.py as machine code: one pass over memory.
+"""The backward scan of snnc/training/scan.py as machine code: one pass over memory.
 
-Nothing is kept for it but the currents: the potentials are computed again from them, block by
-block, and never leave the cache.
+Only the currents are saved for it. The potentials are recomputed from them block by block and stay
+in the cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snnc.training.surrogate_code import SLOPES
 
 
 class Backward(Forward):
-    """Code of the way back, with the potentials of a block computed again first."""
+    """Code of the backward scan; the potentials of a block are recomputed first."""
 
     def __init__(self, spec: ScanSpec, code: Emitter) -> None:
         super().__init__(spec, code)
@@ -54,9 +54,9 @@ class Backward(Forward):
         constants = [code.splat(c, "f32", lanes) for c in self.constants]
         inverse = b.fdiv(_numbers(code, 1.0, lanes), v["threshold"])
         names = ("d", "drive", *self.wanted)
-        found = {name: code.local("f32", lanes) for name in names}
-        self._again(first, v, constants, lanes)
-        for variable in found.values():
+        totals = {name: code.local("f32", lanes) for name in names}
+        self._recompute(first, v, constants, lanes)
+        for variable in totals.values():
             code.set(variable, code.zero("f32", lanes))
         with code.loop(0, self.slots["steps"]) as i:
             t = b.sub(b.sub(self.slots["steps"], code.int(1)), i)
@@ -69,34 +69,36 @@ class Backward(Forward):
             slope = self.slope.emit(code, z, timed, constants, lanes)
             grad = self.read("gradient", self.at(t, first), lanes)
             through = b.fmul(b.fmul(grad, slope), inverse)
-            d = code.get(found["d"], "f32", lanes)
-            if "threshold" in found:
-                self._to_threshold(found["threshold"], through, normal, d, fired, lanes)
+            d = code.get(totals["d"], "f32", lanes)
+            if "threshold" in totals:
+                self._to_threshold(totals["threshold"], through, normal, d, fired, lanes)
             if self.spec.reset == "zero":
                 d = b.select(fired, code.zero("f32", lanes), d)
             e = b.fadd(d, through)
-            if "leak" in found:
-                self._add(found["leak"], b.fmul(e, code.load(*kept(1), lanes)), lanes)
-            code.set(found["d"], e if v["leak"] is None else b.fmul(v["leak"], e))
+            if "leak" in totals:
+                self._add(totals["leak"], b.fmul(e, code.load(*kept(1), lanes)), lanes)
+            code.set(totals["d"], e if v["leak"] is None else b.fmul(v["leak"], e))
             if self.spec.constant:
-                self._add(found["drive"], e, lanes)
+                self._add(totals["drive"], e, lanes)
             else:
                 self.write(e, "to_current", self.at(t, first), lanes)
         if self.spec.constant:
-            self.write(code.get(found["drive"], "f32", lanes), "to_current", first, lanes)
-        if "v_init" in found:
-            code.set(found["v_init"], code.get(found["d"], "f32", lanes))
+            self.write(code.get(totals["drive"], "f32", lanes), "to_current", first, lanes)
+        if "v_init" in totals:
+            code.set(totals["v_init"], code.get(totals["d"], "f32", lanes))
         for name in self.wanted:
-            self._sum(name, code.get(found[name], "f32", lanes), row, lanes)
+            self._sum(name, code.get(totals[name], "f32", lanes), row, lanes)
 
     def _kept(self, t: Value) -> Callable[[int], tuple[Value, str, Value]]:
-        """Where the block keeps of step t: 0 the potential, 1 that before it, 2 time."""
+        """Address of what the block saved in step t: 0 potential, 1 state before it, 2 slope."""
         code, b, lanes = self.code, self.code.builder, self.code.machine.block
         step = b.add(b.mul(self.part, self.slots["steps"]), t)
         base = b.mul(step, code.int(3 * lanes))
         return lambda what: (self.slots["scratch"], "f32", b.add(base, code.int(what * lanes)))
 
-    def _again(self, first: Value, v: dict[str, Value], constants: list[Value], lanes: int) -> None:
+    def _recompute(
+        self, first: Value, v: dict[str, Value], constants: list[Value], lanes: int
+    ) -> None:
         code = self.code
         u = code.local("f32", lanes)
         code.set(u, v["v_init"])
@@ -151,7 +153,7 @@ def _numbers(code: Emitter, value: float, lanes: int) -> Value:
 
 
 def _folded(code: Emitter, value: Value, lanes: int) -> Value:
-    """The sum of the first and second half of the lanes, until `SUMMED` are left."""
+    """Halves of the lanes added together until `SUMMED` lanes are left."""
     b = code.builder
     undefined = ir.Constant(code.type("f32", lanes), ir.Undefined)
     while lanes > SUMMED:

@@ -1,11 +1,11 @@
-"""The way forward of snnc/training/scan.py as machine code: one pass over memory.
+"""The forward scan of snnc/training/scan.py as machine code: one pass over memory.
 
-The neurons of all samples are one row of numbers per step. A block of them goes through all steps
-with its state in registers.
+The neurons of all samples are one row of numbers per step. A block of neurons runs through all
+steps with its state in registers.
 
-The row falls into `PARTS` parts at most, whatever the number of threads; threads take one after the
-other. Sums over neurons are made per part and added up afterwards, so that gradients do not depend
-on the threads.
+The row is divided into at most `PARTS` parts, whatever the number of threads; a free thread takes
+the next part. Sums over neurons are computed per part and added up afterwards, so gradients do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from snnc.native.code import I32, I64, POINTER, Emitter, Value
 
 PARTS = 16
 SUMMED = 16
-"""Lanes of the sums over neurons, in double precision."""
+"""Lanes of the double-precision sums over neurons."""
 FORWARD, BACKWARD = "forward", "backward"
 PARAMETERS = ("threshold", "leak", "v_init")
 SLOTS = (
     "next", "parts", "part", "count", "steps", "stride", "period", "current", "spikes", "gradient",
     "to_current", *PARAMETERS, "slope", "scratch", "sums", "rows",
 )  # fmt: skip
-"""What the argument points at, eight bytes each.
+"""Fields of the argument, eight bytes each.
 
-next: of the parts that are not taken yet, the first (counted up by the threads).
+next: the first part that no thread has taken (incremented by the threads).
 parts, part, count: number of parts, neurons in each (a multiple of the lanes), neurons in all.
-steps, stride: T, and from one step of the current to the next (0 if it is constant).
-period: after how many neurons the parameters that are rows begin again (a multiple of the lanes).
+steps, stride: T, and the distance between steps of the current (0 if it is constant).
+period: number of neurons after which rows of parameters repeat (a multiple of the lanes).
 current … to_current: of the row's dtype, (T, count); current and to_current (1, count) if constant.
 threshold, leak, v_init: float32, one number or a row of `period`.
 slope: float32 constants of the surrogate.
 scratch: float32 (parts, T, 3, lanes).
-sums, rows: by part and parameter, float64 (SUMMED + 1) and float32 (period), zero at first.
+sums, rows: by part and parameter, float64 (SUMMED + 1) and float32 (period), initially zero.
 """
 Kind = Literal["none", "number", "row"]
 
@@ -49,7 +49,7 @@ class ScanSpec:
         dtype: of currents, spikes and their gradients: f32 or bf16.
         kinds: of threshold, leak (none: there is no leak) and v_init.
         wanted: whether they need gradients.
-        slope: the name of a surrogate in `SLOPES`; empty where there is no way back.
+        slope: the name of a surrogate in `SLOPES`; empty for the forward scan.
     """
 
     dtype: Literal["f32", "bf16"]
@@ -61,7 +61,7 @@ class ScanSpec:
 
 
 class Forward:
-    """Code of the way forward."""
+    """Code of the forward scan."""
 
     def __init__(self, spec: ScanSpec, code: Emitter) -> None:
         self.spec, self.code = spec, code
@@ -79,7 +79,7 @@ class Forward:
         return value if name in integers else b.inttoptr(value, POINTER)
 
     def emit(self) -> None:
-        """Take parts until none is left."""
+        """Code of a thread: take parts until none is left."""
         b, function = self.code.builder, self.code.function
         head, body, after = (b.append_basic_block(n) for n in ("take", "part", "end"))
         b.branch(head)
@@ -105,14 +105,14 @@ class Forward:
         start = b.mul(part, self.slots["part"])
         stop = code.minimum(b.add(start, self.slots["part"]), self.slots["count"])
         stop = b.select(b.icmp_signed("<", start, stop), stop, start)
-        whole = b.sub(stop, b.srem(b.sub(stop, start), code.int(lanes)))
-        with code.loop(start, whole, lanes) as first:
+        aligned = b.sub(stop, b.srem(b.sub(stop, start), code.int(lanes)))
+        with code.loop(start, aligned, lanes) as first:
             self.block(first, b.srem(first, self.slots["period"]), lanes)
-        with code.loop(whole, stop) as first:
+        with code.loop(aligned, stop) as first:
             self.block(first, b.srem(first, self.slots["period"]), 1)
 
     def block(self, first: Value, row: Value, lanes: int) -> None:
-        """All steps of `lanes` neurons from `first` on, which is `row` in the parameters' rows."""
+        """All steps of `lanes` neurons from `first` on; `row` is its index in the parameters."""
         code = self.code
         v = {name: self.parameter(name, row, lanes) for name in PARAMETERS}
         u = code.local("f32", lanes)
@@ -126,7 +126,7 @@ class Forward:
     def step(
         self, u: Value, t: Value, first: Value, v: dict[str, Value], lanes: int
     ) -> tuple[Value, Value]:
-        """The potential that is held against the threshold, and whether it is above."""
+        """The potential compared with the threshold, and whether it is above."""
         code, b = self.code, self.code.builder
         decayed = u if v["leak"] is None else b.fmul(v["leak"], u)
         place = b.add(b.mul(t, self.slots["stride"]), first)
@@ -151,7 +151,7 @@ class Forward:
         return self.code.load(self.slots[name], "f32", row, lanes)
 
     def at(self, t: Value, first: Value) -> Value:
-        """Where step t of a neuron is in what has T steps."""
+        """Index of step t of a neuron in an array of T steps."""
         return self.code.index(self.code.builder.mul(t, self.slots["count"]), first)
 
     def read(self, name: str, place: Value, lanes: int) -> Value:

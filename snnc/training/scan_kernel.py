@@ -10,7 +10,7 @@ from snnc.training.scan_forward import BACKWARD, FORWARD, Forward, ScanSpec
 
 
 def text(spec: ScanSpec, machine: Machine) -> str:
-    """IR text with one function `void (ptr slots)`: `BACKWARD` if there is a slope."""
+    """LLVM IR of one function `void (ptr slots)`: `BACKWARD` with a slope, else `FORWARD`."""
     module = ir.Module("scan")
     kind = ir.FunctionType(ir.VoidType(), [POINTER])
     function = ir.Function(module, kind, BACKWARD if spec.slope else FORWARD)

@@ -1,6 +1,7 @@
-"""Populations without leak that reset by subtraction, without a tensor made for every step.
+"""Populations without leak that reset by subtraction, computed in place.
 
-The recurrence of `snnc.interp.Population` for what a search runs again and again; the same bits.
+The same recurrence as `snnc.interp.Population`, bit for bit, without allocating a tensor per step:
+for searches, which run it many times.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ def firing(
     steps: int,
     bias: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Spikes (n, *shape) step by step; the tensor is the same one each time.
+    """Spikes (n, *shape) step by step; every step overwrites the same tensor.
 
     Args:
         current: (T or 1, n, *shape).
         threshold, start: broadcast against a sample.
         op: `wait` and `signed` are read.
         steps: T.
-        bias: added to the current of every step; broadcasts likewise.
+        bias: added to the current of every step; broadcast against a sample.
     """
     u = torch.zeros_like(current[0]).add_(start)
     fired, total = torch.empty_like(u), torch.zeros_like(u)
@@ -48,10 +49,10 @@ def firing(
 
 
 def counts_at_once(current: Tensor, threshold: Tensor, start: Tensor, steps: int) -> Tensor:
-    """(n, *shape) spikes of a population that has its whole input before it may fire.
+    """(n, *shape) spike counts of a population with `wait >= T`, all of whose input comes first.
 
     Args:
-        current: (T or 1, n, *shape), of which only the mean counts.
+        current: (T or 1, n, *shape); only its mean matters.
         threshold, start: broadcast against a sample.
         steps: T.
     """

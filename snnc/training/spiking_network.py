@@ -1,4 +1,4 @@
-"""A spiking graph as a torch module that learns, and back."""
+"""A spiking graph as a trainable torch module, and back."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from snnc.training.parameters import (
 from snnc.training.surrogate import AnySurrogate, find_surrogate
 
 FLOOR = 1e-3
-"""`constrain` keeps thresholds above this part of the smallest one the layer began with."""
+"""Lower bound of thresholds in `constrain`, relative to the smallest initial one of the layer."""
 
 
 class SpikingNetwork(nn.Module):
     """A real-valued graph of stage `snn` whose arrays are parameters; `to_torch` makes one.
 
-    Every parameter is called as the graph calls its array (`layer1.0.conv1.weight`); a threshold or
-    leak that is a number there is called `NODE.threshold`, `NODE.leak`.
+    Every parameter has the name of its array in the graph (`layer1.0.conv1.weight`); a threshold or
+    leak that is a number in the graph is named `NODE.threshold`, `NODE.leak`.
 
     Attributes:
-        source: the graph it was made from; not to be edited.
+        source: a copy of the graph it was made from; read-only.
         timesteps: the window T; may be changed between calls.
         surrogate: the gradient of a spike; may be changed between calls.
         dropout: per neuron node, the probability that one of its neurons is silenced in training;
@@ -79,11 +79,11 @@ class SpikingNetwork(nn.Module):
         Args:
             x: (N, *shape).
             sample_ids: (N,) identities for a random encoder; None for 0..N-1.
-            seed: of a random encoder; None for 0 in evaluation, and in training for one drawn from
-                torch's generator, so that every call sees other spikes.
+            seed: of a random encoder. None: 0 in evaluation mode; in training mode drawn from
+                torch's generator at every call.
 
         Returns:
-            (N, …); of several outputs a dict by name.
+            (N, …); a dict by output name if there are several outputs.
         """
         if seed is None:
             seed = int(torch.randint(2**31, ())) if self.training and self._random else 0
@@ -97,7 +97,7 @@ class SpikingNetwork(nn.Module):
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _laid(self, x: Tensor) -> Tensor:
-        """`x` in the memory format of the weights: torch takes images of one channel for both."""
+        """`x` in the memory format of the weights; with one channel, torch cannot infer it."""
         last = torch.channels_last
         if x.ndim != 4 or not any(
             p.ndim == 4 and p.is_contiguous(memory_format=last) and not p.is_contiguous()
@@ -115,14 +115,14 @@ class SpikingNetwork(nn.Module):
     def record(self) -> Iterator[dict[str, Tensor]]:
         """Collect the spikes of the last call: neuron node -> (T, N, *shape), before dropout.
 
-        Gradients pass through them: a cost of spikes is `sum(s.sum() for s in spikes.values())`.
+        They are differentiable; see `snnc.training.spike_cost`.
         """
         spikes: dict[str, Tensor] = {}
         self._recorded.append(spikes)
         try:
             yield spikes
         finally:
-            self._recorded[:] = [each for each in self._recorded if each is not spikes]
+            self._recorded[:] = [record for record in self._recorded if record is not spikes]
 
     @property
     def thresholds(self) -> Mapping[str, nn.Parameter]:
@@ -140,7 +140,7 @@ class SpikingNetwork(nn.Module):
                 yield node, node.op
 
     def parameter(self, array: Any) -> nn.Parameter:
-        """The parameter behind an array of the graph, by its name or `Ref`."""
+        """The parameter of an array, by name or `Ref`. Raises `UsageError` if there is none."""
         name = array if isinstance(array, str) else reference(array)
         if name not in self._paths:
             raise UsageError(f"the network has no parameter for an array called {name!r}")
@@ -148,9 +148,9 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def constrain(self, *_: object) -> None:
-        """Clamp thresholds to above zero and leaks to 0..1: after every step of the optimiser.
+        """Clamp thresholds to positive values and leaks to 0..1; call after every optimiser step.
 
-        The floor of a layer's thresholds is a thousandth of the smallest it began with.
+        The lower bound of a layer's thresholds is 1/1000 of its smallest initial one.
         """
         for _node, op in self._neurons():
             floor = FLOOR * float(np.min(self._graph.array(op.threshold)))
@@ -163,7 +163,7 @@ class SpikingNetwork(nn.Module):
 
 
 class _Watched(FastInterpreter):
-    """An interpreter that records spikes and silences neurons: the same ones at every step."""
+    """An interpreter with dropout (one mask for all steps) that records spikes."""
 
     def __init__(
         self,
@@ -173,8 +173,8 @@ class _Watched(FastInterpreter):
         dropout: Mapping[str, float],
         recorded: Sequence[dict[str, Tensor]],
     ) -> None:
-        one = next(iter(params.values()), torch.empty(0))
-        super().__init__(graph, one.dtype, one.device, params, surrogate=surrogate)
+        parameter = next(iter(params.values()), torch.empty(0))
+        super().__init__(graph, parameter.dtype, parameter.device, params, surrogate=surrogate)
         self._dropout, self._recorded = dropout, recorded
 
     def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
@@ -191,15 +191,16 @@ class _Watched(FastInterpreter):
 
 def _probabilities(graph: Graph, dropout: float | Mapping[str, float]) -> Mapping[str, float]:
     neurons = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
-    found = dropout if isinstance(dropout, Mapping) else dict.fromkeys(neurons, dropout)
-    for name, probability in found.items():
+    by_node = dropout if isinstance(dropout, Mapping) else dict.fromkeys(neurons, dropout)
+    for name, probability in by_node.items():
         if name not in neurons:
             raise UsageError(
-                f"dropout behind {name!r}, which is no neuron node", hint=f"of {', '.join(neurons)}"
+                f"dropout behind {name!r}, which is no neuron node",
+                hint=f"of {', '.join(neurons)}",
             )
         if not 0 <= probability < 1:
             raise UsageError(f"a dropout of {probability:g} behind {name}; it must lie in 0..1")
-    return found
+    return by_node
 
 
 def to_torch(
@@ -213,18 +214,18 @@ def to_torch(
 ) -> SpikingNetwork:
     """A spiking graph as a differentiable `nn.Module`, trained by backpropagation through time.
 
-    All steps of a stateless layer are one batch, what is the same at every step is computed once,
-    and a population is one autograd function (snnc/training/scan.py). Its spikes are those of the
-    graph. The indicator of a reset is a constant to the gradient.
+    All steps of a stateless layer are computed as one batch, values that are constant in time once,
+    and a population is one autograd function (snnc/training/scan.py). The spikes are those of the
+    graph. The gradient treats the spike in the reset as a constant.
 
     Args:
         graph: of stage `snn`, before `quantize`.
-        timesteps: the window T; None for what the graph was made for.
+        timesteps: the window T; None for the window stored in the graph.
         surrogate: a name of `snnc.training.SURROGATES`, or an object with `gradient(z)`.
-        learn: fields of ops whose arrays learn, of weight, bias, threshold, leak, v_init, factor
+        learn: fields of ops that are trained, out of weight, bias, threshold, leak, v_init, factor
             (of a `Scale`) and scale (of a `Readout`). Other arrays are parameters too, without
             `requires_grad`.
-        dropout: probability behind all populations, or by neuron node. One mask a call, the same
+        dropout: probability for all populations, or by neuron node; one mask per call, the same
             at every step.
         dtype: of parameters and state.
 
@@ -238,24 +239,24 @@ def to_torch(
         )
     window = graph.meta.get("timesteps") if timesteps is None else timesteps
     if window is None:
-        raise UsageError("the graph does not say its window", hint="give timesteps=")
+        raise UsageError("the graph has no stored window T", hint="give timesteps=")
     options = {"surrogate": surrogate, "learn": learn, "dropout": dropout, "dtype": dtype}
     return SpikingNetwork(graph, window, **options)
 
 
 def from_torch(network: SpikingNetwork) -> Graph:
-    """The graph `network` was made from, with the parameters it has now and its window.
+    """The graph `network` was made from, with its current parameters and window.
 
-    Arrays keep their names and dtype; what was a number is a number again. What did not change is
-    bit for bit what it was.
+    Arrays keep their names and dtypes; numbers are numbers again. Unchanged parameters are returned
+    bit for bit.
 
     Raises:
-        UsageError: not a module that `to_torch` made.
+        UsageError: `network` was not made by `to_torch`.
         ModelError: a parameter is not finite, a threshold not positive, or a leak outside 0..1.
     """
     if not isinstance(network, SpikingNetwork):
         raise UsageError(
-            f"{type(network).__name__} is no network that to_torch made",
+            f"{type(network).__name__} is not a network made by to_torch",
             hint="of a DistributedDataParallel give its .module",
         )
     graph = network.source.clone()

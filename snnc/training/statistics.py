@@ -1,4 +1,4 @@
-"""What a training loop may look at in a spiking network: rates, thresholds and leaks."""
+"""Statistics of a spiking network in training: rates, thresholds and leaks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from snnc.training.spiking_network import SpikingNetwork
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """One population in one call of the network; a spike of -1 counts as a spike.
+    """Statistics of one population in one call of the network; a spike of -1 counts as a spike.
 
     Attributes:
         node: the neuron node.
         rate: spikes per neuron and step, 0..1.
-        spikes_per_neuron: over the window, mean over the batch.
+        spikes_per_neuron: in the window, mean over the batch.
         silent: fraction of the neurons that fired for no sample of the batch.
         threshold: mean over the layer.
         leak: mean over the layer.
@@ -45,19 +45,19 @@ Statistics = tuple[LayerStatistics, ...]
 
 @torch.no_grad()
 def layer_statistics(network: SpikingNetwork, spikes: Mapping[str, Tensor]) -> Statistics:
-    """Figures of what `network.record()` collected, inputs before users.
+    """Statistics of the spikes that `network.record()` collected, in the order of the graph.
 
     Args:
-        network: whose thresholds and leaks are told, as they are now.
+        network: the network; its current thresholds and leaks are reported.
         spikes: neuron node -> (T, N, *shape).
     """
     thresholds, leaks = network.thresholds, network.leaks
-    found: list[LayerStatistics] = []
+    layers: list[LayerStatistics] = []
     for node, fired in spikes.items():
         tally = FiringTally()
         ever = (fired != 0).flatten(0, 1).any(0).cpu().numpy()
         tally.add(int(torch.count_nonzero(fired)), fired.numel(), fired.shape[1], ever)
-        found.append(
+        layers.append(
             LayerStatistics(
                 node=node,
                 rate=tally.rate,
@@ -67,29 +67,29 @@ def layer_statistics(network: SpikingNetwork, spikes: Mapping[str, Tensor]) -> S
                 leak=float(leaks[node].double().mean()),
             )
         )
-    return tuple(found)
+    return tuple(layers)
 
 
 def watch(network: SpikingNetwork, callback: Callable[[Statistics], object]) -> ExitStack:
-    """Call `callback` with the `layer_statistics` of every forward pass, as soon as it is through.
+    """Call `callback` with the `layer_statistics` of every forward pass, after it has finished.
 
-    Outputs and gradients stay as they are. The figures cost a look at every spike: to have them now
-    and then, watch a single call.
+    Outputs and gradients do not change. Every spike is read, so watch only the calls whose
+    statistics are needed.
 
     Args:
-        network: itself, also where a loop calls it through DistributedDataParallel.
+        network: the network itself, not the DistributedDataParallel around it.
         callback: takes a tuple of `LayerStatistics`.
 
     Returns:
-        What ends it: `with watch(…):`, or `.close()`.
+        A context manager; leaving it, or its `close()`, ends the calls.
     """
     stack = ExitStack()
     spikes = stack.enter_context(network.record())
 
-    def through(*_: object) -> None:
-        found = layer_statistics(network, spikes)
+    def after_forward(*_: object) -> None:
+        layers = layer_statistics(network, spikes)
         spikes.clear()
-        callback(found)
+        callback(layers)
 
-    stack.callback(network.register_forward_hook(through).remove)
+    stack.callback(network.register_forward_hook(after_forward).remove)
     return stack

@@ -1,6 +1,6 @@
-"""Surrogate gradients: what stands in for the derivative of a spike.
+"""Surrogate gradients: replacements of the derivative of a spike.
 
-All of them are functions of the normalised potential z = p/threshold - 1, so that a gradient with
+All are functions of the normalised potential z = p/threshold - 1, so that a gradient with
 respect to the potential has an extra factor 1/threshold.
 """
 
@@ -20,7 +20,7 @@ from snnc.errors import UsageError
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """Derivative of a spike by the normalised potential z."""
+    """Surrogate derivative of a spike with respect to the normalised potential z."""
 
     def gradient(self, z: Tensor) -> Tensor:
         """ds/dz, elementwise."""
@@ -29,18 +29,18 @@ class Surrogate(Protocol):
 
 @runtime_checkable
 class TimedSurrogate(Protocol):
-    """Derivative of a spike that depends on when its neuron fired last.
+    """Surrogate derivative of a spike that depends on when its neuron fired last.
 
     Attributes:
-        silent: before its first spike a neuron counts as having fired this many steps before the
-            start.
+        silent: number of steps before the start at which a neuron that has not fired yet is assumed
+            to have fired.
     """
 
     @property
     def silent(self) -> float: ...
 
     def gradient_since(self, z: Tensor, steps: Tensor) -> Tensor:
-        """ds/dz, elementwise; `steps` is 1 where the neuron fired in the step before."""
+        """ds/dz, elementwise; `steps` since the last spike, 1 if it was in the previous step."""
         ...
 
 
@@ -66,11 +66,10 @@ class Stdb:
     """ds/dz = alpha * exp(-beta * steps since the neuron's last spike).
 
     Source: spike-timing dependent backpropagation (Rathi et al., ICLR 2020), alpha 0.3, beta 0.01.
-    The exponential is taken of the product, so that it stays above zero in float32 where a power of
-    exp(-steps) would not (from 104 steps on). A neuron that has not fired yet counts as having
-    fired `silent` steps before the start: with the defaults it keeps alpha * 4.5e-5, next to
-    nothing, and at T = 1 that is every neuron; choose a smaller `silent` to let silent neurons
-    learn.
+    It is computed as exp(-beta * steps): exp(-steps) ** beta would underflow in float32 from 104
+    steps on. A neuron that has not fired yet is assumed to have fired `silent` steps before the
+    start. With the defaults its gradient is alpha * 4.5e-5, close to 0, and at T = 1 this applies
+    to every neuron; a smaller `silent` lets silent neurons learn.
     """
 
     alpha: float = 0.3
@@ -155,14 +154,14 @@ SURROGATES: Mapping[str, Callable[[], AnySurrogate]] = MappingProxyType(
         "exponential": Exponential,
     }
 )
-"""The surrogates that have a name; any other object with their method will do as well."""
+"""The named surrogates; any other object with one of their methods can be used, too."""
 
 
 def find_surrogate(surrogate: str | AnySurrogate) -> AnySurrogate:
-    """The surrogate of that name with its default options, or the one given.
+    """The surrogate of that name with default options, or the given object.
 
     Raises:
-        UsageError: no surrogate has that name, or the object has neither method of one.
+        UsageError: no surrogate has that name, or the object has neither method.
     """
     if isinstance(surrogate, str):
         if surrogate not in SURROGATES:

@@ -1,4 +1,4 @@
-"""The surrogate gradients that have machine code: those of a closed form without exponentials."""
+"""Machine code of the surrogate gradients that need no exponential per step."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Slope:
     """The code of a surrogate.
 
     Attributes:
-        surrogate: its type; subclasses may compute something else and are not meant.
+        surrogate: its type; subclasses are excluded, they may compute something else.
         values: its options as the constants of the code, float32.
         constants: how many there are.
-        emit: ds/dz from the code, z, the slope by time (None but for `timed`), constants and lanes.
-        timed: the slope depends on when a neuron fired last, not on z: the first constant is that
-            of a neuron which has not fired, the second right after a spike, the third what is left
-            of it a step later.
+        emit: ds/dz from the code, z, the slope by time (None unless `timed`), constants and lanes.
+        timed: the slope depends on when a neuron fired last, not on z. Its first constant is the
+            slope of a neuron that has not fired, the second that right after a spike, the third
+            the factor by which it decays in a step.
     """
 
     surrogate: type
@@ -44,7 +44,7 @@ class Slope:
 
     @staticmethod
     def later(code: Emitter, now: Value, fired: Value, constants: Sequence[Value]) -> Value:
-        """The slope by time of the next step."""
+        """The slope by time in the next step."""
         return code.builder.select(fired, constants[1], code.builder.fmul(now, constants[2]))
 
 
@@ -112,4 +112,4 @@ SLOPES: Mapping[str, Slope] = MappingProxyType(
         "stdb": Slope(Stdb, _stdb_values, 3, _stdb, timed=True),
     }
 )
-"""The surrogates that have code, under the name they have in `snnc.training.SURROGATES`."""
+"""The surrogates with machine code, by their name in `snnc.training.SURROGATES`."""

@@ -1,4 +1,4 @@
-"""Memory for trains of spikes, in the order of the currents they come from."""
+"""Memory for spike trains, in the memory format of their currents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def train_like(current: Tensor, steps: int, dtype: torch.dtype | None = None) -> Tensor:
-    """An empty (steps, N, *shape) whose samples lie in memory as those of (…, N, *shape) do."""
+    """An uninitialised (steps, N, *shape) in the memory format of `current` (…, N, *shape)."""
     sample = torch.empty_like(current[0], dtype=dtype)
     strides = (sample.numel(), *sample.stride())
     return sample.new_empty_strided((steps, *sample.shape), strides)

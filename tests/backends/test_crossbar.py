@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from snnc.errors import ArtifactError, SpecError
+from snnc.errors import ArtifactError, GraphError, SpecError
 from snnc.interp.program import ReferenceProgram
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage, TensorType
 from snnc.pipeline import format_spec, parse_one
@@ -28,7 +29,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.lower import GRAPH
+from snnc_backends.crossbar.lower import CONDUCTANCES
 from snnc_backends.crossbar.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
 from snnc_backends.crossbar.reads import layer_tiles
@@ -37,7 +38,7 @@ SMALL_CELLS = CrossbarBackend(rows=7, cols=9, cell_bits=2)
 
 
 def program(graph: Graph, backend: CrossbarBackend, timesteps: int = 6) -> CrossbarProgram:
-    return CrossbarProgram(graph, timesteps, backend.chip())
+    return CrossbarProgram(graph, matrices(graph), timesteps, backend.chip())
 
 
 @pytest.mark.parametrize("backend", [CrossbarBackend(), SMALL_CELLS], ids=format_spec)
@@ -132,17 +133,18 @@ def test_sums_are_kept_in_what_holds_them(hi: int, exact: str) -> None:
     (matrix,) = matrices(graph)
     assert str(layer_tiles(graph, matrix, chip).dtype) == f"torch.{exact}"
     x = np.full((1, 300), hi, np.float32)
-    result = CrossbarProgram(graph, 1, chip).run(x)
+    result = CrossbarProgram(graph, [matrix], 1, chip).run(x)
     assert result.readout.tolist() == [[-127 * 300 * hi] * 2]  # type: ignore[union-attr]
 
 
-def test_real_networks_are_quantised_and_integers_left_alone() -> None:
-    assert CrossbarBackend().legalize(quantized_cases()[0].graph) == ""
+def test_tiles_hold_integers_only() -> None:
+    assert CrossbarBackend().quantizer == "quantize{bits=8}"
+    assert CrossbarBackend(weight_bits=4).quantizer == "quantize{bits=4}"
+    assert CrossbarBackend(weight_bits=16).quantizer == "quantize{bits=8}"
     real = next(case.graph for case in snn_cases() if case.name == "grouped")
-    assert CrossbarBackend().legalize(real) == "quantize{bits=8}"
-    assert CrossbarBackend(weight_bits=4).legalize(real) == "quantize{bits=4}"
-    assert CrossbarBackend(weight_bits=16).legalize(real) == "quantize{bits=8}"
     assert CrossbarBackend().check(real) == []
+    with pytest.raises(GraphError, match="holds integers"):
+        CrossbarBackend().lower(real, PassContext())
 
 
 def test_what_cannot_be_mapped_is_named() -> None:
@@ -191,10 +193,10 @@ def test_options_are_written_back() -> None:
 
 
 class Files:
-    """An artifact of files only."""
+    """An artifact without a manifest."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files, self.manifest = dict(files), {}
+    def __init__(self, graph: Graph, files: Mapping[str, bytes]) -> None:
+        self.stored, self.files, self.manifest = graph, dict(files), {}
 
     def read(self, name: str) -> bytes:
         if name not in self.files:
@@ -202,7 +204,7 @@ class Files:
         return self.files[name]
 
     def graph(self) -> Graph:
-        raise AssertionError("the chip runs its own copy")
+        return self.stored.clone()
 
 
 def test_an_artifact_is_read_back_and_damage_is_refused(small: Any) -> None:
@@ -211,10 +213,19 @@ def test_an_artifact_is_read_back_and_damage_is_refused(small: Any) -> None:
     backend = CrossbarBackend()
     files = backend.lower(graph, PassContext())
     assert files == backend.lower(graph, PassContext()), "the same bytes"
-    assert load(Files(files), backend.chip()).timesteps == 5
-    for wrong in (b"[]", b"{", b'{"version": 1}'):
-        with pytest.raises(ArtifactError):
-            load(Files({**files, GRAPH: wrong}), backend.chip())
+    assert load(Files(graph, files), backend.chip()).timesteps == 5
+    cells = safetensors.numpy.load(files[CONDUCTANCES])
+    name = next(iter(cells))
+    for wrong, message in (
+        (b"[]", "damaged"),
+        (safetensors.numpy.save({}), "is missing"),
+        (safetensors.numpy.save({**cells, name: cells[name][:, :-1].copy()}), "has shape"),
+        (safetensors.numpy.save({**cells, name: cells[name] + np.float32(1)}), "on no level"),
+        (safetensors.numpy.save({**cells, name: cells[name] + np.float32(100)}), "on no level"),
+        (safetensors.numpy.save({**cells, name: cells[name] * np.float32("nan")}), "on no level"),
+    ):
+        with pytest.raises(ArtifactError, match=message):
+            load(Files(graph, {**files, CONDUCTANCES: wrong}), backend.chip())
     with pytest.raises(ArtifactError, match="not readable JSON"):
         figures_of(["crossbar/figures.json"], lambda _: b"{", "crossbar{rows=3}")
     with pytest.raises(ArtifactError, match="no usable 'totals'"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import snnc
 from snnc.artifact import open_artifact, write
@@ -15,7 +16,10 @@ from snnc.cli.main import run
 from snnc.driver import evaluate, verify_artifact
 from snnc.ir import Graph
 from snnc.testing import Style, build, sample_inputs
+from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.lower import CONDUCTANCES
 
+FROZEN = Path(__file__).parents[1] / "frozen"
 TARGET = "crossbar{rows=16 cols=32 cell-bits=2}"
 
 
@@ -52,12 +56,13 @@ def test_compile_shows_figures_and_what_is_not_modelled(
     words = (*words, "--calibration", folder / "x.npy")
     code, out, err = command(capsys, *words)
     assert code == 0, err
-    assert "runs its own copy of the network: quantize{bits=8}" in err
-    assert "the target runs its own copy, made by quantize{bits=8}" in out
+    assert "the target crossbar runs integers only: quantize is added" in err
+    assert "its own copy" not in out
     assert "\ntiles 18, split formula tiles 18, area bound tiles 12, " in out
     assert "not modelled yet: device noise" in out
     document = json.loads(command(capsys, *words, "--json")[1])
-    assert document["legalize"] == "quantize{bits=8}"
+    assert document["legalize"] == "" and document["pipeline"].endswith(",fold-scale,quantize")
+    assert document["steps"][-1]["name"] == "quantize"
     assert document["hardware"]["tile_shape"] == [16, 32]
     assert (
         len(document["hardware"]["tiles"])
@@ -80,17 +85,112 @@ def test_integers_are_verified_equal(capsys: pytest.CaptureFixture[str], folder:
     assert open_artifact(folder / "q.snnc").manifest["info"]["legalize"] == ""
 
 
-def test_rounding_is_reported_without_a_verdict(
+def test_real_values_become_integers_before_they_are_stored(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    result = verify_artifact(folder / "f.snnc", data=str(folder / "x.npy"))
-    assert result.legalize == "quantize{bits=8}" and result.rounded and result.passed
-    assert not result.equal and result.rate > 0, "rounded weights never move a spike?"
+    stored = [open_artifact(folder / f"{name}.snnc").graph() for name in ("f", "q")]
+    assert stored[0].fingerprint() == stored[1].fingerprint(), "as with quantize in the recipe"
+    found = verify_artifact(folder / "f.snnc", data=str(folder / "x.npy"))
+    assert found.quantized and found.equal and found.spikes > 0
     code, out, _ = command(capsys, "verify", folder / "f.snnc", "--data", folder / "x.npy")
-    assert code == 0 and "the target rounds (quantize{bits=8}): equality is not promised" in out
+    assert code == 0 and out.splitlines()[-1] == "equal" and "not promised" not in out
+
+
+def with_one_weight_changed(source: Path, target: Path) -> None:
+    """A copy, sound in itself, in which the highest bits of one weight are wrong."""
+    artifact = open_artifact(source)
+    own = {n: artifact.read(n) for n in artifact.names() if n.startswith("crossbar/")}
+    cells = safetensors.numpy.load(own[CONDUCTANCES])
+    mapping = json.loads(own["crossbar/mapping.json"])
+    first = f"{mapping['tiles'][0]['layer']}.conductance_us"
+    highest = len(mapping["columns_of_a_weight"]) // 2 - 1
+    cells[first].flat[highest] = 100 - cells[first].flat[highest]
+    write(
+        target,
+        artifact.graph(),
+        target=artifact.manifest["target"],
+        files={**own, CONDUCTANCES: safetensors.numpy.save(cells)},
+        info=artifact.manifest["info"],
+    )
+    open_artifact(target).check()
+
+
+def test_one_wrong_weight_fails(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.snnc"
+    with_one_weight_changed(folder / "f.snnc", wrong)
+    words = ("verify", wrong, "--data", folder / "x.npy", "--report", tmp_path / "r")
+    code, out, err = command(capsys, *words)
+    assert code == 1 and "values differ from the reference, the first in " in err
+    assert "equal" not in out and "within tolerance" not in out
+    document = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert document["passed"] is False and document["verdict"] == "differs"
+    assert document["target"] == TARGET and sum(document["differing"].values()) > 0
+    assert json.loads(command(capsys, *words, "--json")[1]) == document
+
+
+def test_the_page_shows_the_verdict(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    with_one_weight_changed(folder / "f.snnc", tmp_path / "wrong.snnc")
+    for artifact, sentence in (
+        (folder / "f.snnc", "<b>Passed.</b> Every value compared equals"),
+        (tmp_path / "wrong.snnc", "<b>Failed.</b> The target differs"),
+    ):
+        words = ("verify", artifact, "--data", folder / "x.npy", "--report", tmp_path / "page")
+        _, out, _ = command(capsys, *words)
+        assert f"report: {tmp_path / 'page' / 'report.html'}" in out
+        page = (tmp_path / "page" / "report.html").read_text()
+        document = json.loads((tmp_path / "page" / "report.json").read_text())
+        assert sentence in page and f"{document['compared']['spikes']:,}" in page
+
+
+def test_older_artifacts_are_verified_against_their_own_integers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = FROZEN / "v1" / "crossbar-real-wait-convert.snnc"
+    artifact = open_artifact(path)
+    assert not artifact.graph().quantized and artifact.manifest["info"]["legalize"]
+    code, out, _ = command(capsys, "verify", path)
+    assert code == 0 and out.splitlines()[-1] == "equal"
+
+
+def test_older_artifacts_fail_too(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.snnc"
+    with_one_weight_changed(FROZEN / "v1" / "crossbar-real-wait-convert.snnc", wrong)
+    assert not verify_artifact(wrong).passed
+
+
+def test_what_promises_nothing_is_told_and_not_judged(
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = tmp_path / "wrong.snnc"
+    with_one_weight_changed(folder / "q.snnc", wrong)
+    load = CrossbarBackend.load
+    reasons = [""]
+    monkeypatch.setattr(CrossbarBackend, "inexact", property(lambda self: reasons[0]))
+
+    def load_all_the_same(self: CrossbarBackend, artifact: Any) -> Any:
+        reason, reasons[0] = reasons[0], ""
+        program = load(self, artifact)
+        reasons[0] = reason
+        return program
+
+    monkeypatch.setattr(CrossbarBackend, "load", load_all_the_same)
+    words = ("verify", wrong, "--data", folder / "x.npy")
+    assert command(capsys, *words)[0] == 1
+    reasons[0] = "its cells drift"
+    code, out, _ = command(capsys, *words)
+    assert code == 0 and "its cells drift: equality is not promised; " in out
     assert "within tolerance" not in out and "\nequal" not in out
-    document = json.loads(command(capsys, "verify", folder / "f.snnc", "--json")[1])
-    assert document["legalize"] == "quantize{bits=8}" and document["passed"]
+    document = json.loads(command(capsys, *words, "--json")[1])
+    assert document["passed"] and not document["equal"] and document["verdict"] == "not judged"
+    assert document["inexact"] == "its cells drift"
 
 
 def test_eval_counts_what_the_tiles_do(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -119,10 +219,11 @@ def test_without_calibration_a_real_graph_says_what_is_missing(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ) -> None:
     real = tmp_path / "real.snnc"
-    write(real, open_artifact(folder / "f.snnc").graph())
+    write(real, build("plain", Style.SNN))
     words = ("compile", real, "--target", "crossbar", "--passes", "", "-o", tmp_path / "o.snnc")
-    code, _, err = command(capsys, *words)
-    assert code == 2 and "quantize needs calibration" in err
+    for dry in ((), ("--dry-run",)):
+        code, _, err = command(capsys, *words, *dry)
+        assert code == 2 and "quantize needs calibration" in err
     assert not (tmp_path / "o.snnc").exists()
 
 

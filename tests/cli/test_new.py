@@ -189,3 +189,33 @@ def test_wheel_and_sdist_hold_the_templates(repository: Path, tmp_path: Path) ->
     assert expected <= set(zipfile.ZipFile(wheel).namelist())
     with tarfile.open(sdist) as archive:
         assert expected <= {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_a_backend_runs_what_it_has_legalised(here: Path) -> None:
+    folder, _ = new_plugin("backend", "my-own")
+    module = folder / "snnc_my_own" / "my_own.py"
+    text = module.read_text()
+    assert text.count('return ""') == 1
+    module.write_text(text.replace('return ""', 'return "fold-scale"'))
+    code = """
+from snnc.testing import Style, assert_backend_contract, assert_equal_runs, build, load_program
+from snnc.testing import sample_inputs
+from snnc_backends.reference import ReferenceBackend
+from snnc_my_own.my_own import MyOwnBackend
+graph = build("residual", Style.SNN)
+x = sample_inputs(graph, 3)
+found, expected = (
+    load_program(each(), graph, 4).run(x, record="spikes")
+    for each in (MyOwnBackend, ReferenceBackend)
+)
+assert_equal_runs(found, expected, "residual")
+assert_backend_contract(MyOwnBackend())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(here / folder)},
+    )
+    assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -273,15 +274,15 @@ class Evil:
         self.marker = marker
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.marker,)
+        return os.system, (f"touch {self.marker}",)
 
 
 def test_weights_never_run_code(net: Path) -> None:
     path, marker = net.parent / "w.pt", net.parent / "marker"
     torch.save({"state_dict": state(net), "x": Evil(marker)}, path)
-    with pytest.raises(ModelError, match=r"holds more than tensors: .*pathlib"):
+    with pytest.raises(ModelError, match=r"holds more than tensors: posix\.system"):
         load(f"{net}:build", weights=path, input_shape=(4,))
-    with pytest.raises(ModelError, match=r"contains .*pathlib.*can run any code"):
+    with pytest.raises(ModelError, match=r"contains posix\.system.*can run any code"):
         load(str(path), input_shape=(4,))
     assert not marker.exists()
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import builtins
-import os
-import pickle
+import argparse
+import importlib
 import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
-from snnc.errors import ModelError, SnncError, UsageError
+from snnc.errors import ModelError, UsageError
 from snnc.frontends import load, reference
 from snnc.frontends.allowed import torch_layers
 from snnc.frontends.loading import find_frontend
 from snnc.frontends.pickled import PickledFrontend
+from snnc.frontends.unpickling import load_module
 from snnc.interp import run_ann
 
 CODE = """
@@ -91,16 +91,6 @@ def saved_by_the_user(place: Path, name: str = "model_code") -> torch.Tensor:
         (place / "imported").unlink()
 
 
-class Runs:
-    """Calls a function when it is unpickled."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call
-
-
 # -- what loads ----------------------------------------------------------------------------------
 
 
@@ -115,10 +105,18 @@ def test_layers_of_torch_need_no_flag(place: Path) -> None:
     np.testing.assert_array_equal(reference("model.pt")(x.numpy())[0], model(x).detach())
 
 
-@pytest.mark.parametrize("key", ["model", "net"])
+@pytest.mark.parametrize("key", ["model", "net", "ema", "anything"])
 def test_a_module_among_what_a_training_script_keeps(place: Path, key: str) -> None:
-    torch.save({key: layers(), "epoch": 3, "loss": 0.5}, "model.pt")
+    beside = {"epoch": 3, "best": np.float32(0.5), "args": argparse.Namespace(lr=0.1)}
+    torch.save({key: layers(), "optimizer": None, **beside}, "model.pt")
     assert load("model.pt").type_of("input").shape == (1, 8, 8)
+
+
+def test_one_of_several_modules_is_not_chosen_in_silence(place: Path) -> None:
+    torch.save({"model": layers(), "ema": layers(), "loss": nn.Identity()}, "model.pt")
+    with pytest.raises(ModelError, match="several modules: model, ema") as error:
+        load("model.pt")
+    assert "['model'], 'model.pt')" in (error.value.hint or "")
 
 
 def test_data_parallel_half_and_given_weights(place: Path) -> None:
@@ -131,6 +129,57 @@ def test_data_parallel_half_and_given_weights(place: Path) -> None:
     (output,) = reference("model.pt", weights="w.pt")(x.numpy())
     np.testing.assert_allclose(output, other(x).detach(), atol=1e-2)
     assert load("model.pt", weights="w.pt").type_of("input").shape == (1, 8, 8)
+
+
+def test_what_users_add_to_layers_of_torch(place: Path) -> None:
+    model = layers()
+    model[0].index, model[0].note, model[6].where = 3, {"from": [-1]}, Path("x")
+    model.register_buffer("total_ops", torch.zeros(1, dtype=torch.float64))
+    model[0].register_buffer("total_params", torch.zeros(1, dtype=torch.float64))
+    for part in model.modules():
+        vars(part)["__overloads__"] = {}  # torch.jit.script leaves it behind
+    torch.save(model, "model.pt")
+    (output,) = reference("model.pt")(np.ones((2, 1, 8, 8), np.float32))
+    np.testing.assert_array_equal(output, model(torch.ones(2, 1, 8, 8)).detach())
+
+
+def test_every_listed_layer_is_built_as_it_was(place: Path) -> None:
+    made = [
+        nn.Conv2d(2, 4, (3, 1), stride=2, padding="valid", dilation=2, groups=2, bias=False),
+        nn.Conv1d(2, 4, 3, padding=1, padding_mode="reflect"),
+        *(nn.ConvTranspose2d(2, 4, 3, output_padding=1, stride=2), nn.Bilinear(2, 3, 4)),
+        *(nn.BatchNorm1d(3, affine=False), nn.BatchNorm2d(3, track_running_stats=False)),
+        *(nn.LayerNorm((2, 3), bias=False), nn.GroupNorm(2, 4, eps=1e-3), nn.RMSNorm(4)),
+        *(nn.PReLU(3), nn.ReLU6(inplace=True), nn.Hardtanh(-2, 3), nn.ELU(0.5), nn.Softmax(1)),
+        *(nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(2, divisor_override=3)),
+        *(nn.AdaptiveAvgPool2d((None, 2)), nn.LPPool2d(2, 3), nn.Dropout(0.3), nn.Flatten(0, 1)),
+        *(nn.Unflatten(1, (2, 2)), nn.ConstantPad2d(2, 1.5), nn.Upsample(scale_factor=2)),
+        *(nn.PixelShuffle(2), nn.LocalResponseNorm(2), nn.Threshold(0.1, 2), nn.Softplus(2)),
+    ]
+    whole = nn.ModuleList(made)
+    torch.save(whole, "model.pt")
+    found = load_module("model.pt", None, ())
+    for old, new in zip(made, found, strict=True):
+        assert type(old) is type(new) and repr(old) == repr(new)
+        a, b = ({k: v for k, v in vars(m).items() if k[0] != "_"} for m in (old.eval(), new))
+        assert a == b
+        assert old.state_dict().keys() == new.state_dict().keys()
+        assert all(torch.equal(v, new.state_dict()[k]) for k, v in old.state_dict().items())
+
+
+def test_tied_layers_stay_one(place: Path) -> None:
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(4, 4))
+    model[3].weight = shared.weight
+    torch.save(model, "model.pt")
+    found = load_module("model.pt", None, ())
+    assert found[0] is found[2] and found[3].weight is found[0].weight
+
+
+def test_data_parallel_inside(place: Path) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.DataParallel(nn.Linear(4, 3)))
+    torch.save(model, "model.pt")
+    assert sorted(load("model.pt").params) == ["1.module.bias", "1.module.weight"]
 
 
 def test_members_are_called_what_people_call_them(place: Path) -> None:
@@ -203,6 +252,7 @@ def test_the_class_of_a_script_is_named_with_its_place(
         ("nowhere.Net", "--allow nowhere.Net: no module called 'nowhere'"),
         ("model_code.Nett", "model_code has no 'Nett'"),
         ("model_code.swish", "is not a class"),
+        ("model_code.nn", "is a module"),
         ("posix.system", "can run any code"),
         ("builtins.eval", "can run any code"),
         ("subprocess.Popen", "can run any code"),
@@ -225,95 +275,6 @@ def test_code_of_the_users_that_fails_is_one_line(place: Path) -> None:
     (place / "model_code.py").write_text("import json\n1 / 0\n")
     with pytest.raises(ModelError, match=r"model_code\.py:2: ZeroDivisionError"):
         load("model.pt", allow=["model_code.Net", "model_code.Block"])
-
-
-# -- hostile files -------------------------------------------------------------------------------
-
-
-def refused(file: str, words: str, allow: tuple[str, ...] = ()) -> None:
-    """Neither the graph nor the reference loads, with one line, and no marker file appears."""
-    for attempt in (load, reference):
-        with pytest.raises(SnncError) as error:
-            attempt(file, allow=allow)
-        assert words in error.value.message, error.value.message
-        assert "\n" not in error.value.message and error.value.exit_code == 2
-    assert not Path("marker").exists(), "code of the file ran"
-
-
-CALLS: dict[str, Runs] = {
-    "posix.system": Runs(os.system, "touch marker"),
-    "builtins.eval": Runs(builtins.eval, "open('marker', 'w')"),
-    "builtins.getattr": Runs(builtins.getattr, os, "system"),
-    "torch.serialization.load": Runs(torch.load, "other.pt"),
-    "pathlib.Path": Runs(Path, "marker"),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("where", ["alone", "state", "module"])
-def test_a_pickle_that_calls_is_refused(place: Path, name: str, where: str) -> None:
-    if name == "builtins.getattr":
-        CALLS[name].call = (builtins.getattr, (Path, "touch"))
-    model = layers()
-    if where == "state":
-        torch.save({"state_dict": {**model.state_dict(), "0.x": CALLS[name]}}, "evil.pt")
-    elif where == "module":
-        model[0].extra = CALLS[name]
-        torch.save(model, "evil.pt")
-    else:
-        torch.save(CALLS[name], "evil.pt")
-    refused("evil.pt", name)
-    refused("evil.pt", "can run any code", allow=(name,))
-
-
-def test_an_old_pickle_is_refused(place: Path) -> None:
-    torch.save(CALLS["posix.system"], "evil.pt", _use_new_zipfile_serialization=False)
-    Path("plain.pt").write_bytes(pickle.dumps(CALLS["posix.system"]))
-    torch.save(layers(), "old.pt", _use_new_zipfile_serialization=False)
-    for file in ("evil.pt", "plain.pt", "old.pt"):
-        with pytest.raises(ModelError, match="may run code") as error:
-            load(file)
-        assert "torch.save" in (error.value.hint or "")
-        with pytest.raises(ModelError, match="may run code"):
-            reference(file)
-    assert not Path("marker").exists()
-
-
-RUN = 'getattr(__import__("os"), "system")("touch marker")'
-INJECTED = f'x")\r{RUN}\rdef forward(self, input):\r    pass  # '
-"""Ends the string that torch.fx writes it into, and its line: runs when a graph is made of it."""
-
-
-@pytest.mark.parametrize("kind", ["_modules", "_parameters", "_buffers"])
-def test_names_that_would_become_source_are_refused(place: Path, kind: str) -> None:
-    model = layers()
-    getattr(model, kind)[INJECTED] = (
-        nn.ReLU() if kind == "_modules" else nn.Parameter(torch.ones(1))
-    )
-    torch.save(model, "evil.pt")
-    refused("evil.pt", "has a member called")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("forward", nn.ReLU(), "carries its own forward"),
-        ("__module__", "user", "carries its own __module__"),
-        ("_forward_hooks", OrderedDict({0: nn.Linear}), "carries its own _forward_hooks"),
-        ("_modules", None, "has no _modules"),
-        ("_modules", {"a": nn.Linear}, "a is a type"),
-        ("stride", "large", "is damaged, or of another torch"),
-    ],
-)
-def test_layers_that_are_not_what_they_seem(place: Path, name: str, value: Any, words: str) -> None:
-    model = layers()
-    vars(model[0])[name] = value
-    torch.save(model, "evil.pt")
-    if name == "stride":
-        with pytest.raises(SnncError):
-            load("evil.pt", input_shape=(1, 8, 8))
-        return
-    refused("evil.pt", words)
 
 
 # -- files that hold something else --------------------------------------------------------------
@@ -343,3 +304,57 @@ def test_a_damaged_file(place: Path) -> None:
                 new.writestr(member, old.read(member))
     with pytest.raises(ModelError, match="cannot be loaded"):
         load("short.pt")
+
+
+# -- what is told to people --------------------------------------------------------------------
+
+
+def test_changed_modules_are_told_the_way_out(place: Path) -> None:
+    def saved(change: Callable[[nn.Module], object]) -> str:
+        model = layers()
+        change(model[6])
+        torch.save(model, "changed.pt")
+        with pytest.raises(ModelError) as error:
+            load("changed.pt")
+        assert "net.py:factory --weights" in (error.value.hint or "")
+        assert "distrust" not in (error.value.hint or "")
+        return f"{error.value.message} {error.value.hint}"
+
+    pruned = saved(lambda layer: prune.l1_unstructured(layer, "weight", 0.5))
+    assert "saved while pruned" in pruned and "prune.remove(layer, 'weight')" in pruned
+    with pytest.warns(FutureWarning):
+        assert "remove_weight_norm(layer)" in saved(nn.utils.weight_norm)
+    assert "remove_spectral_norm(layer)" in saved(nn.utils.spectral_norm)
+    assert "carries its own _forward_hooks" in saved(
+        lambda layer: layer.register_forward_hook(nn.functional.relu)
+    )
+
+
+def test_a_checkpoint_is_no_model(place: Path) -> None:
+    torch.save({"state_dict": layers().state_dict(), "acc": np.float32(0.98)}, "np.pt")
+    with pytest.raises(ModelError, match=r"np\.pt is a checkpoint, which holds weights") as error:
+        load("np.pt")
+    assert "net.py:factory --weights np.pt" in (error.value.hint or "")
+
+
+def test_what_is_left_out_is_named_when_forward_needs_it(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place / "net_code.py").write_text(
+        "import argparse\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.fc, self.cfg = nn.Linear(4, 3), argparse.Namespace(scale=2.0)\n"
+        "        self.act, self.kind, self.sizes = nn.functional.relu, nn.ReLU, {'a': [1, (2,)]}\n"
+        "    def forward(self, x):\n"
+        "        return self.act(self.fc(x)) * self.cfg.scale * self.sizes['a'][0]\n"
+    )
+    sys.path.insert(0, str(place))
+    try:
+        torch.save(importlib.import_module("net_code").Net(), "model.pt")
+    finally:
+        sys.path.remove(str(place))
+    with pytest.raises(ModelError, match=r"know: net_code\.Net, torch\.nn\.functional\.relu"):
+        load("model.pt")
+    with pytest.raises(ModelError, match=r"forward needs cfg, a argparse\.Namespace"):
+        load("model.pt", allow=["net_code.Net", "torch.nn.functional.relu"])
+    assert "left out, as they are not plain values: cfg" in caplog.text

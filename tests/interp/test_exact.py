@@ -32,6 +32,7 @@ from snnc.ir import (
     Scale,
     Slice,
     SumPool,
+    Upsample,
 )
 from snnc.testing.graphs import Case, quantized_cases, sample_inputs
 
@@ -81,6 +82,10 @@ class Naive:
     def scale(self, op: Scale, x: Integers) -> Integers:
         return self.parameter(op.factor, x.shape) * x + self.parameter(op.bias, x.shape)
 
+    def upsample(self, op: Upsample, x: Integers) -> Integers:
+        index = [np.arange(n * k) // k for n, k in zip(x.shape[1:], op.factors, strict=True)]
+        return x[np.ix_(np.arange(len(x)), *index)]
+
     def pool(self, op: SumPool | MaxPool, x: Integers) -> Integers:
         y = np.zeros((len(x), *map(len, op.windows)), object)
         for c, *at in product(*map(range, y.shape)):
@@ -101,6 +106,7 @@ class Naive:
             Permute: lambda op: xs[0].transpose(op.axes),
             Slice: lambda op: xs[0][op.slices()],
             Pad: lambda op: np.pad(xs[0], op.padding, constant_values=0),
+            Upsample: lambda op: self.upsample(op, xs[0]),
             Conv: lambda op: self.conv(op, xs[0]),
             Linear: lambda op: self.linear(op, xs[0]),
             Scale: lambda op: self.scale(op, xs[0]),

@@ -34,6 +34,7 @@ from snnc.ir import (
     Shape,
     Slice,
     SumPool,
+    Upsample,
 )
 
 
@@ -187,6 +188,7 @@ def test_shape_ops_follow_numpy() -> None:
             Pad(padding=((1, 0), (0, 2), (3, 1))),
             np.pad(a, ((0, 0), (0, 0), (1, 0), (0, 2), (3, 1))),
         ),
+        (Upsample(factors=(2, 3)), a.repeat(2, -2).repeat(3, -1)),
         (Relu(), np.maximum(a, 0)),
     ]
     for op, expected in cases:

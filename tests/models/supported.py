@@ -175,6 +175,9 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "split": lambda x: torch.split(x, [1, 3], 1)[1],
     "pad": lambda x: F.pad(x, (1, 2, 0, 3)),
     "crop": lambda x: F.pad(x, (-1, 1), "constant", 0),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2),
+    "interpolate-size": lambda x: F.interpolate(x, size=(18, 6), mode="nearest-exact"),
+    "interpolate-same": lambda x: F.interpolate(x, size=x.shape[2:]),
     "cat": lambda x: torch.cat((x, x.relu(), x), dim=-3),
     "sum-list": lambda x: sum([x, x * 2]),
     "data": lambda x: x.data.clone(),
@@ -221,6 +224,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         _MAP,
     ),
+    "upsample": (
+        lambda: _sequential(nn.Upsample(scale_factor=(2, 3)), nn.UpsamplingNearest2d((36, 36))),
+        _MAP,
+    ),
+    "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

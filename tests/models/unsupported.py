@@ -57,7 +57,12 @@ class Transposed(nn.Module):
 
 class Upsampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2)  # here
+        return F.interpolate(x, scale_factor=2, mode="bilinear")  # here
+
+
+class UnevenlyUpsampled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=1.5)  # here
 
 
 class Prelu(nn.Module):
@@ -270,7 +275,8 @@ REFUSED = {
     Norm: "BatchNorm",
     SoftmaxInside: "very end",
     Transposed: "Conv2d",
-    Upsampled: "upsampling",
+    Upsampled: "mode='nearest'",
+    UnevenlyUpsampled: "by a whole number",
     Prelu: "train with ReLU",
     Leaky: "train with ReLU",
     Product: "multiplies activations",

@@ -29,6 +29,7 @@ from snnc.ir import (
     Scale,
     Slice,
     SumPool,
+    Upsample,
     verify,
 )
 from snnc.pipeline import Pipeline
@@ -203,6 +204,7 @@ def test_a_normalisation_passes_pools_and_rearrangements() -> None:
     x = net.graph.add("pad", Pad(padding=((0, 0), (1, 0), (0, 1))), [x])
     pool = AvgPool(windows=(((0, 2), (1, 4)),) * 2, divisors=((4, 3), (2, 3)))
     x = net.graph.add("avg", pool, [x])
+    x = net.graph.add("upsample", Upsample(factors=(1, 3)), [x])
     graph = net.done(net.linear("fc", x, 3))
     folded = assert_same(FoldNormalization(), graph)
     assert Scale not in kinds(folded)

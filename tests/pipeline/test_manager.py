@@ -222,3 +222,18 @@ def test_whether_a_pass_changed_the_graph_is_found_by_the_manager() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize(("declared", "message"), [(True, "declared integers"), (False, "")])
+def test_a_pass_gives_the_numbers_it_declares(declared: bool, message: str) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Says(Spike):
+        name = "says"
+        gives_integers = declared
+
+    pipeline = Pipeline([Says()])
+    if not message:
+        assert not pipeline.run(ann(), PassContext()).graph.quantized
+        return
+    with pytest.raises(GraphError, match=f"says: gives real values, {message}"):
+        pipeline.run(ann(), PassContext())

@@ -240,7 +240,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         snnc.to_torch(graph, 4, dropout={"conv1": 0.5})
     with pytest.raises(UsageError, match="dropout of 1 behind act1"):
         snnc.to_torch(graph, 4, dropout=1)
-    with pytest.raises(UsageError, match="Linear is no network"):
+    with pytest.raises(UsageError, match="Linear is not a network"):
         snnc.from_torch(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
 
 

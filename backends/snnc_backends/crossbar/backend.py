@@ -105,20 +105,23 @@ class CrossbarBackend:
             )
         return diagnostics
 
-    def legalize(self, graph: Graph) -> str:
-        """`quantize` for a graph of real values, nothing for one of integers."""
-        if graph.quantized:
-            return ""
+    @property
+    def quantizer(self) -> str:
+        """What makes the integers that cells hold of real values; see `snnc.target`."""
         return f"quantize{{bits={min(self.weight_bits, QUANTIZE_BITS)}}}"
 
+    def legalize(self, graph: Graph) -> str:
+        """Nothing: tiles hold the integers of the stored graph."""
+        return ""
+
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The integer graph, the mapping, the conductances and the figures."""
+        """The mapping, the conductances and the figures. Raises `GraphError` for real values."""
         from snnc_backends.crossbar.lower import lower
 
         return lower(graph, self.chip(), ctx.rng)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
-        """A program over the integer graph.
+        """A program over the stored graph, with the weights that the conductances stand for.
 
         Raises `ArtifactError` for damaged files, or for a device that `check` refuses.
         """

@@ -16,8 +16,8 @@ from snnc.interp.program import ReferenceProgram, stored_window
 from snnc.ir import Conv, Graph, Linear, Node
 from snnc.target import Artifact, Record, RunResult
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.lower import read_graph
-from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.lower import programmed, stored_graph
+from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.reads import Activity, LayerTiles, layer_tiles
 
 
@@ -52,14 +52,20 @@ class TileInterpreter(Interpreter):
 class CrossbarProgram:
     """A network on an ideal chip.
 
+    Args:
+        graph: the network, of integers.
+        matrices: the weights as they lie in the tiles, which are run in place of the graph's.
+
     Attributes:
         timesteps: the artifact's window.
     """
 
-    def __init__(self, graph: Graph, timesteps: int, chip: Chip) -> None:
+    def __init__(
+        self, graph: Graph, matrices: Sequence[WeightMatrix], timesteps: int, chip: Chip
+    ) -> None:
         self.timesteps = timesteps
         self._graph = graph
-        self._layers = {m.layer: layer_tiles(graph, m, chip) for m in matrices(graph)}
+        self._layers = {m.layer: layer_tiles(graph, m, chip) for m in matrices}
 
     def run(
         self,
@@ -90,5 +96,6 @@ class CrossbarProgram:
 
 def load(artifact: Artifact, chip: Chip) -> CrossbarProgram:
     """The program of an artifact. Raises `ArtifactError`."""
-    graph = read_graph(artifact)
-    return CrossbarProgram(graph, stored_window(graph), chip)
+    graph = stored_graph(artifact)
+    matrices = programmed(artifact, graph, chip)
+    return CrossbarProgram(graph, matrices, stored_window(graph), chip)

@@ -1,1 +1,1 @@
-"""Corrections of a spiking network against its ANN."""
+"""Passes that correct a spiking network using its ANN."""

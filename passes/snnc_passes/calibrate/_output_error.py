@@ -1,4 +1,4 @@
-"""Thresholds and potentials of a population, chosen by the error they make in the outputs."""
+"""Search for settings of a population with the least error at the network's outputs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from snnc_passes._neuron_search import Choices, NeuronSearch, Settings
 CHUNK = 64
 """Samples whose gradients are computed at a time."""
 SEED = 0
-"""Of the combinations of outputs."""
+"""Seed of the random combinations of outputs."""
 ROUNDS = 3
-"""Visits of every channel."""
+"""Rounds of coordinate descent over the channels."""
 ALONE = 0.1
-"""Weight of the error each position would make alone; steadies the choice on few samples."""
+"""Weight of the uncombined errors of all positions, a regulariser for few samples."""
 
 
 def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> Tensor:
-    """Gradient of a random combination of the outputs, another for each sample.
+    """Gradient of a random linear combination of the outputs with respect to a node.
+
+    Each sample has another combination, with standard normal coefficients.
 
     Args:
         ann: the network.
-        name: the node whose value it is the gradient to.
-        x: (n, *shape) samples.
+        name: the node.
+        x: samples, (n, *shape).
 
     Returns:
         (n, *shape of the node).
@@ -50,17 +52,17 @@ def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> 
 def least_output_error(
     search: NeuronSearch, gradient: Tensor, settings: Settings, tried: Choices, biased: bool
 ) -> Settings:
-    """The settings whose errors, channels taken together, move the outputs least.
+    """The settings whose errors, summed over channels, change the outputs least.
 
-    To first order the outputs move by the errors times `gradient`. All factors are tried with all
-    starts; then every channel takes, in turn, what is best given the others, so that errors that
-    cancel may stay. What is the same for all samples does not count: a bias makes up for it.
+    To first order the change of the outputs is the error times `gradient`. All pairs of a factor
+    and a start are candidates; coordinate descent over the channels chooses among them, so that
+    errors of channels may cancel. The mean over samples is ignored: a bias compensates for it.
 
     Args:
         search: the population.
         gradient: (n, C, *rest) of a combination of the outputs, for the first samples of `search`.
-        settings: where factors and starts are counted from.
-        tried: what is tried.
+        settings: the present settings, to which factors are relative.
+        tried: the candidates.
         biased: whether the bias may be corrected.
     """
     trials: list[Settings] = []
@@ -72,14 +74,14 @@ def least_output_error(
     effects, alone = zip(*(_effect(search, gradient, trial) for trial in trials), strict=True)
     picked = _together(torch.stack(effects), torch.stack(alone))
     return Settings(
-        _each([trial.threshold for trial in trials], picked),
-        _each([trial.start for trial in trials], picked),
-        _each([trial.bias for trial in trials], picked),
+        _select([trial.threshold for trial in trials], picked),
+        _select([trial.start for trial in trials], picked),
+        _select([trial.bias for trial in trials], picked),
     )
 
 
 def _effect(search: NeuronSearch, gradient: Tensor, trial: Settings) -> tuple[Tensor, Tensor]:
-    """Of every channel on the outputs, (n, C) about its mean; squares of all positions, (C,)."""
+    """(n, C) change of the outputs by channel, minus its mean; (C,) squares by position."""
     parts: list[Tensor] = []
     alone, done = torch.zeros_like(trial.bias), 0
     for error in search.errors(trial, len(gradient)):
@@ -92,7 +94,7 @@ def _effect(search: NeuronSearch, gradient: Tensor, trial: Settings) -> tuple[Te
 
 
 def _together(effects: Tensor, alone: Tensor) -> Tensor:
-    """(C,) which trial each channel takes, of (K, n, C) effects and (K, C) costs of its own."""
+    """(C,) index of the best trial of each channel, for (K, n, C) effects and (K, C) own costs."""
     picked = (effects.square().sum(1) + alone).argmin(0)
     channels = range(effects.shape[2])
     total = torch.stack([effects[int(picked[c]), :, c] for c in channels]).sum(0)
@@ -105,6 +107,6 @@ def _together(effects: Tensor, alone: Tensor) -> Tensor:
     return picked
 
 
-def _each(values: Iterable[Tensor], picked: Tensor) -> Tensor:
-    """(C,) of the picked ones of (K, C)."""
+def _select(values: Iterable[Tensor], picked: Tensor) -> Tensor:
+    """(C,) the picked one of K values (C,) for each channel."""
     return torch.stack(list(values)).gather(0, picked[None])[0]

@@ -1,4 +1,4 @@
-"""Weights of one layer that make up for errors of the layers in front of it."""
+"""Weights of one layer that compensate for the errors of the layers before it."""
 
 from __future__ import annotations
 
@@ -11,48 +11,51 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale
+from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale, Weighted
+from snnc.ir.walk import used_once
 from snnc_passes._affine import combine, own_param
 
 SILENT = 1e-12
-"""Mean squared input below which a layer counts as silent."""
+"""Lower bound of the mean squared input that the ridge is relative to."""
 Part = tuple[Tensor, Tensor, Tensor]
-"""Of one chunk: inputs (rows, K), outputs (rows, C) and what they should be (rows, C)."""
+"""One chunk: inputs (rows, K), outputs (rows, C) and target outputs (rows, C)."""
 
 
 def summed_into(graph: Graph, name: str) -> list[Node]:
-    """Weighted layers and scales that are only added together to give `name`; used nowhere else."""
+    """Weighted layers and scales whose sum is `name`, and that have no other users."""
     node = graph.node(name)
-    if len(graph.users_of(name)) != 1 or name in graph.outputs:
+    if not used_once(graph, name):
         return []
-    if isinstance(node.op, Conv | Linear | Scale):
+    if isinstance(node.op, Weighted | Scale):
         return [node]
     if isinstance(node.op, Add):
-        return [each for source in graph.inputs_of(name) for each in summed_into(graph, source)]
+        return [term for source in graph.inputs_of(name) for term in summed_into(graph, source)]
     return []
 
 
 def weighted(graph: Graph, name: str) -> Node | None:
-    """The layer with most weights of `summed_into` that reads spikes and can be solved for."""
-    found = [
+    """The layer of `summed_into` with most weights that depends on spikes and can be solved for."""
+    candidates = [
         node
         for node in summed_into(graph, name)
         if (isinstance(node.op, Conv) and node.op.groups == 1 and len(node.op.stride) == 2)
         or isinstance(node.op, Linear)
     ]
-    spiking = [node for node in found if _sees_spikes(graph, node.name)]
+    spiking = [node for node in candidates if _depends_on_spikes(graph, node.name)]
     return max(spiking, key=lambda n: graph.array(n.op.refs()["weight"]).size, default=None)
 
 
-def _sees_spikes(graph: Graph, name: str) -> bool:
-    sources = graph.inputs_of(name)
-    return any(isinstance(graph.node(s).op, Neuron) or _sees_spikes(graph, s) for s in sources)
+def _depends_on_spikes(graph: Graph, name: str) -> bool:
+    return any(
+        isinstance(graph.node(source).op, Neuron) or _depends_on_spikes(graph, source)
+        for source in graph.inputs_of(name)
+    )
 
 
 def add_bias(graph: Graph, name: str, bias: NDArray[np.floating]) -> bool:
-    """Add (C,) to what reaches `name`, in a layer that is summed into it; False if there is none.
+    """Add a bias (C,) to the value of `name`, in a layer of `summed_into`; False if there is none.
 
-    Weighted layers are preferred to factors of spikes.
+    Weighted layers are preferred to scales.
     """
     layers = summed_into(graph, name)
     layers.sort(key=lambda node: isinstance(node.op, Scale))
@@ -70,18 +73,19 @@ def add_bias(graph: Graph, name: str, bias: NDArray[np.floating]) -> bool:
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """Ridge regression of a layer's weights towards their old values.
+    """Ridge regression of a layer's weights, with the penalty on their change.
 
     Attributes:
-        ridge: penalty on a change of a weight, in mean squared inputs.
-        rounds: solutions; after the first, values that are rightly below zero count as right.
+        ridge: penalty on the change of a weight, relative to the mean squared input.
+        rounds: iterations for rectified outputs, whose error is 0 where the target and the
+            present output are both <= 0.
     """
 
     ridge: float
     rounds: int
 
     def solve(self, parts: Sequence[Part], rectified: bool) -> tuple[Tensor, Tensor]:
-        """Changes of the weights (C, K) and of the bias (C,)."""
+        """Changes of the weights (C, K) and of the bias (C,), in float64 on the CPU."""
         count = sum(len(inputs) for inputs, _, _ in parts)
         gram = torch.stack([_gram(inputs) for inputs, _, _ in parts]).sum(0) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
@@ -90,14 +94,14 @@ class LeastSquares:
         factor = torch.linalg.cholesky(gram + penalty)
         change = gram.new_zeros(len(gram), parts[0][1].shape[1])
         for _ in range(self.rounds if rectified else 1):
-            lacks = [_missing(part, change, rectified) for part in parts]
-            missing = torch.stack(lacks).sum(0) / count
-            change = change + torch.cholesky_solve(missing - penalty @ change, factor)
+            sums = [_residual(part, change, rectified) for part in parts]
+            residual = torch.stack(sums).sum(0) / count
+            change = change + torch.cholesky_solve(residual - penalty @ change, factor)
         return change[:-1].T, change[-1]
 
 
 def _gram(x: Tensor) -> Tensor:
-    """(K+1, K+1) products of the inputs and of one that is always 1."""
+    """(K+1, K+1) Gram matrix of the inputs and a constant input of 1."""
     gram = torch.empty((x.shape[1] + 1,) * 2, dtype=torch.float64)
     gram[:-1, :-1] = x.T @ x
     gram[-1, :-1] = gram[:-1, -1] = x.sum(0)
@@ -105,14 +109,14 @@ def _gram(x: Tensor) -> Tensor:
     return gram
 
 
-def _missing(part: Part, change: Tensor, rectified: bool) -> Tensor:
-    """(K+1, C) products of the inputs with what the outputs lack after `change`."""
+def _residual(part: Part, change: Tensor, rectified: bool) -> Tensor:
+    """(K+1, C) products of the inputs and the constant 1 with the output errors after `change`."""
     x, outputs, wanted = part
-    told = outputs + x @ change[:-1].to(x) + change[-1].to(x)
-    error = wanted - told
+    corrected = outputs + x @ change[:-1].to(x) + change[-1].to(x)
+    error = wanted - corrected
     if rectified:
-        silent = (wanted <= 0) & (told <= 0)
-        error = torch.where(silent, torch.zeros_like(error), wanted.clamp(min=0) - told)
+        silent = (wanted <= 0) & (corrected <= 0)
+        error = torch.where(silent, torch.zeros_like(error), wanted.clamp(min=0) - corrected)
     return torch.cat([x.T @ error, error.sum(0, keepdim=True)]).double().cpu()
 
 
@@ -121,7 +125,7 @@ def rows_of_inputs(op: Conv | Linear, x: Tensor, kernel: Sequence[int]) -> Tenso
 
     Args:
         op: the layer.
-        x: its input, (n, C, H, W) or (n, F).
+        x: the input of the layer, (n, C, H, W) or (n, F).
         kernel: the spatial shape of its weights.
     """
     if isinstance(op, Linear):

@@ -1,4 +1,4 @@
-"""`calibrate`: correct a spiking network layer by layer against its ANN."""
+"""`calibrate`: correct a spiking network layer by layer using its ANN."""
 
 from __future__ import annotations
 
@@ -39,47 +39,48 @@ from snnc_passes.calibrate._weight_correction import (
 )
 
 STEPS = 8192
-"""Samples times steps that are simulated."""
+"""Limit on samples times steps that are simulated."""
 FEWEST = 128
+"""Lower bound of that limit in samples, whatever T."""
 ROWS_PER_WEIGHT = 4
-"""Output positions there must be for every weight of an output, or it is left as it is."""
+"""Output positions needed per weight of an output channel; with fewer, weights are not solved."""
 SOLVED = 1 << 16
-"""Output positions, of all samples, that weights are solved on."""
+"""Largest number of output positions, over all samples, for the regression of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrate(Pass):
-    """Correct weights, thresholds, potentials and biases, layer by layer, against the ANN.
+    """Correct weights, thresholds, potentials and biases layer by layer, using the ANN.
 
-    The network is run once, population after population, and each is corrected on the spikes that
-    the corrected populations before it give. Put it behind threshold-balance, before fold-scale.
+    The network is run once, population by population, and each is corrected on the spikes of the
+    corrected populations before it. Put it behind threshold-balance and before fold-scale.
 
-    weights: the layer's weights and bias are solved anew, in closed form, so that they give the
-        ANN's value from the rates as they are: least squares with a penalty `ridge` on the change;
-        values the ReLU cuts off on both sides count as right. (The layer-wise reconstruction of
-        Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020, eq. 21,
-        without its rounding; for spiking networks weight calibration, Li et al., "A Free Lunch From
-        ANN", 2021, section 4.3.)
-    potential: threshold and starting potential of every channel with the least squared error, by
-        trial on the layer's own, uneven input. A neuron that starts below zero waits, as it were,
-        and its bias makes up for it (optimised starts: Bu et al., "Optimized Potential
-        Initialization for Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et
-        al. 2021, section 4.1). A population that sees the input itself, whose rounding reaches the
-        whole network, is chosen by what its errors do to the outputs, to first order, instead.
-    bias: what the output lacks on average is added to the bias of its channel, `rounds` times (Li
-        et al. 2021, section 4.2).
+    weights: ridge regression of the layer's weights and bias, in closed form, from the firing rates
+        to the value of the ANN, with a penalty `ridge` on the change; the error is 0 where both
+        values are cut off by the ReLU. (The layer-wise reconstruction of Nagel et al., "Up or
+        Down? Adaptive Rounding for Post-Training Quantization", 2020, eq. 21, without its rounding;
+        for spiking networks weight calibration, Li et al., "A Free Lunch From ANN", 2021, section
+        4.3.)
+    potential: search for threshold and starting potential of every channel with the least squared
+        error on the layer's own input. A neuron that starts below zero fires later, and its bias
+        compensates for it (optimised starts: Bu et al., "Optimized Potential Initialization for
+        Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et al. 2021, section
+        4.1). A population with an input that is constant in time, as under direct encoding, is
+        chosen by the error of the network's outputs instead, to first order.
+    bias: the mean error of the output is added to the bias of its channel, `rounds` times (Li et
+        al. 2021, section 4.2).
 
-    At most `samples` samples are used, and no more than 8,192 / T but at least 128, unless every
-    population waits for its whole input, when steps need not be simulated.
+    At most `samples` samples are used, and no more than max(128, 8192 / T) unless every population
+    waits for its whole input, because then steps are not simulated.
 
     Attributes:
         weights, potential, bias: which corrections are made.
-        rounds: of bias correction.
-        ridge: penalty on a change of a weight, as a fraction of the mean squared input.
+        rounds: iterations of the bias correction.
+        ridge: penalty on the change of a weight, as a fraction of the mean squared input.
         samples: the largest number of samples.
 
-    Metrics: `samples`; `errors`, per population the squared error of its rate as a fraction of the
-    variance of the activation, on the calibration data.
+    Metrics: `samples`; `errors`, per population the mean squared error of its rate as a fraction of
+    the variance of the activation, on the calibration data.
     """
 
     name: ClassVar[str] = "calibrate"
@@ -100,14 +101,14 @@ class Calibrate(Pass):
             raise ValueError(f"samples={self.samples} is not positive")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Correct. Raises `PassError` for neurons that leak, reset to zero, or have no ANN."""
+        """Correct. Raises `PassError` for integers and for neurons as in `refuse_neurons`."""
         if ctx.ann is None or ctx.calibration is None:
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ctx.ann, self.name)
         x = self._samples(graph, ctx.calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
-        found: dict[str, Settings] = {}
+        chosen: dict[str, Settings] = {}
         errors: dict[str, float] = {}
         populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)
         with ctx.progress(self.name, populations) as advance, torch.no_grad():
@@ -115,13 +116,13 @@ class Calibrate(Pass):
                 if self.weights:
                     self._compensate(sweep, layer)
                 if isinstance(layer.node.op, Neuron):
-                    found[layer.node.name], error = self._neuron(sweep, layer)
+                    chosen[layer.node.name], error = self._neuron(sweep, layer)
                     errors[layer.node.name] = error
                 elif self.bias:
                     self._readout(sweep, layer)
                 advance(1)
-        set_thresholds(graph, {n: s.threshold.double().cpu().numpy() for n, s in found.items()})
-        for name, settings in found.items():
+        set_thresholds(graph, {n: s.threshold.double().cpu().numpy() for n, s in chosen.items()})
+        for name, settings in chosen.items():
             _set_start(graph, name, settings.start.cpu().numpy())
         graph.prune_params()
         metrics = {"samples": len(x), "errors": errors}
@@ -134,7 +135,7 @@ class Calibrate(Pass):
         return np.concatenate(list(first(batches, most)))
 
     def _compensate(self, sweep: PairedSweep, layer: Layer) -> None:
-        """Solve for the weights of the layer in front of a population."""
+        """Solve for the weights of the layer before a population."""
         graph = sweep.graph
         node = weighted(graph, layer.source)
         if node is None:
@@ -160,7 +161,7 @@ class Calibrate(Pass):
         sweep.edited()
 
     def _neuron(self, sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
-        """Choose for one population, write its bias into the graph and let it fire."""
+        """Choose the settings of one population, write its bias into the graph, and run it."""
         graph, op = sweep.graph, layer.node.op
         assert isinstance(op, Neuron)
         settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
@@ -182,7 +183,7 @@ class Calibrate(Pass):
         return settings, error
 
     def _readout(self, sweep: PairedSweep, layer: Layer) -> None:
-        """Take the mean error from the bias in front of a readout."""
+        """Correct the bias before a readout by the mean error."""
         total = np.zeros(layer.shape)
         for rows in sweep.chunks(layer, len(sweep.x)):
             error = sweep.target(layer, rows) - sweep.mean(layer.source, rows)

@@ -1,4 +1,4 @@
-"""`calibrate-readout`: outputs that have the ANN's size, not only its order."""
+"""`calibrate-readout`: fit the outputs to the values of the ANN's outputs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import Add, Conv, Graph, Linear, Node, Readout, Ref
+from snnc.ir import Conv, Graph, Linear, Node, Readout, Ref, Weighted
 from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import combine, own_param
 from snnc_passes._samples import chunks
+from snnc_passes.calibrate._weight_correction import summed_into
 
 LIMIT = 2**31
 Real = NDArray[np.float64]
@@ -31,25 +32,25 @@ class CalibrateReadout(Pass):
 
         α = (n Σra − Σr Σa) / (n Σr² − (Σr)²),   β = (Σa − α Σr) / n.
 
-    Only these sums are kept, so the stream may be as long as it likes. The bias goes into the one
-    weighted layer in front of the readout; where there is none, β = 0 and α = Σra / Σr². In a
-    network of integers the bias is a whole number b of the readout's scale in every step: 0, or
-    what is next to β on either side, whichever leaves the least error with the α that is best for
-    it; and the bound that `quantize` proved is raised. A channel whose output does not vary, or
-    varies against the ANN's, keeps its scale.
+    Only these sums are kept, so memory does not grow with the data. The bias goes into a weighted
+    layer before the readout; without one, β = 0 and α = Σra / Σr². In a network of integers the
+    bias is an integer b in units of the readout's scale: 0 or one of the two next to β,
+    whichever has the least error with its best α; the bound proved by `quantize` is raised
+    accordingly. A channel whose output is constant or negatively correlated with the ANN's keeps
+    its scale.
 
-    For outputs that are values. The largest of several classes need not stay the largest. What
-    differs from sample to sample stays: more steps, or `calibrate`, lower that.
+    For regression and dense outputs: of several classes, the order may change. Errors that vary
+    between samples remain; more steps or `calibrate` reduce them.
 
-    Metrics: `samples`; `error_before` and `error_after`, root mean square errors against the ANN in
-    the output's unit on the calibration data; `largest_change`, the largest |α − 1|.
+    Metrics: `samples`; `error_before` and `error_after`, root mean square errors against the ANN's
+    output on the calibration data, in its unit; `largest_change`, the largest |α − 1|.
     """
 
     name: ClassVar[str] = "calibrate-readout"
     needs: ClassVar[frozenset[str]] = frozenset({"ann", "calibration"})
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Fit. Raises `PassError` where the ANN's output has another shape."""
+        """Fit. Raises `PassError` if the ANN's output has another shape, or a bias overflows."""
         if ctx.ann is None or ctx.calibration is None:
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         name = graph.outputs[0]
@@ -59,16 +60,16 @@ class CalibrateReadout(Pass):
         if ctx.ann.type_of(ctx.ann.outputs[0]).shape != shape:
             raise PassError(f"the output {name} has shape {shape}, the ANN's another")
         sums = _Sums(shape[0])
-        for found, expected in _outputs(graph, ctx):
-            sums.add(found, expected)
+        for output, expected in _outputs(graph, ctx):
+            sums.add(output, expected)
         layer = biased_layer(graph, graph.inputs_of(name)[0])
         old = graph.array(node.op.scale).astype(np.float64)
-        if layer is None or (_whole(graph, layer) and old.ndim > 1):
+        if layer is None or (_is_integer(graph, layer) and old.ndim > 1):
             layer, (alpha, beta) = None, sums.fit(with_bias=False)
         else:
             alpha, beta = sums.fit(with_bias=True)
-        if layer is not None and _whole(graph, layer):
-            alpha, beta = sums.fit_whole(old, beta / (alpha * old))
+        if layer is not None and _is_integer(graph, layer):
+            alpha, beta = sums.fit_integer(old, beta / (alpha * old))
         scale = combine(np.multiply, old, alpha, shape)
         graph.replace_op(name, replace(node.op, scale=_scale(graph, name, scale)))
         if layer is not None:
@@ -91,10 +92,10 @@ class _Sums:
         self.samples = self.n = 0
         self.r, self.a, self.rr, self.ra, self.aa = np.zeros((5, channels))
 
-    def add(self, found: NDArray[Any], expected: NDArray[Any]) -> None:
-        """Count outputs (N, C, *rest) of both networks."""
-        r, a = (_rows(each) for each in (found, expected))
-        self.samples += len(found)
+    def add(self, output: NDArray[Any], expected: NDArray[Any]) -> None:
+        """Add outputs (N, C, *rest) of the spiking network and the ANN."""
+        r, a = _rows(output), _rows(expected)
+        self.samples += len(output)
         self.n += r.shape[1]
         self.r, self.a = self.r + r.sum(1), self.a + a.sum(1)
         self.rr, self.ra, self.aa = (
@@ -103,7 +104,7 @@ class _Sums:
         )
 
     def fit(self, with_bias: bool) -> tuple[Real, Real]:
-        """(C,) α and β of the least squared error."""
+        """(C,) α and β with the least squared error."""
         if with_bias:
             above, below = self.n * self.ra - self.r * self.a, self.n * self.rr - self.r**2
         else:
@@ -113,17 +114,17 @@ class _Sums:
         alpha = np.where(alpha > 0, alpha, 1.0)
         return alpha, (self.a - alpha * self.r) / self.n if with_bias else 0 * alpha
 
-    def fit_whole(self, unit: Real, wished: Real) -> tuple[Real, Real]:
-        """(C,) α and β = α*unit*b with whole numbers b: 0 or next to `wished`."""
-        tried = [self._with_whole(unit, b) for b in (0 * wished, np.floor(wished), np.ceil(wished))]
+    def fit_integer(self, unit: Real, bias: Real) -> tuple[Real, Real]:
+        """(C,) α and β = α*unit*b with b = 0 or an integer next to the real `bias`."""
+        tried = [self._with_integer(unit, b) for b in (0 * bias, np.floor(bias), np.ceil(bias))]
         squares = np.stack([self._squares(alpha, beta) for alpha, beta in tried])
-        best = squares.argmin(axis=0), np.arange(len(wished))
-        alphas, betas = (np.stack(each) for each in zip(*tried, strict=True))
+        best = squares.argmin(axis=0), np.arange(len(bias))
+        alphas, betas = (np.stack(values) for values in zip(*tried, strict=True))
         return alphas[best], betas[best]
 
-    def _with_whole(self, unit: Real, whole: Real) -> tuple[Real, Real]:
-        """The best α for outputs that are `whole` units larger."""
-        shift = unit * whole
+    def _with_integer(self, unit: Real, bias: Real) -> tuple[Real, Real]:
+        """The best α for outputs that are larger by `bias` units, and the β of it."""
+        shift = unit * bias
         above = self.ra + shift * self.a
         below = self.rr + 2 * shift * self.r + self.n * shift**2
         alpha = np.divide(above, below, out=np.ones_like(above), where=below > 0)
@@ -159,23 +160,17 @@ def _outputs(graph: Graph, ctx: PassContext) -> Iterator[tuple[NDArray[Any], NDA
     with ctx.progress("readout", None) as advance, torch.no_grad():
         for x in chunks(ctx.calibration):
             ids = np.arange(done, done + len(x))
-            found = ours.snn(x, ctx.timesteps, sample_ids=ids).outputs[graph.outputs[0]]
+            output = ours.snn(x, ctx.timesteps, sample_ids=ids).outputs[graph.outputs[0]]
             expected = theirs.ann(x)[ctx.ann.outputs[0]]
-            yield found.cpu().numpy(), expected.cpu().numpy()
+            yield output.cpu().numpy(), expected.cpu().numpy()
             done += len(x)
             advance(len(x))
 
 
 def biased_layer(graph: Graph, name: str) -> Node | None:
-    """A weighted layer whose result is `name`, or is added to others to give it, and that alone."""
-    node = graph.node(name)
-    if len(graph.users_of(name)) != 1 or name in graph.outputs:
-        return None
-    if isinstance(node.op, Conv | Linear):
-        return node
-    sources = graph.inputs_of(name) if isinstance(node.op, Add) else ()
-    found = (biased_layer(graph, source) for source in sources)
-    return next((each for each in found if each is not None), None)
+    """A weighted layer that is `name` or a term of its sum, and has no other users; or None."""
+    terms = summed_into(graph, name)
+    return next((term for term in terms if isinstance(term.op, Weighted)), None)
 
 
 def _scale(graph: Graph, name: str, scale: Real) -> Ref:
@@ -185,15 +180,15 @@ def _scale(graph: Graph, name: str, scale: Real) -> Ref:
 
 
 def _add_bias(graph: Graph, layer: Node, bias: Real, readout: str) -> None:
-    """Add to a layer's bias; in units of the readout's scale where the layer is of integers."""
+    """Add to a layer's bias; rounded, in units of the readout's scale, if the layer is integer."""
     assert isinstance(layer.op, Conv | Linear)
-    whole = _whole(graph, layer)
-    bias = np.rint(bias) if whole else bias
+    is_integer = _is_integer(graph, layer)
+    bias = np.rint(bias) if is_integer else bias
     raised = int(np.abs(bias).max())
     if layer.op.bias is not None:
         old = graph.array(layer.op.bias).astype(np.float64)
         bias = combine(np.add, old, bias, graph.type_of(layer.name).shape)
-    if not whole:
+    if not is_integer:
         ref = own_param(graph, layer.name, "bias", bias)
     elif np.abs(bias).max() >= LIMIT:
         raise PassError(f"the bias of {layer.name} at {layer.loc} does not fit 32 bits")
@@ -203,13 +198,13 @@ def _add_bias(graph: Graph, layer: Node, bias: Real, readout: str) -> None:
     graph.replace_op(layer.name, replace(layer.op, bias=ref))
 
 
-def _whole(graph: Graph, layer: Node) -> bool:
+def _is_integer(graph: Graph, layer: Node) -> bool:
     assert isinstance(layer.op, Conv | Linear)
     return np.issubdtype(graph.array(layer.op.weight).dtype, np.integer)
 
 
 def _raise_bound(graph: Graph, readout: str, raised: int) -> None:
-    """Add to the largest sum of one step that was proved for a readout."""
+    """Add to the bound on the sum of one step that `quantize` proved for a readout."""
     bound = graph.meta.get("quantize", {}).get("bounds", {}).get(readout)
     if bound is None:
         return

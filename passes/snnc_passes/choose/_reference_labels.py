@@ -1,4 +1,4 @@
-"""What the answers of a spiking classifier are held against, and its answers themselves."""
+"""Reference labels for a spiking classifier, and its outputs for the same samples."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Classes = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ReferenceLabels:
-    """Right answers for the first samples of a stream.
+    """Reference labels of the first samples of a stream.
 
     Attributes:
-        measure: "accuracy" where they are labels, "agreement" where they are the ANN's answers.
+        measure: "accuracy" for labels of the data, "agreement" for predictions of the ANN.
         wanted: (N,) classes.
-        reference: fraction of them that the ANN gives; 1 for an agreement; None without an ANN.
+        reference: accuracy of the ANN; 1 for "agreement"; None without an ANN.
         data: the stream.
     """
 
@@ -42,18 +42,18 @@ class ReferenceLabels:
         return first(self.data, len(self.wanted))
 
     def fraction(self, right: int) -> float:
-        """Of all samples."""
+        """`right` samples as a fraction of all."""
         return right / len(self.wanted)
 
 
 def reference_labels(graph: Graph, ctx: PassContext, samples: int) -> ReferenceLabels:
-    """Labels of the validation data, else of the calibration data, else the ANN's answers.
+    """Labels of the validation data, else of the calibration data, else predictions of the ANN.
 
     Args:
-        samples: at most so many are used.
+        samples: maximum number of samples.
 
     Raises:
-        PassError: no data; the outputs are no classes; neither labels nor an ANN.
+        PassError: there are no data, neither labels nor an ANN, or the outputs are no classes.
     """
     shape = graph.type_of(graph.outputs[0]).shape
     if len(shape) != 1 or shape[0] < 2:
@@ -65,45 +65,48 @@ def reference_labels(graph: Graph, ctx: PassContext, samples: int) -> ReferenceL
     data, labelled = _judged(ctx)
     if labelled:
         wanted = _labels(data, samples, shape[0])
-        theirs = None if ctx.ann is None else _answers(ctx.ann, ctx, first(data, len(wanted)))
-        reference = None if theirs is None else float(np.mean(theirs == wanted))
+        predicted = None
+        if ctx.ann is not None:
+            predicted = _predictions(ctx.ann, ctx, first(data, len(wanted)))
+        reference = None if predicted is None else float(np.mean(predicted == wanted))
         return ReferenceLabels("accuracy", wanted, reference, data)
     if ctx.ann is None:
         raise PassError(
             "the data has no labels, and there is no ANN to agree with",
             hint="add --validation DATA with labels, or start from the model",
         )
-    return ReferenceLabels("agreement", _answers(ctx.ann, ctx, first(data, samples)), 1.0, data)
+    predicted = _predictions(ctx.ann, ctx, first(data, samples))
+    return ReferenceLabels("agreement", predicted, 1.0, data)
 
 
 def outputs(
-    graph: Graph, ctx: PassContext, held: ReferenceLabels, timesteps: int, windows: Sequence[int]
+    graph: Graph, ctx: PassContext, labels: ReferenceLabels, timesteps: int, windows: Sequence[int]
 ) -> Iterator[Mapping[int, NDArray[Any]]]:
-    """Per window, the outputs (n, C) of one run over `timesteps`, chunk by chunk, with progress."""
+    """By window, the outputs (n, C) of one run over `timesteps` steps, chunk by chunk."""
     interpreter = FastInterpreter(graph, device=ctx.device)
     largest = max(kind.size for kind in graph.types().values())
     rows = rows_that_fit(JUDGED_VALUES, largest * timesteps)
     name, done = graph.outputs[0], 0
-    with ctx.progress(f"T={timesteps}", len(held.wanted)) as advance, torch.no_grad():
-        for chunk in held.inputs():
+    with ctx.progress(f"T={timesteps}", len(labels.wanted)) as advance, torch.no_grad():
+        for chunk in labels.inputs():
             for x in (chunk[i : i + rows] for i in range(0, len(chunk), rows)):
                 ids = np.arange(done, done + len(x))
                 run = interpreter.snn(x, timesteps, sample_ids=ids, prefixes=windows)
-                yield {t: found[name].cpu().numpy() for t, found in run.prefixes.items()}
+                yield {t: values[name].cpu().numpy() for t, values in run.prefixes.items()}
                 done += len(x)
                 advance(len(x))
 
 
 def classes(output: NDArray[Any]) -> Classes:
-    """(N,) the largest of (N, C)."""
+    """(N,) index of the largest of (N, C)."""
     return output.argmax(axis=1)
 
 
 def _judged(ctx: PassContext) -> tuple[Batches, bool]:
-    """The data to judge by, and whether it has labels."""
+    """The data used for the comparison, and whether they have labels."""
     given = [data for data in (ctx.validation, ctx.calibration) if data is not None]
     if not given:
-        raise PassError("needs data to judge by", hint="add --validation DATA")
+        raise PassError("needs validation or calibration data", hint="add --validation DATA")
     labelled = next((data for data in given if _kind(data) in ("i", "u")), None)
     if labelled is not None:
         return labelled, True
@@ -118,17 +121,17 @@ def _kind(data: Batches) -> str | None:
 
 
 def _labels(data: Batches, samples: int, size: int) -> Classes:
-    held: list[NDArray[Any]] = []
+    batches: list[NDArray[Any]] = []
     for y in first_labels(data, samples):
         if y is None or y.ndim != 1 or not 0 <= int(y.min()) <= int(y.max()) < size:
             raise PassError(f"labels that are not class numbers from 0 to {size - 1}")
-        held.append(y)
-    return np.concatenate(held).astype(np.intp)
+        batches.append(y)
+    return np.concatenate(batches).astype(np.intp)
 
 
-def _answers(ann: Graph, ctx: PassContext, inputs: Iterator[NDArray[np.float32]]) -> Classes:
+def _predictions(ann: Graph, ctx: PassContext, inputs: Iterator[NDArray[np.float32]]) -> Classes:
     interpreter = FastInterpreter(ann, device=ctx.device)
     name = ann.outputs[0]
     with torch.no_grad():
-        found = [classes(interpreter.ann(x)[name].cpu().numpy()) for x in inputs]
-    return np.concatenate(found)
+        predicted = [classes(interpreter.ann(x)[name].cpu().numpy()) for x in inputs]
+    return np.concatenate(predicted)

@@ -1,4 +1,4 @@
-"""`choose-timesteps`: the shortest window that is good enough."""
+"""`choose-timesteps`: the shortest window within an accuracy budget."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class ChooseTimesteps(Pass):
-    """Set the window T, and with it every `wait`, to the least that stays within a budget.
+    """Set the window T, and with it every `wait`, to the least within an accuracy budget.
 
-    T is at most the window of the compilation. What is held against the ANN is the accuracy on
-    labelled validation data, else on labelled calibration data, else the agreement with the ANN on
-    either, and that against 100 %.
+    T is at most the window of the compilation. Measured is the accuracy on labelled validation
+    data, else on labelled calibration data, relative to the ANN's accuracy; else the agreement with
+    the ANN, relative to 100 %.
 
-    Where no population waits and the input is not encoded by latency, the outputs of all shorter
-    windows are those of one run, and all are measured; the least T within the budget is taken.
-    Otherwise a shorter window is another run: T is found by bisection, every candidate is run, and
-    no population waits longer than the window. Then the longest `wait` is shortened by bisection
-    too. A value of T that was not measured may also have been within the budget.
+    If no population waits and the input has no latency encoding, the outputs of all shorter windows
+    are prefixes of one run: all are measured, and the least T within the budget is chosen.
+    Otherwise every window needs a run of its own: T is found by bisection, and no population waits
+    longer than the window. Then the longest `wait` is reduced by bisection too. A smaller T that
+    was not measured may also be within the budget.
 
-    Thresholds, weights and potentials stay as they were made for the longer window.
+    Thresholds, weights and potentials, fitted to the longer window, do not change.
 
     Attributes:
-        budget: points below the ANN's accuracy, or below 100 % agreement.
-        samples: at most so many samples are run.
-        shorten_wait: whether `wait` is shortened once T is known.
+        budget: percentage points below the ANN's accuracy, or below 100 % agreement.
+        samples: maximum number of samples.
+        shorten_wait: whether `wait` is reduced after T has been chosen.
 
     Metrics: `timesteps`, `longest_wait`; `measure`, `samples`, the ANN's fraction `reference`, the
     fraction `value` at the T chosen, `within_budget`; `measured`, the fraction by T, and
@@ -54,19 +54,19 @@ class ChooseTimesteps(Pass):
             raise ValueError(f"samples={self.samples} is not positive")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Choose. Raises `PassError` without an ANN or data, or where outputs are no classes."""
+        """Choose T. Raises `PassError` without an ANN or data, or if outputs are no classes."""
         if ctx.ann is None:
             raise PassError("needs the network before activations-to-neurons")
-        held = reference_labels(graph, ctx, self.samples)
-        assert held.reference is not None
-        trial = _Trial(graph, ctx, held, held.reference - self.budget / 100 - ROUNDING)
+        labels = reference_labels(graph, ctx, self.samples)
+        assert labels.reference is not None
+        trial = _Trial(graph, ctx, labels, labels.reference - self.budget / 100 - ROUNDING)
         chosen = trial.window()
         within = trial.measured[chosen] >= trial.least
         longest = min(longest_wait(graph), chosen)
         if within and self.shorten_wait and longest:
             longest = trial.wait(chosen, longest)
         value = trial.waits.get(longest, trial.measured[chosen])
-        self._tell(ctx, trial, chosen, value)
+        self._warn(ctx, trial, chosen, value)
         if within:
             result = with_window(graph, chosen, longest)
         else:
@@ -75,27 +75,27 @@ class ChooseTimesteps(Pass):
         metrics = {
             "timesteps": chosen,
             "longest_wait": longest_wait(result),
-            "measure": held.measure,
-            "samples": len(held.wanted),
-            "reference": held.reference,
+            "measure": labels.measure,
+            "samples": len(labels.wanted),
+            "reference": labels.reference,
             "value": value,
             "within_budget": within,
-            "measured": {str(t): each for t, each in sorted(trial.measured.items())},
-            "measured_waits": {str(w): each for w, each in sorted(trial.waits.items())},
+            "measured": {str(t): value for t, value in sorted(trial.measured.items())},
+            "measured_waits": {str(w): value for w, value in sorted(trial.waits.items())},
         }
         return PassResult(result, metrics=metrics)
 
-    def _tell(self, ctx: PassContext, trial: _Trial, chosen: int, value: float) -> None:
-        """One line where the budget is not reached, or where a longer window is worse."""
-        held = trial.held
+    def _warn(self, ctx: PassContext, trial: _Trial, chosen: int, value: float) -> None:
+        """Warn if no window is within the budget, or a longer one than the chosen is not."""
+        labels = trial.labels
         if trial.measured[chosen] < trial.least:
             ctx.log.warning(
                 "choose-timesteps: T=%d stays: its %s is %.2f %%, %.2f points below %.2f %%, "
                 "more than the budget of %g; compile with a larger -T",
-                *(chosen, held.measure, 100 * value, 100 * ((held.reference or 0) - value)),
-                *(100 * (held.reference or 0), self.budget),
+                *(chosen, labels.measure, 100 * value, 100 * ((labels.reference or 0) - value)),
+                *(100 * (labels.reference or 0), self.budget),
             )
-        worse = [t for t, each in trial.measured.items() if t > chosen and each < trial.least]
+        worse = [t for t, v in trial.measured.items() if t > chosen and v < trial.least]
         if worse:
             ctx.log.warning(
                 "choose-timesteps: T=%d is within the budget, though T=%s is not",
@@ -105,17 +105,17 @@ class ChooseTimesteps(Pass):
 
 @dataclass
 class _Trial:
-    """Measured fractions: by window, and by longest wait at the window that was chosen."""
+    """Measured fractions: by window, and by longest wait for the chosen window."""
 
     graph: Graph
     ctx: PassContext
-    held: ReferenceLabels
+    labels: ReferenceLabels
     least: float
     measured: dict[int, float] = field(default_factory=dict[int, float])
     waits: dict[int, float] = field(default_factory=dict[int, float])
 
     def window(self) -> int:
-        """The least T found within the budget; the largest if none is."""
+        """The least T found within the budget; the largest T if none is."""
         largest = self.ctx.timesteps
         if prefixes_are_runs(self.graph):
             self.measured = self._run(self.graph, largest, range(1, largest + 1))
@@ -129,7 +129,7 @@ class _Trial:
         return bisect(1, largest, good_at) if good_at(largest) else largest
 
     def wait(self, timesteps: int, longest: int) -> int:
-        """The least longest wait found within the budget, at the window that was chosen."""
+        """The least longest wait found within the budget, for the chosen window."""
 
         def good_at(wait: int) -> bool:
             self.waits[wait] = self._alone(timesteps, wait)
@@ -143,21 +143,21 @@ class _Trial:
         return self._run(graph, timesteps, (timesteps,))[timesteps]
 
     def _run(self, graph: Graph, timesteps: int, windows: Iterable[int]) -> dict[int, float]:
-        asked = tuple(windows)
-        right, done = dict.fromkeys(asked, 0), 0
-        for found in outputs(graph, self.ctx, self.held, timesteps, asked):
-            size = len(found[asked[0]])
-            wanted = self.held.wanted[done : done + size]
-            for t, output in found.items():
+        measured = tuple(windows)
+        right, done = dict.fromkeys(measured, 0), 0
+        for by_window in outputs(graph, self.ctx, self.labels, timesteps, measured):
+            size = len(by_window[measured[0]])
+            wanted = self.labels.wanted[done : done + size]
+            for t, output in by_window.items():
                 right[t] += int((classes(output) == wanted).sum())
             done += size
-        return {t: self.held.fraction(count) for t, count in right.items()}
+        return {t: self.labels.fraction(count) for t, count in right.items()}
 
 
 def bisect(low: int, high: int, good: Callable[[int], bool]) -> int:
-    """The least of `low` to `high` that is good, if what lies above a good one is good as well.
+    """The least good integer of `low` to `high`, assuming that `good` is monotonic.
 
-    `high` is taken for good. Whatever is returned, except `high`, has been tried and found good.
+    `high` is assumed to be good and not tested; any other result has been tested.
     """
     while low < high:
         middle = (low + high) // 2

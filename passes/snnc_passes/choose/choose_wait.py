@@ -1,4 +1,4 @@
-"""`choose-wait`: how long every population should wait before it may fire."""
+"""`choose-wait`: the number of steps each population waits before it may fire."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 
 EIGHTHS = (0, 1, 2, 4, 8)
-"""Waits that are tried, in eighths of the window."""
+"""Candidate waits, in eighths of the window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChooseWait(Pass):
-    """Let every population wait no longer than the unevenness of its own input asks for.
+    """Set the `wait` of every population to the least that its input needs.
 
-    A population that waits for its whole window, `wait=T`, rounds the total of its input and
-    nothing else. One that fires earlier can fire too often or too late where the input is uneven
-    (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking Neural
-    Networks", 2022, section 3). Populations are visited once, in order, each on the spikes of those
-    before it; of 0, 1/8, 1/4, 1/2 and all of T it takes the least wait whose squared error is at
-    most `tolerance` above that of `wait=T`. What lies on a shorter path then waits as long as the
-    longer one allows, for no latency. Put it in front of calibrate, which corrects what is left.
+    With `wait=T` a population has its whole input before it fires, and its only errors are rounding
+    and clipping. One that fires earlier can fire too often or too late if the input is uneven in
+    time (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking
+    Neural Networks", 2022, section 3). Populations are visited once, in order, each with the spikes
+    of those before it as input. Of 0, T/8, T/4, T/2 and T, the least wait is chosen whose squared
+    error is at most `tolerance` above that of `wait=T`. Populations on a shorter path then wait as
+    long as the latency of the longest path allows. Put it before calibrate, which corrects the
+    rest.
 
     Attributes:
-        tolerance: error that is allowed on top, as a fraction of the activation's variance.
-        samples: at most so many samples are run.
+        tolerance: allowed excess error, as a fraction of the activation's variance.
+        samples: maximum number of samples.
 
-    Metrics: `waits`; `excess`, per population the error on top at the wait that was chosen for it;
+    Metrics: `waits`; `excess`, per population the excess error at the wait chosen on its input;
     `latency_timesteps`; `samples`.
     """
 
@@ -55,7 +56,7 @@ class ChooseWait(Pass):
             raise ValueError(f"samples={self.samples} is not positive")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Choose. Raises `PassError` for neurons that leak, reset to zero, or have no ANN."""
+        """Choose waits. Raises `PassError` for integers and for neurons as in `refuse_neurons`."""
         if ctx.ann is None or ctx.calibration is None:
             raise PassError("needs the network before activations-to-neurons, and calibration data")
         refuse_integers(graph, self.name)
@@ -82,7 +83,7 @@ class ChooseWait(Pass):
         return PassResult(graph, metrics=metrics)
 
     def _choose(self, sweep: PairedSweep, layer: Layer) -> tuple[int, float]:
-        """The wait of one population and the error it adds; lets the population fire."""
+        """The wait of one population and its excess error; runs the population."""
         op, steps = layer.node.op, sweep.timesteps
         assert isinstance(op, Neuron)
         settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
@@ -93,16 +94,16 @@ class ChooseWait(Pass):
             return float(search.error(settings).sum()) / (search.few * target[0].numel())
 
         variance = float(target.var())
-        least, wait, found = error(steps), steps, 0.0
+        least, wait, excess = error(steps), steps, 0.0
         for wait in sorted({steps * eighths // 8 for eighths in EIGHTHS}):
-            found = (error(wait) - least) / variance if variance > 0 else 0.0
-            if found <= self.tolerance:
+            excess = (error(wait) - least) / variance if variance > 0 else 0.0
+            if excess <= self.tolerance:
                 break
         node = replace(layer.node, op=replace(op, wait=wait))
         sweep.fire_on(
             replace(layer, node=node), settings.threshold, settings.start, (current, target)
         )
-        return wait, found
+        return wait, excess
 
 
 def _set_waits(graph: Graph, waits: Mapping[str, int]) -> None:
@@ -113,7 +114,7 @@ def _set_waits(graph: Graph, waits: Mapping[str, int]) -> None:
 
 
 def _balanced(graph: Graph, waits: Mapping[str, int], timesteps: int) -> dict[str, int]:
-    """Longer waits, up to T, for what is on no longest path."""
+    """Longer waits, up to T, for populations that are not on a longest path."""
     result = dict(waits)
     for name in waits:
         through = _through(graph, result)
@@ -123,7 +124,7 @@ def _balanced(graph: Graph, waits: Mapping[str, int], timesteps: int) -> dict[st
 
 
 def _through(graph: Graph, waits: Mapping[str, int]) -> dict[str, int]:
-    """Per node, the waits on the longest path through it."""
+    """Per node, the sum of waits on the longest path through it."""
 
     def wait(node: Node) -> int:
         return waits.get(node.name, 0)

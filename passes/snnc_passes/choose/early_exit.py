@@ -1,4 +1,4 @@
-"""`early-exit`: a margin from which on an answer is final."""
+"""`early-exit`: the margin at which a prediction is final before the window ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes.choose._reference_labels import ReferenceLabels, classes, outputs, reference_labels
 
 TRIED = 512
-"""Margins tried, at equal fractions of all that occur."""
+"""Number of candidate margins: quantiles of all margins that occur."""
 ERRORS = 2
-"""ReferenceLabels errors of the loss that must fit into the budget as well."""
+"""Number of standard errors added to the estimated loss."""
 ROUNDING = 1e-9
 Margins = NDArray[np.float64]
 Right = NDArray[np.bool_]
@@ -25,27 +25,26 @@ Right = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyExit(Pass):
-    """Calibrate when a sample may be answered before the window has passed.
+    """Calibrate the margin at which a sample may exit before the end of the window.
 
-    A sample leaves after the first step t at which the two largest outputs, accumulated over t
-    steps, are at least `margin` apart. Margins are tried from the largest down; the last before the
-    first one that loses more than `budget` points of what the whole window gives is kept in
-    `graph.meta["early_exit"]`. What may be lost is accuracy on labelled validation data, else on
-    labelled calibration data, else agreement with the ANN.
+    A sample exits after the first step t at which the two largest outputs, accumulated over t
+    steps, differ by at least `margin`. Margins are tried in decreasing order; the last one before
+    the loss first exceeds `budget` is stored in `graph.meta["early_exit"]`. The loss is that of
+    accuracy on labelled validation data, else on labelled calibration data, else of agreement with
+    the ANN, compared with the whole window and including two standard errors.
 
     The accumulated output grows with the evidence, as in a sequential probability ratio test (Wald,
-    1945); the mean over the steps, which Li et al., "SEENN: Towards Temporal Spiking Early-Exit
-    Neural Networks", 2023, compare by its softmax, is often largest at the first, most uncertain
-    step.
+    1945). The mean over the steps, whose softmax is used by Li et al., "SEENN: Towards Temporal
+    Spiking Early-Exit Neural Networks", 2023, is often largest at the first, most uncertain step.
 
-    The network itself is left as it is; put the pass last. `snnc eval` reports what the rule saves.
+    The network itself does not change; put the pass last. `snnc eval` reports the steps saved.
 
     Attributes:
-        budget: points that may be lost.
-        samples: at most so many samples are run.
+        budget: percentage points that may be lost.
+        samples: maximum number of samples.
 
-    Metrics: `margin`, `mean_timesteps`, `measure`, `samples`; the fraction over the `whole` window
-    and at the `exit`.
+    Metrics: `margin`, `mean_timesteps`, `measure`, `samples`; `whole` and `exit`, the measured
+    fraction for the whole window and with early exit.
     """
 
     name: ClassVar[str] = "early-exit"
@@ -60,56 +59,55 @@ class EarlyExit(Pass):
             raise ValueError(f"samples={self.samples} is not positive")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Calibrate. Raises `PassError` for outputs that are no classes, or nothing to judge by."""
-        held = reference_labels(graph, ctx, self.samples)
-        margin, right = _answers(graph, ctx, held)
-        whole = float(right[-1].mean())
+        """Calibrate. Raises `PassError` if outputs are no classes, or without labels and ANN."""
+        labels = reference_labels(graph, ctx, self.samples)
+        margin, right = _predictions(graph, ctx, labels)
         rule = ExitRule(least_margin(margin, right, self.budget / 100))
         graph.meta[EARLY_EXIT] = rule.to_meta()
         steps = first_step(margin, rule.margin)
         metrics = {
             "margin": rule.margin,
             "mean_timesteps": float(steps.mean()),
-            "measure": held.measure,
-            "samples": len(held.wanted),
-            "whole": whole,
+            "measure": labels.measure,
+            "samples": len(labels.wanted),
+            "whole": float(right[-1].mean()),
             "exit": _right_at(right, steps),
         }
         return PassResult(graph, metrics=metrics)
 
 
 def least_margin(margin: Margins, right: Right, budget: float) -> float:
-    """The least margin of those tried that, like all above it, loses no more than `budget`.
+    """The least candidate margin such that it and all larger ones lose at most `budget`.
 
     Args:
-        margin, right: (T, N) by step and sample.
-        budget: fraction of all samples.
+        margin, right: (T, N), margin by step and sample, and whether the prediction is right.
+        budget: allowed loss as a fraction of all samples.
     """
     chosen = float(np.nextafter(margin.max(), np.inf))
     tried = np.unique(np.quantile(margin, np.linspace(0, 1, TRIED), method="lower"))
-    for each in tried[::-1]:
-        if _largest_loss(right, first_step(margin, each)) > budget + ROUNDING:
+    for candidate in tried[::-1]:
+        if _largest_loss(right, first_step(margin, candidate)) > budget + ROUNDING:
             break
-        chosen = float(each)
+        chosen = float(candidate)
     return chosen
 
 
 def _largest_loss(right: Right, steps: NDArray[np.intp]) -> float:
-    """What leaving after these steps loses, plus its standard errors; paired by sample."""
-    left = right[steps - 1, np.arange(len(steps))]
-    lost, won = int((right[-1] & ~left).sum()), int((left & ~right[-1]).sum())
+    """The loss by exits after these steps plus `ERRORS` standard errors, paired by sample."""
+    exited = right[steps - 1, np.arange(len(steps))]
+    lost, won = int((right[-1] & ~exited).sum()), int((exited & ~right[-1]).sum())
     return (lost - won + ERRORS * sqrt(lost + won)) / len(steps)
 
 
-def _answers(graph: Graph, ctx: PassContext, held: ReferenceLabels) -> tuple[Margins, Right]:
-    """(T, N) margins, and whether the answer is right."""
+def _predictions(graph: Graph, ctx: PassContext, labels: ReferenceLabels) -> tuple[Margins, Right]:
+    """(T, N) margins, and whether the prediction is right."""
     windows = range(1, ctx.timesteps + 1)
-    found: list[Margins] = []
-    answers: list[NDArray[np.intp]] = []
-    for output in outputs(graph, ctx, held, ctx.timesteps, windows):
-        found.append(margins(np.stack([output[t] for t in windows])))
-        answers.append(np.stack([classes(output[t]) for t in windows]))
-    return np.concatenate(found, 1), np.concatenate(answers, 1) == held.wanted
+    by_chunk: list[Margins] = []
+    predicted: list[NDArray[np.intp]] = []
+    for output in outputs(graph, ctx, labels, ctx.timesteps, windows):
+        by_chunk.append(margins(np.stack([output[t] for t in windows])))
+        predicted.append(np.stack([classes(output[t]) for t in windows]))
+    return np.concatenate(by_chunk, 1), np.concatenate(predicted, 1) == labels.wanted
 
 
 def _right_at(right: Right, steps: NDArray[np.intp]) -> float:

@@ -21,6 +21,7 @@ class Dequantize(Pass):
     """
 
     name: ClassVar[str] = "dequantize"
+    gives_integers: ClassVar[bool | None] = False
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Raises `PassError` for a graph of real values."""

@@ -35,6 +35,7 @@ class Quantize(Pass):
     """
 
     name: ClassVar[str] = "quantize"
+    gives_integers: ClassVar[bool | None] = True
     bits: int = 8
     granularity: Granularity = "channel"
     input_bits: int = 8

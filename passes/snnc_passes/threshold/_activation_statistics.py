@@ -1,4 +1,4 @@
-"""Statistics of the ANN's activations, and thresholds from them."""
+"""Thresholds from statistics of the ANN's activations."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from snnc.transform import PassContext
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
 
-Found = Mapping[str, NDArray[np.float64]]
+Statistics = Mapping[str, NDArray[np.float64]]
 Pick = Callable[[Histogram], NDArray[np.float64]]
-"""Takes one value of every group from a histogram of activations."""
+"""Maps a histogram of activations to one value per group."""
 
 
 def ann_statistic(
@@ -26,14 +26,39 @@ def ann_statistic(
     neurons: Sequence[str],
     pick: Pick | None,
     granularity: Granularity,
-) -> Found:
+) -> Statistics:
     """Per neuron node, a statistic of the ANN's activation at the node of the same name.
 
-    Two sweeps over the calibration data: the exact range, then a histogram over it, from which
-    `pick` takes the statistic; None for the maximum, which needs no second sweep. Negative values
-    count as zero. A group whose statistic is zero although it is active gets its maximum. Returns
-    (G,) arrays, one value a channel or one for the layer; zero where nothing is ever active.
+    Two sweeps over the calibration data: the exact range, then a histogram, to which `pick` is
+    applied; None for the maximum, which needs one sweep. Negative values count as zero. If the
+    statistic of a group is zero, its maximum is used. Returns (G,) arrays, one value per channel or
+    one for the layer; zero for groups that are never active.
+
+    Raises:
+        PassError: there is no ANN, no calibration data, or no activation for a neuron node.
     """
+    ann = _checked_ann(graph, ctx, neurons)
+    ranges = {name: Range() for name in neurons}
+
+    def widen(name: str, rows: Rows) -> None:
+        ranges[name].add(rows)
+
+    _sweep(ctx, ann, neurons, granularity, "activation ranges", widen)
+    highs = {name: _known(ranges[name].high) for name in neurons}
+    if pick is None:
+        return highs
+    histograms = {name: Histogram.over(high) for name, high in highs.items()}
+
+    def count(name: str, rows: Rows) -> None:
+        histograms[name].add(rows)
+
+    _sweep(ctx, ann, neurons, granularity, "activation histograms", count)
+    picked = {name: pick(histogram) for name, histogram in histograms.items()}
+    return {name: np.where(values > 0, values, highs[name]) for name, values in picked.items()}
+
+
+def _checked_ann(graph: Graph, ctx: PassContext, neurons: Sequence[str]) -> Graph:
+    """The ANN, which has an activation of the name and shape of every neuron node."""
     if ctx.ann is None or ctx.calibration is None:
         raise PassError(
             "source=ann needs the network before activations-to-neurons, and calibration data",
@@ -45,23 +70,7 @@ def ann_statistic(
                 f"the ANN has no activation {name} of shape {graph.type_of(name).shape}",
                 hint="use threshold-balance{source=current}",
             )
-    ranges = {name: Range() for name in neurons}
-
-    def widen(name: str, rows: Rows) -> None:
-        ranges[name].add(rows)
-
-    _sweep(ctx, ctx.ann, neurons, granularity, "activation ranges", widen)
-    highs = {name: _known(ranges[name].high) for name in neurons}
-    if pick is None:
-        return highs
-    histograms = {name: Histogram.over(high) for name, high in highs.items()}
-
-    def count(name: str, rows: Rows) -> None:
-        histograms[name].add(rows)
-
-    _sweep(ctx, ctx.ann, neurons, granularity, "activation histograms", count)
-    found = {name: pick(histogram) for name, histogram in histograms.items()}
-    return {name: np.where(values > 0, values, highs[name]) for name, values in found.items()}
+    return ctx.ann
 
 
 def _known(high: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -78,7 +87,7 @@ def _sweep(
     title: str,
     use: Callable[[str, Rows], None],
 ) -> None:
-    """Hand the non-negative activations of every named node to `use`, chunk by chunk."""
+    """Call `use` with the activations of every named node, clipped at 0, chunk by chunk."""
     wanted = frozenset(names)
     interpreter = FastInterpreter(ann, device=ctx.device)
 

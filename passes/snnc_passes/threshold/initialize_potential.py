@@ -1,4 +1,4 @@
-"""Where membrane potentials start."""
+"""`initialize-potential`: starting values of membrane potentials."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from snnc_passes._affine import own_param
 
 @dataclass(frozen=True, kw_only=True)
 class InitializePotential(Pass):
-    """Start every membrane at a fraction of its threshold.
+    """Start every membrane potential at a fraction of its threshold.
 
-    Half a threshold turns the floor of a neuron's rate into rounding and is the optimum for
+    Half a threshold turns the truncation of the rate code into rounding, which is optimal for
     uniformly distributed inputs (Deng, Gu, "Optimal Conversion of Conventional Artificial Neural
     Networks to Spiking Neural Networks", 2021; Bu et al., "Optimized Potential Initialization for
     Low-latency Spiking Neural Networks", 2022).
+
+    Attributes:
+        fraction: of the threshold, at least 0 and below 1.
     """
 
     name = "initialize-potential"

@@ -1,4 +1,4 @@
-"""Thresholds from data."""
+"""`threshold-balance`: thresholds from data."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from snnc_passes.threshold._currents import current_statistic, fill_silent
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdBalance(Pass):
-    """Set thresholds so that rates neither saturate nor vanish, and let spikes count as much.
+    """Set thresholds from data, so that rates neither saturate nor vanish; values stay the same.
 
     source=ann: a percentile (or the maximum) of the ANN's activation at the same node, zeros
         included, negatives as zero (Diehl et al., "Fast-Classifying, High-Accuracy Spiking Deep
         Networks Through Weight and Threshold Balancing", 2015; percentile: Rueckauer et al. 2017,
         section 2.2.2; per channel: Kim et al., "Spiking-YOLO", 2020). It comes from a histogram of
-        16,384 bins over the exact range. statistic=mse takes the threshold of the least mean
-        squared error: within T steps a population tells T + 1 values, so that a high threshold
-        rounds coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient,
-        Accurate Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose
-        percentile is zero takes its maximum, one that is never active the median of its layer; a
-        layer that is never active keeps its thresholds.
-    source=current: layer by layer, the network run for T steps with the thresholds found so far; of
-        a layer's weighted input at each step the maximum or the k-th smallest value, k = 1 +
-        round(percentile/100 * (n-1)), negatives included; the largest of all steps (Sengupta et
-        al., "Going Deeper in Spiking Neural Networks: VGG and Residual Architectures", 2019; Rathi
-        et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
-        Dependent Backpropagation", 2020). Where the percentile is positive nowhere in a layer, the
-        maximum.
+        16,384 bins over the exact range. statistic=mse is the threshold with the least mean squared
+        error: in T steps a population can represent T + 1 values, so that a high threshold rounds
+        coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient, Accurate
+        Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose percentile is zero
+        gets its maximum, one that is never active the median of its layer; a layer that is never
+        active keeps its thresholds.
+    source=current: layer by layer, the network is run for T steps with the thresholds found so far.
+        The threshold is the maximum over all steps of the k-th smallest value of the layer's
+        weighted input, k = 1 + round(percentile/100 * (n-1)), negatives included (Sengupta et al.,
+        "Going Deeper in Spiking Neural Networks: VGG and Residual Architectures", 2019; Rathi et
+        al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
+        Dependent Backpropagation", 2020). If the percentile is positive for no channel of a layer,
+        the maximum is used.
 
-    A Scale of threshold / previous threshold follows every population, and v_init grows alike, so
-    that a spike counts in proportion to the threshold. It stands behind a max pool of spikes.
+    A Scale of threshold / previous threshold is inserted behind every population (behind max pools
+    of spikes), and v_init is multiplied by it, so that the value of a spike is proportional to the
+    threshold.
 
-    `scale` then multiplies the thresholds alone: a spike counts as before, so that with less than 1
-    more of them reach the layers behind within a short window. The values a network tells grow by
-    it, which training makes up for (the scaling factor of Rathi et al. 2020, and of Rathi & Roy,
-    "DIET-SNN", 2020).
+    `scale` multiplies the thresholds and v_init afterwards, without a Scale: with less than 1, more
+    spikes reach the next layers in a short window, and all values grow by 1/scale, which training
+    compensates for (the scaling factor of Rathi et al. 2020, and of Rathi & Roy, "DIET-SNN", 2020).
 
     Attributes:
-        source: what is measured.
-        statistic: what of it is the threshold.
+        source: "ann", activations of the ANN, or "current", weighted inputs of the spiking network.
+        statistic: the statistic that becomes the threshold.
         percentile: used by statistic=percentile.
-        levels: steps of the quantiser of statistic=mse; none for T.
+        levels: number of steps of the quantiser of statistic=mse; none for T.
         granularity: one threshold per channel or per layer.
-        scale: what thresholds are multiplied by in the end.
-        timesteps: for source=current, how long the network is run; none for T.
+        scale: final factor of the thresholds.
+        timesteps: number of steps the network is run for source=current; none for T.
 
     Metrics: `thresholds`, per node the smallest, median and largest; `silent`, nodes that were
     never active.
@@ -98,15 +98,15 @@ class ThresholdBalance(Pass):
         return self.needs if self.source == "ann" else self.needs - {"ann"}
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Find thresholds and set them. Raises `PassError` for a graph of integers."""
+        """Set thresholds. Raises `PassError` for a graph of integers, or data that do not fit."""
         refuse_integers(graph, self.name)
         names = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
         measured = self._measure(graph, ctx, names) if names else {}
-        found = {name: fill_silent(values) for name, values in measured.items()}
-        silent = [name for name, values in found.items() if values is None]
+        filled = {name: fill_silent(values) for name, values in measured.items()}
+        silent = [name for name, values in filled.items() if values is None]
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
-        thresholds = {name: values for name, values in found.items() if values is not None}
+        thresholds = {name: values for name, values in filled.items() if values is not None}
         set_thresholds(graph, thresholds)
         if self.scale != 1:
             thresholds = {name: values * self.scale for name, values in thresholds.items()}
@@ -146,7 +146,7 @@ def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _scale(graph: Graph, names: Iterable[str], scale: float) -> None:
-    """Multiply thresholds and starting potentials, and nothing else."""
+    """Multiply thresholds and starting potentials without inserting a `Scale`."""
     for name in names:
         op = graph.node(name).op
         assert isinstance(op, Neuron)

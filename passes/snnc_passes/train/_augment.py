@@ -1,4 +1,4 @@
-"""Images, shifted and mirrored at random."""
+"""Random shifts and flips of images."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from snnc_passes.train._options import Augmentation
 
 SHIFT = 8
-"""A crop is shifted by up to this part of a side, and one pixel at least: 4 pixels of 32."""
+"""Shifts are up to 1/8 of a side, at least one pixel: 4 pixels of 32."""
 
 
 def augment(x: Tensor, how: Augmentation) -> Tensor:
-    """Images (N, C, H, W) with other positions, from torch's generator.
+    """Images (N, C, H, W), flipped and shifted at random, by torch's generator.
 
-    Every image is mirrored left to right with probability ½; `crop-flip` also shifts it, with zeros
-    where nothing was (the crop of 32 out of 40 by which CIFAR-10 is trained: He et al., "Deep
-    Residual Learning for Image Recognition", 2016, section 4.2).
+    Every image is flipped left to right with probability ½; `crop-flip` also shifts it, padded with
+    zeros (the augmentation for CIFAR-10 of He et al., "Deep Residual Learning for Image
+    Recognition", 2016, section 4.2).
     """
     if how == "none":
         return x
@@ -31,6 +31,6 @@ def augment(x: Tensor, how: Augmentation) -> Tensor:
         x = F.pad(x, (left, left, up, up))
         rows = rows + torch.randint(2 * up + 1, (count, 1))
         columns = columns + torch.randint(2 * left + 1, (count, 1))
-    each = torch.arange(count)[:, None, None]
-    moved = x.movedim(1, -1)[each, rows[:, :, None], columns[:, None, :]]
+    images = torch.arange(count)[:, None, None]
+    moved = x.movedim(1, -1)[images, rows[:, :, None], columns[:, None, :]]
     return moved.movedim(-1, 1).contiguous()

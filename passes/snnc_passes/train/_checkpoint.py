@@ -1,4 +1,4 @@
-"""What an interrupted run needs to go on: one file a stage, replaced as a whole."""
+"""Checkpoints of training: one file per stage, replaced atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Saved:
-    """Tensors by name, and numbers, JSON-able."""
+    """The contents of a checkpoint: tensors by name, and JSON-able numbers."""
 
     tensors: Mapping[str, Tensor]
     numbers: Mapping[str, Any]
@@ -31,12 +31,12 @@ class Saved:
 class Checkpoints:
     """The checkpoints of one pass, in a folder of its own.
 
-    A run that does not resume removes what an earlier one left, but only when its own first
-    checkpoint is complete.
+    A run that does not resume removes the checkpoints of an earlier run, after its own first
+    checkpoint has been written.
 
     Attributes:
-        folder: made when the first is written.
-        resume: whether what lies there may be gone on from.
+        folder: created when the first checkpoint is written.
+        resume: whether training resumes from existing checkpoints.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Checkpoints:
     _cleared: bool = field(default=False, init=False)
 
     def left(self) -> bool:
-        """Whether an earlier run left any."""
+        """Whether there are checkpoints of an earlier run."""
         return any(self.folder.glob(f"*{SUFFIX}"))
 
     def path(self, stage: str) -> Path:
@@ -52,15 +52,15 @@ class Checkpoints:
         return self.folder / f"{stage}{SUFFIX}"
 
     def read(self, stage: str, identity: Mapping[str, Any]) -> Saved | None:
-        """What a run of this identity left of a stage; None for nothing, or to begin anew.
+        """The checkpoint of a stage; None if there is none, or the run does not resume.
 
         Raises:
-            PassError: it cannot be read, or is of another run.
+            PassError: it cannot be read, or its identity is another.
         """
         path = self.path(stage)
         if not self.resume or not path.exists():
             return None
-        again = "leave out --resume to begin anew, or give another --workdir"
+        again = "leave out --resume to start from the beginning, or give another --workdir"
         try:
             with safe_open(path, framework="pt") as file:
                 numbers = json.loads((file.metadata() or {})["numbers"])
@@ -77,7 +77,7 @@ class Checkpoints:
         return Saved(tensors, numbers)
 
     def write(self, stage: str, identity: Mapping[str, Any], saved: Saved) -> None:
-        """Replace the checkpoint of a stage. Raises `PassError` if the folder takes no files."""
+        """Replace the checkpoint of a stage. Raises `PassError` if it cannot be written."""
         path = self.path(stage)
         new = path.with_name(f".{path.name}.new")
         numbers = json.dumps({**saved.numbers, "identity": identity}, allow_nan=False)
@@ -106,12 +106,12 @@ class Checkpoints:
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """The names of what two identities do not share; options by their own names."""
-    found: list[str] = []
+    """The names of values that differ between two identities; options by their own names."""
+    names: list[str] = []
     for name in sorted({*theirs, *ours}):
         a, b = theirs.get(name), ours.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differences(a, b)
+            names += _differences(a, b)
         elif a != b:
-            found.append(name.replace("_", "-"))
-    return found
+            names.append(name.replace("_", "-"))
+    return names

@@ -1,4 +1,4 @@
-"""Ctrl-C, put off to a place where the work can be saved."""
+"""Ctrl-C, deferred until the state can be saved."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 class Interrupt:
     """While entered, the first Ctrl-C only sets `asked`; the second interrupts at once.
 
-    It does nothing outside the main thread, where Python gives nobody a signal, and where Ctrl-C is
-    ignored, as in jobs that a script has put in the background.
+    It has no effect outside the main thread, where Python delivers no signals, and where Ctrl-C is
+    ignored, as in background jobs of a script.
     """
 
     log: logging.Logger

@@ -1,4 +1,4 @@
-"""What is told of a training: lines of the log, rows of the report, TensorBoard."""
+"""Reports the progress of training: lines of the log, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """Tells how a stage goes; only on rank 0.
+    """Logs the progress of a stage; only on rank 0.
 
     Args:
         title: of the stage, e.g. "learn T=5".
         stage: its name in files.
-        options: of the pass.
-        ctx: where to log.
+        options: options of the pass.
+        ctx: context with the log and the working directory.
 
     Raises:
-        PassError: TensorBoard is asked for and not installed.
+        PassError: TensorBoard is requested and not installed.
     """
 
     def __init__(self, title: str, stage: str, options: TrainingPass, ctx: PassContext) -> None:
@@ -37,18 +37,18 @@ class Journal:
         if options.tensorboard and ctx.workdir is not None and not self.silent:
             self._board = _open_board(ctx.workdir / "tensorboard" / stage)
 
-    def tell(self, text: str, *values: object) -> None:
-        """A line of the log."""
+    def info(self, text: str, *values: object) -> None:
+        """Write a line to the log."""
         if not self.silent:
             self.log.info("%s: " + text, self.title, *values)
 
     def began(self, verdict: Verdict | None) -> None:
-        """The network before it has learnt."""
+        """Log the result of the network before training."""
         if verdict is not None:
-            self.tell("before: %s", judged(verdict))
+            self.info("before: %s", judged(verdict))
 
     def epoch(self, row: Row, verdict: Verdict | None, network: SpikingNetwork) -> None:
-        """One more epoch is done."""
+        """Log a finished epoch."""
         left = row["seconds"] * (self.epochs - row["epoch"])
         parts = [
             f"loss {row['loss']:.4g}",
@@ -56,7 +56,7 @@ class Journal:
             f"{row['spikes_per_neuron']:.3g} spikes per neuron",
             f"{row['seconds']:.1f} s, {duration(left)} left",
         ]
-        self.tell("epoch %d/%d, %s", row["epoch"], self.epochs, ", ".join(parts))
+        self.info("epoch %d/%d, %s", row["epoch"], self.epochs, ", ".join(parts))
         if self._board is not None:
             self._write(row, network)
 
@@ -64,8 +64,8 @@ class Journal:
         for name in ("loss", "validation", "spikes_per_neuron", "seconds"):
             if row[name] is not None:
                 self._board.add_scalar(name, row[name], row["epoch"])
-        for what, found in (("threshold", network.thresholds), ("leak", network.leaks)):
-            for node, value in found.items():
+        for what, parameters in (("threshold", network.thresholds), ("leak", network.leaks)):
+            for node, value in parameters.items():
                 mean = float(value.detach().mean())
                 self._board.add_scalar(f"{what}/{node}", mean, row["epoch"])
         self._board.flush()
@@ -77,7 +77,7 @@ class Journal:
 
 
 def judged(verdict: Verdict) -> str:
-    """A verdict in words."""
+    """A verdict as text."""
     if verdict.measure == "loss":
         return f"validation loss {verdict.value:.4g}"
     return f"validation {verdict.measure} {100 * verdict.value:.2f} %"
@@ -91,7 +91,7 @@ def duration(seconds: float) -> str:
 
 
 def extent(values: NDArray[Any]) -> dict[str, float]:
-    """Smallest, mean and largest of some numbers."""
+    """Minimum, mean and maximum of an array."""
     wide = np.asarray(values, np.float64)
     return {"min": float(wide.min()), "mean": float(wide.mean()), "max": float(wide.max())}
 

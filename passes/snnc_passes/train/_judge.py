@@ -1,4 +1,4 @@
-"""Judging a network on held-out data."""
+"""Validation of a network on held-out data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WHAT = "validation"
 
 @dataclass(frozen=True)
 class Verdict:
-    """How good a network is.
+    """The validation result of a network.
 
     Attributes:
-        measure: what `value` is: the fraction of right classes, or the mean loss.
-        value: that figure.
-        score: what decides between two networks: larger is better, the first number first.
+        measure: what `value` is.
+        value: the fraction of right classes, or the mean loss.
+        score: larger is better; compared lexicographically.
     """
 
     measure: Measure
@@ -35,11 +35,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges networks on the same samples, with the other processes.
+    """Validates networks on the same samples, shared among the processes.
 
     Attributes:
         data: the samples.
-        objective: what is measured.
+        objective: the loss and measure.
         batch: samples computed at a time.
         ranks: the processes that share the work.
     """
@@ -51,7 +51,7 @@ class Judge:
 
     @torch.no_grad()
     def __call__(self, network: SpikingNetwork) -> Verdict:
-        """Judge in evaluation mode, in float32; of two equally right, the lower loss is better."""
+        """Validate in evaluation mode, in float32; ties in accuracy are decided by the loss."""
         device = self.objective.device
         network.eval()
         loss, right = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
@@ -69,7 +69,7 @@ class Judge:
             if wanted.classes is not None:
                 right += (output.argmax(1) == wanted.classes).sum()
         measure = self.objective.measure(labelled)
-        mean, fraction = (each / len(self.data) for each in summed([loss, right], self.ranks))
+        mean, fraction = (total / len(self.data) for total in summed([loss, right], self.ranks))
         if measure == "loss":
             return Verdict(measure, mean, (-mean,))
         return Verdict(measure, fraction, (fraction, -mean))
@@ -77,7 +77,7 @@ class Judge:
 
 def summed(numbers: Sequence[Tensor], ranks: Ranks) -> list[float]:
     """0-d tensors, each summed over all processes."""
-    total = torch.stack([each.detach().to(torch.float64) for each in numbers])
+    total = torch.stack([number.detach().to(torch.float64) for number in numbers])
     if ranks.count > 1:
         dist.all_reduce(total)
     return total.tolist()

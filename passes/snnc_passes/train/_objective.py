@@ -1,4 +1,4 @@
-"""What is minimised, and what a network is judged by."""
+"""The loss, and the measure of validation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from snnc.training import FastInterpreter
 from snnc_passes.train._options import Loss
 
 TEMPERATURE = 2.0
-"""Of the class probabilities that are held against those of the ANN."""
+"""Temperature of the class probabilities for loss=ann."""
 
 Measure = Literal["accuracy", "agreement", "loss"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the outputs of some samples should be.
+    """The targets of some samples.
 
     Attributes:
-        target: what the loss is held against: classes (N,), or outputs (N, *shape).
-        classes: (N,) the right classes; None where outputs are no classes.
+        target: target of the loss: classes (N,), or outputs (N, *shape).
+        classes: (N,) the right classes; None if outputs are no classes.
     """
 
     target: Tensor
@@ -36,13 +36,13 @@ class Wanted:
 
 
 class Objective:
-    """A loss, with what it needs: the labels of a batch, or the ANN's outputs for it.
+    """A loss of the network's outputs with respect to labels or the ANN's outputs.
 
     Args:
         loss: its name.
-        graph: the network that learns.
-        ann: needed by "ann".
-        device: where to compute.
+        graph: the network to train.
+        ann: the ANN, required by "ann".
+        device: the torch device.
 
     Raises:
         PassError: the network has several outputs, or outputs that are no classes for a loss of
@@ -55,8 +55,8 @@ class Objective:
         self.loss, self.device = loss, torch.device(device)
         self.shape = tuple(graph.type_of(graph.outputs[0]).shape)
         self.classes = self.shape[-1] if len(self.shape) == 1 else 1
-        self.tells_classes = self.classes > 1
-        if loss == "cross-entropy" and not self.tells_classes:
+        self.has_classes = self.classes > 1
+        if loss == "cross-entropy" and not self.has_classes:
             raise PassError(
                 f"the output has shape {self.shape}, not one number for each of several classes",
                 hint="train it with loss=mse or loss=ann",
@@ -71,22 +71,22 @@ class Objective:
 
     @property
     def softened(self) -> bool:
-        """Whether outputs are compared as probabilities of classes."""
-        return self.loss == "ann" and self.tells_classes
+        """Whether outputs are compared as class probabilities."""
+        return self.loss == "ann" and self.has_classes
 
     def wanted(self, x: Tensor, y: NDArray[Any] | None, what: str) -> Wanted:
-        """What the outputs for `x` (N, *shape) should be. `what` names the data in errors.
+        """The targets for `x` (N, *shape); `what` names the data in errors.
 
         Raises:
             PassError: labels are missing, or do not fit the outputs.
         """
         labels = None
-        if self.tells_classes and y is not None and (y.ndim == 1 and y.dtype.kind in "iu"):
+        if self.has_classes and y is not None and (y.ndim == 1 and y.dtype.kind in "iu"):
             labels = self._classes(y, what)
         if self._teacher is not None:
             with torch.no_grad():
                 target = self._teacher.ann(x)[self._teacher.graph.outputs[0]]
-            own = target.argmax(1) if self.tells_classes else None
+            own = target.argmax(1) if self.has_classes else None
             return Wanted(target, own if labels is None else labels)
         if y is None:
             raise PassError(
@@ -126,7 +126,7 @@ class Objective:
         output = output.float()
         if self.softened:
             ours, theirs = (
-                F.log_softmax(each / TEMPERATURE, 1) for each in (output, wanted.target)
+                F.log_softmax(logits / TEMPERATURE, 1) for logits in (output, wanted.target)
             )
             squares = TEMPERATURE**2  # gradients keep their size (Hinton et al. 2015, section 2)
             return squares * F.kl_div(ours, theirs, reduction="sum", log_target=True)
@@ -135,8 +135,8 @@ class Objective:
         return (output - wanted.target).square().flatten(1).mean(1).sum()
 
     def measure(self, labelled: bool) -> Measure:
-        """What a network is judged by on data with or without labels."""
-        if not self.tells_classes or self.loss == "mse":
+        """The measure of validation on data with or without labels."""
+        if not self.has_classes or self.loss == "mse":
             return "loss"
         return "accuracy" if labelled else "agreement"
 

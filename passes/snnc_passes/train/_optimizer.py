@@ -1,4 +1,4 @@
-"""Optimisers and schedules by name."""
+"""Optimisers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnc_passes.train._options import TrainingPass
 def make_optimizer(
     options: TrainingPass, decaying: list[nn.Parameter], other: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """The optimiser of a stage; `decaying` are the parameters that weight decay is for."""
+    """The optimiser of a stage; weight decay applies to the `decaying` parameters only."""
     groups = [
         {"params": params, "weight_decay": decay}
         for params, decay in ((decaying, options.weight_decay), (other, 0.0))
@@ -25,10 +25,10 @@ def make_optimizer(
 
 
 def rate(options: TrainingPass, done: float) -> float:
-    """The learning rate when the fraction `done` of the training lies behind."""
+    """The learning rate after the fraction `done` of the training."""
     if options.schedule == "cosine":
         return options.lr * (1 + math.cos(math.pi * done)) / 2
     if options.schedule == "constant":
         return options.lr
-    passed = sum(done >= each - 1e-9 for each in options.milestones)
+    passed = sum(done >= milestone - 1e-9 for milestone in options.milestones)
     return options.lr / options.decay**passed

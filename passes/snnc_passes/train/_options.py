@@ -1,4 +1,4 @@
-"""The options that all passes which learn have in common."""
+"""The options shared by all passes that train."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ class TrainingPass(Pass):
 
     Attributes:
         epochs: passes over the training data.
-        batch: samples of a step of the optimiser, of all processes together.
-        weights, threshold, leak, v_init: what learns; biases go with weights. Starting potentials
-            are worth learning where the input is the same at every step (Shen et al., "Rethinking
-            the Membrane Dynamics and Optimization Objectives of Spiking Neural Networks", 2024).
+        batch: samples per optimiser step, of all processes together.
+        weights, threshold, leak, v_init: which parameters are trained; weights include biases.
+            Training starting potentials helps for inputs that are constant in time (Shen et al.,
+            "Rethinking the Membrane Dynamics and Optimization Objectives of Spiking Neural
+            Networks", 2024).
         loss: "cross-entropy" to class labels; "mse" to targets of the output's shape; "ann" to the
             outputs of the ANN, without labels.
         optimizer: Adam (AMSGrad), or SGD with `momentum`.
-        lr: learning rate at the start.
-        weight_decay: of weights; thresholds, leaks and biases do not decay.
-        momentum: of optimizer=sgd.
-        schedule: "steps" divides the rate by `decay` at `milestones`; "cosine" brings it to zero.
-        milestones: fractions of the training.
-        decay: what the rate is divided by.
-        clip: the largest norm of the gradient, or none.
-        dropout: probability that a neuron is silenced, at all steps of a sample alike.
+        lr: initial learning rate.
+        weight_decay: weight decay of weights; thresholds, leaks and biases do not decay.
+        momentum: momentum of optimizer=sgd.
+        schedule: "steps" divides the rate by `decay` at `milestones`; "cosine" anneals it to zero.
+        milestones: fractions of the training, for schedule=steps.
+        decay: divisor of the rate at each milestone.
+        clip: largest norm of the gradient, or none.
+        dropout: probability that a neuron is silenced, at all steps of a sample.
         surrogate: a name of `snnc.training.SURROGATES`.
-        augment: "flip", or "crop-flip": shifted by up to an eighth of its size and flipped.
-        precision: "bfloat16" trains in mixed precision; judged is in float32.
-        spike_cost: what the loss grows by for one spike per neuron in the window.
+        augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
+        precision: "bfloat16" trains in mixed precision; validation is in float32.
+        spike_cost: weight in the loss of the number of spikes per neuron in the window.
         tensorboard: whether logs for TensorBoard are written to the working directory.
     """
 
@@ -81,19 +82,19 @@ class TrainingPass(Pass):
         for option in ("momentum", "dropout"):
             _refuse_if(not 0 <= getattr(self, option) < 1, self, option, "is not in [0, 1)")
         _refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
-        if not all(0 < each < 1 for each in self.milestones):
+        if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
         if not self.learned():
             raise ValueError("weights, threshold, leak, v-init are all false: nothing would learn")
 
     def requirements(self) -> frozenset[str]:
-        """loss=ann needs the ANN, tensorboard=true a place for its logs."""
+        """loss=ann also needs the ANN, and tensorboard=true the working directory."""
         ann = {"ann"} if self.loss == "ann" else set[str]()
         logs = {"workdir"} if self.tensorboard else set[str]()
         return self.needs | ann | logs
 
     def learned(self) -> tuple[str, ...]:
-        """The fields of ops whose arrays learn, as `to_torch` takes them."""
+        """The fields of ops that are trained, as `to_torch` takes them."""
         chosen = (
             (self.weights, ("weight", "bias")),
             (self.threshold, ("threshold",)),
@@ -103,7 +104,7 @@ class TrainingPass(Pass):
         return tuple(name for wanted, names in chosen if wanted for name in names)
 
     def as_numbers(self) -> dict[str, Any]:
-        """The options that decide what is learnt, JSON-able, by name."""
+        """The options that affect the result, by name, JSON-able."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
@@ -114,7 +115,7 @@ def _one_of(option: str, value: object, choices: tuple[object, ...]) -> None:
         raise ValueError(f"{option}={value} is not one of: {', '.join(map(str, choices))}")
 
 
-def _refuse_if(wrong: bool, each: TrainingPass, option: str, why: str) -> None:
+def _refuse_if(wrong: bool, options: TrainingPass, option: str, why: str) -> None:
     if wrong:
         shown = option.replace("_", "-")
-        raise ValueError(f"{shown}={getattr(each, option):g} {why}")
+        raise ValueError(f"{shown}={getattr(options, option):g} {why}")

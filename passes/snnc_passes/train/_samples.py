@@ -1,4 +1,4 @@
-"""Samples in any order, and the order of an epoch."""
+"""Random access to samples, and batches of an epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from snnc.errors import PassError
 from snnc.transform import Batch, Batches, Ranks, Selectable
 
 Rows = NDArray[np.int64]
-LOOKED_AT = 16
+HASHED = 16
+"""Number of samples that `digest` hashes."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,19 @@ class Held:
 
 
 def selectable(data: Batches, what: str) -> Selectable:
-    """`data` itself where its samples can be taken in any order, else its samples in memory.
+    """`data` itself if it has random access, else all its samples in memory.
 
     Args:
         data: the stream.
-        what: what it is, for errors: "training" or "validation".
+        what: its name in errors: "training" or "validation".
 
     Raises:
-        PassError: there are no samples, or some have labels and some have not.
+        PassError: there are no samples, or only some have labels.
     """
-    found = data if isinstance(data, Selectable) else _held(data, what)
-    if not len(found):
+    samples = data if isinstance(data, Selectable) else _held(data, what)
+    if not len(samples):
         raise PassError(f"the {what} data hold no samples", hint="give at least one sample")
-    return found
+    return samples
 
 
 def _held(data: Batches, what: str) -> Held:
@@ -63,14 +64,14 @@ def _held(data: Batches, what: str) -> Held:
 
 
 def digest(data: Selectable) -> str:
-    """A hash of `LOOKED_AT` samples, evenly spread: other data of the same length differ in it."""
-    rows = np.unique(np.linspace(0, len(data) - 1, LOOKED_AT).astype(np.int64))
-    found = sha256(str(len(data)).encode())
+    """A hash of the length and of `HASHED` evenly spaced samples, to recognise the data."""
+    rows = np.unique(np.linspace(0, len(data) - 1, HASHED).astype(np.int64))
+    hashed = sha256(str(len(data)).encode())
     for values in data.take(rows):
         if values is not None:
             array = np.ascontiguousarray(values)
-            found.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    return found.hexdigest()
+            hashed.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return hashed.hexdigest()
 
 
 def batches(order: Rows, size: int, start: int = 0) -> Iterator[Rows]:
@@ -80,5 +81,5 @@ def batches(order: Rows, size: int, start: int = 0) -> Iterator[Rows]:
 
 
 def share(rows: Rows, ranks: Ranks) -> Rows:
-    """What one process computes of a batch; none where there are more processes than samples."""
+    """The rows of a batch for this process; empty if there are more processes than samples."""
     return rows[ranks.rank :: ranks.count]

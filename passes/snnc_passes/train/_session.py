@@ -1,4 +1,4 @@
-"""What the stages of one pass share: data, judge, seed, checkpoints."""
+"""Shared by the stages of one pass: data, validation, seed, checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from snnc_passes.train._trainer import Trainer
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stage gave: the graph, the epoch it is of, and a row of figures for every epoch."""
+    """The result of a stage: the graph, the epoch that was kept, and one report row per epoch."""
 
     graph: Graph
     chosen: int
@@ -33,19 +33,19 @@ class Trained:
 
 
 class Session:
-    """Trains graphs, one stage after another, as the options of a pass say.
+    """Trains graphs, one stage after another, with the options of a pass.
 
     Args:
         options: the pass.
-        ctx: of the pass; one number is drawn from its `rng`.
+        ctx: context of the pass; the seed is drawn from its `rng`.
 
     Raises:
-        PassError: there are no training data.
+        PassError: there are no training data, or some samples have no labels.
     """
 
     def __init__(self, options: TrainingPass, ctx: PassContext) -> None:
         if ctx.train is None:
-            raise PassError("there is nothing to learn from", hint="add --train DATA")
+            raise PassError("there are no training data", hint="add --train DATA")
         self.ctx = ctx
         self.seed = int(ctx.rng.integers(2**63))
         self.train = selectable(ctx.train, "training")
@@ -63,8 +63,8 @@ class Session:
             self.data["validation data"] = None if self.held is None else digest(self.held)
             if self.store.left() and not ctx.resume and not ctx.ranks.rank:
                 ctx.log.warning(
-                    "%s: the checkpoint of an earlier run in %s will be replaced; --resume goes on "
-                    "from it",
+                    "%s: the checkpoint of an earlier run in %s will be replaced; --resume would "
+                    "continue it",
                     *(options.name, ctx.workdir),
                 )
 
@@ -72,7 +72,7 @@ class Session:
         """Train `graph` with a window of `timesteps`.
 
         Raises:
-            PassError: see `Trainer.run`; the graph cannot be trained.
+            PassError: the graph cannot be trained, or as in `Trainer.run`.
         """
         options, ctx = self.options, self.ctx
         refuse_late(graph, timesteps)
@@ -126,7 +126,7 @@ class Session:
         }
 
     def metrics(self, graph: Graph, stages: list[Trained]) -> dict[str, Any]:
-        """Figures for the report, of all stages and of the graph they led to."""
+        """Metrics for the report, of all stages and of the final graph."""
         rows = [row for stage in stages for row in stage.rows]
         neurons = [(n.name, n.op) for n in graph.nodes if isinstance(n.op, Neuron)]
         return {
@@ -140,9 +140,9 @@ class Session:
 
 
 def refuse_late(graph: Graph, timesteps: int) -> None:
-    """Refuse a window that ends before anything of the input reaches the output.
+    """Raise `PassError` for a window that ends before spikes of the input reach the output.
 
-    Populations that fire on the potential of the step before are a step behind their input each.
+    Every population with the order fire-integrate adds a delay of one step.
     """
     delay: dict[str, int] = {}
     for node in graph.nodes:

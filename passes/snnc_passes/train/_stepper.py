@@ -1,4 +1,4 @@
-"""One step of an optimiser, on one process or on many."""
+"""One step of the optimiser, in one or several processes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ WHAT = "training"
 
 @dataclass(frozen=True)
 class Step:
-    """What one step was like, on this process.
+    """Statistics of one step in this process.
 
     Attributes:
-        loss: summed over its samples.
-        norm: of the gradient, before clipping, of all processes.
-        spikes: per neuron, summed over its samples; None where they were not counted.
-        samples: of all processes.
+        loss: summed over the samples of this process.
+        norm: norm of the gradient of all processes, before clipping.
+        spikes: spikes per neuron, summed over the samples of this process; None if not counted.
+        samples: number of samples of all processes.
     """
 
     loss: Tensor
@@ -42,14 +42,14 @@ class Step:
 
 
 class Stepper:
-    """Trains a network, batch by batch.
+    """Trains a network batch by batch.
 
-    Every process takes its share of a batch, weighted so that the gradient is that of the whole.
+    Every process computes its share of a batch; the gradient is that of the whole batch.
 
     Args:
-        network: on its device.
-        options: of the pass.
-        objective: what is minimised.
+        network: the network, on its device.
+        options: options of the pass.
+        objective: the loss.
         data: the training data.
         ranks: the processes; with more than one, torch.distributed is initialised.
     """
@@ -74,11 +74,11 @@ class Stepper:
             self._module = DistributedDataParallel(network, device_ids=devices)
 
     def step(self, rows: Rows, done: float, watch: bool) -> Step:
-        """Learn from the samples `rows`.
+        """Take a step on the samples `rows`.
 
         Args:
-            rows: of all processes together.
-            done: the fraction of the training that lies behind.
+            rows: indices of the batch of all processes.
+            done: fraction of the training that is done, for the schedule.
             watch: whether spikes are counted.
         """
         mine = share(rows, self.ranks)
@@ -95,7 +95,7 @@ class Stepper:
         counted = _total(spikes) / self.neurons if watched else None
         if counted is not None and self.options.spike_cost:
             loss = loss + self.options.spike_cost * counted
-        idle = not len(mine)  # more processes than samples: it takes part, and counts nothing
+        idle = not len(mine)  # more processes than samples: it takes part with a loss of 0
         loss = loss * 0 if idle else loss
         norm = self._descend(loss * (self.ranks.count / len(rows)), done)
         if counted is not None:
@@ -121,14 +121,14 @@ class Stepper:
 
 
 def _total(spikes: Mapping[str, Tensor]) -> Tensor:
-    totals = [each.abs().sum(dtype=torch.float32) for each in spikes.values()]
+    totals = [fired.abs().sum(dtype=torch.float32) for fired in spikes.values()]
     return torch.stack(totals).sum() if totals else torch.zeros(())
 
 
 def _parameters(network: SpikingNetwork) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Those that learn: weights, and all others."""
+    """The parameters that are trained: weights, and all others."""
     names = (name for name, fields in roles(network.source).items() if "weight" in fields)
-    weights = [each for each in map(network.parameter, names) if each.requires_grad]
+    weights = [p for p in map(network.parameter, names) if p.requires_grad]
     known = set(map(id, weights))
     others = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
     if not weights and not others:

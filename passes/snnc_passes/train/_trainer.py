@@ -1,4 +1,4 @@
-"""One stage of training: epochs and steps, what is kept, what can be gone on from."""
+"""One stage of training: epochs, steps, the best network, checkpoints."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from snnc_passes.train._samples import batches
 from snnc_passes.train._stepper import Step, Stepper
 
 WATCHED = 8
-"""Spikes are counted in the first of so many steps."""
+"""Spikes are counted in one of so many steps."""
 TOGETHER = 16
-"""Steps between two looks at the loss, where a look makes others wait."""
+"""Steps between reads of the loss where a read synchronises devices or processes."""
 SECONDS = 60.0
-"""At most between two checkpoints."""
+"""Longest time between two checkpoints."""
 
 
 @dataclass
 class Standing:
-    """How far a stage has come.
+    """State of a stage, as in its checkpoint.
 
     Attributes:
-        epoch: the one that is under way, from 1 on.
-        step: how many steps of it are done.
+        epoch: the current epoch, starting at 1.
+        step: number of steps done in it.
         seconds, loss, spikes, watched: of this epoch so far: time, loss and spikes per neuron
-            summed over samples, and over how many samples spikes were counted.
-        chosen: the epoch whose network is the best so far; 0 for the one before training.
-        score: of that network, empty if it was not judged.
-        rows: of the report, one an epoch.
+            summed over samples, and the number of samples in which spikes were counted.
+        chosen: the epoch of the best network so far; 0 for the one before training.
+        score: score of that network, empty without validation.
+        rows: report rows, one per epoch.
         finished: whether all epochs are done.
     """
 
@@ -58,17 +58,17 @@ class Standing:
 
 
 class Trainer:
-    """Trains a network for the epochs of a stage, and leaves it as it was at its best.
+    """Trains a network for the epochs of a stage and restores the best epoch.
 
     Args:
         stepper: the network with its optimiser and data.
-        judge: chooses the epoch that is kept; None for the last.
-        ctx: of the pass.
-        store: where checkpoints lie, or None.
+        judge: scores networks to choose the epoch that is kept; None for the last epoch.
+        ctx: context of the pass.
+        store: the checkpoints, or None.
         stage: the name of the stage's checkpoint.
-        identity: what must be the same for a checkpoint to fit, JSON-able.
-        seed: of everything random.
-        journal: what is told.
+        identity: values that must equal those in a checkpoint to resume, JSON-able.
+        seed: seed of all random numbers.
+        journal: the log.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Trainer:
         self._together = 1 if alone else TOGETHER
 
     def run(self) -> Standing:
-        """Train, or go on. The network is then that of the chosen epoch.
+        """Train, or resume. Afterwards the network is that of the chosen epoch.
 
         Raises:
-            PassError: the loss is not finite; the data or a checkpoint do not fit.
-            KeyboardInterrupt: after Ctrl-C, when the state is saved.
+            PassError: the loss or gradient is not finite; the data or a checkpoint do not fit.
+            KeyboardInterrupt: after Ctrl-C, when the state has been saved.
         """
         device = self.stepper.objective.device
         devices = [torch.cuda.current_device()] if device.type == "cuda" else []
@@ -110,7 +110,7 @@ class Trainer:
             self._finish()
             (stop,) = summed([torch.tensor(interrupt.asked, device=device)], self.ctx.ranks)
             if stop:
-                self._leave()
+                self._stop()
         return self.now
 
     def _begin(self) -> None:
@@ -137,7 +137,7 @@ class Trainer:
                 now.seconds += time.monotonic() - clock
                 clock = time.monotonic()
                 if now.step % self._together == 0 or now.step == total:
-                    self._look(interrupt)
+                    self._collect(interrupt)
             verdict = self._verdict()
             now.seconds += time.monotonic() - clock
         self._close_epoch(verdict)
@@ -150,8 +150,8 @@ class Trainer:
         self._pending.append(self.stepper.step(rows, done, now.step % WATCHED == 0))
         now.step += 1
 
-    def _look(self, interrupt: Interrupt) -> None:
-        """Take in the losses of the last steps; stop or save if it is time."""
+    def _collect(self, interrupt: Interrupt) -> None:
+        """Add up the losses of the last steps; stop if interrupted, save if it is time."""
         now = self.now
         zero = torch.zeros((), device=self.stepper.objective.device)
         asked = torch.full_like(zero, float(interrupt.asked))
@@ -167,7 +167,7 @@ class Trainer:
         self._pending.clear()
         if stop:
             self._save()
-            self._leave()
+            self._stop()
         if time.monotonic() - self._saved >= SECONDS:
             self._save()
 
@@ -205,7 +205,7 @@ class Trainer:
         self._save()
 
     def _choose(self, epoch: int, verdict: Verdict | None) -> None:
-        """Keep the network if it is better than the best so far; without a verdict the last."""
+        """Keep the network if it is better than the best so far; without validation, always."""
         if verdict is None:
             self.now.chosen = epoch
         elif not self.now.score or verdict.score > self.now.score:
@@ -220,13 +220,13 @@ class Trainer:
         self.now.finished = True
         self._save()
         if self.judge is not None:
-            self.journal.tell("kept is epoch %d", self.now.chosen)
+            self.journal.info("epoch %d is kept", self.now.chosen)
 
-    def _leave(self) -> None:
-        how = "nothing is kept; --workdir DIR would keep the state"
+    def _stop(self) -> None:
+        how = "the state is lost; --workdir DIR would save it"
         if self.store is not None:
-            how = f"saved in {self.store.folder}; the same command with --resume goes on"
-        self.journal.tell("interrupted in epoch %d: %s", self.now.epoch, how)
+            how = f"saved in {self.store.folder}; the same command with --resume continues"
+        self.journal.info("interrupted in epoch %d: %s", self.now.epoch, how)
         raise KeyboardInterrupt
 
     def _save(self) -> None:
@@ -236,8 +236,8 @@ class Trainer:
         tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
         if not self.now.finished:
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
-            for index, each in self.stepper.optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{index}.{k}": v for k, v in each.items() if v is not None}
+            for index, state in self.stepper.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items() if v is not None}
         saved = Saved(tensors, {"standing": asdict(self.now)})
         self.store.write(self.stage, self.identity, saved)
 
@@ -258,13 +258,13 @@ class Trainer:
         optimizer = self.stepper.optimizer
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
         if self.now.finished:
-            self.journal.tell("was finished; nothing is trained again")
+            self.journal.info("already finished; not trained again")
         else:
-            self.journal.tell("goes on in epoch %d, step %d", self.now.epoch, self.now.step)
+            self.journal.info("resumes in epoch %d, step %d", self.now.epoch, self.now.step)
 
 
 def _seed_torch(words: list[int], device: torch.device) -> None:
-    """Seed torch for one step, so that a step needs nothing of the ones before it."""
+    """Seed torch for one step, so that it does not depend on previous steps."""
     word = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
     torch.default_generator.manual_seed(word)
     if device.type == "cuda":

@@ -20,24 +20,24 @@ class Learn(TrainingPass):
     "DIET-SNN: Direct Input Encoding With Leakage and Threshold Optimization in Deep Spiking Neural
     Networks", 2020); with threshold=false leak=false surrogate=stdb it is spike-timing dependent
     backpropagation (Rathi et al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and
-    Spike Timing Dependent Backpropagation", 2020). After every step thresholds are kept above zero
-    and leaks in 0..1. The loss is one of the readout, the mean over the window, so that it does not
-    change its scale with T.
+    Spike Timing Dependent Backpropagation", 2020). After every step thresholds are clamped above
+    zero and leaks to 0..1. The loss is computed from the readout, a mean over the window, so its
+    scale does not depend on T.
 
-    Validation data choose the epoch that is kept, by accuracy where they have labels, the untrained
-    network among the candidates; without them it is the last. What is random comes from the seed.
-    With a working directory the state is saved after every epoch, every minute and at Ctrl-C, and a
-    run that resumes gives the same bits as one that was never interrupted.
+    Validation data choose the epoch that is kept, by accuracy if they have labels; the untrained
+    network is a candidate too. Without validation data the last epoch is kept. All random numbers
+    come from the seed. With a working directory the state is saved after every epoch, every minute
+    and at Ctrl-C; a run that was interrupted and resumed has the same result bit for bit on a CPU.
 
     Metrics: `epochs`, a row for each: loss, validation, spikes per neuron in the window, seconds;
-    `chosen`, the epoch kept, 0 for the network as it was; `thresholds` and `leaks`, per population
-    the smallest, mean and largest; `seconds_per_epoch`, `precision`, `timesteps`.
+    `chosen`, the epoch kept, 0 for the network before training; `thresholds` and `leaks`, per
+    population the smallest, mean and largest; `seconds_per_epoch`, `precision`, `timesteps`.
     """
 
     name: ClassVar[str] = "learn"
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Train. Raises `PassError` where data, network or checkpoint do not fit."""
+        """Train. Raises `PassError` if data, network or checkpoint do not fit."""
         refuse_integers(graph, self.name)
         session = Session(self, ctx)
         trained = session.stage(graph, ctx.timesteps)

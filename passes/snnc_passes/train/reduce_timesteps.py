@@ -1,4 +1,4 @@
-"""`reduce-timesteps`: to few time steps by way of somewhat more."""
+"""`reduce-timesteps`: train for ever shorter windows, one step less at a time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from snnc_passes.train._session import Session, Trained, refuse_late
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceTimesteps(TrainingPass):
-    """Train at T = start, start - 1, …, stop, each network from the whole state of the one before.
+    """Train at T = start, start - 1, …, stop, each network initialised with the one before.
 
-    Where a network of one or two steps would be trained from its ANN, spikes die out in deep
-    layers; one that comes from a step more has them (iterative initialisation and retraining:
-    Chowdhury, Rathi & Roy, "One Timestep is All You Need: Training Spiking Neural Networks with
-    Ultra Low Latency", 2021). Weights, thresholds and leaks are inherited unchanged; every stage
-    has a fresh optimiser, its own `epochs` and schedule, and its own choice of an epoch by
-    validation. All else is as in `learn`; checkpoints are one file a stage, and a stage that is
-    finished is not trained again.
+    If a network for one or two steps is trained directly from its ANN, spikes vanish in deep
+    layers; initialised with the network of T + 1 it keeps them (iterative initialisation and
+    retraining: Chowdhury, Rathi & Roy, "One Timestep is All You Need: Training Spiking Neural
+    Networks with Ultra Low Latency", 2021). Weights, thresholds and leaks are inherited unchanged;
+    every stage has a new optimiser, `epochs` and schedule of its own, and its own choice of an
+    epoch by validation. Otherwise as `learn`. There is one checkpoint per stage, and a stage that
+    is finished is not trained again.
 
     Attributes:
         start: the largest T.
@@ -45,7 +45,7 @@ class ReduceTimesteps(TrainingPass):
             raise ValueError(f"stop={self.stop} is not from 1 to start={self.start}")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Train. Raises `PassError` where window, data, network or checkpoint do not fit."""
+        """Train. Raises `PassError` if window, data, network or checkpoint do not fit."""
         refuse_integers(graph, self.name)
         stop = ctx.timesteps if self.stop is None else self.stop
         if stop > self.start:

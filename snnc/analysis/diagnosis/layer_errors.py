@@ -1,4 +1,4 @@
-"""Sums over samples from which the errors of one population are told."""
+"""Sums over samples for the errors of one population."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PARTS = ("error", "inherited", "clipping", "quantisation", "unevenness", "roundi
 
 @dataclass(frozen=True)
 class Channels:
-    """Figures of every channel of a population, (C,) each, by which thresholds are judged.
+    """Statistics of every channel of a population, (C,) each, to assess thresholds.
 
     Attributes:
-        threshold: the smallest of the channel.
-        largest: activation of the ANN.
+        threshold: smallest threshold of the channel.
+        largest: largest activation of the ANN.
         active: fraction of neurons and samples at which the ANN is active.
         active_samples: number of samples at which the ANN is active somewhere.
-        clipped: relative error of cutting the ANN's activation off at the threshold.
-        expected: spikes that ideal neurons would emit for the ANN's activation, over all samples.
-        spikes: spikes emitted.
-        shared_threshold: the layer has one for all channels.
+        clipped: relative error of clipping the ANN's activation at the threshold.
+        expected: spikes that ideal neurons emit for the ANN's activation, over all samples.
+        spikes: spikes emitted, over all samples.
+        shared_threshold: whether the layer has one threshold for all channels.
     """
 
     threshold: Real
@@ -42,10 +42,10 @@ class Channels:
 
 
 def ideal_counts(z: Real, threshold: Real, v_init: Real, timesteps: int) -> Real:
-    """Spikes an integrate-and-fire neuron emits for a mean current `z` if all of it comes first.
+    """Spikes of an integrate-and-fire neuron with mean current `z` that waits for all of it.
 
-    n = the largest of 0..T with T*z + v_init > n*threshold: the (T+1)-level quantiser that soft
-    reset with `wait=T` computes.
+    n = the largest of 0..T with T*z + v_init > n*threshold: the (T+1)-level quantiser computed by
+    reset by subtraction with `wait=T`.
     """
     counts = np.ceil((timesteps * z + v_init) / threshold) - 1
     return np.clip(counts, 0, timesteps)
@@ -56,8 +56,9 @@ class LayerTally:
 
     Args:
         op: the population's op, in `graph`.
-        shape: of one sample.
-        spike_value: threshold in units of the ANN where the graph's own is an integer.
+        shape: shape of one sample.
+        timesteps: the window T.
+        spike_value: value of a spike in units of the ANN, for a graph of integers; else None.
     """
 
     def __init__(
@@ -93,13 +94,13 @@ class LayerTally:
         return np.broadcast_to(values, shape).reshape(self._columns)
 
     def add(self, current: Real, rate: Real, activation: Real, rounded: Real | None = None) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            current: (N, *shape), mean over the window of the input, in the graph's own units.
+            current: (N, *shape), mean over the window of the input, in units of the graph.
             rate: (N, *shape), signed spikes per step.
-            activation: (N, *shape), of the ANN.
-            rounded: the rate of the integer network.
+            activation: (N, *shape), activation of the ANN.
+            rounded: (N, *shape), rate of the integer network, if there is one.
         """
         n = len(rate)
         z, r, a = (np.asarray(v).reshape(n, *self._columns) for v in (current, rate, activation))
@@ -115,16 +116,16 @@ class LayerTally:
         for name, part in zip(PARTS, parts, strict=False):
             self._errors[name].add(part, power)
         if rounded is not None:
-            other = np.asarray(rounded).reshape(r.shape) * self._threshold
-            self._errors["rounding"].add(other - decoded, power)
+            integer = np.asarray(rounded).reshape(r.shape) * self._threshold
+            self._errors["rounding"].add(integer - decoded, power)
         self._correlate(decoded, a)
         self._count(r, a)
 
     def _correlate(self, x: Real, y: Real) -> None:
         for name, value in (("x", x), ("y", y)):
             self._sums[name] += float(value.sum(dtype=np.float64))
-        for name, one, two in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
-            self._sums[name] += float(np.multiply(one, two, dtype=np.float64).sum())
+        for name, a, b in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
+            self._sums[name] += float(np.multiply(a, b, dtype=np.float64).sum())
 
     def _count(self, r: Real, a: Real) -> None:
         self._places += r.shape[0] * r.shape[2]
@@ -135,7 +136,7 @@ class LayerTally:
         over = a - np.minimum(a, self._threshold)
         ideal = ideal_counts(a, self._threshold, self._v_init, self._timesteps) * active
         full = np.abs(r) >= 1 - 0.5 / self._timesteps
-        found = {
+        batch = {
             "active": active.sum(axis=(0, 2)),
             "active_samples": active.any(axis=2).sum(axis=0),
             "clip": np.square(over, dtype=np.float64).sum(axis=(0, 2)),
@@ -144,11 +145,11 @@ class LayerTally:
             "spikes": spikes,
             "saturated": full.sum(axis=(0, 2)),
         }
-        for name, values in found.items():
+        for name, values in batch.items():
             self._by_channel[name] += values
 
     def result(self, name: str) -> LayerError:
-        """The figures of all that was added."""
+        """The errors over all samples."""
         error = {name: tally.relative for name, tally in self._errors.items()}
         fired = self._firing.fired
         assert fired is not None
@@ -174,16 +175,16 @@ class LayerTally:
         return float(np.clip((n * s["xy"] - s["x"] * s["y"]) / np.sqrt(spread), -1, 1))
 
     def channels(self) -> Channels:
-        """The figures by channel."""
-        found = self._by_channel
-        power = np.where(found["power"] > 0, found["power"], 1)
+        """The statistics by channel over all samples."""
+        sums = self._by_channel
+        power = np.where(sums["power"] > 0, sums["power"], 1)
         return Channels(
             threshold=self._threshold.min(axis=1),
             largest=self._largest,
-            active=found["active"] / self._places,
-            active_samples=found["active_samples"],
-            clipped=np.sqrt(found["clip"] / power),
-            expected=found["expected"],
-            spikes=found["spikes"],
+            active=sums["active"] / self._places,
+            active_samples=sums["active_samples"],
+            clipped=np.sqrt(sums["clip"] / power),
+            expected=sums["expected"],
+            spikes=sums["spikes"],
             shared_threshold=self._shared,
         )

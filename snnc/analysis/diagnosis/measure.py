@@ -30,13 +30,13 @@ Real = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Networks:
-    """What is held against each other.
+    """The networks that are compared.
 
     Attributes:
-        snn: the spiking graph whose currents are looked at.
-        ann: the graph of stage `ann` that it was made from, its nodes called as in `snn`.
-        model: the model as loaded, of stage `ann`; None leaves its checks out.
-        rounded: the integer network made from `snn`; None for none.
+        snn: the spiking graph whose currents are measured.
+        ann: the graph of stage `ann` that it was made from, with the same names of nodes.
+        model: the model as loaded, of stage `ann`; None to skip its checks.
+        rounded: the integer network made from `snn`, or None.
     """
 
     snn: Graph
@@ -45,7 +45,7 @@ class Networks:
     rounded: Graph | None = None
 
     def populations(self) -> list[str]:
-        """The neurons that have an activation of their name and shape in the ANN."""
+        """The neuron nodes with an activation of the same name and shape in the ANN."""
         return [
             node.name
             for node in self.snn
@@ -57,7 +57,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures that findings are drawn from; see `Diagnosis`."""
+    """The measurements that the rules of the diagnosis use; see `Diagnosis`."""
 
     samples: int
     layers: Mapping[str, LayerError]
@@ -78,7 +78,7 @@ def measure(
     progress: Progress = silent,
     total: int | None = None,
 ) -> Measured:
-    """Run all of `data`, some samples at a time; sums are all that is kept.
+    """Run all of `data`, some samples at a time; memory does not grow with the data.
 
     Raises:
         DataError: no samples.
@@ -98,7 +98,7 @@ def measure(
 
 
 class _Sweep:
-    """Interpreters of all graphs, and the sums."""
+    """The interpreters of all graphs, and the tallies."""
 
     def __init__(self, networks: Networks, timesteps: int, seed: int) -> None:
         from snnc.training import FastInterpreter
@@ -131,21 +131,21 @@ class _Sweep:
         return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
 
     def widest(self) -> int:
-        """Values of the largest tensor of a sample and step."""
+        """Size of the largest tensor, for one sample and step."""
         return max(kind.size for kind in self._networks.snn.types().values())
 
     def add(self, x: NDArray[np.float32]) -> None:
-        """Count some samples."""
+        """Add some samples."""
         ids = np.arange(self.samples, self.samples + len(x))
         expected = self._ann.ann(x, {*self._layers, *self._pairs.values()})
-        found = {name: value.numpy() for name, value in expected.items()}
-        output = self._check_model(x, found)
+        activations = {name: value.numpy() for name, value in expected.items()}
+        output = self._check_model(x, activations)
         integers = self._rates_of_integers(x, ids, output)
-        self._spike(x, ids, found, output, integers)
+        self._spike(x, ids, activations, output, integers)
         self.samples += len(x)
 
     def _check_model(self, x: NDArray[np.float32], folded: Mapping[str, Real]) -> Real:
-        """Hold the folded graph against the model; the output of the network as loaded."""
+        """Compare the folded graph with the model; returns the output of the model."""
         if self._model is None:
             return folded[self._networks.ann.outputs[0]]
         norms = self._norms
@@ -196,7 +196,7 @@ class _Sweep:
     ) -> None:
         def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
             if node.name in self._layers:
-                current, rate = (each.mean(0).float().numpy() for each in (inputs[0], value))
+                current, rate = (v.mean(0).float().numpy() for v in (inputs[0], value))
                 rounded = integers.get(node.name)
                 self._layers[node.name].add(current, rate, expected[node.name], rounded)
             if node.name in self._pools:
@@ -209,19 +209,19 @@ class _Sweep:
         windows = tuple(self._windows)
         run = self._run(self._snn, x, ids, windows[:-1], observe)
         for t, window in self._windows.items():
-            given = run.outputs if t == self._timesteps else run.prefixes[t]
-            window.add(_first(given), output)
+            outputs = run.outputs if t == self._timesteps else run.prefixes[t]
+            window.add(_first(outputs), output)
 
     def result(self) -> Measured:
-        """All figures."""
+        """All measurements."""
         pools = {name: float(np.sqrt(e / p)) if p else 0.0 for name, (e, p) in self._pools.items()}
-        whole = self._rounded.result(self._timesteps)
+        rounded = self._rounded.result(self._timesteps)
         return Measured(
             samples=self.samples,
             layers={name: tally.result(name) for name, tally in self._layers.items()},
             channels={name: tally.channels() for name, tally in self._layers.items()},
             over_t=tuple(window.result(t) for t, window in self._windows.items()),
-            rounded=None if self._integers is None else whole,
+            rounded=None if self._integers is None else rounded,
             norms={name: tally.result() for name, tally in self._norms.items()},
             stages={name: tally.result() for name, tally in self._stages.items()},
             pools=pools,
@@ -230,7 +230,7 @@ class _Sweep:
 
 @dataclass
 class _Window:
-    """Sums of the output after some steps."""
+    """Sums over the outputs of one window length."""
 
     error: float = 0.0
     power: float = 0.0
@@ -238,17 +238,17 @@ class _Window:
     samples: int = 0
     size: int = 1
 
-    def add(self, found: Real, expected: Real) -> None:
-        """Count a batch of outputs (N, …)."""
-        given, wanted = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (found, expected))
-        self.error += float(np.square(given - wanted).sum())
+    def add(self, output: Real, expected: Real) -> None:
+        """Add a batch of outputs (N, …)."""
+        actual, wanted = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (output, expected))
+        self.error += float(np.square(actual - wanted).sum())
         self.power += float(np.square(wanted).sum())
-        self.same += int((given.argmax(axis=1) == wanted.argmax(axis=1)).sum())
-        self.samples += len(given)
-        self.size = given.shape[1]
+        self.same += int((actual.argmax(axis=1) == wanted.argmax(axis=1)).sum())
+        self.samples += len(actual)
+        self.size = actual.shape[1]
 
     def result(self, timesteps: int) -> WindowError:
-        """Its figures."""
+        """Relative error and agreement."""
         error = float(np.sqrt(self.error / self.power)) if self.power else None
         agreement = self.same / self.samples if self.samples and self.size > 1 else None
         return WindowError(timesteps, error, agreement)

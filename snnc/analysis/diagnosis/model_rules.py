@@ -11,6 +11,7 @@ from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding
 from snnc.analysis.diagnosis.stages import convolutions_of
 from snnc.ir import BatchNorm, Conv, Graph, Linear, MaxPool, Neuron, Relu
+from snnc.ir.walk import ancestors, descendants
 
 FAR = 0.5
 """Largest accepted mismatch of a batch norm's input with its statistics, in std deviations."""
@@ -121,14 +122,7 @@ def _averaged(model: Graph, ann: Graph, name: str) -> bool:
 
 def _until(model: Graph, name: str, stops: Collection[str]) -> list[str]:
     """Ancestors of `name` up to and including the nodes of `stops`, in graph order."""
-    visited: set[str] = set()
-    pending = list(model.inputs_of(name))
-    while pending:
-        source = pending.pop()
-        if source not in visited:
-            visited.add(source)
-            pending += () if source in stops else model.inputs_of(source)
-    return [node for node in model.order() if node in visited]
+    return list(ancestors(model, name, until=lambda node: node.name in stops))
 
 
 def _finding(
@@ -145,12 +139,9 @@ def _finding(
 
 def _population(networks: Networks, model: Graph, node: str) -> str:
     """The first population that depends on `node`, or `node` itself."""
-    reached = {node}
-    for user in model:
-        if reached & set(model.inputs_of(user.name)):
-            reached.add(user.name)
-        if user.name not in reached or not isinstance(user.op, Relu):
-            continue
-        if user.name in networks.snn and isinstance(networks.snn.node(user.name).op, Neuron):
-            return user.name
-    return node
+
+    def is_population(name: str) -> bool:
+        known = isinstance(model.node(name).op, Relu) and name in networks.snn
+        return known and isinstance(networks.snn.node(name).op, Neuron)
+
+    return next(filter(is_population, (node, *descendants(model, node))), node)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Add, BatchNorm, Conv, Graph, Op, Relu, Scale
+from snnc.ir.walk import ancestors
 
 Real = NDArray[np.floating[Any]]
 ELEMENTWISE = (Add, BatchNorm, Relu, Scale)
@@ -93,16 +94,7 @@ def behind(graph: Graph, name: str, through: tuple[type[Op], ...]) -> list[str]:
 
     Includes the first op of another kind on each path.
     """
-    visited: list[str] = []
-    pending = list(graph.inputs_of(name))
-    while pending:
-        source = pending.pop()
-        if source in visited:
-            continue
-        visited.append(source)
-        if _is(graph, source, *through):
-            pending += graph.inputs_of(source)
-    return [source for source in graph.order() if source in visited]
+    return list(ancestors(graph, name, until=lambda node: not isinstance(node.op, through)))
 
 
 def _is(graph: Graph, name: str, *kinds: type[Op]) -> bool:

@@ -132,11 +132,11 @@ def test_ctrl_c_saves_and_the_run_goes_on(
     ):
         finished(plain, labelled, workdir=tmp_path, progress=progress)
     assert "stopping after this step" in caplog.text
-    assert f"saved in {tmp_path}; the same command with --resume goes on" in caplog.text
+    assert f"saved in {tmp_path}; the same command with --resume continues" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
         resumed = finished(plain, labelled, workdir=tmp_path, resume=True)
-    assert f"goes on in epoch 2, step {step}" in caplog.text
+    assert f"resumes in epoch 2, step {step}" in caplog.text
     assert resumed == finished(plain, labelled)
 
 
@@ -158,7 +158,7 @@ def test_ctrl_c_without_a_folder_says_what_would_have_helped(
         pytest.raises(KeyboardInterrupt),
     ):
         finished(plain, labelled, progress=progress)
-    assert "nothing is kept; --workdir DIR" in caplog.text
+    assert "the state is lost; --workdir DIR" in caplog.text
 
 
 def test_a_run_that_ignores_ctrl_c_is_not_stopped(
@@ -184,7 +184,7 @@ def test_a_finished_run_is_taken_as_it_is(
         again = Learn(**OPTIONS).run(
             plain.clone(), context(labelled, workdir=tmp_path, resume=True)
         )
-    assert "nothing is trained again" in caplog.text
+    assert "not trained again" in caplog.text
     assert again.graph.fingerprint() == first.graph.fingerprint()
     assert again.metrics == first.metrics
 
@@ -263,7 +263,7 @@ def test_a_fresh_run_replaces_what_lies_there_when_it_has_something_to_keep(
         finished(plain, labelled, workdir=tmp_path, progress=progress)
     assert (tmp_path / "T3.safetensors").read_bytes() == b"old", "nothing better is there yet"
     assert finished(plain, labelled, workdir=tmp_path) == finished(plain, labelled)
-    assert "--resume goes on from it" in caplog.text
+    assert "--resume would continue it" in caplog.text
     assert [file.name for file in tmp_path.iterdir()] == ["T3.safetensors"]
     assert finished(plain, labelled, workdir=tmp_path, resume=True) == finished(plain, labelled)
 
