@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.errors import PassError
 from snnc.interp import for_sample
 from snnc.ir import Conv, Graph, Linear, Neuron, Readout
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
+from snnc_passes._context import ann_and_calibration
 from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_search import (
     CONSTANT,
@@ -102,12 +102,11 @@ class Calibrate(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Correct. Raises `PassError` for integers and for neurons as in `refuse_neurons`."""
-        if ctx.ann is None or ctx.calibration is None:
-            raise PassError("needs the network before activations-to-neurons, and calibration data")
+        ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
-        refuse_neurons(graph, ctx.ann, self.name)
-        x = self._samples(graph, ctx.calibration, ctx.timesteps)
-        sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
+        refuse_neurons(graph, ann, self.name)
+        x = self._samples(graph, calibration, ctx.timesteps)
+        sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}
         errors: dict[str, float] = {}
         populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)

@@ -16,6 +16,7 @@ from snnc.ir import Conv, Graph, Linear, Node, Readout, Ref, Weighted
 from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import combine, own_param
+from snnc_passes._context import ann_and_calibration
 from snnc_passes._samples import chunks
 from snnc_passes.calibrate._weight_correction import summed_into
 
@@ -51,13 +52,12 @@ class CalibrateReadout(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Fit. Raises `PassError` if the ANN's output has another shape, or a bias overflows."""
-        if ctx.ann is None or ctx.calibration is None:
-            raise PassError("needs the network before activations-to-neurons, and calibration data")
+        ann, _ = ann_and_calibration(ctx)
         name = graph.outputs[0]
         node, shape = graph.node(name), graph.type_of(name).shape
         if not isinstance(node.op, Readout) or not shape:
             raise PassError(f"the output {name} ({node.op.mnemonic}) is no readout with channels")
-        if ctx.ann.type_of(ctx.ann.outputs[0]).shape != shape:
+        if ann.type_of(ann.outputs[0]).shape != shape:
             raise PassError(f"the output {name} has shape {shape}, the ANN's another")
         sums = _Sums(shape[0])
         for output, expected in _outputs(graph, ctx):
@@ -153,15 +153,15 @@ def _rows(output: NDArray[Any]) -> Real:
 
 def _outputs(graph: Graph, ctx: PassContext) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Outputs of the spiking network and of the ANN, chunk by chunk."""
-    assert ctx.ann is not None and ctx.calibration is not None
+    ann, calibration = ann_and_calibration(ctx)
     ours = FastInterpreter(graph, device=ctx.device)
-    theirs = FastInterpreter(ctx.ann, device=ctx.device)
+    theirs = FastInterpreter(ann, device=ctx.device)
     done = 0
     with ctx.progress("readout", None) as advance, torch.no_grad():
-        for x in chunks(ctx.calibration):
+        for x in chunks(calibration):
             ids = np.arange(done, done + len(x))
             output = ours.snn(x, ctx.timesteps, sample_ids=ids).outputs[graph.outputs[0]]
-            expected = theirs.ann(x)[ctx.ann.outputs[0]]
+            expected = theirs.ann(x)[ann.outputs[0]]
             yield output.cpu().numpy(), expected.cpu().numpy()
             done += len(x)
             advance(len(x))

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from snnc.errors import PassError
 from snnc.ir import Graph, Neuron, Node
 from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._context import ann_and_calibration
 from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_search import NeuronSearch, refuse_neurons, settings_of
 from snnc_passes._paired_sweep import PairedSweep
@@ -57,13 +57,12 @@ class ChooseWait(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Choose waits. Raises `PassError` for integers and for neurons as in `refuse_neurons`."""
-        if ctx.ann is None or ctx.calibration is None:
-            raise PassError("needs the network before activations-to-neurons, and calibration data")
+        ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
-        refuse_neurons(graph, ctx.ann, self.name)
+        refuse_neurons(graph, ann, self.name)
         _set_waits(graph, {n.name: 0 for n in graph.nodes if isinstance(n.op, Neuron)})
-        x = np.concatenate(list(first(ctx.calibration, self.samples)))
-        sweep = PairedSweep(graph, ctx.ann, x, ctx.timesteps, ctx.device)
+        x = np.concatenate(list(first(calibration, self.samples)))
+        sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         waits: dict[str, int] = {}
         excess: dict[str, float] = {}
         with ctx.progress(self.name, len(graph.nodes)) as advance, torch.no_grad():
