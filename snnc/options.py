@@ -91,20 +91,22 @@ def flags(options: type) -> Mapping[str, tuple[Flag, Any]]:
 
 def integers(flag: str, text: str) -> tuple[int, ...]:
     """`1,2,4` as a tuple; empty for no text. Raises `UsageError`."""
-    try:
-        return tuple(int(part) for part in text.split(",") if text)
-    except ValueError:
-        hint = "whole numbers with commas between, e.g. 1,2,4"
-        raise UsageError(f"{flag} {text}: not whole numbers", hint=hint) from None
+    return _separated(int, flag, text, "whole numbers", "1,2,4")
 
 
 def numbers(flag: str, text: str) -> tuple[float, ...]:
     """`0.5,0.4` as a tuple; empty for no text. Raises `UsageError`."""
+    return _separated(float, flag, text, "numbers", "0.485,0.456,0.406")
+
+
+def _separated(
+    kind: Callable[[str], T], flag: str, text: str, what: str, example: str
+) -> tuple[T, ...]:
     try:
-        return tuple(float(part) for part in text.split(",") if text)
+        return tuple(kind(part) for part in text.split(",") if text)
     except ValueError:
-        hint = "numbers with commas between, e.g. 0.485,0.456,0.406"
-        raise UsageError(f"{flag} {text}: not numbers", hint=hint) from None
+        hint = f"{what} with commas between, e.g. {example}"
+        raise UsageError(f"{flag} {text}: not {what}", hint=hint) from None
 
 
 def shape(flag: str, text: str) -> tuple[int, ...]:
