@@ -16,7 +16,7 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
-from snnc.driver.models import load_model, require_one_output
+from snnc.driver.models import load_model
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
@@ -94,7 +94,6 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     _check_output(output)
     with _timed(seconds, "load"):
         graph = job.graph()
-        require_one_output(graph)  # before minutes of work; `lower` checks the result
         pipeline = job.pipeline_for(backend, graph)
         added = Pipeline(pipeline.passes[len(own.passes) :])
         if added.passes:

@@ -65,7 +65,6 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
     job.pipeline()  # an error in its text is raised before the model is loaded
     backend = job.backend()
     model = job.graph()
-    require_one_output(model)
     pipeline = job.pipeline_for(backend, model)
     if model.stage is not Stage.ANN:
         raise UsageError(

@@ -15,7 +15,7 @@ from snnc.analysis import SameFunction
 from snnc.artifact import write
 from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
-from snnc.driver.models import ModelSource, load_model, require_window
+from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
@@ -113,8 +113,12 @@ class Job(Reporting, RunOptions, ConversionOptions):
         return Pipeline((*own.passes, *needed.passes))
 
     def graph(self) -> Graph:
-        """The model, normalised, with the window in its `meta`."""
+        """The model, normalised, with the window in its `meta`.
+
+        Raises `UnsupportedError` for several outputs, before the minutes that passes may take.
+        """
         graph = load_model(self.source)
+        require_one_output(graph)
         require_window(graph, self.timesteps)
         graph.meta["timesteps"] = self.timesteps
         return graph
