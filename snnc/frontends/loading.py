@@ -57,13 +57,18 @@ def _safetensors(head: bytes, names: tuple[str, ...]) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0"
 
 
+_ONNX_TAGS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)
+
+
 def _onnx(head: bytes, names: tuple[str, ...]) -> bool:
-    """ModelProto: field 1 (ir_version, a small varint), then field 2, 7 or 8."""
-    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in (0x12, 0x3A, 0x42)
+    """ModelProto: field 1 (ir_version, a small varint), then the tag of another of its fields."""
+    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in _ONNX_TAGS
 
 
 _WEIGHTS = "holds weights only, not the network"
 _LATER = "is not read by any installed frontend"
+
+_ONNX = FileKind("an ONNX model", _onnx, _LATER, _RESAVE)
 
 KINDS: tuple[FileKind, ...] = (
     FileKind("a safetensors file", _safetensors, _WEIGHTS, _BY_FACTORY),
@@ -75,7 +80,7 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), _LATER, _RESAVE),
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
-    FileKind("an ONNX model", _onnx, _LATER, _RESAVE),
+    _ONNX,
     FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", _LATER, _RESAVE),
 )
 
@@ -93,6 +98,12 @@ def is_pickled_module(reference: str) -> bool:
     """True for a zip that torch saved and that holds more than tensors. Runs no code of it."""
     path = Path(reference)
     return path.is_file() and sniff(path) is _PICKLED
+
+
+def is_onnx_model(reference: str) -> bool:
+    """True for a file that begins as an ONNX model does."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is _ONNX
 
 
 def code_reference(reference: str) -> CodeReference | None:
