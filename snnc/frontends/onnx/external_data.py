@@ -96,7 +96,8 @@ def _byte_size(tensor: TensorProto, model: Path) -> int:
         kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, ValueError, TypeError):
         raise ModelError(f"{model}: an array is of an unknown type {tensor.data_type}") from None
-    bits = {TensorProto.INT4: 4, TensorProto.UINT4: 4}.get(tensor.data_type, 8 * kind.itemsize)
+    four = tensor.data_type in (TensorProto.INT4, TensorProto.UINT4)
+    bits = 4 if four else 8 * kind.itemsize
     size = -(-math.prod(tensor.dims) * bits // 8)
     if tensor.HasField("raw_data") and len(tensor.raw_data) != size:
         raise ModelError(f"{model}: an array of {size} bytes holds {len(tensor.raw_data)}")

@@ -13,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from snnc.errors import ModelError
 from snnc.frontends.importing import RefusedError
+from snnc.frontends.onnx.operators import OPERATORS
 from snnc.frontends.onnx.site import Known
 
 LIMIT = 1 << 28
@@ -67,7 +68,9 @@ def _computed(node: NodeProto, arrays: Arrays, opset: int) -> list[NDArray[Any]]
         with np.errstate(all="ignore"):
             return [
                 np.asarray(array)
-                for array in ReferenceEvaluator(graph, opsets={"": opset}).run(None, feeds)
+                for array in ReferenceEvaluator(graph, {"": opset}, new_ops=OPERATORS).run(
+                    None, feeds
+                )
             ]
     except Exception as error:  # the operations of onnx raise whatever numpy does
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

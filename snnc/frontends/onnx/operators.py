@@ -143,6 +143,30 @@ class Pad(OpRun):
         return (np.pad(x[cut], grown),)
 
 
+class DequantizeLinear(OpRun):
+    """The floats that integers stand for: onnx lacks the versions before opset 19."""
+
+    op_domain = ""
+
+    def _run(
+        self, x: Array, scale: Array, zero: Array | None = None, axis: int = 1, **options: Any
+    ) -> tuple[Array]:
+        small = (np.int8, np.uint8, np.int16, np.uint16, np.int32)
+        if x.dtype not in small or options.get("block_size"):
+            raise TypeError(f"quantised to {x.dtype}, or in blocks")
+        shape = _along(axis, scale, x)
+        offset = 0 if zero is None else zero.astype(np.int64).reshape(shape)
+        return (((x.astype(np.int64) - offset) * scale.reshape(shape)).astype(np.float32),)
+
+
+def _along(axis: int | None, scale: Array, x: Array) -> tuple[int, ...]:
+    """The shape in which one scale per position of an axis broadcasts against `x`."""
+    if scale.size == 1:
+        return (1,) * x.ndim
+    at = (1 if axis is None else axis) % x.ndim
+    return tuple(scale.size if i == at else 1 for i in range(x.ndim))
+
+
 class Resize(OpRun):
     """Nearest neighbours, axis by axis."""
 
@@ -166,4 +190,12 @@ class Resize(OpRun):
         return (x,)
 
 
-OPERATORS = [Conv, MaxPool, AveragePool, BatchNormalization, Pad, Resize]
+OPERATORS = [
+    AveragePool,
+    BatchNormalization,
+    Conv,
+    DequantizeLinear,
+    MaxPool,
+    Pad,
+    Resize,
+]

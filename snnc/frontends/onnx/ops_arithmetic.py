@@ -123,7 +123,7 @@ def divide(site: OnnxSite) -> Result:
     divisor = _arranged(x, site.known(1, "divisor"))
     if not np.all(divisor.array):
         raise RefusedError("it divides by zero", "divide by another constant")
-    return _affine(site, x, Constant(1 / divisor.array, divisor.name), 0)
+    return _affine(site, x, Constant(np.reciprocal(divisor.array), divisor.name), 0)
 
 
 def negate(site: OnnxSite) -> Result:

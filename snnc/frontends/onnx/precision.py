@@ -10,8 +10,11 @@ from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from snnc.errors import ModelError
 
 LOG = logging.getLogger("snnc.frontends")
-_OTHER = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16",
-          TensorProto.DOUBLE: "float64"}  # fmt: skip
+_OTHER: dict[int, str] = {
+    TensorProto.FLOAT16: "float16",
+    TensorProto.BFLOAT16: "bfloat16",
+    TensorProto.DOUBLE: "float64",
+}
 
 
 def in_float32(proto: ModelProto, name: str) -> None:

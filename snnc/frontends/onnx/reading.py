@@ -101,7 +101,22 @@ def _parsed(path: Path) -> ModelProto:
         raise ModelError(f"{path} is damaged: it is no complete ONNX file") from None
     if not proto.graph.node:
         raise ModelError(f"{path} holds no operations")
+    if not all(isinstance(text, str) for text in _texts(proto, str(path))):  # protobuf gives bytes
+        raise ModelError(f"{path} is damaged: a name in it is no text")
     return proto
+
+
+def _texts(proto: ModelProto, name: str) -> Iterator[object]:
+    """Every name in the model that is used."""
+    graph = proto.graph
+    yield from (entry.domain for entry in proto.opset_import)
+    for named in (*graph.input, *graph.output, *graph.initializer):
+        yield named.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for tensor in _tensors(graph, name):
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
 
 
 def _opset(proto: ModelProto, name: str) -> int:

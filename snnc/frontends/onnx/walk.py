@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from onnx import NodeProto, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
 from snnc.errors import Loc, ModelError
-from snnc.frontends.importing import Imported, Importer, RefusedError
+from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.onnx.folding import FOLDED, fold
 from snnc.frontends.onnx.layout import InputLayout
 from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
@@ -68,12 +68,11 @@ class _Walk:
 
     def _keep_scales(self, imported: Imported) -> None:
         """Note in the graph how activations were quantised, by node: `meta[QUANTIZED]`."""
-        tensors = {
-            self.results[name].value.name: {"scale": q.scale, "zero_point": q.zero_point}
-            for name, q in self.model.quantizers.items()
-            if isinstance(self.results.get(name), Tensor)
-        }
-        kept = {name: scale for name, scale in tensors.items() if name in imported.graph}
+        kept: dict[str, dict[str, float]] = {}
+        for name, quantizer in self.model.quantizers.items():
+            result = self.results.get(name)
+            if isinstance(result, Tensor) and result.value.name in imported.graph:
+                kept[result.value.name] = asdict(quantizer)
         if kept:
             imported.graph.meta[QUANTIZED] = kept
 
@@ -142,7 +141,7 @@ class _Walk:
             self._batch, makers,
         )  # fmt: skip
 
-    def _output(self, name: str) -> object:
+    def _output(self, name: str) -> Value | None:
         if name in self.lost:
             return None
         node = next((n for n in reversed(self.model.graph.node) if name in n.output), NodeProto())
@@ -151,13 +150,13 @@ class _Walk:
         return self.importer.attempt(site, _returned, result)
 
 
-def _returned(site: OnnxSite, result: Result) -> object:
+def _returned(site: OnnxSite, result: Result) -> Value:
     if isinstance(result, Tensor):
         return site.moved(result)
     raise RefusedError("it returns a constant", "return tensors computed from the input")
 
 
-def _array(tensor: object, name: str) -> np.ndarray:
+def _array(tensor: TensorProto, name: str) -> np.ndarray:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # whatever numpy raises for bytes that do not fit

@@ -82,7 +82,7 @@ def resized(
     sizes: Sequence[int] | None,
 ) -> tuple[list[int], list[float]]:
     """Shape of the result of `Resize`, and the factor of every axis. Raises `RefusedError`."""
-    given = list(sizes if scales is None else scales) if scales or sizes else []
+    given: list[float] = [*(scales or sizes or ())]
     axes = [a % len(shape) for a in attributes.get("axes") or range(len(shape))]
     stretched = attributes.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
     if len(given) != len(axes) or not stretched or min(given, default=1) <= 0:
