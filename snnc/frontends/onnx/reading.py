@@ -98,7 +98,9 @@ def _parsed(path: Path) -> ModelProto:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     except DecodeError:
-        raise ModelError(f"{path} is damaged: it is no complete ONNX file") from None
+        raise ModelError(
+            f"{path} is damaged: it is no complete ONNX file", hint="export the model again"
+        ) from None
     if not proto.graph.node:
         raise ModelError(f"{path} holds no operations")
     if not all(isinstance(text, str) for text in _texts(proto, str(path))):  # protobuf gives bytes
@@ -158,7 +160,10 @@ def _check_nodes(proto: ModelProto, opset: int, name: str) -> None:
         if known.intersection(node.output) - {""}:
             raise ModelError(f"{name}: {shown(node.output[0])} is computed twice")
         known.update(node.output)
-        if node.domain in DOMAINS and onnx.defs.has(node.op_type):
+        nested = any(
+            a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute
+        )
+        if node.domain in DOMAINS and onnx.defs.has(node.op_type) and not nested:
             _check_node(node, context, name)
     for output in proto.graph.output:
         if output.name not in known:
