@@ -114,9 +114,9 @@ class Graph:
                 order = nx.lexicographical_topological_sort(self._graph, key=rank.__getitem__)
                 self._order = list(order)
             except nx.NetworkXUnfeasible:
-                cycle = [edge[0] for edge in nx.find_cycle(self._graph)]
-                names = " -> ".join([*cycle, cycle[0]])
-                raise GraphError(f"the graph has a cycle: {names}") from None
+                edges: list[tuple[str, str, int]] = cast(Any, nx).find_cycle(self._graph)
+                cycle = " -> ".join([edges[0][0], *(name for _, name, _ in edges)])
+                raise GraphError(f"the graph has a cycle: {cycle}") from None
         return tuple(self._order)
 
     def types(self) -> Mapping[str, TensorType]:

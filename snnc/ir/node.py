@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from snnc.errors import Loc
 from snnc.ir.op import Op
 from snnc.ir.types import TensorType
 
 
-if TYPE_CHECKING:
-    from snnc.ir.graph import Graph
+class Connections(Protocol):
+    """The interface of a graph that nodes use."""
+
+    def inputs_of(self, name: str) -> tuple[str, ...]: ...
+    def users_of(self, name: str) -> tuple[tuple[str, int], ...]: ...
+    def type_of(self, name: str) -> TensorType: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Node:
     op: Op
     loc: Loc
     origins: tuple[str, ...]
-    _graph: Graph = field(repr=False, compare=False)
+    _graph: Connections = field(repr=False, compare=False)
 
     @property
     def inputs(self) -> tuple[str, ...]:
