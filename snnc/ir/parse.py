@@ -12,12 +12,11 @@ import numpy as np
 
 from snnc.errors import ArtifactError, GraphError
 from snnc.ir.graph import DTYPES, Array, Graph
-from snnc.ir.json import MNEMONICS, decode_op
-from snnc.ir.types import Stage
+from snnc.ir.json import MNEMONICS, decode_op, stage_of
+from snnc.ir.types import Shape, regular_windows
 
 MALFORMED = (ValueError, TypeError, IndexError, OverflowError)
 T = TypeVar("T")
-Shape = tuple[int, ...]
 TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[%@]|[A-Za-z0-9_.\-+/]+|[^\s])')
 """A quoted string, the mark of a node or an array, a word or number, or one other character."""
 
@@ -78,9 +77,7 @@ class _Reader:
     def _stage(self, words: _Words) -> None:
         stage = words.next()
         words.expect("{")
-        if stage not in list(Stage):
-            raise ValueError(f"unknown stage {stage!r}")
-        self.graph.stage = Stage(stage)
+        self.graph.stage = stage_of(stage)
 
     def _meta(self, words: _Words) -> None:
         key = words.name()
@@ -217,15 +214,12 @@ def _plain(word: str) -> Any:
     return word
 
 
-def _windows(fields: dict[str, Any], sizes: Shape, counts: Shape) -> list[list[list[int]]]:
+def _windows(fields: dict[str, Any], sizes: Shape, counts: Shape) -> Any:
     """`kernel`, `stride` and `padding`, taken from `fields`, as windows clipped to the input."""
     kernel, stride = fields.pop("kernel"), fields.pop("stride")
     padding = fields.pop("padding", [0] * len(kernel))
     axes = zip(sizes, counts, kernel, stride, padding, strict=True)
-    return [
-        [[max(0, i * s - p), min(size, i * s - p + k)] for i in range(count)]
-        for size, count, k, s, p in axes
-    ]
+    return [list(map(list, regular_windows(*axis))) for axis in axes]
 
 
 def _shape(word: str) -> Shape:
