@@ -40,17 +40,14 @@ def parse(text: str, *, arrays: Mapping[str, Array] | None = None, seed: int = 0
     if len(lines) < 2 or lines[-1][1] != "}":
         raise GraphError("the text of a graph begins with `graph STAGE {` and ends with `}`")
     reader = _Reader(arrays or {}, seed)
-    for number, line in (lines[0], *_arrays_first(lines[1:-1])):
+    # arrays before nodes, whose shapes depend on them
+    rest = sorted(lines[1:-1], key=lambda pair: not pair[1].startswith("@"))
+    for number, line in (lines[0], *rest):
         try:
             reader.read(line)
         except (ArtifactError, GraphError, *MALFORMED) as error:
             raise GraphError(f"line {number}, {line!r}: {error}") from None
     return reader.graph
-
-
-def _arrays_first(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Arrays before nodes, whose shapes depend on them."""
-    return sorted(lines, key=lambda pair: not pair[1].startswith("@"))
 
 
 class _Reader:
