@@ -95,9 +95,9 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "load"):
         graph = job.graph()
         pipeline = job.pipeline_for(backend, graph)
-        added = Pipeline(pipeline.passes[len(own.passes) :])
-        if added.passes:
-            job.log.info("the target %s runs integers only: %s is added", backend.name, added)
+        if added := pipeline.passes[len(own.passes) :]:
+            what = Pipeline(added)
+            job.log.info("the target %s runs integers only: %s is added", backend.name, what)
         ctx = job.context(graph, backend)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
@@ -111,13 +111,12 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "lower"):
         lowering = replace(ctx, ann=result.ann, timesteps=window)
         lowered = lower(result.graph, backend, lowering, job.same())
-    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
     content = ArtifactContent(
         network=result.graph,
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info=info,
+        info={**_info(job, ctx, lowered), **synthetic_info(synthetic)},
         distributions=_distributions(pipeline, backend),
     )
     compiled = Compiled(

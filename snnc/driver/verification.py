@@ -49,13 +49,13 @@ def verify_artifact(
     artifact.check()
     program = open_program(artifact)
     target = str(artifact.manifest["target"])
-    backend: Backend = parse_one(target, Registry(BACKENDS))
+    backend = parse_one(target, Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
     reference = parse_one(REFERENCE, Registry(BACKENDS)).load(ArtifactContent(network=graph))
     window = window_to_run(timesteps, program, graph)
     inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
-    shape = graph.type_of(graph.input).shape
-    batches = limited(open_batches(inputs, "data", shape, log=log), limit)
+    opened = open_batches(inputs, "data", graph.type_of(graph.input).shape, log=log)
+    batches = limited(opened, limit)
     return compare_programs(
         program,
         reference,
