@@ -46,9 +46,9 @@ class Output:
     bars: _SharedBars = field(default_factory=lambda: _SharedBars(), repr=False)
 
     @classmethod
-    def of_process(cls, **given: bool) -> Output:
+    def of_process(cls, json: bool, quiet: bool, verbose: bool, debug: bool) -> Output:
         """The output of this process of torchrun's; ranks above 0 print errors only."""
-        return cls(**given, mute=launch().rank > 0)
+        return cls(json, quiet, verbose, debug, mute=launch().rank > 0)
 
     def line(self, text: str = "") -> None:
         """A line of result for people; never wrapped."""

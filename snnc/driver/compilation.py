@@ -95,9 +95,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "load"):
         graph = job.graph()
         pipeline = job.pipeline_for(backend, graph)
-        if added := pipeline.passes[len(own.passes) :]:
-            what = Pipeline(added)
-            job.log.info("the target %s runs integers only: %s is added", backend.name, what)
+        _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
@@ -168,6 +166,11 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
         if output is not None and job.ranks.rank == 0:
             write(output, result.graph, pipeline=str(pipeline))
         return result
+
+
+def _log_added(job: Job, backend: Backend, added: Pipeline) -> None:
+    if added.passes:
+        job.log.info("the target %s runs integers only: %s is added", backend.name, added)
 
 
 def _check_output(output: str | Path | None) -> None:

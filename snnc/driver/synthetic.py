@@ -124,9 +124,8 @@ def synthesize(
     count = _affordable(graph) if samples is None else samples
     z = torch.randn(count, *graph.type_of(graph.input).shape, generator=generator)
     factor, shift = _normalization(interpreter)
-    mismatch = None
-    if steps > 0 and any(isinstance(node.op, BatchNorm) for node in graph):
-        mismatch = _match(interpreter, z, factor, shift, steps, progress)
+    matched = steps > 0 and any(isinstance(node.op, BatchNorm) for node in graph)
+    mismatch = _match(interpreter, z, factor, shift, steps, progress) if matched else None
     return Synthetic(((z.detach() - shift) / factor).numpy(), mismatch)
 
 
