@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from snnc.frontends.onnx.ops_shape import SHAPES
 from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
+from snnc.frontends.onnx.windows import LIMIT
 
 CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ARITHMETIC, **SHAPES}
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
@@ -47,6 +49,7 @@ class _Walk:
     importer: Importer
     results: dict[str, Result] = field(default_factory=dict[str, Result])
     lost: set[str] = field(default_factory=set[str])  # without a shape, as are their users
+    folded: int = 0  # elements of all constants that were computed
 
     def run(self, layout: InputLayout) -> Imported:
         graph = self.model.graph
@@ -83,7 +86,12 @@ class _Walk:
         if missing and known and node.domain in DOMAINS:
             self.lost.update(node.output)
             return
-        found = self.importer.attempt(site, self._convert)
+        try:
+            found = self.importer.attempt(site, self._convert)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ModelError(  # attributes and constants may hold anything
+                f"{site.loc}: the attributes of {site.op} do not fit: {shown(str(error))}"
+            ) from None
         if found is None and not missing and node.op_type in KEEP_SHAPE:
             first = next((x for x in site.inputs if isinstance(x, Tensor)), None)
             if first is not None:
@@ -99,8 +107,7 @@ class _Walk:
         if node.domain not in DOMAINS:
             raise refusal(kind, node.domain)
         if kind in FOLDED and not any(isinstance(x, Tensor) for x in site.inputs):
-            return tuple(fold(node, [x for x in site.inputs if not isinstance(x, Tensor)],
-                              site.opset))  # fmt: skip
+            return self._fold(site)
         if kind == "Shape" and isinstance(site.input(0), Tensor):
             return (self._shape(site),)
         if kind in SOFTMAX:
@@ -109,7 +116,18 @@ class _Walk:
         if kind not in CONVERTERS:
             raise refusal(kind)
         result = CONVERTERS[kind](site)
-        return result if isinstance(result, tuple) else (result,)
+        results = result if isinstance(result, tuple) else (result,)
+        for size in (math.prod(each.shape) for each in results if isinstance(each, Tensor)):
+            if size > LIMIT:
+                raise RefusedError(f"its result has {size} elements", "make it smaller")
+        return results
+
+    def _fold(self, site: OnnxSite) -> tuple[Result, ...]:
+        """The results of an operation of constants."""
+        inputs = [x for x in site.inputs if not isinstance(x, Tensor)]
+        results = fold(site.node, inputs, site.opset, LIMIT - self.folded)
+        self.folded += sum(result.array.size for result in results)
+        return tuple(results)
 
     def _shape(self, site: OnnxSite) -> Known:
         """The shape of a tensor, for this batch and for another."""
