@@ -166,11 +166,7 @@ def check_shape(shape: tuple[int, ...] | None) -> None:
 
 def sniff(path: Path) -> FileKind | None:
     """The kind of file, by its content; None if unknown. Raises `ModelError` if unreadable."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    head = _head(path)
     names = _members(path, head)
     script = any(name.endswith("constants.pkl") for name in names)
     if any(name.endswith("data.pkl") for name in names) and not script:
@@ -178,6 +174,22 @@ def sniff(path: Path) -> FileKind | None:
     if head[:1] == b"\x80":
         return _old_pickle(path)
     return next((kind for kind in KINDS if kind.matches(head, names)), None)
+
+
+def kind_without_weights(path: Path) -> FileKind | None:
+    """The kind of a file that holds neither a state dict nor a module; None if there is none."""
+    head = _head(path)
+    names = _members(path, head)
+    found = next((kind for kind in KINDS if kind.matches(head, names)), None)
+    return None if found is None or found.reason == _WEIGHTS else found
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _members(path: Path, head: bytes) -> tuple[str, ...]:
