@@ -127,7 +127,10 @@ def _way_out(unexpected: list[str], file: Path) -> str:
         return f"{file.name} is one of several files; give their index: --weights '{index}'"
     for mark, remedy in _CHANGED.items():
         if any(mark in f".{key}" for key in unexpected):
-            return f"before saving, {remedy} of every such layer; or build the module changed too"
+            return (
+                f"load it into the module it was saved from, {remedy} of every such layer, "
+                "and save the state dict again"
+            )
     return (
         "build the module as it was when the weights were saved, with every member that has "
         "weights, whether forward uses it or not"

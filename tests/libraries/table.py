@@ -7,15 +7,17 @@ neither taken with the right weights nor refused with the words it has to be ref
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from snnc.cli.main import run
 from snnc.errors import SnncError
 from snnc.frontends.factory import load_module
 
@@ -27,10 +29,11 @@ _FITTING = re.compile(r"several networks that fit: (.*)$", re.MULTILINE)
 
 def compiled(weights: str, folder: Path) -> str:
     """What `snnc compile` says on the error stream; empty if it compiled."""
-    command = [sys.executable, "-m", "snnc", "compile", CODE, "--weights", weights]
-    output = ["--input-shape", "1,8,8", "-q", "-o", str(folder / "net.snnc")]
-    done = subprocess.run([*command, *output], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stderr.strip()
+    command = ["compile", CODE, "--weights", weights, "--input-shape", "1,8,8", "-q"]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = run([*command, "-o", str(folder / "net.snnc")])
+    return "" if code == 0 else said.getvalue().strip()
 
 
 def right(weights: str, wanted: Path) -> bool:
