@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnc.errors import ModelError
 from snnc.frontends.allowed import refused_names
-from snnc.frontends.loading import kind_without_weights
+from snnc.frontends.file_kinds import kind_without_weights
 from snnc.frontends.records import (
     entries,
     is_mapping,

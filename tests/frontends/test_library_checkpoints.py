@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.distributed.tensor import distribute_tensor, init_device_mesh
 from torch.nn.utils import parametrizations, prune
 
 from snnc.errors import ModelError
+from snnc.frontends.file_kinds import members
 from snnc.frontends.weights import load_weights
 
 
@@ -260,6 +262,21 @@ def test_other_formats_are_called_by_their_name(tmp_path: Path, head: bytes, wor
     (tmp_path / "w").write_bytes(head)
     with pytest.raises(ModelError, match=f"is {words}, not a state dict"):
         load_weights(network(3), tmp_path / "w")
+
+
+@pytest.mark.parametrize(("offset", "byte"), [(6, 99), (9, 8), (46, 0xFF)])
+def test_a_damaged_directory_of_a_zip_is_one_line_or_read(
+    tmp_path: Path, offset: int, byte: int
+) -> None:
+    torch.save(WANTED, tmp_path / "w.pt")
+    damaged = bytearray((tmp_path / "w.pt").read_bytes())
+    at = damaged.index(b"PK\1\2")  # version needed, flags, name
+    damaged[at + offset] = byte
+    damaged[at + 9] |= 8  # names in UTF-8
+    (tmp_path / "w.pt").write_bytes(damaged)
+    assert members(tmp_path / "w.pt", b"PK") == () or offset == 9
+    with contextlib.suppress(ModelError):
+        load_weights(network(3), tmp_path / "w.pt")
 
 
 def same(weights: Path, wanted: dict[str, Tensor] = WANTED) -> None:
