@@ -51,15 +51,18 @@ class _Walk:
     lost: set[str] = field(default_factory=set[str])  # without a shape, as are their users
     folded: int = 0  # elements of all constants that were computed
 
+    def __post_init__(self) -> None:
+        nodes = self.model.graph.node
+        self.makers = {name: node for node in nodes for name in node.output}
+        self.uses = Counter(name for node in nodes for name in node.input)
+        self.uses.update(self.model.outputs)
+
     def run(self, layout: InputLayout) -> Imported:
         graph = self.model.graph
         value = self.importer.input(layout.stored)
         self.results[self.model.input] = Tensor(value, layout.order)
         for tensor in graph.initializer:
             self.results[tensor.name] = Known(_array(tensor, self.model.name), clean(tensor.name))
-        self.uses = Counter(name for node in graph.node for name in node.input)
-        self.uses.update(self.model.outputs)
-        self.makers = {name: node.op_type for node in graph.node for name in node.output}
         live = _needed(self.model)
         for node in graph.node:
             if live.intersection(node.output):
@@ -147,23 +150,29 @@ class _Walk:
         return self.model.sizes[0] or BATCHES[1]
 
     def _site(self, node: NodeProto) -> OnnxSite:
-        name = node.name or next((name for name in node.output if name), node.op_type)
+        name = node.name or next(filter(None, node.output), node.op_type)
         loc = Loc(self.model.name, None, shown(name))
         site = self.importer.site(clean(name), shown(node.op_type), loc=loc)
         inputs = tuple(self.results.get(source) for source in node.input)
-        makers = tuple(
-            self.makers.get(source) if self.uses[source] == 1 else None for source in node.input
-        )
+        makers = tuple(map(self._maker, node.input))
         return OnnxSite(
             site.constants, site.name, site.op, loc, "", node, inputs, self.model.opset,
             self._batch, makers,
         )  # fmt: skip
 
+    def _maker(self, name: str) -> str | None:
+        """The type of what gives a tensor, before transposes, if nothing else uses it."""
+        while self.uses[name] == 1 and name in self.makers:
+            node = self.makers[name]
+            if node.op_type != "Transpose":
+                return node.op_type
+            name = node.input[0]
+        return None
+
     def _output(self, name: str) -> Value | None:
         if name in self.lost:
             return None
-        node = next((n for n in reversed(self.model.graph.node) if name in n.output), NodeProto())
-        site = self._site(node)
+        site = self._site(self.makers.get(name, NodeProto()))
         result = self.results[name]
         return self.importer.attempt(site, _returned, result)
 
