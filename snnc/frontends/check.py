@@ -41,7 +41,8 @@ def check_same(imported: Imported, reference: Reference, hint: str | None = None
             raise ModelError(f"{name} gives NaN or infinity on a standard normal input")
         if value.shape != expected.shape:
             raise UnsupportedError(
-                f"{name}: {output} is {value.shape} in the graph, {expected.shape} in the model"
+                f"{name}: {output} is {value.shape} in the graph, {expected.shape} in the model",
+                hint=hint,
             )
         error = float(np.abs(value - expected).max())
         if not error <= TOLERANCE * max(float(np.abs(expected).max()), 1e-6):  # NaN is a difference
