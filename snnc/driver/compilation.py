@@ -16,6 +16,7 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
+from snnc.driver.model_warnings import calibrated_on, warn_of_model
 from snnc.driver.models import load_model
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
@@ -99,6 +100,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         if added.passes:
             job.log.info("the target %s runs integers only: %s is added", backend.name, added)
         ctx = job.context(graph, backend)
+        checked = warn_of_model(graph, ctx)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
@@ -111,7 +113,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "lower"):
         lowering = replace(ctx, ann=result.ann, timesteps=window)
         lowered = lower(result.graph, backend, lowering, job.same())
-    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
+    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic), **calibrated_on(checked)}
     content = ArtifactContent(
         network=result.graph,
         target=format_spec(backend),
@@ -123,7 +125,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
-        report=compile_report(job, result, content, output, seconds),
+        report=compile_report(job, result, content, output, seconds, checked.findings),
         backend=backend,
         content=content,
     )

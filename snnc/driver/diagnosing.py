@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
+from snnc.driver.model_warnings import WatchedInputs
 from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
@@ -140,16 +141,18 @@ def diagnose_artifact(
     opened = open_batches(data, "calibration", shape, log=log)
     assert opened is not None
     chosen = first_samples(opened, limit)
-    return diagnose_graphs(
+    inputs = WatchedInputs(artifact, graph.input)
+    diagnosis = diagnose_graphs(
         graph,
         folded(model, artifact.manifest.get("pipeline") or ""),
         model,
-        chosen,
+        inputs.watch(chosen),
         window,
         seed=seed,
         progress=progress,
         total=size_of(chosen),
     )
+    return replace(diagnosis, findings=(*inputs.findings(), *diagnosis.findings))
 
 
 class _RealNetwork:

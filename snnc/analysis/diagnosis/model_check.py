@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import exp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,9 +84,10 @@ def about_range(calibrated: InputRange, seen: InputTally, layer: str) -> Iterato
     """One finding if the data that were `seen` are not like the calibration data."""
     figures = leaves(calibrated, seen)
     if figures:
+        factor = exp(figures["spread"])
         text = (
-            f"The inputs are {seen.range()}, those of the calibration were {calibrated}: the "
-            "thresholds do not fit them."
+            f"The inputs are {seen.range()}, those of the calibration were {calibrated}: they vary "
+            f"{factor:.3g} times as much, and the thresholds do not fit them."
         )
         yield _finding(Cause.INPUT_RANGE, layer, text, figures)
 
