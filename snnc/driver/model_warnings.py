@@ -53,15 +53,17 @@ class WatchedInputs:
                 self._seen.add(x)
             yield x, y
 
-    def findings(self) -> tuple[Finding, ...]:
-        """The finding about all batches that were watched; none if they fit."""
+    def findings_of(self, data: Batches = ()) -> tuple[Finding, ...]:
+        """The finding about `data` and all batches that were watched; none if they fit."""
         if self._calibrated is None:
             return ()
+        for x, _ in data:
+            self._seen.add(x)
         return tuple(about_range(self._calibrated, self._seen, self._layer))
 
     def warn(self, log: logging.Logger | None) -> tuple[Finding, ...]:
-        """`findings`, logged."""
-        found = self.findings()
+        """The finding about all batches that were watched, logged."""
+        found = self.findings_of()
         _log(found, log)
         return found
 
