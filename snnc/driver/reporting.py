@@ -34,7 +34,6 @@ def compile_report(
     Args:
         content: what the artifact holds.
         seconds: spent on each part.
-        warnings: about the model and its data.
     """
     info = content.info
     window = window_of(result.graph, job.timesteps)
