@@ -25,11 +25,13 @@ from snnc.artifact.layout import (
     MANIFEST,
     MAX_HEADER,
     MAX_MEMBERS,
-    RESERVED,
+    REQUIRED,
+    SAMPLES,
     TENSORS,
     check_manifest,
     check_members,
 )
+from snnc.artifact.samples import Samples, read_samples
 from snnc.errors import ArtifactError, GraphError
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class ArtifactFile:
 
         try:
             structure = parse_json(self.read(GRAPH), GRAPH)
-            graph = from_json(structure, _tensors(self.read(TENSORS)))
+            graph = from_json(structure, self._tensors(TENSORS))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
@@ -116,11 +118,29 @@ class ArtifactFile:
             raise _at(self.path, error) from None
         return graph
 
+    def samples(self) -> Samples | None:
+        """The stored inputs with what they gave; None without any. Raises `ArtifactError`."""
+        if SAMPLES not in self.members:
+            return None
+        try:
+            return read_samples(self._tensors(SAMPLES), self.graph())
+        except ArtifactError as error:
+            raise _at(self.path, error) from None
+
     def check(self) -> None:
         """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
         for name, member in self.members.items():
             if name != MANIFEST:
                 self._check_sum(name, _read_member(self.path, member, name))
+
+    def _tensors(self, name: str) -> dict[str, NDArray[Any]]:
+        import safetensors
+        import safetensors.numpy
+
+        try:
+            return safetensors.numpy.load(self.read(name))
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{name} is damaged: {error}") from None
 
     def _member(self, name: str) -> Member:
         if name not in self.members:
@@ -152,7 +172,7 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
     path = Path(path)
     try:
         members = _members(path)
-        missing = [name for name in RESERVED if name not in members]
+        missing = [name for name in REQUIRED if name not in members]
         if missing:
             raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
         manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
@@ -228,13 +248,3 @@ def _read_member(path: Path, member: Member, name: str) -> bytes:
     if len(data) != member.size or zlib.crc32(data) != member.crc:
         raise ArtifactError(f"{path}: {name} is damaged (CRC)")
     return data
-
-
-def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
-    import safetensors
-    import safetensors.numpy
-
-    try:
-        return safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{TENSORS} is damaged: {error}") from None

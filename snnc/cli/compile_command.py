@@ -33,6 +33,15 @@ def compile_model(
         typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
     ] = None,
     given: Annotated[Given, FlagsOf(CompilationOptions)],
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--sample",
+            metavar="N|DATA",
+            help="Store inputs and what they give, for verify: N of --calibration, or DATA.",
+        ),
+        After("validation"),
+    ] = None,
     report: Annotated[options.Report, After("device")] = None,
     dry_run: Annotated[
         bool,
@@ -58,7 +67,7 @@ def compile_model(
     if dry_run:
         _dry_run(out, job)
         return
-    compiled = run(job, output or default_output(model))
+    compiled = run(job, output or default_output(model), sample)
     _show(out, compiled.report)
     out.report(report, compiled.report)
     out.document(compiled.report)

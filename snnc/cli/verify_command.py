@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from snnc.analysis import Comparison
 
 SAMPLES = 100
+ORIGIN = {"data": "", "stored": ", stored in the artifact", "random": ", random"}
+"""What is said of the inputs."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,13 +27,20 @@ def verify(
     artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="DATA", help="Inputs; default 16 seeded random ones."),
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Inputs; default those in the artifact, else 16 random ones.",
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="Only the first N samples.")
     ] = SAMPLES,
     timesteps: options.Timesteps = None,
-    seed: options.Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="Seed; default that of the stored inputs, or 0."),
+    ] = None,
     report: options.Report = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -40,7 +49,8 @@ def verify(
 ) -> None:
     """Compare every spike, count and readout with the reference.
 
-    Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
+    Inputs that `compile --sample` stored are used where no others are given, and what they gave
+    then is compared too. Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
     printed. A target that does not promise equality only has its differences printed.
 
     Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
@@ -63,7 +73,6 @@ def verify(
         "report_version": REPORT_VERSION,
         "artifact": str(artifact.resolve()),
         "data": data,
-        "seed": seed,
         **comparison.report(),
     }
     _show(out, comparison)
@@ -77,10 +86,11 @@ def verify(
 def _show(out: Output, comparison: Comparison) -> None:
     """Print the numbers of values compared and differing, and why equality is not promised."""
     report = comparison.report()
-    out.line(f"{comparison.samples} samples")
+    out.line(f"{comparison.samples} samples{ORIGIN[comparison.inputs]}")
     for kind, number in report["compared"].items():
         if number:
-            out.line(f"{kind:<9} {number:>14} compared {comparison.differing[kind]:>10} differ")
+            name = kind.replace("_", " ")
+            out.line(f"{name:<15} {number:>14} compared {comparison.differing[kind]:>10} differ")
     if comparison.unpromised:
         out.line(
             f"{comparison.unpromised}: equality is not promised; {comparison.rate:.3%} of the "

@@ -18,10 +18,11 @@ from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
 from snnc.driver.models import load_model
 from snnc.driver.reporting import compile_report, window_of
+from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
 from snnc.ir import Graph
-from snnc.options import described
+from snnc.options import Data, described
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
@@ -67,6 +68,11 @@ class CompileOptions(JobOptions):
     output: str | Path | None = described(
         None, "the `.snnc` file to write, or None. The same call writes the same bytes."
     )
+    sample: Data | int | None = described(
+        None,
+        "inputs to store in the artifact with what they give, for `verify_artifact`: how many of the "
+        "calibration data, or data given like `calibration`; None for none.",
+    )
 
 
 @keywords_of(CompileOptions)
@@ -79,16 +85,16 @@ def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> C
     Raises:
         SnncError: its message says what is wrong, where, and its hint what to do.
     """
-    return run(options.job(model), options.output)
+    return run(options.job(model), options.output, options.sample)
 
 
-def run(job: Job, output: str | Path | None = None) -> Compiled:
+def run(job: Job, output: str | Path | None = None, sample: Data | int | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
     with distributed_session(job) as job:
-        return _run(job, output)
+        return _run(job, output, sample)
 
 
-def _run(job: Job, output: str | Path | None) -> Compiled:
+def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Compiled:
     seconds: dict[str, float] = {}
     own, backend = job.pipeline(), job.backend()
     _check_output(output)
@@ -102,6 +108,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
+    x = inputs_to_store(sample, graph, ctx.calibration, seed=job.seed, log=job.log)
     dump = job.dump()
     if dump is not None:
         dump(0, "model", graph)
@@ -119,6 +126,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         files=lowered.files,
         info=info,
         distributions=_distributions(pipeline, backend),
+        samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
     compiled = Compiled(
         graph=result.graph,

@@ -49,6 +49,7 @@ def compile_report(
         "calibrated": info["calibrated"],
         "calibration": info["calibration"],
         "synthetic": info.get("synthetic"),
+        "stored_samples": 0 if content.samples is None else len(content.samples),
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),

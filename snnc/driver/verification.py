@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from snnc.analysis import Comparison
+from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
-from snnc.artifact import ArtifactContent, ArtifactFile, open_artifact
+from snnc.artifact import ArtifactFile, Samples, open_artifact
 from snnc.driver.artifacts import limited, open_program, window_to_run
 from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.sampling import random_inputs, reference_program
 from snnc.errors import ArtifactError
 from snnc.graph_members import GRAPH, read_graph
-from snnc.ir import Encode, Graph
+from snnc.ir import Graph
 from snnc.options import Data
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Backend, why_inexact
 from snnc.transform import Progress, silent
 
-REFERENCE = "reference"
 RANDOM_INPUTS = 16
 
 
@@ -32,15 +30,17 @@ def verify_artifact(
     data: Data | None = None,
     timesteps: int | None = None,
     limit: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Comparison:
     """Compare the artifact's target with the reference, on its stored graph.
 
     Args:
-        data: inputs; None for seeded random ones in the range of the encoder.
+        data: inputs; None for those stored in the artifact, whose stored integers are then compared
+            too; without any, seeded random ones in the range of the encoder.
         limit: number of samples; None for all.
+        seed: of random inputs and spiking encoders; None for the stored one, or 0.
 
     Raises:
         ArtifactError: damaged (checksums are compared), or no program.
@@ -51,24 +51,57 @@ def verify_artifact(
     target = str(artifact.manifest["target"])
     backend: Backend = parse_one(target, Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
-    reference = parse_one(REFERENCE, Registry(BACKENDS)).load(ArtifactContent(network=graph))
     window = window_to_run(timesteps, program, graph)
-    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
+    inputs = _inputs(artifact, graph, data, seed)
     shape = graph.type_of(graph.input).shape
-    batches = limited(open_batches(inputs, "data", shape, log=log), limit)
+    batches = limited(open_batches(inputs.data, "data", shape, log=log), limit)
+    stored = inputs.stored
+    if stored is not None and (window, inputs.seed) != (program.timesteps, stored.seed):
+        stored = None
+        if log is not None:
+            log.info("another window or seed than stored: compared with the reference alone")
     return compare_programs(
         program,
-        reference,
+        reference_program(graph),
         graph,
         batches,
+        inputs=inputs.kind,
         timesteps=window,
         target=target,
         legalize=str(artifact.manifest["info"].get("legalize") or ""),
         inexact=why_inexact(backend),
-        seed=seed,
+        stored=stored,
+        seed=inputs.seed,
         progress=progress,
         total=size_of(batches),
     )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is run.
+
+    Attributes:
+        data: the inputs.
+        kind: where they come from.
+        seed: of spiking encoders.
+        stored: what the artifact stores of them.
+    """
+
+    data: Data
+    kind: InputKind
+    seed: int
+    stored: Samples | None = None
+
+
+def _inputs(artifact: ArtifactFile, graph: Graph, data: Data | None, seed: int | None) -> _Inputs:
+    """`data` if it is given, else the stored samples, else random inputs."""
+    if data is not None:
+        return _Inputs(data, "data", seed or 0)
+    stored = artifact.samples()
+    if stored is not None:
+        return _Inputs(stored.x, "stored", stored.seed if seed is None else seed, stored)
+    return _Inputs(random_inputs(graph, RANDOM_INPUTS, seed or 0), "random", seed or 0)
 
 
 def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
@@ -85,14 +118,3 @@ def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
     except ArtifactError:
         return stored  # a target may call anything of its own graph.json
     return own if own.quantized else stored
-
-
-def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
-    """`count` samples, uniform over the range of the encoder; over [0, 1) if it has none."""
-    low, high = 0.0, 1.0
-    for node in graph:
-        if isinstance(node.op, Encode) and node.op.scale is not None:
-            low, high = node.op.lo * node.op.scale, node.op.hi * node.op.scale
-    shape = (count, *graph.type_of(graph.input).shape)
-    uniform = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (low + (high - low) * uniform).astype(np.float32)
