@@ -50,8 +50,8 @@ def verify(
     """Compare every spike, count and readout with the reference.
 
     Inputs that `compile --sample` stored are used where no others are given, and what they gave
-    then is compared too. Integer networks must be equal; real ones may differ in 1 % of the spikes, and the rate is
-    printed. A target that does not promise equality only has its differences printed.
+    then is compared too. Integer networks must be equal; real ones may differ in 1 % of the spikes,
+    and the rate is printed. A target that does not promise equality is not judged.
 
     Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
     """

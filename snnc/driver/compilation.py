@@ -70,8 +70,8 @@ class CompileOptions(JobOptions):
     )
     sample: Data | int | None = described(
         None,
-        "inputs to store in the artifact with what they give, for `verify_artifact`: how many of the "
-        "calibration data, or data given like `calibration`; None for none.",
+        "inputs to store in the artifact with what they give, for `verify_artifact`: how many of "
+        "the calibration data, or data given like `calibration`; None for none.",
     )
 
 
