@@ -174,15 +174,23 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
         members = _members(path)
         missing = [name for name in REQUIRED if name not in members]
         if missing:
-            raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
+            raise ArtifactError(
+                f"no member {missing[0]!r}: not a complete artifact", hint=_compile_first(path)
+            )
         manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
         check_manifest(manifest, members.keys())
     except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+        hint = _compile_first(path) if ":" in path.name else None
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}", hint=hint) from None
     except ArtifactError as error:
         raise _at(path, error) from None
     ordered = {MANIFEST: members.pop(MANIFEST), **members}
     return ArtifactFile(path, MappingProxyType(manifest), MappingProxyType(ordered))
+
+
+def _compile_first(path: Path) -> str:
+    """What to do with a model where an artifact is expected."""
+    return f"a model is compiled first: snnc compile {path} -o net.snnc"
 
 
 def _at(path: Path, error: ArtifactError) -> ArtifactError:
@@ -194,7 +202,7 @@ def _at(path: Path, error: ArtifactError) -> ArtifactError:
 def _members(path: Path) -> dict[str, Member]:
     size = path.stat().st_size
     with path.open("rb") as file:
-        _check_directory(file.read(4), _tail(path, size))
+        _check_directory(file.read(4), _tail(path, size), path)
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
@@ -210,10 +218,10 @@ def _tail(path: Path, size: int) -> bytes:
         return file.read()
 
 
-def _check_directory(start: bytes, tail: bytes) -> None:
+def _check_directory(start: bytes, tail: bytes, path: Path) -> None:
     """Raise `ArtifactError` if the file is no zip, is truncated, or its directory is too large."""
     if start != b"PK\x03\x04":
-        raise ArtifactError("not a .snnc file")
+        raise ArtifactError("not a .snnc file", hint=_compile_first(path))
     if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):
         raise ArtifactError("truncated: the end of the file is missing")
     _, _, _, _, count, size, _, _ = _END.unpack(tail)

@@ -68,7 +68,8 @@ def compile_model(
         _dry_run(out, job)
         return
     compiled = run(job, output or default_output(model), sample)
-    _show(out, compiled.report)
+    if not quiet:
+        _show(out, compiled.report)
     out.report(report, compiled.report)
     out.document(compiled.report)
 
@@ -78,7 +79,8 @@ def default_output(model: str) -> Path:
     name = model.rpartition(":")[2]
     stem = Path(name).stem
     path = Path(f"{stem}.snnc")
-    return Path(f"{stem}.compiled.snnc") if path.exists() and path.samefile(model) else path
+    same = path.exists() and Path(model).exists() and path.samefile(model)
+    return Path(f"{stem}.compiled.snnc") if same else path
 
 
 def _dry_run(out: Output, job: Job) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,9 @@ class Output:
         """Write the report where a folder is given, and say where on a line of its own."""
         if folder is None or self.mute:
             return
-        from snnc.report import write_report
+        from snnc.report import provenance, write_report
 
-        written = write_report(folder, report)
+        written = write_report(folder, {**report, "provenance": provenance(datetime.now(UTC))})
         if written.note is not None:
             self.log.warning(written.note)
         print(f"report: {written.shown}", file=sys.stderr if self.json else sys.stdout)

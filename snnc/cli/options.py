@@ -13,7 +13,7 @@ from snnc.cli.flags import typer_option, with_flags
 from snnc.options import CompilationOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no logs.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, logs, tables of compile.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="More logs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Timesteps = Annotated[int | None, typer_option(CompilationOptions, "timesteps")]

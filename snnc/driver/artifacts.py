@@ -15,9 +15,16 @@ from snnc.analysis import evaluate as evaluate_program
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.layer_figures import layer_figures
-from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
+from snnc.driver.models import (
+    ModelSource,
+    eager,
+    load_model,
+    question_window,
+    require_one_output,
+    require_window,
+)
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Graph, Stage
@@ -25,8 +32,8 @@ from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult
-from snnc.transform import Batches, PassContext, Progress, silent
+from snnc.target import Program, Record, RunResult, figures_of
+from snnc.transform import Batches, PassContext, Progress, silent, size_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Measured:
             mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
             figures["early_exit"] = {**exits, **mean}
         return {**version, "target": self.target, **figures, **latency, **self.details}
+
+
+def _hardware(artifact: ArtifactFile) -> dict[str, Any] | None:
+    """The target's own figures, if it has any."""
+    return figures_of(artifact.names(), artifact.read, artifact.manifest["target"] or "")
 
 
 def load(path: str | Path) -> Program:
@@ -108,7 +120,7 @@ def evaluate(
     program = open_program(artifact)
     if sweep and timesteps is not None:
         raise UsageError("-T and --sweep exclude each other", hint="give one of them")
-    window = window_to_run(max(sweep) if sweep else timesteps, program, graph)
+    window = window_to_run(max(sweep) if sweep else timesteps, program, graph, log)
     if any(t < 1 for t in sweep):
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     shape = graph.type_of(graph.input).shape
@@ -129,6 +141,8 @@ def evaluate(
         progress=progress,
         total=size_of(batches),
     )
+    if _hardware(artifact) is not None:
+        evaluation = replace(evaluation, energy=None)  # an estimate of other hardware
     measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
     if not measure_layers:
         return measured
@@ -159,7 +173,7 @@ def run_on_data(
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
-    window = window_to_run(timesteps, program, graph)
+    window = window_to_run(timesteps, program, graph, log)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     results: list[RunResult] = []
@@ -182,13 +196,16 @@ def run_on_data(
     )
 
 
-def window_to_run(timesteps: int | None, program: Program, graph: Graph) -> int:
+def window_to_run(
+    timesteps: int | None, program: Program, graph: Graph, log: logging.Logger | None
+) -> int:
     """The window to run; the artifact's own by default."""
     if timesteps is None:
         return program.timesteps
     if timesteps < 1:
         raise UsageError(f"-T {timesteps}: a window has at least one time step")
     require_window(graph, timesteps)
+    question_window(timesteps, log)
     return timesteps
 
 

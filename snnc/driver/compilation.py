@@ -16,7 +16,7 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
-from snnc.driver.models import load_model
+from snnc.driver.models import load_model, source_info
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
@@ -193,14 +193,17 @@ def _check_output(output: str | Path | None) -> None:
 def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
     mean, std = job.source.normalization
+    before = source_info(job.source)
+    if not mean and not std:
+        mean, std = before.get("mean") or (), before.get("std") or ()
     return {
         "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
         "legalize": lowered.legalize,
         "seed": job.seed,
         "mean": list(mean),
         "std": list(std),
-        "calibrated": ctx.calibration is not None,
-        "calibration": data_info(ctx.calibration),
+        "calibrated": ctx.calibration is not None or bool(before.get("calibrated")),
+        "calibration": data_info(ctx.calibration) or before.get("calibration"),
     }
 
 

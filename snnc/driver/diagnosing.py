@@ -11,7 +11,7 @@ from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
 from snnc.data import first_samples
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
@@ -19,7 +19,7 @@ from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
-from snnc.transform import AfterPass, Progress, silent
+from snnc.transform import AfterPass, Progress, silent, size_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,7 +127,7 @@ def diagnose_artifact(
     if graph.stage is not Stage.SNN:
         raise UsageError(
             f"{path} holds a graph of stage {graph.stage}; --compare is for spiking networks",
-            hint=f"snnc diagnose {path} --calibration DATA",
+            hint="leave out --compare: a model is diagnosed itself",
         )
     window = window_of(graph, DEFAULT_WINDOW) if timesteps is None else timesteps
     if window < 1:

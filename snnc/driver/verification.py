@@ -10,7 +10,7 @@ from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
 from snnc.artifact import ArtifactFile, Samples, open_artifact
 from snnc.driver.artifacts import limited, open_program, window_to_run
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.sampling import random_inputs, reference_program
 from snnc.errors import ArtifactError
 from snnc.graph_members import GRAPH, read_graph
@@ -19,7 +19,7 @@ from snnc.options import Data
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Backend, why_inexact
-from snnc.transform import Progress, silent
+from snnc.transform import Progress, silent, size_of
 
 RANDOM_INPUTS = 16
 
@@ -51,7 +51,7 @@ def verify_artifact(
     target = str(artifact.manifest["target"])
     backend: Backend = parse_one(target, Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
-    window = window_to_run(timesteps, program, graph)
+    window = window_to_run(timesteps, program, graph, log)
     inputs = _inputs(artifact, graph, data, seed)
     shape = graph.type_of(graph.input).shape
     batches = limited(open_batches(inputs.data, "data", shape, log=log), limit)

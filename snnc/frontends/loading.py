@@ -76,6 +76,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), _LATER, _RESAVE),
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
     FileKind("an ONNX model", _onnx, _LATER, _RESAVE),
+    FileKind("a TensorFlow Lite model", lambda head, names: head[4:8] == b"TFL3", _LATER, _RESAVE),
     FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", _LATER, _RESAVE),
 )
 
@@ -150,7 +151,8 @@ def explain(reference: str) -> UsageError | ModelError:
     kind = sniff(path)
     if kind is None:
         return ModelError(
-            f"{reference} is not a model snnc knows", hint=_BY_FACTORY.format(file=reference)
+            f"{reference} is not a model snnc knows",
+            hint="a model is code (net.py:factory), a file of torch.save, or a .snnc file",
         )
     return ModelError(
         f"{reference} is {kind.noun}, which {kind.reason}", hint=kind.hint.format(file=reference)

@@ -127,6 +127,7 @@ def test_one_wrong_weight_fails(
     document = json.loads((tmp_path / "r" / "report.json").read_text())
     assert document["passed"] is False and document["verdict"] == "differs"
     assert document["target"] == TARGET and sum(document["differing"].values()) > 0
+    assert document.pop("provenance")["date"]
     assert json.loads(command(capsys, *words, "--json")[1]) == document
 
 

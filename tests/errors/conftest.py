@@ -85,7 +85,8 @@ def _models(place: Path) -> None:
     torch.save(good.state_dict(), place / "weights.pt")
     other = nn.Sequential(nn.Flatten(), nn.Linear(72, 9), nn.ReLU(), nn.Linear(9, 5))
     torch.save(other.state_dict(), place / "other.pt")
-    nets = {"model": good.state_dict(), "ema": good.state_dict()}
+    ema = {name: value / 2 for name, value in good.state_dict().items()}
+    nets = {"model": good.state_dict(), "ema": ema}
     torch.save(nets, place / "last.pt")
     torch.save({"epoch": 3, "loss": 0.1}, place / "log.pt")
     (place / "old.pkl").write_bytes(pickle.dumps(Loss))
