@@ -49,17 +49,12 @@ def verify_artifact(
     artifact.check()
     program = open_program(artifact)
     target = str(artifact.manifest["target"])
-    backend: Backend = parse_one(target, Registry(BACKENDS))
+    backend = parse_one(target, Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
     window = window_to_run(timesteps, program, graph, log)
     inputs = _inputs(artifact, graph, data, seed)
     shape = graph.type_of(graph.input).shape
     batches = limited(open_batches(inputs.data, "data", shape, log=log), limit)
-    stored = inputs.stored
-    if stored is not None and (window, inputs.seed) != (program.timesteps, stored.seed):
-        stored = None
-        if log is not None:
-            log.info("another window or seed than stored: compared with the reference alone")
     return compare_programs(
         program,
         reference_program(graph),
@@ -70,7 +65,7 @@ def verify_artifact(
         target=target,
         legalize=str(artifact.manifest["info"].get("legalize") or ""),
         inexact=why_inexact(backend),
-        stored=stored,
+        stored=inputs.stored_for(window == program.timesteps, log),
         seed=inputs.seed,
         progress=progress,
         total=size_of(batches),
@@ -92,6 +87,14 @@ class _Inputs:
     kind: InputKind
     seed: int
     stored: Samples | None = None
+
+    def stored_for(self, is_own_window: bool, log: logging.Logger | None) -> Samples | None:
+        """What is stored, unless it is of another window or seed."""
+        if self.stored is None or (is_own_window and self.seed == self.stored.seed):
+            return self.stored
+        if log is not None:
+            log.info("another window or seed than stored: compared with the reference alone")
+        return None
 
 
 def _inputs(artifact: ArtifactFile, graph: Graph, data: Data | None, seed: int | None) -> _Inputs:
