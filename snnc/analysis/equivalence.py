@@ -154,10 +154,6 @@ def compare(
     data: Batches,
     *,
     timesteps: int,
-    inputs: InputKind = "data",
-    target: str = "",
-    legalize: str = "",
-    inexact: str = "",
     stored: Samples | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -167,10 +163,6 @@ def compare(
 
     Args:
         graph: the `snn` graph that the reference runs.
-        inputs: where `data` come from.
-        target: text of the target of `program`.
-        legalize: the passes that made the copy which `program` runs.
-        inexact: why the target does not promise equality; "" if it does.
         stored: what is stored of all of `data`, over this window, to compare with as well.
         total: number of samples, for the progress bar.
 
@@ -191,10 +183,8 @@ def compare(
                 _add_stored(sums, runs[0], stored, ids)
             sums.samples += len(x)
             advance(len(x))
-    compared = _comparison(sums, graph.type_of(graph.outputs[0]).quantized, timesteps)
-    return replace(
-        compared, inputs=inputs, seed=seed, target=target, legalize=legalize, inexact=inexact
-    )
+    quantized = graph.type_of(graph.outputs[0]).quantized
+    return replace(_comparison(sums, quantized, timesteps), seed=seed)
 
 
 def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:

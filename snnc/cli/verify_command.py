@@ -18,6 +18,18 @@ ORIGIN = {"data": "", "stored": ", stored in the artifact", "random": ", random"
 """What is said of the inputs."""
 
 
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="DATA", help="Inputs; default those in the artifact, else 16 random ones."
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed; default that of the stored inputs, or 0."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     options.add(app, "verify", verify)
@@ -26,20 +38,10 @@ def register(app: typer.Typer) -> None:
 def verify(
     *,
     artifact: options.Artifact,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="DATA",
-            help="Inputs; default those in the artifact, else 16 random ones.",
-        ),
-    ] = None,
+    data: Inputs = None,
     limit: options.Limit = SAMPLES,
     timesteps: options.Timesteps = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", help="Seed; default that of the stored inputs, or 0."),
-    ] = None,
+    seed: Seed = None,
     report: options.Report = None,
     out: options.Out,
 ) -> None:

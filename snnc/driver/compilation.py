@@ -18,6 +18,7 @@ from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
 from snnc.driver.models import load_model, source_info
 from snnc.driver.reporting import compile_report, window_of
+from snnc.driver.rounding import BeforeRounding, rounding
 from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
@@ -91,13 +92,13 @@ def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> C
 def run(job: Job, output: str | Path | None = None, sample: Data | int | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
     with distributed_session(job) as job:
+        _check_output(output)
         return _run(job, output, sample)
 
 
 def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Compiled:
     seconds: dict[str, float] = {}
     own, backend = job.pipeline(), job.backend()
-    _check_output(output)
     with _timed(seconds, "load"):
         graph = job.graph()
         pipeline = job.pipeline_for(backend, graph)
@@ -107,11 +108,10 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
     x = inputs_to_store(sample, graph, ctx.calibration, seed=job.seed, log=job.log)
-    dump = job.dump()
-    if dump is not None:
-        dump(0, "model", graph)
+    real = BeforeRounding(len(own.passes), pipeline != own, job.dump())
+    real(0, "model", graph)
     with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, after_pass=dump, same=job.same())
+        result = pipeline.run(graph, ctx, after_pass=real, same=job.same())
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
         lowering = replace(ctx, ann=result.ann, timesteps=window)
@@ -125,10 +125,11 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         distributions=_distributions(pipeline, backend),
         samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
+    cost = rounding(real.graph, result.graph, ctx.calibration, window, job.seed)
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
-        report=compile_report(job, result, content, output, seconds),
+        report={**compile_report(job, result, content, output, seconds), "rounding": cost},
         backend=backend,
         content=content,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snnc.analysis import Comparison, InputKind
@@ -19,7 +19,7 @@ from snnc.options import Data
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Backend, why_inexact
-from snnc.transform import Progress, silent, size_of
+from snnc.transform import Batches, Progress, silent, size_of
 
 RANDOM_INPUTS = 16
 
@@ -45,31 +45,38 @@ def verify_artifact(
     Raises:
         ArtifactError: damaged (checksums are compared), or no program.
     """
-    artifact = open_artifact(path)
-    artifact.check()
+    artifact = _intact(path)
     program = open_program(artifact)
-    target = str(artifact.manifest["target"])
-    backend = parse_one(target, Registry(BACKENDS))
+    backend = parse_one(artifact.manifest["target"], Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
-    window = window_to_run(timesteps, program, graph, log)
     inputs = _inputs(artifact, graph, data, seed)
-    shape = graph.type_of(graph.input).shape
-    batches = limited(open_batches(inputs.data, "data", shape, log=log), limit)
-    return compare_programs(
+    batches = limited(inputs.batches(graph, log), limit)
+    window = window_to_run(timesteps, program, graph, log)
+    compared = compare_programs(
         program,
         reference_program(graph),
         graph,
         batches,
-        inputs=inputs.kind,
         timesteps=window,
-        target=target,
-        legalize=str(artifact.manifest["info"].get("legalize") or ""),
-        inexact=why_inexact(backend),
         stored=inputs.stored_for(window == program.timesteps, log),
         seed=inputs.seed,
         progress=progress,
         total=size_of(batches),
     )
+    return replace(compared, inputs=inputs.kind, **_about(artifact, backend))
+
+
+def _intact(path: str | Path) -> ArtifactFile:
+    artifact = open_artifact(path)
+    artifact.check()
+    return artifact
+
+
+def _about(artifact: ArtifactFile, backend: Backend) -> dict[str, str]:
+    """What a comparison says of the target."""
+    legalize = str(artifact.manifest["info"].get("legalize") or "")
+    target = str(artifact.manifest["target"])
+    return {"target": target, "legalize": legalize, "inexact": why_inexact(backend)}
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,10 @@ class _Inputs:
     kind: InputKind
     seed: int
     stored: Samples | None = None
+
+    def batches(self, graph: Graph, log: logging.Logger | None) -> Batches | None:
+        """`data`, checked against the input of the graph. Raises `DataError`."""
+        return open_batches(self.data, "data", graph.type_of(graph.input).shape, log=log)
 
     def stored_for(self, is_own_window: bool, log: logging.Logger | None) -> Samples | None:
         """What is stored, unless it is of another window or seed."""

@@ -75,15 +75,6 @@ class WrongSize(nn.Module):
         return self.fc(x.flatten(1))
 
 
-class Random(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(72, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x.flatten(1) + torch.randn(1))
-
-
 class Sigmoid(nn.Module):
     def __init__(self) -> None:
         super().__init__()
