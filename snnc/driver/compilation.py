@@ -16,6 +16,7 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
+from snnc.driver.model_warnings import calibrated_on, warn_of_model
 from snnc.driver.models import load_model, source_info
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.rounding import BeforeRounding, rounding
@@ -104,12 +105,12 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         pipeline = job.pipeline_for(backend, graph)
         _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
+        checked = warn_of_model(graph, ctx)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
     x = inputs_to_store(sample, graph, ctx.calibration, seed=job.seed, log=job.log)
-    real = BeforeRounding(len(own.passes), pipeline != own, job.dump())
-    real(0, "model", graph)
+    real = BeforeRounding(len(own.passes), pipeline != own, job.dump(), graph)
     with _timed(seconds, "passes"):
         result = pipeline.run(graph, ctx, after_pass=real, same=job.same())
     window = window_of(result.graph, job.timesteps)
@@ -121,21 +122,27 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info={**_info(job, ctx, lowered), **synthetic_info(synthetic)},
+        info={**_info(job, ctx, lowered), **synthetic_info(synthetic), **calibrated_on(checked)},
         distributions=_distributions(pipeline, backend),
         samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
     cost = rounding(real.graph, result.graph, ctx.calibration, window, job.seed)
+    more = {"rounding": cost, "stored_samples": 0 if x is None else len(x)}
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
-        report={**compile_report(job, result, content, output, seconds), "rounding": cost},
+        report={**compile_report(job, result, content, output, seconds, checked.findings), **more},
         backend=backend,
         content=content,
     )
+    _write(compiled)
+    return _with_layer_figures(job, compiled, result, ctx)
+
+
+def _write(compiled: Compiled) -> None:
+    """Write the artifact where it has a path."""
     if compiled.artifact is not None:
         compiled.save(compiled.artifact)
-    return _with_layer_figures(job, compiled, result, ctx)
 
 
 def _with_layer_figures(

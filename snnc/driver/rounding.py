@@ -23,11 +23,13 @@ class BeforeRounding:
         own: number of the user's passes.
         added: whether the target's passes follow them.
         then: called in any case.
+        model: the graph before the passes, which both are given first.
     """
 
-    def __init__(self, own: int, added: bool, then: AfterPass | None) -> None:
+    def __init__(self, own: int, added: bool, then: AfterPass | None, model: Graph) -> None:
         self.graph: Graph | None = None
         self._last, self._then = own if added else None, then
+        self(0, "model", model)
 
     def __call__(self, number: int, name: str, graph: Graph) -> None:
         """Keep `graph` if it is the last of the user's own passes."""
