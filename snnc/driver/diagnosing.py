@@ -10,7 +10,7 @@ from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
 from snnc.data import first_samples
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.model_warnings import WatchedInputs
@@ -19,7 +19,7 @@ from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
-from snnc.transform import AfterPass, Batches
+from snnc.transform import AfterPass, Batches, size_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,7 +152,7 @@ def _stored_window(path: str | Path, graph: Graph, timesteps: int | None) -> int
     if graph.stage is not Stage.SNN:
         raise UsageError(
             f"{path} holds a graph of stage {graph.stage}; --compare is for spiking networks",
-            hint=f"snnc diagnose {path} --calibration DATA",
+            hint="leave out --compare: a model is diagnosed itself",
         )
     window = window_of(graph, DEFAULT_WINDOW) if timesteps is None else timesteps
     if window < 1:

@@ -10,9 +10,8 @@ from snnc.analysis.diagnosis import Finding
 from snnc.analysis.diagnosis.model_check import ModelCheck, about_range, check_model
 from snnc.analysis.input_range import InputRange, InputTally
 from snnc.artifact import ArtifactFile
-from snnc.driver.inputs import size_of
 from snnc.ir import Graph, Stage
-from snnc.transform import Batch, Batches, PassContext
+from snnc.transform import Batch, Batches, PassContext, size_of
 
 INPUT_RANGE = "input_range"
 """Key of an artifact's info: the range of its calibration data, as `InputRange.report` gives it."""

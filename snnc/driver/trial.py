@@ -50,6 +50,8 @@ def dry_run(job: Job) -> list[SnncError]:
     if pipeline is not None:
         stage = Stage.ANN if graph is None else graph.stage
         given = [name for name in DATA if getattr(job, name) is not None]
+        if graph is None:
+            given.append("calibration")  # would be made of the model, which is the problem
         missing = {name: [] for name in given if getattr(ctx, name) is None}
         present = replace(ctx, **missing)  # a problem already where it cannot be opened
         problems += [UsageError(text) for text in pipeline.problems(stage, present)]

@@ -61,6 +61,11 @@ def summary(report: Json) -> str:
         if key in report:
             fields.append((words(key).replace("ann ", "ANN "), number(report[key])))
     fields += _sizes(report)
+    energy = report.get("energy") or {}
+    if "energy_pj" in energy:
+        own, ann = (f"{energy[key] / 1e3:.4g}" for key in ("energy_pj", "ann_energy_pj"))
+        shown = f"{own} nJ <small>of arithmetic; the ANN {ann} nJ</small>"
+        fields.append(("energy (estimate)", shown))
     boxes = "".join(f"<div><dt>{escape(n)}</dt><dd>{v}</dd></div>" for n, v in fields)
     return f'<dl class="figures">{boxes}</dl>'
 
@@ -240,7 +245,9 @@ def provenance(report: Json) -> str:
         ("passes of the target", _text(report, "legalize")),
         ("calibrated", _calibration(report)),
         ("seed", _text(report, "seed")),
-        ("versions", _versions(report.get("distributions") or {})),
+        ("plugins", _versions(report.get("distributions") or {})),
+        ("versions", _versions((report.get("provenance") or {}).get("versions") or {})),
+        ("date", _text(report.get("provenance") or {}, "date")),
     ]
     return facts((name, value) for name, value in pairs if value)
 
