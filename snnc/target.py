@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.memory import LONGEST_WINDOW
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -236,8 +237,8 @@ def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Se
     for what, number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise DataError(f"{what} of {number!r} steps; it is a whole number")
-    if steps < 1:
-        raise DataError(f"a window of {steps} steps; it needs at least one")
+    if not 1 <= steps <= LONGEST_WINDOW:
+        raise DataError(f"a window of {steps} steps; it has 1 to {LONGEST_WINDOW}")
     wrong = [t for t in prefixes if not 1 <= t <= steps]
     if wrong:
         raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")

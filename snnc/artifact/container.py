@@ -31,6 +31,7 @@ from snnc.artifact.layout import (
     check_members,
 )
 from snnc.errors import ArtifactError, GraphError
+from snnc.special_file import is_special
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -134,6 +135,8 @@ class ArtifactFile:
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:
     """Whether the file looks like a `.snnc` file: a zip that begins with its manifest."""
+    if is_special(Path(path)):
+        return False
     try:
         with Path(path).open("rb") as file:
             start = file.read(_LOCAL.size + len(MANIFEST))
@@ -172,6 +175,8 @@ def _at(path: Path, error: ArtifactError) -> ArtifactError:
 
 
 def _members(path: Path) -> dict[str, Member]:
+    if is_special(path):
+        raise ArtifactError("not a regular file")
     size = path.stat().st_size
     with path.open("rb") as file:
         _check_directory(file.read(4), _tail(path, size))

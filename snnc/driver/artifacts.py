@@ -71,8 +71,29 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
             f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
             hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
         )
-    require_one_output(artifact.graph())
-    return parse_one(spec, Registry(BACKENDS)).load(artifact)
+    graph = artifact.graph()
+    require_one_output(graph)
+    return parse_one(spec, Registry(BACKENDS)).load(_Read(artifact, graph))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
+
+    artifact: ArtifactFile
+    network: Graph
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.artifact.manifest
+
+    def read(self, name: str) -> bytes:
+        """Content of a member."""
+        return self.artifact.read(name)
+
+    def graph(self) -> Graph:
+        """A copy of the network."""
+        return self.network.clone()
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from snnc.frontends.records import (
     plain_tensor,
     read_records,
 )
+from snnc.special_file import is_special
 
 _DEEPEST = 5  # levels of dicts within dicts in which a state dict is looked for
 _SHOWN = 5
@@ -31,6 +32,8 @@ def read_weights(path: Path) -> dict[Any, Any]:
 
     What is neither a tensor nor a container of tensors is a record, and was not built.
     """
+    if is_special(path):
+        raise ModelError(f"weights {path} cannot be read: it is not a regular file")
     try:
         with path.open("rb") as file:
             head = file.read(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from snnc.errors import ModelError, PluginError, UsageError
 from snnc.frontends.base import Frontend
 from snnc.plugins import FRONTENDS, Registry
+from snnc.special_file import is_special
 
 _BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
 _RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
@@ -166,6 +168,8 @@ def check_shape(shape: tuple[int, ...] | None) -> None:
 
 def sniff(path: Path) -> FileKind | None:
     """The kind of file, by its content; None if unknown. Raises `ModelError` if unreadable."""
+    if is_special(path):
+        raise ModelError(f"{path} cannot be read: it is not a regular file")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -186,8 +190,8 @@ def _members(path: Path, head: bytes) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except zipfile.BadZipFile:
-        return ()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return ()  # damaged; what reads the file says so
 
 
 def _saved(path: Path) -> FileKind:
