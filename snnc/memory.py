@@ -42,7 +42,7 @@ RANDOM_COUNTERS = 1 << 18
 """Counters of random words generated together; about 50 MB."""
 
 
-LONGEST_WINDOW = 1 << 16
+LONGEST_WINDOW = 1 << 14
 """Most steps of a window, and of the `wait` of a population."""
 LARGEST_TENSOR = (1 << 31) - 1
 """Most elements of one sample of a tensor."""

@@ -100,6 +100,15 @@ class Program(Protocol):
         ...
 
 
+@runtime_checkable
+class StoredApart(Protocol):
+    """A program that lies in files of its own, which may be of another network than the graph."""
+
+    def require_match(self, graph: Graph) -> None:
+        """Raise `ArtifactError` where it takes, records or gives anything else than `graph`."""
+        ...
+
+
 class Artifact(Protocol):
     """The members of a `.snnc` file, as `Backend.load` reads them."""
 

@@ -25,7 +25,7 @@ from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult
+from snnc.target import Program, Record, RunResult, StoredApart
 from snnc.transform import Batches, PassContext, Progress, silent
 
 
@@ -73,7 +73,10 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
         )
     graph = artifact.graph()
     require_one_output(graph)
-    return parse_one(spec, Registry(BACKENDS)).load(_Read(artifact, graph))
+    program = parse_one(spec, Registry(BACKENDS)).load(_Read(artifact, graph))
+    if isinstance(program, StoredApart):
+        program.require_match(graph)
+    return program
 
 
 @dataclass(frozen=True)

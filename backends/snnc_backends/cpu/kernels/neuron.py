@@ -45,7 +45,7 @@ class Neuron(Kernel):
         one_of("reset", self.reset, ("subtract", "zero"))
         one_of("order", self.order, ("integrate-fire", "fire-integrate"))
         positive(positions=self.positions, channels=self.channels)
-        require(0 <= self.wait <= LONGEST_WINDOW, f"a wait of {self.wait} steps")
+        require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
 
     def inputs(self) -> tuple[Port, ...]:
