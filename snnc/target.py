@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtim
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.errors import ArtifactError, DataError, Loc, UsageError, one_line
 from snnc.memory import LONGEST_WINDOW
 
 if TYPE_CHECKING:
@@ -220,8 +220,8 @@ def figures_of(
         return None
     try:
         figures = json.loads(read(member))
-    except ValueError as error:
-        raise ArtifactError(f"{member} is not readable JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{member} is not readable JSON: {one_line(error)}") from None
     keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
     if not isinstance(figures, dict):
         raise ArtifactError(f"{member} is not a JSON object")

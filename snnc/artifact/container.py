@@ -30,7 +30,7 @@ from snnc.artifact.layout import (
     check_manifest,
     check_members,
 )
-from snnc.errors import ArtifactError, GraphError
+from snnc.errors import ArtifactError, GraphError, one_line
 from snnc.special_file import is_special
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class ArtifactFile:
         try:
             return np.memmap(self.path, np.uint8, "r", member.offset, (member.size,))
         except (OSError, ValueError) as error:
-            raise ArtifactError(f"{self.path}: {name} cannot be mapped: {error}") from None
+            raise ArtifactError(
+                f"{self.path}: {name} cannot be mapped: {one_line(error)}"
+            ) from None
 
     def graph(self) -> Graph:
         """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
@@ -184,7 +186,7 @@ def _members(path: Path) -> dict[str, Member]:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
         except _ZIP_FAULTS as error:
-            raise ArtifactError(f"damaged or truncated: {error}") from None
+            raise ArtifactError(f"damaged or truncated: {one_line(error)}") from None
         check_members(entries, size)
         return {entry.filename: _locate(file, entry, size) for entry in entries}
 
@@ -242,4 +244,4 @@ def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{TENSORS} is damaged: {error}") from None
+        raise ArtifactError(f"{TENSORS} is damaged: {one_line(error)}") from None

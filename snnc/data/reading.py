@@ -11,14 +11,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import DataError
+from snnc.errors import DataError, one_line
 
 EXPANDED_BYTES = 1 << 26
 """A compressed file may expand to this many bytes, whatever its compression."""
 LARGEST_RATIO = 100
 """Beyond `EXPANDED_BYTES`, the most that a file may expand."""
-LONGEST_REASON = 200
-"""Characters of a reader's own message that are shown."""
 
 
 @contextmanager
@@ -37,8 +35,7 @@ def reading(what: str | Path) -> Iterator[None]:
     except MemoryError:
         raise DataError(f"{what} cannot be read: it does not fit into memory") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
-        raise DataError(f"{what} cannot be read: {reason}") from error
+        raise DataError(f"{what} cannot be read: {one_line(error)}") from error
 
 
 def require_file(path: Path) -> None:

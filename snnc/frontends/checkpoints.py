@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from snnc.errors import ModelError
+from snnc.errors import ModelError, one_line
 from snnc.frontends.allowed import refused_names
 from snnc.frontends.records import (
     entries,
@@ -53,7 +53,8 @@ def _read_safe(path: Path) -> Mapping[str, Any]:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ModelError(
-            f"weights {path} is no whole safetensors file, and none that torch saved ({error})",
+            f"weights {path} is no whole safetensors file, and none that torch saved "
+            f"({one_line(error)})",
             hint=SAVE,
         ) from None
 
@@ -68,7 +69,7 @@ def _read_torch(path: Path) -> Any:
     except pickle.UnpicklingError:
         what = f"holds more than tensors: {', '.join(names[:_SHOWN])}" if names else "is damaged"
     except Exception as error:  # whatever torch raises for a damaged file
-        what = f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})"
+        what = f"cannot be read ({one_line(error)})"
     raise ModelError(f"weights {path} {what}", hint=SAVE)
 
 

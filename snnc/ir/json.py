@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from snnc.errors import ArtifactError, GraphError, Loc
+from snnc.errors import ArtifactError, GraphError, Loc, is_shown
 from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.op import Op
@@ -73,6 +73,14 @@ def _encode(value: object) -> Any:
     return value
 
 
+def expect_name(value: object, what: str) -> str:
+    """A text without control characters, which messages, reports and terminals can show."""
+    name = expect(value, str, what)
+    if not all(map(is_shown, name)):
+        raise ArtifactError(f"{what} is {name!a:.60}, which holds control characters")
+    return name
+
+
 # -- reading -------------------------------------------------------------------------------
 
 
@@ -109,23 +117,23 @@ def _member(data: Mapping[str, Any], key: str, kind: type[Any], what: str) -> An
 
 def _names(data: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
     names = _member(data, key, list, what)
-    return tuple(expect(name, str, f"an entry of {key!r} of {what}") for name in names)
+    return tuple(expect_name(name, f"an entry of {key!r} of {what}") for name in names)
 
 
 def _stage(value: object) -> Stage:
     if value not in list(Stage):
-        raise ArtifactError(f"unknown stage {value!r}")
+        raise ArtifactError(f"unknown stage {value!a:.60}")
     return Stage(value)
 
 
 def _set_params(graph: Graph, listed: dict[str, Any], params: Mapping[str, Array]) -> None:
     wrong = sorted(listed.keys() ^ params.keys())
     if wrong:
-        raise ArtifactError(f"array {wrong[0]!r} is not in both the graph and the tensors")
+        raise ArtifactError(f"array {wrong[0]!a:.60} is not in both the graph and the tensors")
     for name, facts in listed.items():
         actual = {"dtype": str(params[name].dtype), "shape": list(params[name].shape)}
         if facts != actual:
-            raise ArtifactError(f"array {name!r} is {actual}, the graph says {facts}")
+            raise ArtifactError(f"array {name!r} is {actual}, the graph says {facts!a:.90}")
         try:
             graph.set_param(name, params[name])
         except GraphError as error:
@@ -133,10 +141,10 @@ def _set_params(graph: Graph, listed: dict[str, Any], params: Mapping[str, Array
 
 
 def _add_node(graph: Graph, data: dict[str, Any], what: str) -> None:
-    name = _member(data, "name", str, what)
+    name = expect_name(_member(data, "name", str, what), f"the name of {what}")
     mnemonic = _member(data, "op", str, name)
     if mnemonic not in MNEMONICS:
-        raise ArtifactError(f"{name}: unknown operation {mnemonic!r}", hint="update snnc")
+        raise ArtifactError(f"{name}: unknown operation {mnemonic!a:.60}", hint="update snnc")
     op = decode_op(MNEMONICS[mnemonic], _member(data, "fields", dict, name), name)
     loc = _decode_as(Loc, _member(data, "loc", dict, name), f"loc of {name}")
     try:
@@ -167,7 +175,7 @@ def _decode_as(kind: type[Any], values: dict[str, Any], what: str) -> Any:
     hints = _hints(kind)
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
-        raise ArtifactError(f"{what}: unknown field {unknown[0]!r}", hint="update snnc")
+        raise ArtifactError(f"{what}: unknown field {unknown[0]!a:.60}", hint="update snnc")
     required = [f.name for f in fields(kind) if f.default is MISSING and f.name not in values]
     if required:
         raise ArtifactError(f"{what}: no field {required[0]!r}")
@@ -187,11 +195,11 @@ def _decode(hint: Any, value: Any, what: str) -> Any:
     if origin is Literal:
         if type(value) is str and value in args:
             return value
-        raise ArtifactError(f"{what} is {value!r}, not one of {', '.join(args)}")
+        raise ArtifactError(f"{what} is {value!a:.60}, not one of {', '.join(args)}")
     if origin is tuple:
         return _decode_tuple(args, expect(value, list, what), what)
     if hint is Ref:
-        return Ref(_member(expect(value, dict, what), "ref", str, what))
+        return Ref(expect_name(_member(expect(value, dict, what), "ref", str, what), what))
     if hint is type(None):
         return expect(value, type(None), what)
     return _decode_number(hint, value, what)
@@ -214,7 +222,9 @@ def _decode_tuple(args: tuple[Any, ...], value: list[Any], what: str) -> tuple[A
 
 
 def _decode_number(hint: type[Any], value: Any, what: str) -> Any:
-    """int, float, bool or str; an integer may stand for a float and stays one."""
+    """int, float, bool or a text; an integer may stand for a float and stays one."""
+    if hint is str:
+        return expect_name(value, what)
     number = expect(value, int if hint is float and type(value) is int else hint, what)
     if type(number) is int and abs(number) > LARGEST_INT:
         raise ArtifactError(f"{what} is beyond 64 bits")

@@ -58,7 +58,7 @@ class Idx:
             data = gzip.decompress(data) if path.suffix == ".gz" else data
         except (OSError, EOFError, zlib.error):
             return False
-        return data[:3] == b"\0\0\x08" and len(data) >= 4 + 4 * data[3]
+        return data[:3] == b"\0\0\x08" and len(data) > 3 and len(data) >= 4 + 4 * data[3]
 
     def use(self, path: Path, rng: Random) -> None:
         for _ in open_data(f"mnist:{path.parent}#test", batch_size=4):

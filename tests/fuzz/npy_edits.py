@@ -78,7 +78,7 @@ def _edited_header(rng: Random, header: bytes) -> bytes:
                 facts.pop(rng.choice(list(facts)), None)
                 continue
             case _ if shape:
-                shape[rng.randrange(len(shape))] = rng.choice((*NUMBERS, shape[0] + 1, -1, "x"))
+                shape[rng.randrange(len(shape))] = rng.choice((*NUMBERS, 1 + len(shape), -1, "x"))
             case _:
                 shape = [1] * some(rng, 70)
         facts["shape"] = tuple(shape)

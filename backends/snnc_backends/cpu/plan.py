@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.encoding import CODES, Encoded
-from snnc.errors import ArtifactError
+from snnc.errors import ArtifactError, one_line
 from snnc.memory import LONGEST_WINDOW
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
@@ -140,7 +140,7 @@ class Plan:
         except ArtifactError:
             raise
         except _DAMAGE as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            reason = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             raise ArtifactError(
                 f"cpu/plan.json is damaged: {reason}", hint="compile the model again"
             ) from None
