@@ -28,11 +28,13 @@ class Campaign:
         seed: of all cases.
         place: an empty folder of its own.
         log: file of results, one line of JSON a batch; batches that it has are not run again.
+        seconds: the longest that a case may take.
     """
 
     seed: int
     place: Path
     log: Path | None = None
+    seconds: float = SECONDS
 
     def run(self, kind: Format, start: int, stop: int) -> Tally:
         """The cases start..stop of a format."""
@@ -61,7 +63,7 @@ class Campaign:
             if child.lost is not None:
                 waiting.remove(child.lost)
                 outcome = HANG if child.hangs else SIGNAL
-                seconds = SECONDS if child.hangs else 0.0
+                seconds = self.seconds if child.hangs else 0.0
                 tally.add(child.lost, outcome, whole=True, seconds=seconds, what=child.reason)
         return tally
 
@@ -96,7 +98,7 @@ class _Child:
         self.lost: int | None = None
         self.hangs, self.reason = False, ""
         self._read, written = os.pipe()
-        self._place = campaign.place / "case"
+        self._place, self._seconds = campaign.place / "case", campaign.seconds
         sys.stdout.flush()
         self._pid = os.fork()
         if self._pid == 0:
@@ -121,7 +123,7 @@ class _Child:
         """The line of each case that ended."""
         rest = b""
         while True:
-            ready, _, _ = select.select([self._read], [], [], SECONDS)
+            ready, _, _ = select.select([self._read], [], [], self._seconds)
             if not ready:
                 self.hangs = True
                 return
@@ -134,7 +136,7 @@ class _Child:
                     self.lost = line["begin"]
                     continue
                 self.lost = None
-                slow = line["seconds"] > SECONDS
+                slow = line["seconds"] > self._seconds
                 yield {**line, "outcome": HANG} if slow else line
 
 
