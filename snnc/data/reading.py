@@ -89,8 +89,27 @@ def _require_header(path: Path) -> None:
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         announced = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
-    if announced > path.stat().st_size:
-        raise ValueError("its header is longer than the file")
+        if announced > path.stat().st_size:
+            raise ValueError("its header is longer than the file")
+        file.seek(0)
+        _announced(file)
+
+
+def _announced(file: IO[bytes]) -> int:
+    """Bytes of the array that a header announces; 0 for objects, which are not read.
+
+    Raises `ValueError` for elements of no bytes, for which numpy divides by zero.
+    """
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    if not dtype.itemsize or any(n < 0 for n in shape):
+        raise ValueError(f"an array of shape {shape} of elements of {dtype.itemsize} bytes")
+    return 0 if dtype.hasobject else int(np.prod(shape, dtype=object)) * dtype.itemsize
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
@@ -108,15 +127,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
 
 def _require_size(file: IO[bytes], info: zipfile.ZipInfo, path: Path) -> None:
     """Raise `DataError` where the header announces more than the archive holds."""
-    version = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(file)
-    announced = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if not dtype.hasobject and announced > info.file_size:
+    announced = _announced(file)
+    if announced > info.file_size:
         raise DataError(
             f"{path} cannot be read: {info.filename} announces {announced} bytes, and has "
             f"{info.file_size}"
