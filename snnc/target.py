@@ -100,15 +100,6 @@ class Program(Protocol):
         ...
 
 
-@runtime_checkable
-class StoredApart(Protocol):
-    """A program that lies in files of its own, which may be of another network than the graph."""
-
-    def require_match(self, graph: Graph) -> None:
-        """Raise `ArtifactError` where it takes, records or gives anything else than `graph`."""
-        ...
-
-
 class Artifact(Protocol):
     """The members of a `.snnc` file, as `Backend.load` reads them."""
 
@@ -162,6 +153,17 @@ class Backend(Protocol):
 
     def load(self, artifact: Artifact) -> Program:
         """The program in an artifact that this backend wrote."""
+        ...
+
+
+@runtime_checkable
+class StoredApart(Protocol):
+    """A backend whose programs lie in files of their own, which may be of another network."""
+
+    def require_match(self, program: Any, graph: Graph) -> None:
+        """Raise `ArtifactError` where a loaded `program` takes, records or gives anything else
+        than the stored `graph`.
+        """
         ...
 
 

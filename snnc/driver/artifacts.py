@@ -25,7 +25,7 @@ from snnc.options import Data
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult, StoredApart
+from snnc.target import Backend, Program, Record, RunResult, StoredApart
 from snnc.transform import Batches, PassContext, Progress, silent
 
 
@@ -73,9 +73,10 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
         )
     graph = artifact.graph()
     require_one_output(graph)
-    program = parse_one(spec, Registry(BACKENDS)).load(_Read(artifact, graph))
-    if isinstance(program, StoredApart):
-        program.require_match(graph)
+    backend: Backend = parse_one(spec, Registry(BACKENDS))
+    program = backend.load(_Read(artifact, graph))
+    if isinstance(backend, StoredApart):
+        backend.require_match(program, graph)
     return program
 
 

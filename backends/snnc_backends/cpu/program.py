@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.workspace import Workspace, aligned
-
-if TYPE_CHECKING:
-    from snnc.ir import Graph
 
 CHUNK = 16
 """Most samples that a thread encodes at a time."""
@@ -89,12 +86,6 @@ class CpuProgram:
         clipped = sum(self._spread(part, self._parts(len(batch), steps)))
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
-
-    def require_match(self, graph: Graph) -> None:
-        """Raise `ArtifactError` unless the plan can be one of `graph` (imports networkx)."""
-        from snnc_backends.cpu.match import require_match
-
-        require_match(self.plan, graph)
 
     def _check_longest(self, steps: int) -> None:
         if steps > self.plan.longest:
