@@ -52,16 +52,7 @@ def compile_report(
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),
-        "steps": [
-            {
-                "name": step.name,
-                "spec": step.spec,
-                "seconds": step.seconds,
-                "changed": step.changed,
-                "metrics": dict(step.metrics),
-            }
-            for step in result.steps
-        ],
+        "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
         **({} if hardware is None else {"hardware": hardware}),

@@ -77,10 +77,7 @@ class MaxPool(Pool):
 
     mnemonic = "maxpool"
     makes_events = True
-
-    @property
-    def before_encode(self) -> bool:
-        return True
+    before_encode = True
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
