@@ -71,7 +71,7 @@ test: lint ## all checks and tests but the long ones
 test-long: .venv/.dev ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m long
 
-# 116,000 cases, from half an hour to a few hours; interrupted, it goes on from $(FUZZ_LOG).
+# 120,000 cases, which take an hour or more; interrupted, it goes on from $(FUZZ_LOG).
 fuzz: .venv/.dev ## damaged and hostile files of every kind, and the processes killed at random moments
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(FUZZ_CASES) --log ../$(FUZZ_LOG)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/cli/test_killed.py
