@@ -32,9 +32,9 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
-def is_shown(character: str) -> bool:
-    """Whether a terminal shows a character, rather than obeys it."""
-    return category(character) not in _UNSHOWN
+def is_shown(text: str) -> bool:
+    """Whether a terminal shows every character of a text, rather than obeys it."""
+    return all(category(each) not in _UNSHOWN for each in text)
 
 
 def _escaped(text: str) -> str:

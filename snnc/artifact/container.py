@@ -31,7 +31,7 @@ from snnc.artifact.layout import (
     check_manifest,
     check_members,
 )
-from snnc.errors import ArtifactError, GraphError, one_line
+from snnc.errors import ArtifactError, GraphError, is_shown, one_line
 from snnc.special_file import is_special
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ class ArtifactFile:
 
         structure, tensors = self.read(GRAPH), self.read(TENSORS)
         with _naming(self.path):
-            graph = from_json(parse_json(structure, GRAPH), _tensors(tensors))
+            parsed = parse_json(structure, GRAPH)
+            _require_shown([parsed.get("nodes"), parsed.get("params")])
+            graph = from_json(parsed, _tensors(tensors))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
@@ -133,6 +135,22 @@ class ArtifactFile:
     def _check_sum(self, name: str, data: bytes) -> None:
         if sha256(data).hexdigest() != self.manifest["checksums"][name]:
             raise ArtifactError(f"{name} does not match its checksum: damaged")
+
+
+def _require_shown(value: Any) -> None:
+    """Raise `ArtifactError` for a text in a document that is more than one line on a terminal.
+
+    Names of nodes and arrays, and places in the user's model, get into messages and reports.
+    """
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += [*found, *found.values()]
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, str) and not is_shown(found):
+            raise ArtifactError(f"{GRAPH} has {found!a:.60}, which holds control characters")
 
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from snnc.errors import ArtifactError, GraphError, Loc, is_shown
+from snnc.errors import ArtifactError, GraphError, Loc
 from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.op import Op
@@ -73,14 +73,6 @@ def _encode(value: object) -> Any:
     return value
 
 
-def expect_name(value: object, what: str) -> str:
-    """A text without control characters, which messages, reports and terminals can show."""
-    name = expect(value, str, what)
-    if not all(map(is_shown, name)):
-        raise ArtifactError(f"{what} is {name!a:.60}, which holds control characters")
-    return name
-
-
 # -- reading -------------------------------------------------------------------------------
 
 
@@ -117,7 +109,7 @@ def _member(data: Mapping[str, Any], key: str, kind: type[Any], what: str) -> An
 
 def _names(data: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
     names = _member(data, key, list, what)
-    return tuple(expect_name(name, f"an entry of {key!r} of {what}") for name in names)
+    return tuple(expect(name, str, f"an entry of {key!r} of {what}") for name in names)
 
 
 def stage_of(value: object) -> Stage:
@@ -142,7 +134,7 @@ def _set_params(graph: Graph, listed: dict[str, Any], params: Mapping[str, Array
 
 
 def _add_node(graph: Graph, data: dict[str, Any], what: str) -> None:
-    name = expect_name(_member(data, "name", str, what), f"the name of {what}")
+    name = _member(data, "name", str, what)
     mnemonic = _member(data, "op", str, name)
     if mnemonic not in MNEMONICS:
         raise ArtifactError(f"{name}: unknown operation {mnemonic!a:.60}", hint="update snnc")
@@ -200,7 +192,7 @@ def _decode(hint: Any, value: Any, what: str) -> Any:
     if origin is tuple:
         return _decode_tuple(args, expect(value, list, what), what)
     if hint is Ref:
-        return Ref(expect_name(_member(expect(value, dict, what), "ref", str, what), what))
+        return Ref(_member(expect(value, dict, what), "ref", str, what))
     if hint is type(None):
         return expect(value, type(None), what)
     return _decode_number(hint, value, what)
@@ -223,9 +215,7 @@ def _decode_tuple(args: tuple[Any, ...], value: list[Any], what: str) -> tuple[A
 
 
 def _decode_number(hint: type[Any], value: Any, what: str) -> Any:
-    """int, float, bool or a text; an integer may stand for a float and stays one."""
-    if hint is str:
-        return expect_name(value, what)
+    """int, float, bool or str; an integer may stand for a float and stays one."""
     number = expect(value, int if hint is float and type(value) is int else hint, what)
     if type(number) is int and abs(number) > LARGEST_INT:
         raise ArtifactError(f"{what} is beyond 64 bits")
