@@ -248,8 +248,10 @@ def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Se
     for what, number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise DataError(f"{what} of {number!r} steps; it is a whole number")
-    if not 1 <= steps <= LONGEST_WINDOW:
-        raise DataError(f"a window of {steps} steps; it has 1 to {LONGEST_WINDOW}")
+    if steps < 1:
+        raise DataError(f"a window of {steps} steps; it needs at least one")
+    if steps > LONGEST_WINDOW:
+        raise DataError(f"a window of {steps} steps; the longest has {LONGEST_WINDOW}")
     wrong = [t for t in prefixes if not 1 <= t <= steps]
     if wrong:
         raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")
