@@ -15,6 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DIGITS := examples/digits
 DEMO_OUT := demo-out
+CHECKPOINTS_OUT := checkpoints-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
@@ -23,7 +24,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long fuzz lint clean
+.PHONY: help demo test test-long fuzz checkpoints lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -76,5 +77,17 @@ fuzz: .venv/.dev ## damaged and hostile files of every kind, and the processes k
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(FUZZ_CASES) --log ../$(FUZZ_LOG)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/cli/test_killed.py
 
+.venv-libraries/.installed: tests/libraries/requirements.txt constraints.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-libraries
+	.venv-libraries/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r tests/libraries/requirements.txt
+	@touch $@
+
+checkpoints: export OMP_NUM_THREADS := 1
+checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, accelerate, … save: taken or refused
+	rm -rf $(CHECKPOINTS_OUT)
+	.venv-libraries/bin/python -W ignore tests/libraries/save.py $(CHECKPOINTS_OUT)
+	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
+
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv build dist $(DEMO_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

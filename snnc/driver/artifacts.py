@@ -12,6 +12,7 @@ import numpy as np
 
 from snnc.analysis import Ann, Evaluation
 from snnc.analysis import evaluate as evaluate_program
+from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
@@ -19,6 +20,7 @@ from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
+from snnc.driver.model_warnings import WatchedInputs, in_report
 from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
@@ -37,12 +39,14 @@ class Measured:
 
     Attributes:
         details: further keys of the report: how the artifact was made, what it does.
+        warnings: about the data.
     """
 
     evaluation: Evaluation
     latency_timesteps: int
     target: str
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    warnings: tuple[Finding, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md."""
@@ -54,7 +58,8 @@ class Measured:
             exits = figures["early_exit"]
             mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
             figures["early_exit"] = {**exits, **mean}
-        return {**version, "target": self.target, **figures, **latency, **self.details}
+        warnings = {"warnings": in_report(self.warnings)}
+        return {**version, "target": self.target, **figures, **latency, **warnings, **self.details}
 
 
 def load(path: str | Path) -> Program:
@@ -136,11 +141,13 @@ def evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         "seed": options.seed,
         "progress": options.progress,
     }
-    total = size_of(batches)
+    total, inputs = size_of(batches), WatchedInputs(artifact, graph.input)
+    watched = inputs.watch(batches)
     evaluation = evaluate_program(
-        program, graph, batches, sweep=options.sweep, ann=ann, total=total, **known
+        program, graph, watched, sweep=options.sweep, ann=ann, total=total, **known
     )
-    measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
+    latency, target = latency_timesteps(graph, window), artifact.manifest["target"]
+    measured = Measured(evaluation, latency, target, warnings=inputs.warn(options.log))
     if not options.measure_layers:
         return measured
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
@@ -188,15 +195,17 @@ def run_on_data(
     window = window_to_run(timesteps, program, graph)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
+    inputs = WatchedInputs(artifact, graph.input)
     results: list[RunResult] = []
     done = 0
     with progress("run", size_of(batches)) as advance:
-        for x, _ in batches:
+        for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))
             run = program.run(x, timesteps=window, record=record, sample_ids=ids, seed=seed)
             results.append(run)
             done += len(x)
             advance(len(x))
+    inputs.warn(log)
     readouts = [each.readout for each in results if each.readout is not None]
     first = results[0]
     return RunResult(

@@ -16,6 +16,7 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
+from snnc.driver.model_warnings import calibrated_on, warn_of_model
 from snnc.driver.models import load_model
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
@@ -97,6 +98,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         pipeline = job.pipeline_for(backend, graph)
         _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
+        checked = warn_of_model(graph, ctx)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
@@ -114,13 +116,13 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info={**_info(job, ctx, lowered), **synthetic_info(synthetic)},
+        info={**_info(job, ctx, lowered), **synthetic_info(synthetic), **calibrated_on(checked)},
         distributions=_distributions(pipeline, backend),
     )
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
-        report=compile_report(job, result, content, output, seconds),
+        report=compile_report(job, result, content, output, seconds, checked.findings),
         backend=backend,
         content=content,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
+from snnc.driver.model_warnings import WatchedInputs
 from snnc.driver.models import load_model, require_one_output, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
@@ -117,7 +118,10 @@ def diagnose_artifact(
     opened = open_batches(known.calibration, "calibration", shape, log=known.log)
     assert opened is not None
     ann = folded(model, artifact.manifest.get("pipeline") or "")
-    return _compared(known, graph, ann, model, first_samples(opened, limit), window)
+    chosen = first_samples(opened, limit)
+    diagnosis = _compared(known, graph, ann, model, chosen, window)
+    inputs = WatchedInputs(artifact, graph.input)
+    return replace(diagnosis, findings=(*inputs.findings_of(chosen), *diagnosis.findings))
 
 
 def _compared(

@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def heading(report: Json) -> str:
-    """Title, kind and target, and a warning if thresholds were chosen without data."""
+    """Title, kind and target, and warnings about the model and its data."""
     kinds = {
         "compile": "compiled",
         "diagnose": "diagnosed",
@@ -34,6 +34,9 @@ def heading(report: Json) -> str:
             "without data: compile again with --calibration DATA before any of these figures is "
             "relied on.</p>"
         )
+    for warning in report.get("warnings") or []:
+        text, remedy = (escape(str(warning.get(key) or "")) for key in ("text", "remedy"))
+        parts.append(f'<p class="alarm" role="alert"><b>{text}</b> Try: {remedy}.</p>')
     return "\n".join(parts)
 
 
