@@ -87,7 +87,7 @@ def pooled(net: NetBuilder) -> str:
     """Maxima of counts: overlapping clipped windows, of a concatenation, of sums, of the input."""
     x = net.count_maxpool("pool0", net.input, windows(net.shape(net.input)[1:], 2, 1))
     left = net.act("act0", net.conv("conv0", x, 4), per_channel=True)
-    right = net.act("act1", net.conv("conv1", x, 2, kernel=1, padding=0))
+    right = net.act("act1", net.conv("conv1", x, 2, bias="map"))
     both = net.concat("concat", left, right)
     x = net.count_maxpool("pool1", both, windows(net.shape(both)[1:], 3, 2, 1))
     x = net.act("act2", net.conv("conv2", x, 4))
