@@ -1,7 +1,7 @@
 """The maximum of counts with a gradient: straight through to the input that leads (S25).
 
-The count of the pool is that of the input that leads, so the gradient of its event in a step goes to
-that input's event in the same step; to one of them where several lead.
+The count of the pool is that of the input that leads, so the gradient of its event in a step goes
+to that input's event in the same step; to one of them where several lead.
 """
 
 from __future__ import annotations
