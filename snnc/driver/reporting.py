@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from snnc.artifact import ArtifactContent, ArtifactFile
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
-from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.report import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.target import figures_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def compile_report(
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),
+        "max_pools": max_pools(result.graph),
         "steps": [
             {
                 "name": step.name,
