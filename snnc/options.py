@@ -1,8 +1,8 @@
-"""The options of a compilation: each defined once, with type, default, flag and meaning.
+"""The options of compiling and evaluating: each defined once, with type, default, flag, meaning.
 
-`snnc.compile`, `snnc.diagnose`, `snnc.driver.Job` and the command line take their parameters from
-the dataclasses here, so an option is added by adding a field. Imports neither numpy nor torch:
-`snnc VERB --help` reads this module.
+`snnc.compile`, `snnc.diagnose`, `snnc.evaluate`, `snnc.driver.Job` and the command line take their
+parameters from the dataclasses here, so an option is added by adding a field. Imports neither numpy
+nor torch: `snnc VERB --help` reads this module.
 """
 
 from __future__ import annotations
@@ -115,6 +115,11 @@ def shape(flag: str, text: str) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise UsageError(f"{flag} {text}: sizes are positive", hint="e.g. 3,32,32")
     return sizes
+
+
+def _seed() -> int:
+    meaning = "seed of everything random."
+    return option(0, "--seed", kind=int, metavar="N", help=meaning.capitalize(), meaning=meaning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,16 +275,49 @@ class RunOptions:
         help="The graph after each pass.",
         meaning="folder to write the graph to after every pass; None for none.",
     )
-    seed: int = option(
-        0,
-        "--seed",
-        kind=int,
-        metavar="N",
-        help="Seed of everything random.",
-        meaning="seed of everything random.",
-    )
+    seed: int = _seed()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompilationOptions(RunOptions, ModelOptions, ConversionOptions):
     """Every option of a compilation that has a flag."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """How a compiled network is run on data."""
+
+    limit: int | None = option(
+        None,
+        "--limit",
+        kind=int,
+        metavar="N",
+        help="Only the first N samples.",
+        meaning="number of samples, None for all.",
+    )
+    timesteps: int | None = option(
+        None,
+        "-T",
+        "--timesteps",
+        kind=int,
+        metavar="N",
+        help="The window, in time steps.",
+        meaning="the window T in time steps; None for the artifact's own.",
+    )
+    sweep: Sequence[int] = option(
+        (),
+        "--sweep",
+        metavar="1,2,4",
+        help="Windows, as prefixes of one run.",
+        meaning="windows instead of `timesteps`: the largest is run, the others are its prefixes.",
+        read=integers,
+    )
+    batch_size: int = option(
+        100,
+        "--batch-size",
+        kind=int,
+        metavar="N",
+        help="",
+        meaning="number of samples that are run together.",
+    )
+    seed: int = _seed()

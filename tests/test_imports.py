@@ -15,6 +15,8 @@ PACKAGES = {
 }
 LONGEST = 350
 """Lines of a shipped file."""
+LONGEST_FUNCTION = 40
+"""Lines of a shipped function, from its `def` to its end."""
 
 
 def modules(repository: Path) -> dict[str, Path]:
@@ -53,3 +55,21 @@ def test_no_shipped_file_is_too_long(repository: Path) -> None:
         n: len(p.read_text(encoding="utf-8").splitlines()) for n, p in modules(repository).items()
     }
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, lines) of every function of a file, methods and inner functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_no_shipped_function_is_too_long(repository: Path) -> None:
+    lengths = {
+        f"{module}.{name}": lines
+        for module, path in modules(repository).items()
+        for name, lines in functions(path)
+    }
+    assert len(lengths) > 1000
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}

@@ -39,10 +39,7 @@ def compile_model(
         typer.Option("--dry-run", help="Say whether it can be compiled; write nothing."),
         After("dump_ir"),
     ] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Compile a model to a spiking network.
 
@@ -51,7 +48,6 @@ def compile_model(
     """
     from snnc.driver import JobOptions, run
 
-    out = Output.of_process(json, quiet, verbose)
     job = JobOptions(**given, progress=out.progress, log=out.log).job(
         model, measure_layers=report is not None
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnc.options import FLAG, Flag
 from snnc.torchrun import launch
 
 if TYPE_CHECKING:
@@ -20,32 +21,44 @@ if TYPE_CHECKING:
     from snnc.transform import Advance, Progress
 
 
+def _switch(*names: str, help: str) -> bool:
+    """A field that is False unless its flag is given."""
+    return field(default=False, metadata={FLAG: Flag(names=names, kind=bool, help=help)})
+
+
 @dataclass(frozen=True)
 class Output:
-    """Where and how much one command prints.
+    """Where and how much one command prints; the fields with a flag are flags of every verb.
 
     Attributes:
         json: stdout gets one JSON document and nothing else.
         quiet: neither progress nor logs.
         verbose: logs of level debug.
+        debug: `snnc.cli.main.run` shows the traceback of an error.
         mute: nothing but errors; for all processes of torchrun's but one.
     """
 
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
+    json: bool = _switch("--json", help="Print one JSON document on stdout.")
+    quiet: bool = _switch("-q", "--quiet", help="No progress and no logs.")
+    verbose: bool = _switch("-v", "--verbose", help="More logs.")
+    debug: bool = _switch("--debug", help="Show the traceback of an error.")
     mute: bool = False
     bars: _SharedBars = field(default_factory=lambda: _SharedBars(), repr=False)
 
     @classmethod
-    def of_process(cls, json: bool, quiet: bool, verbose: bool) -> Output:
+    def of_process(cls, json: bool, quiet: bool, verbose: bool, debug: bool) -> Output:
         """The output of this process of torchrun's; ranks above 0 print errors only."""
-        return cls(json, quiet, verbose, mute=launch().rank > 0)
+        return cls(json, quiet, verbose, debug, mute=launch().rank > 0)
 
     def line(self, text: str = "") -> None:
         """A line of result for people; never wrapped."""
         if not self.json and not self.mute:
             print(text)
+
+    def listing(self, title: str, items: Iterable[str]) -> None:
+        """A line, and below it one indented line for each item."""
+        for text in (title, *(f"  {item}" for item in items)):
+            self.line(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Aligned columns; numbers to the right."""

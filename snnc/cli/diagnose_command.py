@@ -51,10 +51,7 @@ def diagnose(
         After("calibration"),
     ] = SAMPLES,
     report: Annotated[options.Report, After("device")] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Convert a model and say where its spiking form departs from it, why, and what to try.
 
@@ -63,31 +60,18 @@ def diagnose(
     """
     from snnc.driver import JobOptions, diagnose_artifact, diagnose_job
 
-    out = Output.of_process(json, quiet, verbose)
     known = JobOptions(**given, progress=out.progress, log=out.log)
     if compare is not None:
         _refuse_passes(known)
-        diagnosis = diagnose_artifact(
-            model,
-            known.source(compare),
-            known.calibration,
-            timesteps=given.get("timesteps"),
-            limit=limit,
-            seed=known.seed,
-            progress=known.progress,
-            log=known.log,
-        )
+        window = given.get("timesteps")
+        diagnosis = diagnose_artifact(model, compare, known, timesteps=window, limit=limit)
         about: dict[str, Any] = {"artifact": str(Path(model).resolve()), "model": compare}
     else:
         job = known.job(model)
         diagnosis = diagnose_job(job, limit)
         about = {"model": str(job.source), "pipeline": str(job.pipeline_for(job.backend(), None))}
-    document = {
-        **diagnosis.report(),
-        **about,
-        "data": given.get("calibration"),
-        "seed": known.seed,
-    }
+    about |= {"data": given.get("calibration"), "seed": known.seed}
+    document = {**diagnosis.report(), **about}
     _show(out, diagnosis)
     out.report(report, document)
     out.document(document)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, percent
-from snnc.cli.flags import FlagsOf, Given
+from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import CheckFailed, UsageError
-from snnc.options import ModelOptions, integers
+from snnc.options import EvaluationOptions, ModelOptions
 
 COLUMNS = ("timesteps", "accuracy", "mean_absolute_error", "root_mean_square_error", "agreement")
 DENSE = ("ann_output_mean_absolute_error", "ann_output_root_mean_square_error")
@@ -25,29 +24,22 @@ def register(app: typer.Typer) -> None:
 
 def evaluate_artifact(
     *,
-    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    artifact: options.Artifact,
     data: Annotated[str, typer.Option("--data", metavar="DATA", help="What to run it on.")],
-    limit: options.Limit = None,
-    timesteps: options.Timesteps = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option("--sweep", metavar="1,2,4", help="Windows, as prefixes of one run."),
-    ] = None,
+    given: Annotated[Given, FlagsOf(EvaluationOptions)],
     compare: Annotated[
-        str | None, typer.Option("--compare", metavar="MODEL", help="The model it was made from.")
+        str | None,
+        typer.Option("--compare", metavar="MODEL", help="The model it was made from."),
+        After("sweep"),
     ] = None,
-    given: Annotated[Given, FlagsOf(ModelOptions)],
+    of_model: Annotated[Given, FlagsOf(ModelOptions), After("compare")],
     min_accuracy: Annotated[
         float | None,
         typer.Option("--min-accuracy", metavar="0.9", help="Exit 1 if the accuracy is lower."),
+        After("std"),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N")] = 100,
-    seed: options.Seed = 0,
     report: options.Report = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Measure a compiled network on data.
 
@@ -58,30 +50,17 @@ def evaluate_artifact(
 
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UsageError(f"--min-accuracy {min_accuracy}: a fraction from 0 to 1")
-    out = Output(json, quiet, verbose)
-    measured = evaluate(
-        artifact,
-        data,
-        timesteps=timesteps,
-        sweep=integers("--sweep", sweep or ""),
-        compare=None if compare is None else ModelSource(model=compare, **given),
-        limit=limit,
-        seed=seed,
-        batch_size=batch_size,
-        measure_layers=report is not None,
-        progress=out.progress,
-        log=out.log,
-    )
+    source = None if compare is None else ModelSource(model=compare, **of_model)
+    shown = {"measure_layers": report is not None, "progress": out.progress, "log": out.log}
+    measured = evaluate(artifact, data, **given, **shown, compare=source)
     figures = {**measured.report(), "artifact": str(artifact.resolve()), "data": data}
     if min_accuracy is not None and "accuracy" not in figures:
         raise UsageError("--min-accuracy: the data has no classes to judge by")
     _show(out, figures)
     out.report(report, figures)
     out.document(figures)
-    if min_accuracy is not None and figures["accuracy"] < min_accuracy:
-        raise CheckFailed(
-            f"accuracy {figures['accuracy']:.4f} is below --min-accuracy {min_accuracy}"
-        )
+    if min_accuracy is not None and (found := figures["accuracy"]) < min_accuracy:
+        raise CheckFailed(f"accuracy {found:.4f} is below --min-accuracy {min_accuracy}")
 
 
 def _show(out: Output, figures: dict[str, Any]) -> None:

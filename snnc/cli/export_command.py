@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.console import Output
 
 
 def register(app: typer.Typer) -> None:
@@ -17,16 +16,14 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
+    *,
     artifact: Annotated[Path, typer.Argument(metavar="ART", help="A .snnc file of any stage.")],
     format: Annotated[str, typer.Option("--format", metavar="SPEC", help="See exporters.")],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="DIR", help="The folder to make."),
     ],
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Write a saved network in the form of another tool.
 
@@ -37,11 +34,8 @@ def export(
     """
     from snnc.driver import export_artifact
 
-    out = Output(json, quiet, verbose)
     exported = export_artifact(artifact, format, output)
     for each in exported.approximate:
         out.log.warning(str(each))
-    out.line(f"wrote {output}")
-    for file in exported.files:
-        out.line(f"  {file}")
+    out.listing(f"wrote {output}", exported.files)
     out.document({"kind": "export", "artifact": str(artifact.resolve()), **exported.report()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -18,15 +18,17 @@ where `--help` shows none."""
 
 @dataclass(frozen=True)
 class FlagsOf:
-    """Annotation of the one parameter that stands for all flags of a dataclass.
+    """Annotation of a parameter that stands for all flags of a dataclass.
 
     Attributes:
-        options: a dataclass of `snnc.options`.
+        options: a dataclass with fields made by `snnc.options.option`.
         without: names of fields that this command does not take, or takes as parameters of its own.
+        make: makes the parameter's value of the options that were given, its keyword arguments.
     """
 
     options: type
     without: tuple[str, ...] = ()
+    make: Callable[..., Any] = dict
 
     def flags(self) -> dict[str, tuple[Flag, Any]]:
         """Flag and default by field name."""
@@ -37,20 +39,20 @@ class FlagsOf:
         """One parameter for each flag, as typer reads it."""
         return [_parameter(name, *known) for name, known in self.flags().items()]
 
-    def given(self, values: Mapping[str, Any]) -> Given:
-        """What typer read, as values of the fields. Raises `UsageError`."""
+    def given(self, values: Mapping[str, Any]) -> Any:
+        """The parameter's value, made of what typer read. Raises `UsageError`."""
         read: Given = {}
         for name, (flag, _) in self.flags().items():
             value = values[name]
             if value is None or value == []:
                 continue
             read[name] = value if flag.read is None else flag.read(flag.names[-1], value)
-        return read
+        return self.make(**read)
 
 
 @dataclass(frozen=True)
 class After:
-    """Annotation of a command's own option: `--help` lists it behind the flag of this field."""
+    """Annotation of a parameter: `--help` lists its flags behind that of this field."""
 
     name: str
 
@@ -61,41 +63,30 @@ def typer_option(options: type, name: str) -> Any:
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, its parameter annotated with `FlagsOf` replaced by one parameter for each flag.
-
-    A command without such a parameter is given back as it is.
-    """
+    """`command`, parameters annotated with `FlagsOf` replaced by one parameter for each flag."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     groups = {p.name: _metadata(p, FlagsOf) for p in own if _metadata(p, FlagsOf) is not None}
-    if not groups:
-        return command
-    ((name, group),) = groups.items()
-    inner = set(group.flags())
 
     def call(**values: Any) -> None:
-        rest = {key: value for key, value in values.items() if key not in inner}
-        command(**rest, **{name: group.given(values)})
+        made = {name: group.given(values) for name, group in groups.items()}
+        command(**made, **{p.name: values[p.name] for p in own if p.name not in groups})
 
-    signature = inspect.Signature(_arranged(own, name, group))
+    signature = inspect.Signature(_arranged(own))
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     call.__doc__ = command.__doc__
     return call
 
 
-def _arranged(own: Any, name: str, group: FlagsOf) -> list[inspect.Parameter]:
+def _arranged(own: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
     """Parameters in the order of `--help`."""
     listed: list[inspect.Parameter] = []
     for parameter in own:
+        group, after = _metadata(parameter, FlagsOf), _metadata(parameter, After)
         keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        after = _metadata(parameter, After)
-        if parameter.name == name:
-            listed += group.parameters()
-        elif after is None:
-            listed.append(keyword)
-        else:
-            names = [each.name for each in listed]
-            listed.insert(names.index(after.name) + 1, keyword)
+        names = [each.name for each in listed]
+        place = len(names) if after is None else names.index(after.name) + 1
+        listed[place:place] = [keyword] if group is None else group.parameters()
     return listed
 
 

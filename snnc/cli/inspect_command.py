@@ -31,10 +31,7 @@ def inspect(
     plan: Annotated[bool, typer.Option("--plan", help="The target's own JSON files.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare all checksums.")] = False,
     given: Annotated[Given, FlagsOf(ModelOptions, without=("mean", "std"))],
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Show what is in a model or an artifact.
 
@@ -43,7 +40,6 @@ def inspect(
     from snnc.artifact import is_artifact, open_artifact
     from snnc.driver import ModelSource, load_model
 
-    out = Output(json, quiet, verbose)
     if Path(file).suffix == ".snnc" or is_artifact(file):
         artifact = open_artifact(file)
         if check:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.console import Output
 
 LISTING = {
     "pass": "passes",
@@ -25,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
+    *,
     kind: Annotated[
         str, typer.Argument(metavar="pass|backend|device|exporter", help="What to make.")
     ],
@@ -33,10 +33,7 @@ def new(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="The folder to make; snnc-NAME."),
     ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Write a plugin package that installs and passes its own tests.
 
@@ -44,7 +41,6 @@ def new(
     """
     from snnc.scaffold import new_plugin
 
-    out = Output(json, quiet, verbose)
     folder, files = new_plugin(kind, name, output)
     path = shlex.quote(str(folder))
     following = [
@@ -52,12 +48,8 @@ def new(
         f"python -m pytest {path}",
         f"snnc {LISTING[kind]} {name}",
     ]
-    out.line(f"wrote {folder}")
-    for file in files:
-        out.line(f"  {file}")
-    out.line("next:")
-    for command in following:
-        out.line(f"  {command}")
+    out.listing(f"wrote {folder}", files)
+    out.listing("next:", following)
     out.document(
         {
             "kind": "new",

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.console import Output
 from snnc.cli.flags import FlagsOf, Given
 from snnc.options import DEFAULT_WINDOW, CompilationOptions, ModelOptions, flags
 
@@ -31,10 +30,7 @@ def optimize(
     ] = None,
     timesteps: options.Timesteps = None,
     given: Annotated[Given, FlagsOf(CompilationOptions, without=NOT_TAKEN)],
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Run passes on a saved graph and print the result.
 
@@ -45,7 +41,6 @@ def optimize(
     from snnc.driver import optimize as run_passes
     from snnc.ir.text import to_text
 
-    out = Output.of_process(json, quiet, verbose)
     graph = open_artifact(net).graph()
     window = timesteps if timesteps is not None else graph.meta.get("timesteps") or DEFAULT_WINDOW
     graph.meta["timesteps"] = window

@@ -9,18 +9,15 @@ from typing import Annotated
 
 import typer
 
-from snnc.cli.flags import typer_option, with_flags
-from snnc.options import CompilationOptions
+from snnc.cli.console import Output
+from snnc.cli.flags import FlagsOf, typer_option, with_flags
+from snnc.options import EvaluationOptions
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no logs.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="More logs.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Timesteps = Annotated[int | None, typer_option(CompilationOptions, "timesteps")]
-Seed = Annotated[int, typer_option(CompilationOptions, "seed")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="N", help="Only the first N samples.")
-]
+Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
+Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]
+Limit = Annotated[int, typer_option(EvaluationOptions, "limit")]
+Timesteps = Annotated[int | None, typer_option(EvaluationOptions, "timesteps")]
+Seed = Annotated[int, typer_option(EvaluationOptions, "seed")]
 Report = Annotated[
     Path | None,
     typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),

@@ -40,15 +40,12 @@ def register(app: typer.Typer) -> None:
 
 def _command(verb: str, group: str) -> Callable[..., None]:
     def show(
+        *,
         name: Annotated[
             str | None, typer.Argument(metavar="[NAME]", help="One of them, with options.")
         ] = None,
-        json: options.Json = False,
-        quiet: options.Quiet = False,
-        verbose: options.Verbose = False,
-        debug: options.Debug = False,
+        out: options.Out,
     ) -> None:
-        out = Output(json, quiet, verbose)
         registry = Registry(group)
         if name is None:
             _list(out, verb, registry)

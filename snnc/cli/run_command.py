@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 
 def run_artifact(
-    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    *,
+    artifact: options.Artifact,
     data: Annotated[
         str, typer.Option("--input", metavar="X.npy", help="Samples (N, …), or any DATA.")
     ],
@@ -36,10 +37,7 @@ def run_artifact(
         typer.Option("--spikes", metavar="S.npz", help="Spikes (T, N, …) of every node."),
     ] = None,
     seed: options.Seed = 0,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Run a compiled network.
 
@@ -47,7 +45,6 @@ def run_artifact(
     """
     from snnc.driver.artifacts import run_on_data
 
-    out = Output(json, quiet, verbose)
     record = "none" if spikes is None else "spikes"
     result = run_on_data(
         artifact,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,21 +22,17 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    artifact: Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")],
+    *,
+    artifact: options.Artifact,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="DATA", help="Inputs; default 16 seeded random ones."),
     ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", help="Only the first N samples.")
-    ] = SAMPLES,
+    limit: options.Limit = SAMPLES,
     timesteps: options.Timesteps = None,
     seed: options.Seed = 0,
     report: options.Report = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    out: options.Out,
 ) -> None:
     """Compare every spike, count and readout with the reference.
 
@@ -46,9 +42,7 @@ def verify(
     Example: snnc verify net.snnc --data 'mnist:DIR#test' --limit 100
     """
     from snnc.driver import verify_artifact
-    from snnc.report import REPORT_VERSION
 
-    out = Output(json, quiet, verbose)
     comparison = verify_artifact(
         artifact,
         data=data,
@@ -58,20 +52,25 @@ def verify(
         progress=out.progress,
         log=out.log,
     )
-    figures = {
-        "kind": "verify",
-        "report_version": REPORT_VERSION,
-        "artifact": str(artifact.resolve()),
-        "data": data,
-        "seed": seed,
-        **comparison.report(),
-    }
+    figures = {**_provenance(artifact, data, seed), **comparison.report()}
     _show(out, comparison)
     out.report(report, figures)
     out.document(figures)
     comparison.require()
     if comparison.verdict != "not judged":
         out.line(comparison.verdict)
+
+
+def _provenance(artifact: Path, data: str | None, seed: int) -> dict[str, Any]:
+    from snnc.report import REPORT_VERSION
+
+    return {
+        "kind": "verify",
+        "report_version": REPORT_VERSION,
+        "artifact": str(artifact.resolve()),
+        "data": data,
+        "seed": seed,
+    }
 
 
 def _show(out: Output, comparison: Comparison) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.job import Reporting
+from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Graph, Stage
-from snnc.options import Data
+from snnc.options import MEANING, Data, EvaluationOptions, described
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
@@ -75,30 +77,25 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
     return parse_one(spec, Registry(BACKENDS)).load(artifact)
 
 
-def evaluate(
-    path: str | Path,
-    data: Data,
-    *,
-    timesteps: int | None = None,
-    sweep: Sequence[int] = (),
-    compare: ModelSource | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = 100,
-    measure_layers: bool = False,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
-) -> Measured:
-    """Run an artifact on data and measure it.
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Reporting, EvaluationOptions):
+    """The arguments of `evaluate` behind the artifact."""
 
-    Args:
-        timesteps: the window; None for the artifact's own. `sweep` lists windows instead: the
-            largest is run, the others are its prefixes.
-        compare: the model it was made from, to compare with; its shape, mean and std default to
-            the artifact's.
-        limit: number of samples, None for all.
-        measure_layers: whether the report gets figures of every layer on the first samples, under
-            `observed`.
+    data: Data = field(kw_only=False, metadata={MEANING: "what to run it on."})
+    compare: ModelSource | None = described(
+        None,
+        "the model it was made from, to compare with; its shape, mean and std default to the "
+        "artifact's.",
+    )
+    measure_layers: bool = described(
+        False,
+        "whether the report gets figures of every layer on the first samples, under `observed`.",
+    )
+
+
+@keywords_of(EvaluateOptions)
+def evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
+    """Run an artifact on data and measure it.
 
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
@@ -106,43 +103,47 @@ def evaluate(
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
-    if sweep and timesteps is not None:
-        raise UsageError("-T and --sweep exclude each other", hint="give one of them")
-    window = window_to_run(max(sweep) if sweep else timesteps, program, graph)
-    if any(t < 1 for t in sweep):
-        raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
-    shape = graph.type_of(graph.input).shape
-    classes = ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=True)
-    opened = open_batches(
-        data, "data", shape, batch_size=batch_size, class_numbers=classes, log=log
-    )
-    batches = limited(opened, limit)
-    ann, stage = (None, None) if compare is None else _ann(compare, artifact, shape)
+    window = _longest_window(options, program, graph)
+    batches = _judged_batches(options, graph)
+    ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
+    known: dict[str, Any] = {
+        "timesteps": window,
+        "seed": options.seed,
+        "progress": options.progress,
+    }
+    total = size_of(batches)
     evaluation = evaluate_program(
-        program,
-        graph,
-        batches,
-        timesteps=window,
-        sweep=sweep,
-        ann=ann,
-        seed=seed,
-        progress=progress,
-        total=size_of(batches),
+        program, graph, batches, sweep=options.sweep, ann=ann, total=total, **known
     )
     measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
-    if not measure_layers:
+    if not options.measure_layers:
         return measured
-    figures = layer_figures(
-        program,
-        graph,
-        batches,
-        "evaluation",
-        timesteps=window,
-        ann=stage,
-        seed=seed,
-        progress=progress,
-    )
+    figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
     return replace(measured, details={**details(artifact, graph), "observed": figures})
+
+
+def _longest_window(options: EvaluateOptions, program: Program, graph: Graph) -> int:
+    """The window to run, of which those of `sweep` are prefixes. Raises `UsageError`."""
+    sweep = options.sweep
+    if sweep and options.timesteps is not None:
+        raise UsageError("-T and --sweep exclude each other", hint="give one of them")
+    window = window_to_run(max(sweep) if sweep else options.timesteps, program, graph)
+    if any(t < 1 for t in sweep):
+        raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
+    return window
+
+
+def _judged_batches(options: EvaluateOptions, graph: Graph) -> Batches:
+    """The data, with labels as the network's class numbers. Raises `DataError`, `UsageError`."""
+    opened = open_batches(
+        options.data,
+        "data",
+        graph.type_of(graph.input).shape,
+        batch_size=options.batch_size,
+        class_numbers=ClassNumbers(graph.type_of(graph.outputs[0]).shape, judged=True),
+        log=options.log,
+    )
+    return limited(opened, options.limit)
 
 
 def run_on_data(
@@ -202,13 +203,13 @@ def limited(batches: Batches | None, limit: int | None) -> Batches:
     raise UsageError("a limit needs data that tells its length", hint="give the text of the data")
 
 
-def _ann(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> tuple[Ann, Graph]:
+def _ann(source: ModelSource, artifact: ArtifactFile, snn: Graph) -> tuple[Ann, Graph]:
     """The user's own module, and its graph after the passes of stage `ann`."""
-    source = as_compiled(source, artifact, shape)
+    source = as_compiled(source, artifact, snn.type_of(snn.input).shape)
     graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
     require_one_output(graph)
-    (output,) = artifact.graph().outputs
-    return Ann(eager(source, artifact.graph().type_of(output).shape), _interpreted(graph)), graph
+    (output,) = snn.outputs
+    return Ann(eager(source, snn.type_of(output).shape), _interpreted(graph)), graph
 
 
 def as_compiled(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> ModelSource:

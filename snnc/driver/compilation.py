@@ -95,9 +95,7 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "load"):
         graph = job.graph()
         pipeline = job.pipeline_for(backend, graph)
-        added = Pipeline(pipeline.passes[len(own.passes) :])
-        if added.passes:
-            job.log.info("the target %s runs integers only: %s is added", backend.name, added)
+        _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
@@ -111,13 +109,12 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
     with _timed(seconds, "lower"):
         lowering = replace(ctx, ann=result.ann, timesteps=window)
         lowered = lower(result.graph, backend, lowering, job.same())
-    info = {**_info(job, ctx, lowered), **synthetic_info(synthetic)}
     content = ArtifactContent(
         network=result.graph,
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info=info,
+        info={**_info(job, ctx, lowered), **synthetic_info(synthetic)},
         distributions=_distributions(pipeline, backend),
     )
     compiled = Compiled(
@@ -169,6 +166,11 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
         if output is not None and job.ranks.rank == 0:
             write(output, result.graph, pipeline=str(pipeline))
         return result
+
+
+def _log_added(job: Job, backend: Backend, added: Pipeline) -> None:
+    if added.passes:
+        job.log.info("the target %s runs integers only: %s is added", backend.name, added)
 
 
 def _check_output(output: str | Path | None) -> None:

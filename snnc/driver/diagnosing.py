@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +13,18 @@ from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import open_batches, size_of
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
-from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
+from snnc.driver.models import load_model, require_one_output, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
-from snnc.transform import AfterPass, Progress, silent
+from snnc.transform import AfterPass, Batches
 
 if TYPE_CHECKING:
     from torch import nn
 
 SAMPLES = 128
 """Enough samples to tell all known faults apart."""
-NEEDS_DATA = "diagnose needs samples like those the network will see"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +57,7 @@ def diagnose_job(job: Job, limit: int = SAMPLES) -> Diagnosis:
 
 
 def _diagnose(job: Job, limit: int) -> Diagnosis:
-    _check_limit(limit)
-    if job.calibration is None:
-        raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
+    _check_samples(job.calibration, limit)
     job.pipeline()  # an error in its text is raised before the model is loaded
     backend = job.backend()
     model = job.graph()
@@ -83,29 +79,18 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
     snn = real.graph or result.graph
     assert ctx.calibration is not None
     data = first_samples(ctx.calibration, limit)
-    return diagnose_graphs(
-        snn,
-        result.ann,
-        model,
-        data,
-        window_of(result.graph, job.timesteps),
-        rounded=None if snn is result.graph else result.graph,
-        seed=job.seed,
-        progress=job.progress,
-        total=size_of(data),
-    )
+    window = window_of(result.graph, job.timesteps)
+    rounded = None if snn is result.graph else result.graph
+    return _compared(job, snn, result.ann, model, data, window, rounded)
 
 
 def diagnose_artifact(
     path: str | Path,
-    compare: ModelSource,
-    data: Data | None,
+    compare: str | Path | Graph | nn.Module,
+    known: JobOptions,
     *,
     timesteps: int | None = None,
     limit: int = SAMPLES,
-    seed: int = 0,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
 ) -> Diagnosis:
     """Diagnose a compiled network as it stands in its file.
 
@@ -113,17 +98,53 @@ def diagnose_artifact(
     rounding is not separated from the others.
 
     Args:
-        compare: the model it was made from; shape, mean and std default to the artifact's.
+        compare: the model it was made from.
+        known: what names the model besides `compare`, the calibration data and the seed. Shape,
+            mean and std default to the artifact's.
         timesteps: the window; None for the artifact's own.
 
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
     """
-    _check_limit(limit)
-    if data is None:
-        raise UsageError(NEEDS_DATA, hint="--calibration DATA (a few hundred unlabeled samples)")
+    _check_samples(known.calibration, limit)
     artifact = open_artifact(path)
     graph = artifact.graph()
+    window = _stored_window(path, graph, timesteps)
+    shape = graph.type_of(graph.input).shape
+    model = load_model(as_compiled(known.source(compare), artifact, shape))
+    require_one_output(graph)
+    require_one_output(model)
+    opened = open_batches(known.calibration, "calibration", shape, log=known.log)
+    assert opened is not None
+    ann = folded(model, artifact.manifest.get("pipeline") or "")
+    return _compared(known, graph, ann, model, first_samples(opened, limit), window)
+
+
+def _compared(
+    job: Job | JobOptions,
+    snn: Graph,
+    ann: Graph,
+    model: Graph,
+    data: Batches,
+    window: int,
+    rounded: Graph | None = None,
+) -> Diagnosis:
+    """`diagnose_graphs` with the seed and the progress of `job`."""
+    return diagnose_graphs(
+        snn,
+        ann,
+        model,
+        data,
+        window,
+        rounded=rounded,
+        seed=job.seed,
+        progress=job.progress,
+        total=size_of(data),
+    )
+
+
+def _stored_window(path: str | Path, graph: Graph, timesteps: int | None) -> int:
+    """The window to diagnose a stored graph in; its own by default. Raises `UsageError`."""
     if graph.stage is not Stage.SNN:
         raise UsageError(
             f"{path} holds a graph of stage {graph.stage}; --compare is for spiking networks",
@@ -133,23 +154,7 @@ def diagnose_artifact(
     if window < 1:
         raise UsageError(f"-T {window}: a window has at least one time step", hint="e.g. -T 8")
     require_window(graph, window)
-    shape = graph.type_of(graph.input).shape
-    model = load_model(as_compiled(compare, artifact, shape))
-    require_one_output(graph)
-    require_one_output(model)
-    opened = open_batches(data, "calibration", shape, log=log)
-    assert opened is not None
-    chosen = first_samples(opened, limit)
-    return diagnose_graphs(
-        graph,
-        folded(model, artifact.manifest.get("pipeline") or ""),
-        model,
-        chosen,
-        window,
-        seed=seed,
-        progress=progress,
-        total=size_of(chosen),
-    )
+    return window
 
 
 class _RealNetwork:
@@ -167,6 +172,11 @@ class _RealNetwork:
             self._then(number, name, graph)
 
 
-def _check_limit(limit: int) -> None:
+def _check_samples(data: Data | None, limit: int) -> None:
     if limit < 1:
         raise UsageError(f"--limit {limit}: at least one sample is needed", hint="e.g. --limit 128")
+    if data is None:
+        raise UsageError(
+            "diagnose needs samples like those the network will see",
+            hint="--calibration DATA (a few hundred unlabeled samples)",
+        )

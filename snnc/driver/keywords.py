@@ -7,17 +7,11 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from snnc.options import MEANING
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from snnc.ir import Graph
-
-Model: TypeAlias = "str | Path | Graph | nn.Module"
+First = TypeVar("First")
 P = ParamSpec("P")
 R = TypeVar("R")
 Options = TypeVar("Options")
@@ -26,17 +20,17 @@ WIDTH = 100
 
 def keywords_of(
     options: Callable[P, Options],
-) -> Callable[[Callable[[Any, Options], R]], Callable[Concatenate[Model, P], R]]:
+) -> Callable[[Callable[[First, Options], R]], Callable[Concatenate[First, P], R]]:
     """Let a function of (model, options) be called as (model, field=value, …).
 
     Args:
-        options: a dataclass, keyword-only. Its fields are listed in the function's signature, for
+        options: a dataclass. Its fields are listed in the function's signature, for
             type checkers too, and in its documentation.
 
     The function raises `TypeError` for an unknown or a missing argument, like any other.
     """
 
-    def decorate(function: Callable[[Any, Options], R]) -> Callable[Concatenate[Model, P], R]:
+    def decorate(function: Callable[[First, Options], R]) -> Callable[Concatenate[First, P], R]:
         first, _ = inspect.signature(function).parameters.values()
         parameters = [first, *inspect.signature(options).parameters.values()]
         signature = inspect.Signature(

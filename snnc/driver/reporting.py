@@ -53,16 +53,7 @@ def compile_report(
         "distributions": dict(content.distributions),
         **totals(result.graph),
         "max_pools": max_pools(result.graph),
-        "steps": [
-            {
-                "name": step.name,
-                "spec": step.spec,
-                "seconds": step.seconds,
-                "changed": step.changed,
-                "metrics": dict(step.metrics),
-            }
-            for step in result.steps
-        ],
+        "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
         **({} if hardware is None else {"hardware": hardware}),

@@ -38,13 +38,16 @@ class Synthetic:
 
     Attributes:
         inputs: (N, *shape) float32, in the units of the network's input.
-        method: `NORMAL` or `MATCHED`.
         mismatch: the last loss of `synthesize`, 0 for equal statistics; None without batch norms.
     """
 
     inputs: NDArray[np.float32]
-    method: str
     mismatch: float | None = None
+
+    @property
+    def method(self) -> str:
+        """`MATCHED`, or `NORMAL` without batch norms."""
+        return NORMAL if self.mismatch is None else MATCHED
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md, under `synthetic`."""
@@ -116,28 +119,24 @@ def synthesize(
 
     from snnc.training import FastInterpreter
 
-    if samples is None:
-        samples = max(FEWEST, min(SAMPLES, MULTIPLICATIONS // _multiplications(graph)))
     interpreter = FastInterpreter(graph)
     generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(samples, *graph.type_of(graph.input).shape, generator=generator)
+    count = _affordable(graph) if samples is None else samples
+    z = torch.randn(count, *graph.type_of(graph.input).shape, generator=generator)
     factor, shift = _normalization(interpreter)
     matched = steps > 0 and any(isinstance(node.op, BatchNorm) for node in graph)
-    mismatch = None
-    if matched:
-        mismatch = _match(interpreter, z, factor, shift, steps, progress)
-    inputs = ((z.detach() - shift) / factor).numpy()
-    return Synthetic(inputs, MATCHED if matched else NORMAL, mismatch)
+    mismatch = _match(interpreter, z, factor, shift, steps, progress) if matched else None
+    return Synthetic(((z.detach() - shift) / factor).numpy(), mismatch)
 
 
-def _multiplications(graph: Graph) -> int:
-    """Of one sample; at least 1."""
+def _affordable(graph: Graph) -> int:
+    """How many samples `MULTIPLICATIONS` allows, within `FEWEST` and `SAMPLES`."""
     total = 0
     for node in graph:
         if isinstance(node.op, Conv | Linear):
             out, weight = graph.type_of(node.name).shape, graph.params[node.op.weight.name]
             total += weight.size * math.prod(out[1:] if isinstance(node.op, Conv) else out[:-1])
-    return max(total, 1)
+    return max(FEWEST, min(SAMPLES, MULTIPLICATIONS // max(total, 1)))
 
 
 def _match(

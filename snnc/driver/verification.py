@@ -19,8 +19,8 @@ from snnc.ir import Encode, Graph
 from snnc.options import Data
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
-from snnc.target import Backend, why_inexact
-from snnc.transform import Progress, silent
+from snnc.target import Backend, Program, why_inexact
+from snnc.transform import Batches, Progress, silent
 
 REFERENCE = "reference"
 RANDOM_INPUTS = 16
@@ -49,16 +49,13 @@ def verify_artifact(
     artifact.check()
     program = open_program(artifact)
     target = str(artifact.manifest["target"])
-    backend: Backend = parse_one(target, Registry(BACKENDS))
+    backend = parse_one(target, Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
-    reference = parse_one(REFERENCE, Registry(BACKENDS)).load(ArtifactContent(network=graph))
     window = window_to_run(timesteps, program, graph)
-    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
-    shape = graph.type_of(graph.input).shape
-    batches = limited(open_batches(inputs, "data", shape, log=log), limit)
+    batches = _batches(data, graph, limit, seed, log)
     return compare_programs(
         program,
-        reference,
+        _reference(graph),
         graph,
         batches,
         timesteps=window,
@@ -69,6 +66,18 @@ def verify_artifact(
         progress=progress,
         total=size_of(batches),
     )
+
+
+def _reference(graph: Graph) -> Program:
+    return parse_one(REFERENCE, Registry(BACKENDS)).load(ArtifactContent(network=graph))
+
+
+def _batches(
+    data: Data | None, graph: Graph, limit: int | None, seed: int, log: logging.Logger | None
+) -> Batches:
+    """The first samples of `data`; random ones for None."""
+    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
+    return limited(open_batches(inputs, "data", graph.type_of(graph.input).shape, log=log), limit)
 
 
 def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:

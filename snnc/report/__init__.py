@@ -3,4 +3,12 @@
 from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.report.files import Written, write_report
 
-__all__ = ["REPORT_VERSION", "Written", "latency_timesteps", "layers", "max_pools", "totals", "write_report"]
+__all__ = [
+    "REPORT_VERSION",
+    "Written",
+    "latency_timesteps",
+    "layers",
+    "max_pools",
+    "totals",
+    "write_report",
+]

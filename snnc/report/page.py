@@ -20,8 +20,15 @@ def render(report: Mapping[str, Any]) -> str:
 
     Raises `ImportError` without matplotlib.
     """
+    page = Template(_resource("page.html"))
+    title = escape(f"{sections.subject(report)} · snnc {report.get('kind', 'report')}")
+    return page.substitute(title=title, style=_resource("page.css"), body=_joined(*_body(report)))
+
+
+def _body(report: Mapping[str, Any]) -> list[str]:
+    """The parts of the page from top to bottom; empty where the report has nothing for one."""
     figures = sections.figures
-    parts = [
+    return [
         sections.heading(report),
         sections.summary(report),
         figures([pictures.windows(report), pictures.spikes(report)]),
@@ -50,16 +57,15 @@ def render(report: Mapping[str, Any]) -> str:
         _section("Compilation", sections.passes(report), figures([pictures.seconds(report)])),
         _section("Provenance", sections.provenance(report)),
     ]
-    page = Template(_resource("page.html"))
-    title = escape(f"{sections.subject(report)} · snnc {report.get('kind', 'report')}")
-    return page.substitute(
-        title=title, style=_resource("page.css"), body="\n".join(filter(None, parts))
-    )
 
 
 def _section(title: str, *parts: str) -> str:
-    shown = "\n".join(filter(None, parts))
+    shown = _joined(*parts)
     return f"<section>\n<h2>{escape(title)}</h2>\n{shown}\n</section>" if shown else ""
+
+
+def _joined(*parts: str) -> str:
+    return "\n".join(filter(None, parts))
 
 
 def _resource(name: str) -> str:

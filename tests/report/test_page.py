@@ -144,7 +144,7 @@ def test_what_a_model_names_is_text(compiled: Report, hardware: Callable[..., An
 
 
 def test_max_pools_are_told_by_kind(compiled: Report) -> None:
-    assert "max pools" not in render(compiled)
+    assert "<dt>max pools" not in render(compiled)
     page = render({**compiled, "max_pools": {"count": 2, "or": 1}})
     assert "<dt>max pools of counts</dt><dd>2" in page and "<dt>max pools by OR</dt><dd>1" in page
 

@@ -40,8 +40,8 @@ REMEDIES: Mapping[Cause, str] = {
         "behind `activations-to-neurons`; if that was used, a higher percentile"
     ),
     Cause.MAXPOOL_OF_SPIKES: (
-        "let `lower-maxpool` and `activations-to-neurons` make it a maximum of counts, as the recipe "
-        "convert{maxpool=count} does; or train the spiking network by `learn`"
+        "let `lower-maxpool` and `activations-to-neurons` make it a maximum of counts, as the "
+        "recipe convert{maxpool=count} does; or train the spiking network by `learn`"
     ),
     Cause.DEAD_CHANNELS: (
         "compare the bias and weights of these channels with the ANN's after each pass "
@@ -67,6 +67,8 @@ DEAD_IN_ANN = (
     "mean inputs unlike those of the training (--mean, --std)"
 )
 
+TRAIN = "or train the network for this T by `learn` (recipe diet)"
+
 
 def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> str:
     """The remedy for a cause.
@@ -80,5 +82,5 @@ def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> st
         return DEAD_IN_ANN
     if cause is Cause.TOO_FEW_TIMESTEPS:
         at_this_window = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
-        return f"-T {2 * timesteps}{at_this_window}; or train it for this T by `learn` (recipe diet)"
+        return f"-T {2 * timesteps}{at_this_window}; {TRAIN}"
     return REMEDIES[cause]
