@@ -9,12 +9,13 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +81,11 @@ class ArtifactFile:
 
         Raises `ArtifactError` if it is missing or damaged.
         """
-        data = _read_member(self.path, self._member(name), name)
-        if name.endswith(".json") and name != MANIFEST:
-            self._check_sum(name, data)
+        member = self._member(name)
+        with _naming(self.path):
+            data = _read_member(self.path, member, name)
+            if name.endswith(".json") and name != MANIFEST:
+                self._check_sum(name, data)
         return data
 
     def map(self, name: str) -> NDArray[np.uint8]:
@@ -104,23 +107,20 @@ class ArtifactFile:
         from snnc.ir import verify
         from snnc.ir.json import from_json
 
-        try:
-            structure = parse_json(self.read(GRAPH), GRAPH)
-            graph = from_json(structure, _tensors(self.read(TENSORS)))
+        structure, tensors = self.read(GRAPH), self.read(TENSORS)
+        with _naming(self.path):
+            graph = from_json(parse_json(structure, GRAPH), _tensors(tensors))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
-        except GraphError as error:
-            raise ArtifactError(f"{self.path}: {error.message}") from None
-        except ArtifactError as error:
-            raise _at(self.path, error) from None
         return graph
 
     def check(self) -> None:
         """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
-        for name, member in self.members.items():
-            if name != MANIFEST:
-                self._check_sum(name, _read_member(self.path, member, name))
+        with _naming(self.path):
+            for name, member in self.members.items():
+                if name != MANIFEST:
+                    self._check_sum(name, _read_member(self.path, member, name))
 
     def _member(self, name: str) -> Member:
         if name not in self.members:
@@ -129,7 +129,7 @@ class ArtifactFile:
 
     def _check_sum(self, name: str, data: bytes) -> None:
         if sha256(data).hexdigest() != self.manifest["checksums"][name]:
-            raise ArtifactError(f"{self.path}: {name} does not match its checksum: damaged")
+            raise ArtifactError(f"{name} does not match its checksum: damaged")
 
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:
@@ -150,31 +150,32 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
             or of a newer major version.
     """
     path = Path(path)
-    try:
+    with _naming(path):
         members = _members(path)
         missing = [name for name in RESERVED if name not in members]
         if missing:
             raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
         manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
         check_manifest(manifest, members.keys())
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
-    except ArtifactError as error:
-        raise _at(path, error) from None
     ordered = {MANIFEST: members.pop(MANIFEST), **members}
     return ArtifactFile(path, MappingProxyType(manifest), MappingProxyType(ordered))
 
 
-def _at(path: Path, error: ArtifactError) -> ArtifactError:
-    """The error with the path of the file in its message."""
-    prefix = "" if error.message.startswith(str(path)) else f"{path}: "
-    return ArtifactError(prefix + error.message, hint=error.hint)
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Every error of the block becomes an `ArtifactError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ArtifactError, GraphError) as error:
+        raise ArtifactError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _members(path: Path) -> dict[str, Member]:
     size = path.stat().st_size
     with path.open("rb") as file:
-        _check_directory(file.read(4), _tail(path, size))
+        _check_directory(file, size)
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
@@ -184,14 +185,11 @@ def _members(path: Path) -> dict[str, Member]:
         return {entry.filename: _locate(file, entry, size) for entry in entries}
 
 
-def _tail(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, size - _END.size))
-        return file.read()
-
-
-def _check_directory(start: bytes, tail: bytes) -> None:
+def _check_directory(file: BinaryIO, file_size: int) -> None:
     """Raise `ArtifactError` if the file is no zip, is truncated, or its directory is too large."""
+    start = file.read(4)
+    file.seek(max(0, file_size - _END.size))
+    tail = file.read()
     if start != b"PK\x03\x04":
         raise ArtifactError("not a .snnc file")
     if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):
@@ -203,7 +201,7 @@ def _check_directory(start: bytes, tail: bytes) -> None:
         raise ArtifactError(f"a directory of {size} bytes; at most {MAX_HEADER} are read")
 
 
-def _locate(file: Any, entry: zipfile.ZipInfo, file_size: int) -> Member:
+def _locate(file: BinaryIO, entry: zipfile.ZipInfo, file_size: int) -> Member:
     file.seek(entry.header_offset)
     header = file.read(_LOCAL.size)
     if len(header) < _LOCAL.size:
@@ -219,14 +217,11 @@ def _locate(file: Any, entry: zipfile.ZipInfo, file_size: int) -> Member:
 
 
 def _read_member(path: Path, member: Member, name: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(member.offset)
-            data = file.read(member.size)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    with path.open("rb") as file:
+        file.seek(member.offset)
+        data = file.read(member.size)
     if len(data) != member.size or zlib.crc32(data) != member.crc:
-        raise ArtifactError(f"{path}: {name} is damaged (CRC)")
+        raise ArtifactError(f"{name} is damaged (CRC)")
     return data
 
 

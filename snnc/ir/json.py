@@ -88,7 +88,7 @@ def from_json(data: Mapping[str, Any], params: Mapping[str, Array]) -> Graph:
             f"the graph has format {version}, this snnc reads up to {VERSION}",
             hint="update snnc",
         )
-    graph = Graph(_stage(data.get("stage")))
+    graph = Graph(stage_of(data.get("stage")))
     _set_params(graph, _member(data, "params", dict, "graph"), params)
     for i, node in enumerate(_member(data, "nodes", list, "graph")):
         data_of = expect(node, dict, f"node {i}")
@@ -112,7 +112,8 @@ def _names(data: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
     return tuple(expect(name, str, f"an entry of {key!r} of {what}") for name in names)
 
 
-def _stage(value: object) -> Stage:
+def stage_of(value: object) -> Stage:
+    """The stage called `value`. Raises `ArtifactError` if there is none."""
     if value not in list(Stage):
         raise ArtifactError(f"unknown stage {value!r}")
     return Stage(value)
