@@ -14,7 +14,8 @@ class Loc:
     module: str | None = None
 
     def __str__(self) -> str:
-        place = "" if self.file is None else f"{self.file}:{self.line}"
+        place = "" if self.file is None else self.file
+        place += "" if self.line is None else f":{self.line}"
         module = "" if not self.module else f"({self.module})"
         return " ".join(part for part in (place, module) if part) or "unknown location"
 

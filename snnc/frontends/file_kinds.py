@@ -40,13 +40,18 @@ def _safetensors(head: bytes, names: tuple[str, ...]) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0"
 
 
+_ONNX_TAGS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)
+
+
 def _onnx(head: bytes, names: tuple[str, ...]) -> bool:
-    """ModelProto: field 1 (ir_version, a small varint), then field 2, 7 or 8."""
-    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in (0x12, 0x3A, 0x42)
+    """ModelProto: field 1 (ir_version, a small varint), then the tag of another of its fields."""
+    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in _ONNX_TAGS
 
 
 WEIGHTS = "holds weights only, not the network"
 LATER = "is not read by any installed frontend"
+
+ONNX = FileKind("an ONNX model", _onnx, LATER, RESAVE)
 
 KINDS: tuple[FileKind, ...] = (
     FileKind("a safetensors file", _safetensors, WEIGHTS, BY_FACTORY),
@@ -58,7 +63,8 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), LATER, RESAVE),
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
-    FileKind("an ONNX model", _onnx, LATER, RESAVE),
+    ONNX,
+    FileKind("a TensorFlow Lite model", lambda head, names: head[4:8] == b"TFL3", LATER, RESAVE),
     FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", LATER, RESAVE),
 )
 

@@ -12,6 +12,7 @@ from snnc.frontends.file_kinds import (
     BY_FACTORY,
     KINDS,
     LATER,
+    ONNX,
     RESAVE,
     WEIGHTS,
     FileKind,
@@ -50,6 +51,12 @@ def is_pickled_module(reference: str) -> bool:
     """True for a zip that torch saved and that holds more than tensors. Runs no code of it."""
     path = Path(reference)
     return path.is_file() and sniff(path) is _PICKLED
+
+
+def is_onnx_model(reference: str) -> bool:
+    """True for a file that begins as an ONNX model does."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is ONNX
 
 
 def code_reference(reference: str) -> CodeReference | None:
@@ -107,7 +114,8 @@ def explain(reference: str) -> UsageError | ModelError:
     kind = sniff(path)
     if kind is None:
         return ModelError(
-            f"{reference} is not a model snnc knows", hint=BY_FACTORY.format(file=reference)
+            f"{reference} is not a model snnc knows",
+            hint="a model is code (net.py:factory), a file of torch.save, or a .snnc file",
         )
     return ModelError(
         f"{reference} is {kind.noun}, which {kind.reason}", hint=kind.hint.format(file=reference)

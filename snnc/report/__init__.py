@@ -2,6 +2,7 @@
 
 from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.report.files import Written, write_report
+from snnc.report.provenance import provenance
 
 __all__ = [
     "REPORT_VERSION",
@@ -9,6 +10,7 @@ __all__ = [
     "latency_timesteps",
     "layers",
     "max_pools",
+    "provenance",
     "totals",
     "write_report",
 ]
