@@ -212,6 +212,14 @@ class ModelOptions:
         meaning="shape of one sample, channels first; None where only one fits.",
         read=shape,
     )
+    frontend: str | None = option(
+        None,
+        "--frontend",
+        metavar="SPEC",
+        help="What reads the model, with options. See frontends.",
+        meaning="what reads the model, with options in braces, e.g. `nir{dt=1e-4 reset=zero}`; "
+        "None to choose by the content of the file.",
+    )
     mean: Sequence[float] | float = option(
         (),
         "--mean",

@@ -23,7 +23,7 @@ from snnc.driver.rounding import BeforeRounding, rounding
 from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
-from snnc.ir import Graph
+from snnc.ir import Graph, Stage
 from snnc.options import Data, described
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
@@ -99,9 +99,11 @@ def run(job: Job, output: str | Path | None = None, sample: Data | int | None = 
 
 def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Compiled:
     seconds: dict[str, float] = {}
-    own, backend = job.pipeline(), job.backend()
+    job.pipeline()  # an error in its text is raised before the model is loaded
+    backend = job.backend()
     with _timed(seconds, "load"):
         graph = job.graph()
+        own = job.pipeline(graph)
         pipeline = job.pipeline_for(backend, graph)
         _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
@@ -122,7 +124,11 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info={**_info(job, ctx, lowered), **synthetic_info(synthetic), **calibrated_on(checked)},
+        info={
+            **_info(job, graph, ctx, lowered),
+            **synthetic_info(synthetic),
+            **calibrated_on(checked),
+        },
         distributions=_distributions(pipeline, backend),
         samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
@@ -174,9 +180,10 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
     The target is not used.
     """
     with distributed_session(job) as job:
-        pipeline = job.pipeline()
+        job.pipeline()  # an error in its text is raised before the model is loaded
         _check_output(output)
         graph = load_model(job.source)
+        pipeline = job.pipeline(graph)
         ctx = job.context(graph)
         result = pipeline.run(graph, ctx, after_pass=job.dump(), same=job.same())
         if output is not None and job.ranks.rank == 0:
@@ -200,14 +207,21 @@ def _check_output(output: str | Path | None) -> None:
         raise UsageError(f"-o {path}: there is no folder {path.absolute().parent}")
 
 
-def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
+def _recipe(job: Job, model: Graph) -> str | None:
+    """The recipe that was run on `model`; None for passes, and for a graph that spikes already."""
+    if job.passes is not None or model.stage is Stage.SNN:
+        return None
+    return job.recipe or DEFAULT_RECIPE
+
+
+def _info(job: Job, model: Graph, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
     mean, std = job.source.normalization
     before = source_info(job.source)
     if not mean and not std:
         mean, std = before.get("mean") or (), before.get("std") or ()
     return {
-        "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
+        "recipe": _recipe(job, model),
         "legalize": lowered.legalize,
         "seed": job.seed,
         "mean": list(mean),

@@ -101,11 +101,22 @@ class Job(Reporting, RunOptions, ConversionOptions):
         """The target. Raises `SpecError`."""
         return parse_one(self.target, Registry(BACKENDS))
 
-    def pipeline(self) -> Pipeline:
-        """The passes to run. Raises `SpecError`, or `UsageError` when both ways are given."""
+    def pipeline(self, graph: Graph | None = None) -> Pipeline:
+        """The passes to run; none by default on a `graph` that spikes already.
+
+        Raises `SpecError`, or `UsageError` when both ways are given, or a recipe for such a graph.
+        """
         if self.passes is not None and self.recipe is not None:
             raise UsageError("--recipe and --passes exclude each other", hint="give one of them")
         text = self.passes
+        if text is None and graph is not None and graph.stage is Stage.SNN:
+            if self.recipe is not None:
+                raise UsageError(
+                    f"--recipe {self.recipe}: {self.source} spikes already, and recipes are for "
+                    "networks that do not",
+                    hint="leave --recipe out; --passes SPEC runs passes on it",
+                )
+            text = ""
         if text is None:
             text = parse_one(self.recipe or DEFAULT_RECIPE, Registry(RECIPES)).pipeline()
         return Pipeline.from_text(cast(str, text), Registry(PASSES))
@@ -118,7 +129,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
         Args:
             graph: the model; None for one of real values at stage `ann`.
         """
-        own = self.pipeline()
+        own = self.pipeline(graph)
         needed = Pipeline.from_text(quantizer_of(backend), Registry(PASSES))
         stage = Stage.ANN if graph is None else graph.stage
         integers = graph is not None and graph.quantized

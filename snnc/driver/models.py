@@ -1,4 +1,4 @@
-"""From whatever names a model to a graph of stage `ann`, and to the user's own module."""
+"""From whatever names a model to a graph, and to the user's own module."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UnsupportedError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.options import ModelOptions
+from snnc.pipeline import parse_one
+from snnc.plugins import FRONTENDS, Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from snnc.frontends import Reference
+    from snnc.frontends import Frontend, Reference
 
 LONG_WINDOW = 1024
 """Time steps; longer windows are questioned."""
@@ -55,19 +57,33 @@ def load_model(source: ModelSource) -> Graph:
 
 def _graph(source: ModelSource) -> Graph:
     model, shape = source.model, source.input_shape
+    saved = isinstance(model, str | Path) and is_artifact(model)
+    if source.frontend is not None and (saved or not isinstance(model, str | Path)):
+        raise UsageError(
+            f"--frontend {source.frontend}: no frontend reads {source}", hint="leave --frontend out"
+        )
     if isinstance(model, Graph):
         return model.clone()
     if isinstance(model, str | Path):
-        if is_artifact(model):
+        if saved:
             return open_artifact(model).graph()
         from snnc.frontends import load as load_frontend
 
         return load_frontend(
-            str(model), weights=source.weights, input_shape=shape, allow=tuple(source.allow)
+            str(model),
+            weights=source.weights,
+            input_shape=shape,
+            allow=tuple(source.allow),
+            frontend=frontend_of(source),
         )
     from snnc.frontends import trace
 
     return trace(model, shape)
+
+
+def frontend_of(source: ModelSource) -> Frontend | None:
+    """The frontend that the options name, with its own options. Raises `SpecError`."""
+    return None if source.frontend is None else parse_one(source.frontend, Registry(FRONTENDS))
 
 
 def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Graph:
@@ -141,7 +157,12 @@ def _reference(source: ModelSource) -> Reference:
     if isinstance(source.model, str | Path):
         from snnc.frontends import reference
 
-        return reference(str(source.model), weights=source.weights, allow=tuple(source.allow))
+        return reference(
+            str(source.model),
+            weights=source.weights,
+            allow=tuple(source.allow),
+            frontend=frontend_of(source),
+        )
     from snnc.frontends.inference import as_function
 
     return as_function(source.model, str(source))

@@ -1,4 +1,4 @@
-"""From models to graphs of stage `ann`. Importing this package does not import torch."""
+"""From models to graphs. Importing this package does not import torch."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def load(
     input_shape: tuple[int, ...] | None = None,
     allow: Sequence[str] = (),
     registry: Registry | None = None,
+    frontend: Frontend | None = None,
 ) -> Graph:
-    """The graph of the model that `reference` names, at stage `ann`.
+    """The graph of the model that `reference` names: at stage `ann`, of a spiking model `snn`.
 
     Args:
         reference: `net.py:factory`, `pkg.mod:factory`, or a file that an installed frontend reads.
@@ -35,13 +36,14 @@ def load(
         input_shape: shape of one sample, channels first; None to infer it if it is unique.
         allow: user classes that a pickled module may contain.
         registry: frontends to choose from instead of the installed ones.
+        frontend: the one that reads it; None to choose by content.
 
     Raises:
         UsageError: the reference or one of its flags is wrong or missing.
         ModelError: the model or its weights cannot be used.
         UnsupportedError: the model has operations snnc cannot compile; lists all of them.
     """
-    frontend = find_frontend(reference, registry)
+    frontend = find_frontend(reference, registry, frontend)
     path = None if weights is None else Path(weights)
     return frontend.load(reference, weights=path, input_shape=input_shape, allow=tuple(allow))
 
@@ -52,13 +54,14 @@ def reference(
     weights: str | Path | None = None,
     allow: Sequence[str] = (),
     registry: Registry | None = None,
+    frontend: Frontend | None = None,
 ) -> Reference:
     """The model that `model` names, as its own framework runs it; arguments as for `load`.
 
     Raises `UsageError` or `ModelError`; the function raises `ModelError` for outputs that are no
     batches.
     """
-    frontend = find_frontend(model, registry)
+    frontend = find_frontend(model, registry, frontend)
     path = None if weights is None else Path(weights)
     return as_reference(frontend.reference(model, weights=path, allow=tuple(allow)), model)
 

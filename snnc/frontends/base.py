@@ -18,9 +18,10 @@ Reference = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
 
 
 class Frontend(Protocol):
-    """A plugin of the group `snnc.frontends`; a class without arguments.
+    """A plugin of the group `snnc.frontends`; a class that needs no arguments.
 
-    `snnc frontends NAME` shows its docstring.
+    The fields of a dataclass are its options, given by `--frontend 'name{option=value}'`.
+    `snnc frontends NAME` shows its docstring and its options.
     """
 
     name: ClassVar[str]
@@ -37,7 +38,9 @@ class Frontend(Protocol):
         input_shape: tuple[int, ...] | None,
         allow: Sequence[str],
     ) -> Graph:
-        """The graph, at stage `ann`, checked against the model by `check.check_same`.
+        """The graph: at stage `ann`, checked against the model by `check.check_same`.
+
+        A model that spikes already arrives at stage `snn`; no recipe is run on it then.
 
         Raises `UsageError`, `ModelError`, `UnsupportedError`.
         """

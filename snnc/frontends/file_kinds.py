@@ -54,6 +54,7 @@ WEIGHTS = "holds weights only, not the network"
 LATER = "is not read by any installed frontend"
 
 ONNX = FileKind("an ONNX model", _onnx, LATER, RESAVE)
+HDF5 = FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", LATER, RESAVE)
 
 KINDS: tuple[FileKind, ...] = (
     FileKind("a safetensors file", _safetensors, WEIGHTS, BY_FACTORY),
@@ -67,7 +68,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
     ONNX,
     FileKind("a TensorFlow Lite model", lambda head, names: head[4:8] == b"TFL3", LATER, RESAVE),
-    FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", LATER, RESAVE),
+    HDF5,
 )
 
 

@@ -10,6 +10,7 @@ from snnc.errors import ModelError, PluginError, UsageError
 from snnc.frontends.base import Frontend
 from snnc.frontends.file_kinds import (
     BY_FACTORY,
+    HDF5,
     KINDS,
     LATER,
     ONNX,
@@ -59,6 +60,12 @@ def is_onnx_model(reference: str) -> bool:
     return path.is_file() and sniff(path) is ONNX
 
 
+def is_hdf5(reference: str) -> bool:
+    """True for a file that begins as those of HDF5 do."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is HDF5
+
+
 def code_reference(reference: str) -> CodeReference | None:
     """`reference` as `source:name`, or None if it names a file."""
     source, colon, name = reference.rpartition(":")
@@ -68,14 +75,23 @@ def code_reference(reference: str) -> CodeReference | None:
     return CodeReference(source, name)
 
 
-def find_frontend(reference: str, registry: Registry | None = None) -> Frontend:
-    """The installed frontend that reads `reference`.
+def find_frontend(
+    reference: str, registry: Registry | None = None, forced: Frontend | None = None
+) -> Frontend:
+    """The installed frontend that reads `reference`, or `forced`, if that does.
 
     Raises:
-        UsageError: the reference is neither code nor a file, or several frontends read it.
+        UsageError: the reference is neither code nor a file, several frontends read it, or the
+            forced one does not.
         ModelError: no installed frontend reads the file; names its kind and a remedy.
         PluginError: none reads it, and an installed frontend cannot be loaded.
     """
+    if forced is not None:
+        if forced.matches(reference):
+            return forced
+        raise UsageError(
+            f"the frontend {forced.name} does not read {reference}", hint="leave --frontend out"
+        )
     registry = Registry(FRONTENDS) if registry is None else registry
     broken: list[PluginError] = []
     matching: dict[str, Frontend] = {}

@@ -305,7 +305,7 @@ def test_files_are_known_by_content(net: Path, tmp_path: Path) -> None:
         "d": ("a TorchScript archive", "net.py:factory"),
         "e": ("a torch.export archive, which is not read", "net.py:factory"),
         "f": ("damaged: it is no complete ONNX file", "export the model again"),
-        "g": ("an HDF5 file", "net.py:factory"),
+        "g": ("an HDF5 file that is damaged", "write the file again"),
         "h": ("not a model snnc knows", "net.py:factory"),
     }
     for name, (message, hint) in expected.items():

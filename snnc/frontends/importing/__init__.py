@@ -13,6 +13,7 @@ from snnc.frontends.importing.pooling import (
     average_pool,
     max_pool,
     reduce_spatial,
+    sum_pool,
 )
 from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
 from snnc.frontends.importing.site import (
@@ -54,5 +55,6 @@ __all__ = [
     "relu",
     "reshape",
     "scale",
+    "sum_pool",
     "take",
 ]

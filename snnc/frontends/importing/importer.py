@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from snnc.errors import GraphError, Loc, ModelError, UnsupportedError
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
 from snnc.frontends.importing.softmax import DroppedSoftmax
-from snnc.ir import Graph, Input, MaxPool, Relu, verify
+from snnc.ir import Graph, Input, MaxPool, Relu, Stage, verify
 from snnc.target import Diagnostic
 
 LOG = logging.getLogger("snnc.frontends")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Imported:
-    """A graph of stage `ann`.
+    """A graph.
 
     Attributes:
         name: what messages call the model.
@@ -40,11 +40,12 @@ class Importer:
 
     Args:
         name: what messages call the model.
+        stage: `SNN` for a model that spikes already.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stage: Stage = Stage.ANN) -> None:
         self.name = name
-        self.graph = Graph()
+        self.graph = Graph(stage)
         self.constants = ConstantStore(self.graph)
         self._problems: list[Diagnostic] = []
         self._invalid: list[GraphError] = []

@@ -13,7 +13,7 @@ from snnc.frontends.importing.windows import (
     pooled_axis,
     whole_axis,
 )
-from snnc.ir import AvgPool, MaxPool
+from snnc.ir import AvgPool, MaxPool, SumPool
 
 
 def average_pool(
@@ -37,6 +37,19 @@ def average_pool(
         divisors = [(1,) * len(axis.windows) for axis in axes]
         divisors[0] = (divisor,) * len(axes[0].windows)
     return _average(site, x, axes, divisors)
+
+
+def sum_pool(
+    site: ImportSite,
+    x: Value,
+    *,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: Pairs,
+) -> Value:
+    """The sum of every window, clipped to the input, as `average_pool` takes them."""
+    axes = _axes(x, kernel, stride, padding, False)
+    return site.emit(SumPool(windows=tuple(axis.windows for axis in axes)), [x])
 
 
 def max_pool(

@@ -15,10 +15,11 @@ from onnx.reference import ReferenceEvaluator
 
 from snnc.errors import ModelError
 from snnc.frontends.base import Reference
+from snnc.frontends.importing.names import shown
 from snnc.frontends.onnx.folding import FOLDED
 from snnc.frontends.onnx.layout import as_model_takes, input_order
 from snnc.frontends.onnx.operators import OPERATORS
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
 from snnc.frontends.onnx.walk import CONVERTERS, SOFTMAX
 
 AT_ONCE = 8

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from snnc.errors import ModelError
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, Quantizer, shown
+from snnc.frontends.importing.names import shown
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, Quantizer
 
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 _KEEPS_SIGN_NAMES = (

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
 from snnc.errors import ModelError
+from snnc.frontends.importing.names import shown
 from snnc.frontends.onnx.external_data import ExternalData
 from snnc.frontends.onnx.precision import in_float32
 
@@ -196,9 +197,3 @@ def _input(graph: GraphProto, name: str) -> tuple[str, tuple[int | None, ...]]:
         raise ModelError(f"{name}: its input has no axis of samples", hint="export it with one")
     fixed = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims]
     return inputs[0].name, tuple(fixed)
-
-
-def shown(text: str, length: int = 100) -> str:
-    """A text of the file for messages: printable and short."""
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= length else clean[:length] + "…"

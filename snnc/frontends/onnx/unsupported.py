@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snnc.frontends.importing import RefusedError
-from snnc.frontends.onnx.reading import shown
+from snnc.frontends.importing.names import shown
 
 _RELU = "a neuron's rate follows max(x, 0), not this activation"
 _TABLE: tuple[tuple[str, str, str], ...] = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,12 +12,13 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from snnc.errors import Loc, ModelError
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
+from snnc.frontends.importing.names import clean, shown
 from snnc.frontends.onnx.folding import FOLDED, fold
 from snnc.frontends.onnx.layout import InputLayout
 from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
 from snnc.frontends.onnx.ops_layers import LAYERS, Converter
 from snnc.frontends.onnx.ops_shape import SHAPES
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
 from snnc.frontends.onnx.windows import LIMIT
@@ -197,9 +197,3 @@ def _needed(model: OnnxModel) -> set[str]:
         if needed.intersection(node.output):
             needed.update(node.input)
     return needed
-
-
-def clean(name: str) -> str:
-    """A name of the model as name of a node or an array: letters, digits, `_` and dots."""
-    parts = (re.sub(r"[^A-Za-z0-9_]", "_", part) for part in re.split(r"[/.]+", name[:120]))
-    return ".".join(part for part in parts if part) or "unnamed"

@@ -1,0 +1,90 @@
+"""Soft reset as NIR can write it: an integrator, a threshold, and a `Scale` back.
+
+    x -> I -> Threshold -> ...        v[t] = v[t-1] + gain * (x[t] + scale * s[t-1])
+         ^- Scale <-'                 s[t] = v[t] > threshold
+
+With gain * scale = -threshold every spike takes the threshold away, one step later, which is the
+same as taking it away at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import networkx as nx
+import nir
+
+from snnc.errors import Loc, UnsupportedError
+from snnc.frontends.importing.names import shown
+from snnc.frontends.nir.reading import NirModel
+from snnc.target import Diagnostic
+
+
+@dataclass(frozen=True)
+class SoftReset:
+    """A threshold with its integrator and the scale that takes spikes back to it."""
+
+    integrator: Any
+    threshold: Any
+    feedback: Any
+
+
+def without_feedback(model: NirModel) -> tuple[NirModel, Mapping[str, SoftReset]]:
+    """The model without its integrators and feedback, and what each of its thresholds became.
+
+    Raises `UnsupportedError` for any other loop, naming its nodes.
+    """
+    found: dict[str, SoftReset] = {}
+    edges = list(model.edges)
+    nodes = dict(model.nodes)
+    for name, node in model.nodes.items():
+        triple = _triple(model, name) if isinstance(node, nir.Threshold) else None
+        if triple is None:
+            continue
+        integrator, feedback = triple
+        found[name] = SoftReset(nodes.pop(integrator), node, nodes.pop(feedback))
+        own = {(integrator, name), (name, feedback), (feedback, integrator)}
+        edges = [
+            (source, name if target == integrator else target)
+            for source, target in edges
+            if (source, target) not in own
+        ]
+    rest = replace(model, nodes=nodes, edges=edges)
+    _refuse_loops(rest)
+    return rest, found
+
+
+def _triple(model: NirModel, threshold: str) -> tuple[str, str] | None:
+    """(integrator, feedback) of a threshold that has them."""
+    before = [a for a, b in model.edges if b == threshold]
+    if len(before) != 1 or not isinstance(model.nodes[before[0]], nir.I):
+        return None
+    (integrator,) = before
+    returning = {a for a, b in model.edges if b == integrator}
+    users = [b for a, b in model.edges if a == threshold and b in returning]
+    back = [name for name in users if isinstance(model.nodes[name], nir.Scale)]
+    if len(back) != 1 or sum(a == integrator for a, _ in model.edges) != 1:
+        return None
+    alone = sum(back[0] in edge for edge in model.edges) == 2
+    return (integrator, back[0]) if alone else None
+
+
+def _refuse_loops(model: NirModel) -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph(model.edges)
+    loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    loops += [{name} for name in graph if graph.has_edge(name, name)]
+    problems = [
+        Diagnostic(
+            "loop",
+            shown(min(loop)),
+            Loc(),
+            f"{shown(', '.join(sorted(loop)), 200)} form a loop",
+            "of loops, only an I and a Threshold with a Scale of -threshold back are a neuron",
+        )
+        for loop in loops
+    ]
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise UnsupportedError(f"{model.name}: it cannot be compiled\n{listed}")
