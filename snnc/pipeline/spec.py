@@ -10,7 +10,7 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, NamedTuple, NoReturn, cast
 
 from snnc.errors import PluginError, SpecError, UsageError
@@ -54,6 +54,9 @@ class _Field(NamedTuple):
 
 
 def _fields(cls: type) -> list[_Field]:
+    """The options of a plugin's class: its fields, if it is a dataclass."""
+    if not is_dataclass(cls):
+        return []
     hints = hints_of(cls)
     return [
         _Field(

@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 
 def leaky_neuron(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     """A `LIF`: tau dv/dt = v_leak - v + r*I, in Euler's steps or as the dialect has it."""
+    if how.dialect == "snntorch" and np.isposinf(np.asarray(node.tau, np.float64)).all():
+        one, zero = np.ones(()), np.zeros(())  # what it writes for beta=1
+        return _spiking(site, node, x, how, leak=one, gain=one, rest=zero)
     tau, r, v_leak = (parameter(site, getattr(node, n), n, x) for n in ("tau", "r", "v_leak"))
     leak, gain = _decay(tau, r, how)
     if how.exponential and np.any(v_leak):
@@ -128,8 +131,8 @@ def _check_reset(how: Convention, base: Array, leak: Array) -> None:
         raise RefusedError(f"{how.dialect} ignores its v_reset, which is not 0", "dialect=spec")
     if how.delayed_reset and how.reset == "subtract" and np.any(leak < 1):
         raise RefusedError(
-            "snnTorch subtracts the threshold after the leak of the next step, "
-            "which no population does",
+            "snnTorch subtracts the threshold after the leak of the next step, which no "
+            "population does",
             "train with reset_mechanism='zero', or beta=1",
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnc.errors import ModelError
 from snnc.frontends import importing
 from snnc.frontends.importing import Constant, ImportSite, RefusedError, Value
 from snnc.frontends.nir.convention import Convention
@@ -18,22 +19,24 @@ Converter = Callable[[ImportSite, Any, Value, Convention], Value]
 
 def affine(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     """Converter of `Affine`: weight x + bias."""
-    return importing.linear(site, x, constant(node.weight), constant(node.bias))
+    return importing.linear(
+        site, x, constant(site, node.weight, "weight"), constant(site, node.bias, "bias")
+    )
 
 
 def linear(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     """Converter of `Linear`: weight x."""
-    return importing.linear(site, x, constant(node.weight))
+    return importing.linear(site, x, constant(site, node.weight, "weight"))
 
 
 def scale(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     """Converter of `Scale`: element by element."""
-    return importing.scale(site, x, constant(node.scale))
+    return importing.scale(site, x, constant(site, node.scale, "scale"))
 
 
 def convolution(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     """Converter of `Conv1d` and `Conv2d`."""
-    weight, bias = constant(node.weight), constant(node.bias)
+    weight, bias = constant(site, node.weight, "weight"), constant(site, node.bias, "bias")
     rank = len(weight.shape) - 2
     kernel = weight.shape[2:]
     stride, dilation = sizes(node.stride, rank), sizes(node.dilation, rank)
@@ -93,9 +96,11 @@ def flatten(site: ImportSite, node: Any, x: Value, how: Convention) -> Value:
     return importing.reshape(site, x, (*x.shape[:first], flat, *x.shape[last + 1 :]))
 
 
-def constant(array: Any) -> Constant:
-    """An array of the model in float32."""
+def constant(site: ImportSite, array: Any, name: str) -> Constant:
+    """An array of the model in float32. Raises `ModelError` for NaN and infinity."""
     found = np.asarray(array)
+    if not np.isfinite(found).all():
+        raise ModelError(f"{site.loc}: {name} holds NaN or infinity")
     return Constant(np.ascontiguousarray(found, np.float32).reshape(found.shape))
 
 

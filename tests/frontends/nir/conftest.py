@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def chain(tmp_path: Path) -> Chain:
         *nodes: Any, more: Any = (), extra: Any = None, path: Path | None = None, **metadata: Any
     ) -> Path:
         names = [f"n{i}" for i in range(len(nodes))]
-        edges = [*zip(names, names[1:], strict=False), *more]
+        edges = [*pairwise(names), *more]
         named = {**dict(zip(names, nodes, strict=True)), **(extra or {})}
         path = tmp_path / "net.nir" if path is None else path
         nir.write(path, nir.NIRGraph(named, edges, metadata=metadata, type_check=False))
