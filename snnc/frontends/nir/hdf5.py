@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5o
 
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
@@ -70,7 +71,7 @@ class _Reader:
         self._objects = 0
         self._groups: set[int] = set()
 
-    def item(self, group: h5py.Group, key: str, depth: int) -> Any:
+    def item(self, group: h5py.Group, key: object, depth: int) -> Any:
         """A member of a group: a dict, an array, a number or a text."""
         self._objects += 1
         if self._objects > OBJECTS or depth > DEPTH:
@@ -84,7 +85,7 @@ class _Reader:
             return self._array(found, key)
         if not isinstance(found, h5py.Group):
             raise self._refused(f"is damaged: {shown(key)} is neither a group nor an array")
-        address = h5py.h5o.get_info(found.id).addr
+        address = h5o.get_info(found.id).addr
         if address in self._groups:
             raise self._refused(f"is damaged: the group {shown(key)} is in two places")
         self._groups.add(address)
@@ -103,7 +104,7 @@ class _Reader:
             raise self._refused(f"holds {shown(key)}, which is neither numbers nor text")
         if array.shape is None:
             raise self._refused(f"holds {shown(key)}, which is empty")
-        self._take(max(array.size, chunk) * array.dtype.itemsize)
+        self._take(max(math.prod(array.shape), chunk) * array.dtype.itemsize)
         if not text:
             return array[()]
         return self._texts(array) if array.shape else self._text(array[()])
