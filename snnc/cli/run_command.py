@@ -10,6 +10,7 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output
 from snnc.errors import UsageError
+from snnc.new_file import new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,14 +30,27 @@ def run_artifact(
         str, typer.Option("--input", metavar="X.npy", help="Samples (N, …), or any DATA.")
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="Y.npy", help="Outputs, float32.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="Y.npy",
+            help="Outputs, float32.",
+            callback=options.writable_file,
+        ),
     ] = None,
     timesteps: options.Timesteps = None,
     spikes: Annotated[
         Path | None,
-        typer.Option("--spikes", metavar="S.npz", help="Spikes (T, N, …) of every node."),
+        typer.Option(
+            "--spikes",
+            metavar="S.npz",
+            help="Spikes (T, N, …) of every node.",
+            callback=options.writable_file,
+        ),
     ] = None,
     seed: options.Seed = 0,
+    threads: options.Threads = None,
     out: options.Out,
 ) -> None:
     """Run a compiled network.
@@ -52,6 +66,7 @@ def run_artifact(
         timesteps=timesteps,
         record=record,
         seed=seed,
+        threads=threads,
         progress=out.progress,
         log=out.log,
     )
@@ -91,7 +106,7 @@ def _save(path: Path, array: np.ndarray) -> None:
     import numpy as np
 
     try:
-        with path.open("wb") as file:
+        with new_file(path) as file:
             np.save(file, array, allow_pickle=False)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
@@ -102,7 +117,7 @@ def _save_spikes(path: Path, result: RunResult) -> None:
 
     arrays: dict[str, Any] = dict(result.spikes)
     try:
-        with path.open("wb") as file:
+        with new_file(path) as file:
             np.savez_compressed(file, **arrays)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -23,9 +23,11 @@ from snnc.driver.models import (
     require_one_output,
     require_window,
 )
+from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
+from snnc.new_file import require_folder
 from snnc.options import (
     DEFAULT_WINDOW,
     CompilationOptions,
@@ -89,8 +91,9 @@ class Job(Reporting, RunOptions, ConversionOptions):
                 raise UsageError("--device cuda: torch finds no CUDA device", hint="--device cpu")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is not negative")
-        if self.workdir is not None and Path(self.workdir).is_file():
-            raise UsageError(f"--workdir {self.workdir} is a file", hint="a folder, or a new name")
+        for flag, folder in (("--workdir", self.workdir), ("--dump-ir", self.dump_ir)):
+            if folder is not None:
+                require_folder(flag, folder)
         if self.resume and self.workdir is None:
             raise UsageError(
                 "--resume goes on from the checkpoints of an earlier run, and needs their folder",
@@ -214,7 +217,7 @@ def distributed_session(job: Job) -> Iterator[Job]:
     The processes join torch.distributed for the time of the block. Only rank 0 logs and dumps.
     """
     job.check()
-    with joined(job.device) as ranks:
+    with torch_threads(job.threads), joined(job.device) as ranks:
         if ranks.rank:
             mute = logging.Logger("snnc", logging.CRITICAL + 1)
             job = replace(job, dump_ir=None, progress=silent, log=mute)
