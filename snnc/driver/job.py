@@ -77,6 +77,9 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
     def check(self) -> None:
         """Raise `UsageError` for values no compilation can have."""
+        for name, number in (("-T", self.timesteps), ("--seed", self.seed)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer):
+                raise UsageError(f"{name} {number!r} is no whole number")
         if self.timesteps < 1:
             raise UsageError(
                 f"-T {self.timesteps}: a window has at least one time step", hint="e.g. -T 8"

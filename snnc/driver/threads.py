@@ -10,12 +10,14 @@ from typing import Any, cast
 from snnc.errors import UsageError
 from snnc.target import Backend, Threaded
 
+MOST = 1024
+
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
     """Torch computes with `count` threads in the block and with as many as before after it.
 
-    None leaves torch's own setting. Raises `UsageError` for less than one.
+    None leaves torch's own setting. Raises `UsageError` for less than one and more than `MOST`.
     """
     if count is None:
         yield
@@ -34,7 +36,7 @@ def torch_threads(count: int | None) -> Iterator[None]:
 def with_threads(backend: Backend, count: int | None) -> Backend:
     """`backend` with `count` threads, unless it has none to set or its own text sets them.
 
-    Raises `UsageError` for less than one.
+    Raises `UsageError` for less than one and more than `MOST`.
     """
     if count is None:
         return backend
@@ -45,7 +47,6 @@ def with_threads(backend: Backend, count: int | None) -> Backend:
 
 
 def _check(count: int) -> None:
-    if count < 1:
-        raise UsageError(
-            f"--threads {count}: at least one thread computes", hint="e.g. --threads 1"
-        )
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= MOST:
+        raise UsageError(f"--threads {count}: a whole number from 1 to {MOST}")
