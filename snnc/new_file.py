@@ -1,94 +1,38 @@
-"""A file that is there whole, or as it was before; and whether a place can be written to."""
+"""A file that is there whole, or not at all."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
-from snnc.errors import UsageError
+from snnc.special_file import is_special
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file that replaces `path` if the block succeeds, and is removed otherwise.
+def new_file(place: Path) -> Generator[Path, None, None]:
+    """A path beside `place`, to be written, that gets its name when the block ends well.
 
-    A link stays a link: the file it leads to is replaced. What is no regular file, such as a pipe
-    or a terminal, is written to as it is.
+    If the block raises, nothing stays, and a file that was there before is untouched. A device or
+    a FIFO is no file that could be replaced: it is `place` itself that is written then. A link
+    stays a link: the file it leads to is replaced.
 
     Raises:
-        OSError: the file cannot be made, written or replaced.
+        OSError: the file cannot be written.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("wb") as file:
-            yield file
+    if is_special(place):
+        yield place
         return
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    place = Path(os.path.realpath(place))
+    temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(target)
+        temporary.replace(place)
     except BaseException:
-        _discard(temporary)
+        with suppress(OSError):  # the folder is gone or read-only: the first error is raised
+            temporary.unlink(missing_ok=True)
         raise
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder is gone or read-only: the original error is raised instead
-
-
-def require_new_file(flag: str, path: str | Path, example: str) -> None:
-    """Raise `UsageError` if no file can be made at `path`; nothing is left there.
-
-    Args:
-        flag: what asks for the file, e.g. "-o".
-        example: a file name for the hint where `path` is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder", hint=f"{flag} {path / example}")
-    if path.exists() and not path.is_file():
-        return
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise UsageError(f"{flag} {path}: there is no folder {folder}")
-    _require_room(flag, path, folder)
-
-
-def require_folder(flag: str, path: str | Path) -> None:
-    """Raise `UsageError` if `path` is no folder to write in and cannot be made one.
-
-    Nothing is made yet.
-    """
-    folder = Path(os.path.realpath(path))
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        what = f"{flag} {path} is a file"
-        same = folder == Path(os.path.realpath(path))
-        raise UsageError(
-            what if same else f"{flag} {path}: {folder} is a file", hint="a folder, or a new name"
-        )
-    _require_room(flag, path, folder)
-
-
-def _require_room(flag: str, path: str | Path, folder: Path) -> None:
-    """Raise `UsageError` unless a file can be made in `folder`: one is, without a name."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(
-            f"{flag} {path}: cannot write in {folder}: {reason}", hint=f"another {flag}"
-        ) from None

@@ -57,7 +57,7 @@ def write_content(path: str | os.PathLike[str], content: ArtifactContent) -> Non
     """Write `content` to `path`, atomically. Raises as `write` does."""
     members = content.members()
     try:
-        with new_file(Path(path)) as file:
+        with new_file(Path(path)) as temporary, temporary.open("wb") as file:
             _write_zip(file, members)
     except OSError as error:
         reason = error.strerror or error

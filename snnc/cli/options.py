@@ -11,8 +11,8 @@ import typer
 
 from snnc.cli.console import Output
 from snnc.cli.flags import FlagsOf, typer_option, with_flags
-from snnc.new_file import require_folder, require_new_file
 from snnc.options import EvaluationOptions, ThreadOptions
+from snnc.output_place import require_folder, require_new_file
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
 Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]

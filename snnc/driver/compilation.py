@@ -24,8 +24,8 @@ from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.driver.threads import with_threads
 from snnc.ir import Graph
-from snnc.new_file import require_new_file
 from snnc.options import Data, described
+from snnc.output_place import require_new_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program

@@ -27,7 +27,6 @@ from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
-from snnc.new_file import require_folder
 from snnc.options import (
     DEFAULT_WINDOW,
     CompilationOptions,
@@ -36,6 +35,7 @@ from snnc.options import (
     RunOptions,
     described,
 )
+from snnc.output_place import require_folder
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.target import Backend, quantizer_of

@@ -71,8 +71,8 @@ def _page(text: str) -> str | None:
 
 
 def _replace(path: Path, text: str) -> None:
-    with new_file(path) as file:
-        file.write(text.encode("utf-8"))
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
