@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
@@ -55,18 +56,15 @@ def verify_artifact(
     inputs = _inputs(artifact, graph, data, seed)
     batches = limited(inputs.batches(graph, log), limit)
     window = window_to_run(timesteps, program, graph, log)
+    known: dict[str, Any] = {
+        "timesteps": window,
+        "stored": inputs.stored_for(window == program.timesteps, log),
+        "seed": inputs.seed,
+        "progress": progress,
+        "total": size_of(batches),
+    }
     with torch_threads(threads):
-        compared = compare_programs(
-            program,
-            reference_program(graph),
-            graph,
-            batches,
-            timesteps=window,
-            stored=inputs.stored_for(window == program.timesteps, log),
-            seed=inputs.seed,
-            progress=progress,
-            total=size_of(batches),
-        )
+        compared = compare_programs(program, reference_program(graph), graph, batches, **known)
     return replace(compared, inputs=inputs.kind, **_about(artifact, backend))
 
 
