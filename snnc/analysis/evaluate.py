@@ -328,7 +328,10 @@ def _check_labels(y: NDArray[np.generic] | None, graph: Graph) -> None:
         return
     if _real(y):
         if y[0].size != size:
-            raise DataError(f"y has {y[0].size} values a sample, the network gives {shape}")
+            raise DataError(
+                f"y has {y[0].size} real values a sample, the network gives {shape}",
+                hint="store class numbers as integers: y.astype(int)" if y[0].size == 1 else None,
+            )
     elif y.ndim != 1:
         raise DataError(f"y has shape {y.shape[1:]} a sample; one class number is expected")
     elif int(y.max()) >= max(2, size) or int(y.min()) < 0:
