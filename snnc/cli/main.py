@@ -118,13 +118,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> NoReturn:
-    """Entry point of the command `snnc`.
-
-    Threads of torch that have nothing to do sleep, unless the user's own setting is there: by
-    default they take processor time after each layer, from one another and from the target's
-    threads. OpenMP takes this from the environment only, when torch is loaded.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Entry point of the command `snnc`."""
     sys.exit(run(sys.argv[1:]))
 
 
