@@ -13,6 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DIGITS := examples/digits
 DEMO_OUT := demo-out
+CHECKPOINTS_OUT := checkpoints-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
@@ -21,7 +22,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long lint clean
+.PHONY: help demo test test-long checkpoints lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -69,5 +70,17 @@ test: lint ## all checks and tests but the long ones
 test-long: .venv/.dev ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m long
 
+.venv-libraries/.installed: tests/libraries/requirements.txt constraints.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-libraries
+	.venv-libraries/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r tests/libraries/requirements.txt
+	@touch $@
+
+checkpoints: export OMP_NUM_THREADS := 1
+checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, accelerate, … save: taken or refused
+	rm -rf $(CHECKPOINTS_OUT)
+	.venv-libraries/bin/python -W ignore tests/libraries/save.py $(CHECKPOINTS_OUT)
+	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
+
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv build dist $(DEMO_OUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

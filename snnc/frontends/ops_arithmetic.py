@@ -66,6 +66,13 @@ def negate(site: TorchSite, input: Any) -> Result:
     return _affine(site, need_value(input), -1, 0)
 
 
+def power(site: TorchSite, input: Any, exponent: Any) -> Result:
+    """Converter of `x ** 1`, which is x."""
+    if not isinstance(input, Value) or not _all(exponent, 1):
+        raise RefusedError("it raises an activation to a power", "use sums, or fixed weights")
+    return input
+
+
 def relu(site: TorchSite, input: Any, inplace: bool = False) -> Result:
     """Converter of every ReLU."""
     return importing.relu(site, need_value(input))
@@ -166,6 +173,7 @@ FUNCTIONS: Converters = converters(
         (operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide),
     ),
     (negate, (operator.neg, torch.neg, torch.negative)),
+    (power, (operator.pow, operator.ipow, torch.pow)),
 )
 METHODS: Converters = converters(
     (relu, ("relu", "relu_")),
@@ -178,6 +186,7 @@ METHODS: Converters = converters(
     (multiply, ("mul", "mul_", "multiply")),
     (divide, ("div", "div_", "divide", "true_divide")),
     (negate, ("neg", "neg_", "negative")),
+    (power, ("pow", "pow_")),
 )
 MODULES: ModuleConverters = {
     nn.ReLU: without_module(relu),
