@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
-from snnc.frontends.shapes import BatchSize, Seen
+from snnc.frontends.shapes import BatchSize, Seen, Traced
 from snnc.frontends.softmax import final_softmax
 from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
@@ -20,20 +20,15 @@ from snnc.frontends.unsupported import explain, op_name, stem
 from snnc.target import Diagnostic
 
 
-def canonicalize(
-    module: nn.Module,
-    traced: fx.Graph,
-    seen: dict[fx.Node, Seen],
-    shape: tuple[int, ...],
-    name: str,
-) -> Imported:
-    """The graph of the traced operations.
+def canonicalize(traced: Traced, shape: tuple[int, ...], name: str) -> Imported:
+    """The graph of the traced operations, for samples of `shape`.
 
     Raises:
         UnsupportedError: listing every operation that cannot be compiled.
         ModelError: the parameters do not form a valid graph.
     """
-    walk = _Walk(module, traced, seen, Importer(name), TensorConstants(module))
+    constants = TensorConstants(traced.tensors)
+    walk = _Walk(traced.module, traced.graph, traced.seen, Importer(name), constants)
     return walk.importer.finish(walk.outputs(shape))
 
 
@@ -110,7 +105,7 @@ class _Walk:
         return seen.constant
 
     def _site(self, node: fx.Node) -> TorchSite:
-        path = str(node.target) if node.op == "call_module" else ""
+        path = node.meta["owner"]
         named = path or ".".join(part for part in (node.meta["path"], stem(node)) if part)
         seen, op = self.seen[node], op_name(node, self.module)
         site = self.importer.site(named, op, loc=node.meta["loc"], path=path)

@@ -21,6 +21,8 @@ _FUNCTIONS: dict[Any, bool] = {
     F.log_softmax: True,
     torch.log_softmax: True,
     torch.special.log_softmax: True,
+    torch.ops.aten.softmax.int: False,
+    torch.ops.aten.log_softmax.int: True,
 }
 _METHODS = {"softmax": False, "log_softmax": True}
 _MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}

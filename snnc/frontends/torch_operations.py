@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from snnc.frontends import ops_arithmetic, ops_nn, ops_pool, ops_shape
+from snnc.frontends import ops_arithmetic, ops_aten, ops_nn, ops_pool, ops_shape, ops_spatial
 from snnc.frontends.torch_site import (
     Converter,
     Converters,
@@ -17,11 +17,15 @@ from snnc.frontends.torch_site import (
 )
 
 FUNCTIONS: Converters = {
-    **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS
+    **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS,
+    **ops_spatial.FUNCTIONS, **ops_aten.FUNCTIONS,
 }  # fmt: skip
-METHODS: Converters = {**ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS}
+METHODS: Converters = {
+    **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS, **ops_spatial.METHODS,
+}  # fmt: skip
 MODULES: ModuleConverters = {
-    **ops_nn.MODULES, **ops_arithmetic.MODULES, **ops_pool.MODULES, **ops_shape.MODULES
+    **ops_nn.MODULES, **ops_arithmetic.MODULES, **ops_pool.MODULES, **ops_shape.MODULES,
+    **ops_spatial.MODULES,
 }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_all_problems_of_a_model_are_listed_in_order() -> None:
     class All(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.parts = nn.Sequential(models.Leaky(), models.Norm(), models.Transposed())
+            self.parts = nn.Sequential(models.Leaky(), models.Norm(), models.Gelu())
 
         def forward(self, x: Tensor) -> Tensor:
             return self.parts(x)
@@ -86,7 +86,7 @@ def test_all_problems_of_a_model_are_listed_in_order() -> None:
     assert names == [
         "parts.0.leaky_relu (F.leaky_relu)",
         "parts.1.norm (LayerNorm)",
-        "parts.2.up (ConvTranspose2d)",
+        "parts.2.act (GELU)",
     ]
 
 

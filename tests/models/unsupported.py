@@ -46,15 +46,6 @@ class SoftmaxInside(nn.Module):
         return x * 2
 
 
-class Transposed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(2, 2, 2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.up(x)  # here
-
-
 class Upsampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear")  # here
@@ -254,6 +245,13 @@ class Writes(nn.Module):
         return y
 
 
+class WritesIntoSamples(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        y[:, :1] = 0  # here
+        return y
+
+
 class Iterates(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return sum(row for row in x)  # here
@@ -274,11 +272,11 @@ REFUSED = {
     Gate: "return the logits",
     Norm: "BatchNorm",
     SoftmaxInside: "very end",
-    Transposed: "Conv2d",
     Upsampled: "mode='nearest'",
     UnevenlyUpsampled: "by a whole number",
     Prelu: "train with ReLU",
     Leaky: "train with ReLU",
+    WritesIntoSamples: "writes into part of a tensor",
     Product: "multiplies activations",
     Relu6: "train with ReLU",
     Clamp: "clamp(min=0)",

@@ -6,7 +6,13 @@ format. The frontend interprets the attributes of the format; this package creat
 
 from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
 from snnc.frontends.importing.importer import Imported, Importer
-from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
+from snnc.frontends.importing.layers import (
+    batch_norm,
+    check_spatial,
+    conv,
+    linear,
+    transposed_conv,
+)
 from snnc.frontends.importing.pooling import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -14,7 +20,15 @@ from snnc.frontends.importing.pooling import (
     max_pool,
     reduce_spatial,
 )
-from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
+from snnc.frontends.importing.rearrange import (
+    concat,
+    pad,
+    permute,
+    regroup,
+    reshape,
+    roll,
+    take,
+)
 from snnc.frontends.importing.site import (
     Constant,
     ConstantStore,
@@ -24,6 +38,7 @@ from snnc.frontends.importing.site import (
     need_value,
 )
 from snnc.frontends.importing.softmax import DroppedSoftmax
+from snnc.frontends.importing.windows import Pairs
 
 __all__ = [
     "Constant",
@@ -52,7 +67,10 @@ __all__ = [
     "permute",
     "reduce_spatial",
     "relu",
+    "regroup",
     "reshape",
+    "roll",
     "scale",
     "take",
+    "transposed_conv",
 ]
