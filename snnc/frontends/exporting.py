@@ -34,13 +34,14 @@ def export(
     try:
         first, second = (_exported(module, torch.zeros(n, *shape)) for n in BATCHES)
     except Exception as error:  # the user's forward, and torch, may raise anything
-        raise _better(failure, error, name) from error
+        better = _better(failure, error, name)
+        raise better from better.__cause__
     for graph in (first, second):
         annotate(graph, name)
     try:
         return Traced(first, observe(first, second, name), tensors)
     except UnsupportedError:  # torch.export unrolled a loop over the batch
-        raise failure from None
+        raise failure from failure.__cause__
 
 
 def _exported(module: nn.Module, example: torch.Tensor) -> fx.Graph:
@@ -78,5 +79,6 @@ def _better(failure: UntraceableError, error: Exception, name: str) -> Unsupport
     if isinstance(error, SnncError):
         return failure
     exported = untraceable(error, name)
+    exported.__cause__ = error
     explained = isinstance(exported, UntraceableError) and exported.explained
     return exported if explained and not failure.explained else failure

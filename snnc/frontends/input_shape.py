@@ -70,7 +70,7 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
         except UsageError:
             if failure is None or asks:
                 raise
-            raise failure from None
+            raise failure from failure.__cause__
 
 
 def _features(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
