@@ -26,11 +26,13 @@ from snnc.artifact.layout import (
     MANIFEST,
     MAX_HEADER,
     MAX_MEMBERS,
-    RESERVED,
+    REQUIRED,
+    SAMPLES,
     TENSORS,
     check_manifest,
     check_members,
 )
+from snnc.artifact.samples import Samples, read_samples
 from snnc.errors import ArtifactError, GraphError
 
 if TYPE_CHECKING:
@@ -109,11 +111,19 @@ class ArtifactFile:
 
         structure, tensors = self.read(GRAPH), self.read(TENSORS)
         with _naming(self.path):
-            graph = from_json(parse_json(structure, GRAPH), _tensors(tensors))
+            graph = from_json(parse_json(structure, GRAPH), _tensors(tensors, TENSORS))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
         return graph
+
+    def samples(self) -> Samples | None:
+        """The stored inputs with what they gave; None without any. Raises `ArtifactError`."""
+        if SAMPLES not in self.members:
+            return None
+        graph, tensors = self.graph(), self.read(SAMPLES)
+        with _naming(self.path):
+            return read_samples(_tensors(tensors, SAMPLES), graph)
 
     def check(self) -> None:
         """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
@@ -152,13 +162,20 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
     path = Path(path)
     with _naming(path):
         members = _members(path)
-        missing = [name for name in RESERVED if name not in members]
+        missing = [name for name in REQUIRED if name not in members]
         if missing:
-            raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
+            raise ArtifactError(
+                f"no member {missing[0]!r}: not a complete artifact", hint=_compile_first(path)
+            )
         manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
         check_manifest(manifest, members.keys())
     ordered = {MANIFEST: members.pop(MANIFEST), **members}
     return ArtifactFile(path, MappingProxyType(manifest), MappingProxyType(ordered))
+
+
+def _compile_first(path: Path) -> str:
+    """What to do with a model where an artifact is expected."""
+    return f"a model is compiled first: snnc compile {path} -o net.snnc"
 
 
 @contextmanager
@@ -167,7 +184,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+        hint = _compile_first(path) if ":" in path.name else None
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}", hint=hint) from None
     except (ArtifactError, GraphError) as error:
         raise ArtifactError(f"{path}: {error.message}", hint=error.hint) from None
 
@@ -175,7 +193,7 @@ def _naming(path: Path) -> Iterator[None]:
 def _members(path: Path) -> dict[str, Member]:
     size = path.stat().st_size
     with path.open("rb") as file:
-        _check_directory(file, size)
+        _check_directory(file, size, path)
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
@@ -185,13 +203,13 @@ def _members(path: Path) -> dict[str, Member]:
         return {entry.filename: _locate(file, entry, size) for entry in entries}
 
 
-def _check_directory(file: BinaryIO, file_size: int) -> None:
+def _check_directory(file: BinaryIO, file_size: int, path: Path) -> None:
     """Raise `ArtifactError` if the file is no zip, is truncated, or its directory is too large."""
     start = file.read(4)
     file.seek(max(0, file_size - _END.size))
     tail = file.read()
     if start != b"PK\x03\x04":
-        raise ArtifactError("not a .snnc file")
+        raise ArtifactError("not a .snnc file", hint=_compile_first(path))
     if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):
         raise ArtifactError("truncated: the end of the file is missing")
     _, _, _, _, count, size, _, _ = _END.unpack(tail)
@@ -225,11 +243,11 @@ def _read_member(path: Path, member: Member, name: str) -> bytes:
     return data
 
 
-def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
+def _tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     import safetensors
     import safetensors.numpy
 
     try:
         return safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{TENSORS} is damaged: {error}") from None
+        raise ArtifactError(f"{name} is damaged: {error}") from None

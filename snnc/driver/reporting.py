@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactContent, ArtifactFile
+from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
 from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
@@ -25,6 +27,7 @@ def compile_report(
     content: ArtifactContent,
     output: str | Path | None,
     seconds: Mapping[str, float],
+    warnings: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """The report of a compilation, keys as in docs/report.md.
 
@@ -49,6 +52,7 @@ def compile_report(
         "calibrated": info["calibrated"],
         "calibration": info["calibration"],
         "synthetic": info.get("synthetic"),
+        "warnings": in_report(warnings),
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),

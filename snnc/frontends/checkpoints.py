@@ -134,7 +134,7 @@ def no_state_dict(found: dict[Any, Any], path: Path) -> ModelError:
     if modules:
         return ModelError(
             f"weights {path} holds a module under {modules[0]!r}, not its state dict",
-            hint=f"give the file as the model: snnc compile {path}; or {SAVE}",
+            hint=f"give {path} as the model, without --weights; or {SAVE}",
         )
     what = f"its key {held[0][0]!r} holds no tensor" if held else "it is empty"
     return ModelError(f"weights {path} is no state dict: {what}", hint=SAVE)

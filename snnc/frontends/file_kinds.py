@@ -65,6 +65,7 @@ KINDS: tuple[FileKind, ...] = (
     EXPORTED,
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
     ONNX,
+    FileKind("a TensorFlow Lite model", lambda head, names: head[4:8] == b"TFL3", LATER, RESAVE),
     FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", LATER, RESAVE),
 )
 

@@ -121,7 +121,8 @@ def explain(reference: str) -> UsageError | ModelError:
     kind = sniff(path)
     if kind is None:
         return ModelError(
-            f"{reference} is not a model snnc knows", hint=BY_FACTORY.format(file=reference)
+            f"{reference} is not a model snnc knows",
+            hint="a model is code (net.py:factory), a file of torch.save, or a .snnc file",
         )
     return ModelError(
         f"{reference} is {kind.noun}, which {kind.reason}", hint=kind.hint.format(file=reference)

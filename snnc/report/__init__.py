@@ -2,5 +2,14 @@
 
 from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, totals
 from snnc.report.files import Written, write_report
+from snnc.report.provenance import provenance
 
-__all__ = ["REPORT_VERSION", "Written", "latency_timesteps", "layers", "totals", "write_report"]
+__all__ = [
+    "REPORT_VERSION",
+    "Written",
+    "latency_timesteps",
+    "layers",
+    "provenance",
+    "totals",
+    "write_report",
+]

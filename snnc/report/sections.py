@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def heading(report: Json) -> str:
-    """Title, kind and target, and a warning if thresholds were chosen without data."""
+    """Title, kind and target, and warnings about the model and its data."""
     kinds = {
         "compile": "compiled",
         "diagnose": "diagnosed",
@@ -34,6 +34,9 @@ def heading(report: Json) -> str:
             "without data: compile again with --calibration DATA before any of these figures is "
             "relied on.</p>"
         )
+    for warning in report.get("warnings") or []:
+        text, remedy = (escape(str(warning.get(key) or "")) for key in ("text", "remedy"))
+        parts.append(f'<p class="alarm" role="alert"><b>{text}</b> Try: {remedy}.</p>')
     return "\n".join(parts)
 
 
@@ -58,6 +61,11 @@ def summary(report: Json) -> str:
         if key in report:
             fields.append((words(key).replace("ann ", "ANN "), number(report[key])))
     fields += _sizes(report)
+    energy = report.get("energy") or {}
+    if "energy_pj" in energy:
+        own, ann = (f"{energy[key] / 1e3:.4g}" for key in ("energy_pj", "ann_energy_pj"))
+        shown = f"{own} nJ <small>of arithmetic; the ANN {ann} nJ</small>"
+        fields.append(("energy (estimate)", shown))
     boxes = "".join(f"<div><dt>{escape(n)}</dt><dd>{v}</dd></div>" for n, v in fields)
     return f'<dl class="figures">{boxes}</dl>'
 
@@ -237,7 +245,9 @@ def provenance(report: Json) -> str:
         ("passes of the target", _text(report, "legalize")),
         ("calibrated", _calibration(report)),
         ("seed", _text(report, "seed")),
-        ("versions", _versions(report.get("distributions") or {})),
+        ("plugins", _versions(report.get("distributions") or {})),
+        ("versions", _versions((report.get("provenance") or {}).get("versions") or {})),
+        ("date", _text(report.get("provenance") or {}, "date")),
     ]
     return facts((name, value) for name, value in pairs if value)
 

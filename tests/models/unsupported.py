@@ -75,6 +75,33 @@ class Product(nn.Module):
         return x * x  # here
 
 
+class Square(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x**2  # here
+
+
+class BatchStack(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x, x])  # here
+
+
+class BatchUnbind(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unbind()[0]  # here
+
+
+class CellInALoop(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        for row in x[:, 0].unbind(1):
+            state = self.cell(row, state)  # here
+        return state[0]
+
+
 class Relu6(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.relu6(x)  # here
@@ -278,6 +305,10 @@ REFUSED = {
     Leaky: "train with ReLU",
     WritesIntoSamples: "writes into part of a tensor",
     Product: "multiplies activations",
+    Square: "to a power",
+    BatchStack: "before the batch",
+    BatchUnbind: "samples of the batch",
+    CellInALoop: "feed-forward",
     Relu6: "train with ReLU",
     Clamp: "clamp(min=0)",
     BatchMean: "the batch",

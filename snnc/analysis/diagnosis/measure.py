@@ -13,6 +13,7 @@ from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
 from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
 from snnc.analysis.diagnosis.result import LayerError, WindowError
 from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
+from snnc.analysis.input_range import InputTally
 from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
 from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
@@ -67,6 +68,7 @@ class Measured:
     norms: Mapping[str, Mapping[str, float]]
     stages: Mapping[str, Mapping[str, float]]
     pools: Mapping[str, float]
+    inputs: InputTally
 
 
 def measure(
@@ -121,6 +123,7 @@ class _Sweep:
         self._norms: Mapping[str, NormTally] = {} if model is None else norm_tallies(model)
         self._windows = {t: _Window() for t in prefixes(timesteps)}
         self._rounded = _Window()
+        self._inputs = InputTally()
         self.samples = 0
 
     def _layer(self, name: str) -> LayerTally:
@@ -136,6 +139,7 @@ class _Sweep:
 
     def add(self, x: NDArray[np.float32]) -> None:
         """Add some samples."""
+        self._inputs.add(x)
         ids = np.arange(self.samples, self.samples + len(x))
         expected = self._ann.ann(x, {*self._layers, *self._pairs.values()})
         activations = {name: value.numpy() for name, value in expected.items()}
@@ -225,6 +229,7 @@ class _Sweep:
             norms={name: tally.result() for name, tally in self._norms.items()},
             stages={name: tally.result() for name, tally in self._stages.items()},
             pools=pools,
+            inputs=self._inputs,
         )
 
 

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from snnc.analysis.diagnosis.result import Cause
 
 REMEDIES: Mapping[Cause, str] = {
+    Cause.UNTRAINED: "give the trained weights by --weights FILE, or load them in the factory",
+    Cause.INPUT_RANGE: (
+        "give data in the units of the calibration data, or compile again with --calibration DATA "
+        "of this kind"
+    ),
     Cause.WRONG_NORMALISATION: (
         "give the mean and standard deviation the model was trained with by --mean and --std, in "
-        "the units of the data (images are read as 0..1), or calibrate on data like its own"
+        "the units of the data (images are read as 0..1), and neither if the data or the model are "
+        "normalised already; or calibrate on data like its own"
     ),
     Cause.NORM_MISSING: (
         "let `fold-batchnorm` run before `activations-to-neurons`, and look at the graph after "

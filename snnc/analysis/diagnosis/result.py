@@ -16,6 +16,8 @@ Severity = Literal["fault", "note"]
 class Cause(StrEnum):
     """Cause of a finding."""
 
+    UNTRAINED = "untrained-weights"
+    INPUT_RANGE = "input-range"
     WRONG_NORMALISATION = "wrong-normalisation"
     NORM_MISSING = "batch-norm-missing"
     NORM_STATISTICS = "batch-norm-statistics"
