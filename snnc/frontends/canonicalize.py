@@ -46,7 +46,7 @@ class _Walk:
         """Add every operation that the outputs depend on; report those that cannot be added."""
         for node, reason, remedy in overwritten(self.traced, self.seen, self.module):
             self._report(node, self._site(node).name, reason, remedy)
-        live = _needed(self.traced)
+        live = needed(self.traced)
         for node in self.traced.nodes:
             if node.op == "placeholder" and self.seen[node].depends:
                 self.results[node] = self.importer.input(shape)
@@ -157,7 +157,8 @@ def _torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {_NUMPY_NAMES.get(key, key): value for key, value in kwargs.items()}
 
 
-def _needed(traced: fx.Graph) -> set[fx.Node]:
+def needed(traced: fx.Graph) -> set[fx.Node]:
+    """The nodes that the outputs depend on."""
     needed: set[fx.Node] = set()
     for node in reversed(list(traced.nodes)):
         if node.op == "output" or node in needed:

@@ -8,14 +8,14 @@ the layer of torch that it is an operator of, "" for none.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from snnc.errors import Loc, ModelError
+from snnc.errors import Loc, ModelError, SnncError
 from snnc.frontends.shapes import dependent
 from snnc.frontends.tracer import OWN_DIR, TORCH_DIR, VALUE, shown_path
 
@@ -96,16 +96,26 @@ def _users_line(trace: str) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _computed(node: fx.Node, name: str) -> Any:
-    """The value of an operator that does not depend on the input."""
+def apply(node: fx.Node, value_of: Callable[[fx.Node], Any], *, overwrites: bool) -> Any:
+    """The result of an operator for the values of its arguments.
+
+    Without `overwrites` one that works in place is given a copy.
+    """
     both: Any = (node.args, node.kwargs)
-    args, kwargs = fx.map_arg(both, lambda source: source.meta[VALUE])
+    args, kwargs = fx.map_arg(both, value_of)
     call: Any = node.target
     schema = getattr(call, "_schema", None)
-    if schema is not None and schema.is_mutable:  # it must not write into the user's tensors
+    if not overwrites and schema is not None and schema.is_mutable:
         args = (args[0].clone(), *args[1:])
+    return call(*args, **kwargs)
+
+
+def _computed(node: fx.Node, name: str) -> Any:
+    """The value of an operator that does not depend on the input, which leaves tensors alone."""
     try:
-        return call(*args, **kwargs)
+        return apply(node, lambda source: source.meta[VALUE], overwrites=False)
+    except SnncError:
+        raise
     except Exception as error:  # torch raises various exceptions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{name}: {node.meta['loc']}: {reason}") from error

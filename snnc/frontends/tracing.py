@@ -16,7 +16,7 @@ from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
 from snnc.frontends.exporting import export
 from snnc.frontends.hooks import hooks_of
-from snnc.frontends.inference import as_function, inference, require_values
+from snnc.frontends.inference import as_function, check_finite, inference, require_values
 from snnc.frontends.shapes import BATCHES, Traced, named_tensors, observe
 from snnc.frontends.tracer import LocTracer
 from snnc.frontends.untraceable import UntraceableError, untraceable
@@ -37,7 +37,7 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
     require_values(module)
-    _check_finite(module, name)
+    check_finite(module.state_dict(), name)
     with inference(module) as prepared, torch.no_grad():
         with _hooks_named(prepared):
             imported = canonicalize(_operations(prepared, shape, name), shape, name)
@@ -85,22 +85,6 @@ def _why_different(module: nn.Module) -> str:
     if hooks:
         return f"its hooks are not compiled; remove {', '.join(hooks)}"
     return "the module overwrites tensors in place, or is random in eval mode"
-
-
-def _check_finite(module: nn.Module, name: str) -> None:
-    bad = [
-        key
-        for key, value in module.state_dict().items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not bool(torch.isfinite(value).all())
-    ]
-    if bad:
-        more = f" and {len(bad) - 5} more" if bad[5:] else ""
-        raise ModelError(
-            f"{name}: NaN or infinity in {', '.join(bad[:5])}{more}",
-            hint="the training diverged, or the file is damaged",
-        )
 
 
 def symbolic(module: nn.Module, name: str, example: Tensor) -> fx.Graph:
