@@ -72,6 +72,13 @@ def compile_model(
     out.document(compiled.report)
 
 
+MAX_POOLS = {
+    "count": "as maxima of spike counts, exact at every step",
+    "or": "as the OR of the spikes of a step, which is not the maximum of the rates",
+}
+"""What is said of the keys of `max_pools` in the report."""
+
+
 def default_output(model: str) -> Path:
     """`net.snnc` for `dir/net.pt`, `build.snnc` for `net.py:build`; never the model itself."""
     name = model.rpartition(":")[2]
@@ -114,6 +121,8 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
         f"T {report['timesteps']}, latency {report['latency_timesteps']} steps, "
         f"target {report['target']}"
     )
+    for kind, number in report["max_pools"].items():
+        out.line(f"max pools: {number}, {MAX_POOLS[kind]}")
     if report["rounding"] is not None:
         out.line(_rounding(report["rounding"]))
     if report["legalize"]:

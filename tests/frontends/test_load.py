@@ -91,7 +91,7 @@ def test_what_the_code_prints_does_not_reach_stdout(
     [
         ("biuld", UsageError, "has no 'biuld'", "did you mean 'build'? it has: Net, build"),
         ("Family.large", UsageError, "has no 'large'", "it has: Net"),
-        ("number", UsageError, "is a int, not a factory", None),
+        ("number", UsageError, "of type int, not a factory", None),
         ("options", UsageError, "missing a required argument: 'width'", "write a function"),
         ("wrong", ModelError, "gave a int, not a torch module", "returns an nn.Module"),
         ("fails", ModelError, "net.py:24: RuntimeError: no such layer", None),

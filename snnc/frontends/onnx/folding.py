@@ -15,9 +15,7 @@ from snnc.errors import ModelError
 from snnc.frontends.importing import RefusedError
 from snnc.frontends.onnx.operators import OPERATORS
 from snnc.frontends.onnx.site import Known
-
-LIMIT = 1 << 28
-"""Largest number of elements that one folded operation may give."""
+from snnc.frontends.onnx.windows import LIMIT
 
 _ELEMENTWISE_NAMES = (
     "Abs Add And Cast Ceil DequantizeLinear Div Equal Exp Expand Floor Greater GreaterOrEqual "
@@ -36,10 +34,16 @@ FOLDED = _ELEMENTWISE | _MOVING | {"ConstantOfShape", "Gather", "Range"}
 Arrays = Sequence[NDArray[Any] | None]
 
 
-def fold(node: NodeProto, inputs: Sequence[Known | None], opset: int) -> list[Known]:
-    """The results of an operation of `FOLDED`. Raises `RefusedError` if they are too large."""
+def fold(
+    node: NodeProto, inputs: Sequence[Known | None], opset: int, limit: int = LIMIT
+) -> list[Known]:
+    """The results of an operation of `FOLDED`.
+
+    Raises `RefusedError` if they may have more than `limit` elements, `ModelError` if the operation
+    does not take such inputs.
+    """
     arrays = [None if known is None else known.array for known in inputs]
-    results = _computed(node, arrays, opset)
+    results = _computed(node, arrays, opset, limit)
     if not any(known is not None and known.other is not None for known in inputs):
         return [Known(array) for array in results]
     others = [
@@ -48,16 +52,16 @@ def fold(node: NodeProto, inputs: Sequence[Known | None], opset: int) -> list[Kn
     ]
     return [
         Known(array, None, None if np.array_equal(array, other) else other)
-        for array, other in zip(results, _computed(node, others, opset), strict=True)
+        for array, other in zip(results, _computed(node, others, opset, limit), strict=True)
     ]
 
 
-def _computed(node: NodeProto, arrays: Arrays, opset: int) -> list[NDArray[Any]]:
+def _computed(node: NodeProto, arrays: Arrays, opset: int, limit: int) -> list[NDArray[Any]]:
     try:
         size = _result_size(node, arrays)
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise ModelError(f"{node.op_type} of constants that do not fit: {error}") from None
-    if size > LIMIT:
+    if size > limit:
         raise RefusedError("it makes a large constant, or one of the size of the batch", "store it")
     graph = GraphProto(name="folded")
     graph.node.append(node)

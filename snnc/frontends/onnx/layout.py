@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import ModelError, UsageError
 from snnc.frontends.onnx.reading import OnnxModel
+from snnc.frontends.onnx.windows import LIMIT
 
 LOG = logging.getLogger("snnc.frontends")
 
@@ -47,6 +49,8 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
                 f"{model.name} does not fix the shape of its input: {shape}",
                 hint="the shape of one sample, channels first: --input-shape 3,32,32",
             )
+        if math.prod(fixed) > LIMIT:
+            raise ModelError(f"{model.name}: a sample of its input has {math.prod(fixed)} elements")
         return InputLayout(fixed, order)
     fits = len(given) == len(stored) and all(
         n in (None, m) for n, m in zip(stored, given, strict=True)
@@ -65,14 +69,13 @@ def input_order(model: OnnxModel) -> tuple[int, ...]:
     """The `order` of the input: channels last if the model begins by moving them to the front."""
     rank = len(model.sizes) - 1
     plain, last = tuple(range(rank)), (*range(1, rank), 0)
-    users = [node for node in model.graph.node if model.input in node.input]
+    users = [n for n in model.graph.node if model.input in n.input and n.op_type != "Shape"]
     to_front = [0, rank, *range(1, rank)]
     if rank < 2 or not users:
         return plain
     if all(
-        node.op_type == "Transpose" and list(node.attribute[0].ints) == to_front
+        node.op_type == "Transpose" and [list(a.ints) for a in node.attribute] == [to_front]
         for node in users
-        if node.op_type != "Shape"
     ):
         return last
     grey = model.sizes[-1] == 1 and rank > 2 and model.sizes[1] not in (1, None)

@@ -102,8 +102,7 @@ def max_pool(site: OnnxSite) -> Result:
     """Converter of `MaxPool`."""
     if any(site.node.output[1:]):
         raise RefusedError("it returns indices", "use its first output only")
-    x, kernel = site.value(), _kernel(site)
-    stride, dilation, pads = _windows(site, x, kernel)
+    x, kernel, stride, dilation, pads = _pooled(site)
     return tensor_of(
         importing.max_pool(
             site,
@@ -119,8 +118,7 @@ def max_pool(site: OnnxSite) -> Result:
 
 def average_pool(site: OnnxSite) -> Result:
     """Converter of `AveragePool`."""
-    x, kernel = site.value(), _kernel(site)
-    stride, dilation, pads = _windows(site, x, kernel)
+    x, kernel, stride, dilation, pads = _pooled(site)
     if set(dilation) - {1}:
         raise RefusedError("its windows are dilated", "use dilations of 1")
     return tensor_of(
@@ -136,10 +134,18 @@ def average_pool(site: OnnxSite) -> Result:
     )
 
 
-def _kernel(site: OnnxSite) -> tuple[int, ...]:
-    kernel = tuple(site.attributes["kernel_shape"])
-    importing.check_spatial(site.value(), len(kernel), "pooling")
-    return per_axis(site.attributes, "kernel_shape", len(kernel))
+def _pooled(
+    site: OnnxSite,
+) -> tuple[Value, tuple[int, ...], tuple[int, ...], tuple[int, ...], Pairs]:
+    """The input of a pooling; kernel, stride, dilation and padding of its windows."""
+    x, rank = site.value(), len(site.attributes["kernel_shape"])
+    importing.check_spatial(x, rank, "pooling")
+    kernel = per_axis(site.attributes, "kernel_shape", rank)
+    stride, dilation, pads = _windows(site, x, kernel)
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if any(min(p) < 0 or max(p) >= span for p, span in zip(pads, spans, strict=True)):
+        raise RefusedError(f"its padding {pads} is not smaller than its windows", "pad less")
+    return x, kernel, stride, dilation, pads
 
 
 def global_pool(pool: Callable[[OnnxSite, Value, tuple[int, ...]], Value]) -> Converter:

@@ -96,7 +96,8 @@ class OnnxSite(ImportSite):
         inputs: its inputs; None for one that is left out.
         opset: version of the standard operations.
         batch: size of the batch in the arithmetic of shapes.
-        makers: per input, the type of the operation that gives it, if nothing else uses it.
+        makers: per input, the type of the operation that gives it, before transposes, if nothing
+            else uses it.
     """
 
     node: NodeProto

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from snnc.frontends.onnx.ops_shape import SHAPES
 from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
+from snnc.frontends.onnx.windows import LIMIT
 
 CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ARITHMETIC, **SHAPES}
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
@@ -47,6 +49,13 @@ class _Walk:
     importer: Importer
     results: dict[str, Result] = field(default_factory=dict[str, Result])
     lost: set[str] = field(default_factory=set[str])  # without a shape, as are their users
+    folded: int = 0  # elements of all constants that were computed
+
+    def __post_init__(self) -> None:
+        nodes = self.model.graph.node
+        self.makers = {name: node for node in nodes for name in node.output}
+        self.uses = Counter(name for node in nodes for name in node.input)
+        self.uses.update(self.model.outputs)
 
     def run(self, layout: InputLayout) -> Imported:
         graph = self.model.graph
@@ -54,9 +63,6 @@ class _Walk:
         self.results[self.model.input] = Tensor(value, layout.order)
         for tensor in graph.initializer:
             self.results[tensor.name] = Known(_array(tensor, self.model.name), clean(tensor.name))
-        self.uses = Counter(name for node in graph.node for name in node.input)
-        self.uses.update(self.model.outputs)
-        self.makers = {name: node.op_type for node in graph.node for name in node.output}
         live = _needed(self.model)
         for node in graph.node:
             if live.intersection(node.output):
@@ -83,7 +89,12 @@ class _Walk:
         if missing and known and node.domain in DOMAINS:
             self.lost.update(node.output)
             return
-        found = self.importer.attempt(site, self._convert)
+        try:
+            found = self.importer.attempt(site, self._convert)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ModelError(  # attributes and constants may hold anything
+                f"{site.loc}: the attributes of {site.op} do not fit: {shown(str(error))}"
+            ) from None
         if found is None and not missing and node.op_type in KEEP_SHAPE:
             first = next((x for x in site.inputs if isinstance(x, Tensor)), None)
             if first is not None:
@@ -99,8 +110,7 @@ class _Walk:
         if node.domain not in DOMAINS:
             raise refusal(kind, node.domain)
         if kind in FOLDED and not any(isinstance(x, Tensor) for x in site.inputs):
-            return tuple(fold(node, [x for x in site.inputs if not isinstance(x, Tensor)],
-                              site.opset))  # fmt: skip
+            return self._fold(site)
         if kind == "Shape" and isinstance(site.input(0), Tensor):
             return (self._shape(site),)
         if kind in SOFTMAX:
@@ -109,7 +119,18 @@ class _Walk:
         if kind not in CONVERTERS:
             raise refusal(kind)
         result = CONVERTERS[kind](site)
-        return result if isinstance(result, tuple) else (result,)
+        results = result if isinstance(result, tuple) else (result,)
+        for size in (math.prod(each.shape) for each in results if isinstance(each, Tensor)):
+            if size > LIMIT:
+                raise RefusedError(f"its result has {size} elements", "make it smaller")
+        return results
+
+    def _fold(self, site: OnnxSite) -> tuple[Result, ...]:
+        """The results of an operation of constants."""
+        inputs = [x for x in site.inputs if not isinstance(x, Tensor)]
+        results = fold(site.node, inputs, site.opset, LIMIT - self.folded)
+        self.folded += sum(result.array.size for result in results)
+        return tuple(results)
 
     def _shape(self, site: OnnxSite) -> Known:
         """The shape of a tensor, for this batch and for another."""
@@ -129,23 +150,29 @@ class _Walk:
         return self.model.sizes[0] or BATCHES[1]
 
     def _site(self, node: NodeProto) -> OnnxSite:
-        name = node.name or next((name for name in node.output if name), node.op_type)
+        name = node.name or next(filter(None, node.output), node.op_type)
         loc = Loc(self.model.name, None, shown(name))
         site = self.importer.site(clean(name), shown(node.op_type), loc=loc)
         inputs = tuple(self.results.get(source) for source in node.input)
-        makers = tuple(
-            self.makers.get(source) if self.uses[source] == 1 else None for source in node.input
-        )
+        makers = tuple(map(self._maker, node.input))
         return OnnxSite(
             site.constants, site.name, site.op, loc, "", node, inputs, self.model.opset,
             self._batch, makers,
         )  # fmt: skip
 
+    def _maker(self, name: str) -> str | None:
+        """The type of what gives a tensor, before transposes, if nothing else uses it."""
+        while self.uses[name] == 1 and name in self.makers:
+            node = self.makers[name]
+            if node.op_type != "Transpose":
+                return node.op_type
+            name = node.input[0]
+        return None
+
     def _output(self, name: str) -> Value | None:
         if name in self.lost:
             return None
-        node = next((n for n in reversed(self.model.graph.node) if name in n.output), NodeProto())
-        site = self._site(node)
+        site = self._site(self.makers.get(name, NodeProto()))
         result = self.results[name]
         return self.importer.attempt(site, _returned, result)
 

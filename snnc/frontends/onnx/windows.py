@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from snnc.frontends.importing import Pairs, RefusedError
 
+LIMIT = 1 << 28
+"""Largest number of elements of one sample of a tensor, and of all folded constants together."""
+
 
 def per_axis(attributes: Mapping[str, Any], name: str, rank: int) -> tuple[int, ...]:
     """A number per spatial axis, 1 if not given. Raises `RefusedError` for another count."""
@@ -91,4 +94,6 @@ def resized(
     for axis, wanted in zip(axes, given, strict=True):
         factors[axis] = float(wanted) if scales else wanted / shape[axis]
         result[axis] = math.floor(shape[axis] * wanted) if scales else int(wanted)
+    if math.prod(result[1:]) > LIMIT:
+        raise RefusedError(f"its result has {math.prod(result[1:])} elements", "make it smaller")
     return result, factors

@@ -194,12 +194,12 @@ class _Reader:
         node = self.made.create_node("call_function", target, args, kwargs)
         node.meta |= _places(source.get("metadata") or {})
         results = source["outputs"]
-        (first, *_) = results or [{"as_none": True}]
-        if len(results) == 1 and "as_tensors" not in first:
-            self._result(node, first)
+        if len(results) == 1 and "as_tensors" in results[0]:
+            self._results(node, results[0]["as_tensors"])
+        elif len(results) == 1:
+            self._result(node, results[0])
         else:
-            names = first.get("as_tensors", results)
-            self._results(node, [each.get("as_tensor", each) for each in names])
+            self._results(node, [each.get("as_tensor", each) for each in results])
 
     def _result(self, node: fx.Node, result: Any) -> None:
         if "as_tensor" in result:

@@ -62,6 +62,7 @@ def test_no_transpose_is_left(write: Any, channels: int) -> None:
     graph = load(path)
     kinds = [n.op.mnemonic for n in graph]
     assert "permute" not in kinds and "reshape" not in kinds[:-2]
+    assert kinds.count("scale") == 1, "the product; every bias is that of its layer"
     assert graph.type_of(graph.input).shape == (channels, 8, 7)
     x = normal(3, channels, 8, 7)
     run = onnxruntime.InferenceSession(path)

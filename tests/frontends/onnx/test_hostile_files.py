@@ -198,3 +198,50 @@ def test_constants_that_explode(write: Any) -> None:
     for case in cases:
         with pytest.raises(SnncError, match="large constant"):
             load_graph(str(write(*case)))
+
+
+def test_attributes_and_numbers_that_make_no_sense(write: Any) -> None:
+    x, big = ["N", 2, 6, 6], 1 << 40
+    two, pads = {"kernel_shape": [2, 2]}, np.array([0, 0, 0, 0, 0, 0, 0, big])
+    scales = [np.array([1, 1, value, 1], np.float32) for value in (np.nan, np.inf, -1, 0, 1e9)]
+    wrong = np.array([7, -9], np.int64)
+    w = np.zeros((2, 2, 1, 1), np.float32)
+    cases: list[tuple[Any, Any]] = [
+        (node("MaxPool", ["x"], ["y"], kernel_shape=[big, 2]), {}),
+        (node("MaxPool", ["x"], ["y"], pads=[big, 0, 0, 0], **two), {}),
+        (node("AveragePool", ["x"], ["y"], pads=[-1, 0, 0, 0], **two), {}),
+        (node("MaxPool", ["x"], ["y"], strides=[0, 1], **two), {}),
+        (node("MaxPool", ["x"], ["y"], strides=[-1, 1], **two), {}),
+        (node("MaxPool", ["x"], ["y"], auto_pad="\udcff".encode(errors="ignore"), **two), {}),
+        (node("Conv", ["x", "w"], ["y"], group=0), {"w": w}),
+        (node("Conv", ["x", "w"], ["y"], group=-3), {"w": w}),
+        (node("Conv", ["x", "w"], ["y"], pads=[big, 0, 0, 0]), {"w": w}),
+        (node("Conv", ["x", "w"], ["y"], dilations=[0, 1]), {"w": w}),
+        (node("Conv", ["x", "w"], ["y"]), {"w": np.zeros((0, 2, 1, 1), np.float32)}),
+        (node("Conv", ["x", "w"], ["y"]), {"w": np.float32(1)}),
+        (node("Gemm", ["x", "w"], ["y"]), {"w": w}),
+        (node("Transpose", ["x"], ["y"], perm=[0, 1, 1, 2]), {}),
+        (node("Flatten", ["x"], ["y"], axis=-99), {}),
+        (node("Concat", ["x", "x"], ["y"], axis=99), {}),
+        (node("Split", ["x"], ["y", "z"], axis=-2**60), {}),
+        (node("Squeeze", ["x", "s"], ["y"]), {"s": wrong}),
+        (node("Unsqueeze", ["x", "s"], ["y"]), {"s": wrong}),
+        (node("Reshape", ["x", "s"], ["y"]), {"s": np.array([-1, -1])}),
+        (node("Reshape", ["x", "s"], ["y"]), {"s": np.array([], np.int64)}),
+        (node("Gather", ["x", "s"], ["y"], axis=1), {"s": wrong}),
+        (node("Slice", ["x", "s", "s", "s"], ["y"]), {"s": wrong}),
+        (node("Pad", ["x", "s"], ["y"]), {"s": pads}),
+        (node("DepthToSpace", ["x"], ["y"], blocksize=0), {}),
+        (node("DepthToSpace", ["x"], ["y"], blocksize=-1), {}),
+        (node("ReduceMean", ["x"], ["y"], axes=[99]), {}),
+        *((node("Resize", ["x", "", "s"], ["y"]), {"s": each}) for each in scales),
+        (node("BatchNormalization", ["x", *"wwww"], ["y"]), {"w": -np.ones(2, np.float32)}),
+        (node("Div", ["x", "w"], ["y"]), {"w": np.float32(0)}),
+        (node("Add", ["x", "w"], ["y"]), {"w": np.array("text", object)}),
+    ]  # fmt: skip
+    for operation, arrays in cases:
+        with pytest.raises(SnncError) as error:
+            load_graph(str(write([operation], x, arrays, opset=13)))
+        assert error.value.exit_code in (2, 3), operation
+    with pytest.raises(ModelError, match="elements"):
+        load_graph(str(write([node("Relu", ["x"], ["y"])], ["N", 1 << 40])))

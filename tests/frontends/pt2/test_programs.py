@@ -67,8 +67,8 @@ def test_all_that_is_unsupported_is_reported_at_the_users_line(save: Save, tmp_p
     head, *problems = caught.value.message.splitlines()
     line = Unsupported.forward.__code__.co_firstlineno
     assert head.endswith(f"{len(problems)} operations cannot be compiled") and len(problems) > 1
-    assert f"test_pt2.py:{line + 1}: gelu (aten.gelu): a neuron's rate follows" in problems[0]
-    assert f"test_pt2.py:{line + 2}: " in problems[1] and "fft" in problems[1]
+    assert f"test_programs.py:{line + 1}: gelu (aten.gelu): a neuron's rate follows" in problems[0]
+    assert f"test_programs.py:{line + 2}: " in problems[1] and "fft" in problems[1]
 
 
 class Fixed(nn.Module):
