@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from snnc.frontends import ops_arithmetic as arithmetic
@@ -123,6 +124,24 @@ def with_indices(convert: Converter) -> Converter:
     return both
 
 
+SAME_AS: dict[Any, Any] = {
+    aten.relu.default: F.relu,
+    aten.relu_.default: F.relu,
+    aten.clamp.default: torch.clamp,
+    aten.clamp_.default: torch.clamp,
+    aten.clamp_min.default: torch.clamp_min,
+    aten.clamp_min_.default: torch.clamp_min,
+    aten.hardtanh.default: F.hardtanh,
+    aten.hardtanh_.default: F.hardtanh,
+    aten.leaky_relu.default: F.leaky_relu,
+    aten.leaky_relu_.default: F.leaky_relu,
+    aten.threshold.default: F.threshold,
+    aten.threshold_.default: F.threshold,
+    aten.maximum.default: torch.maximum,
+    aten.max.other: torch.max,
+}
+"""Operators that are activations, and the functions whose converters they have."""
+
 FUNCTIONS: Converters = converters(
     # layers
     (nn.convolution(1), (aten.conv1d.default, aten.conv1d.padding)),
@@ -154,16 +173,7 @@ FUNCTIONS: Converters = converters(
     (with_indices(pool.adaptive_max_pool(2)), (aten.adaptive_max_pool2d.default,)),
     (pool.reduction(mean=True), (aten.mean.dim,)),
     (pool.reduction(mean=False), (aten.sum.dim_IntList,)),
-    # activations and arithmetic
-    (arithmetic.relu, (aten.relu.default, aten.relu_.default)),
-    (
-        arithmetic.clamp,
-        (aten.clamp.default, aten.clamp_.default, aten.clamp_min.default, aten.clamp_min_.default),
-    ),
-    (arithmetic.hardtanh, (aten.hardtanh.default, aten.hardtanh_.default)),
-    (arithmetic.leaky_relu, (aten.leaky_relu.default, aten.leaky_relu_.default)),
-    (arithmetic.threshold, (aten.threshold.default, aten.threshold_.default)),
-    (arithmetic.maximum, (aten.maximum.default, aten.max.other)),
+    # arithmetic
     (arithmetic.exponential, (aten.exp.default,)),
     (arithmetic.logarithm, (aten.log.default,)),
     (arithmetic.add, (aten.add.Tensor, aten.add_.Tensor)),

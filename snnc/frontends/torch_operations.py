@@ -16,10 +16,15 @@ from snnc.frontends.torch_site import (
     TorchSite,
 )
 
-FUNCTIONS: Converters = {
+_FUNCTIONS: Converters = {
     **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS,
-    **ops_spatial.FUNCTIONS, **ops_aten.FUNCTIONS,
+    **ops_spatial.FUNCTIONS,
 }  # fmt: skip
+ATEN: Converters = {
+    **{aten: _FUNCTIONS[function] for aten, function in ops_aten.SAME_AS.items()},
+    **ops_aten.FUNCTIONS,
+}
+FUNCTIONS: Converters = {**_FUNCTIONS, **ATEN}
 METHODS: Converters = {
     **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS, **ops_spatial.METHODS,
 }  # fmt: skip

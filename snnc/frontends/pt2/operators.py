@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from snnc.errors import ModelError
-from snnc.frontends.ops_aten import FUNCTIONS
 from snnc.frontends.pt2.archive import DISTRUST
+from snnc.frontends.torch_operations import ATEN
 
 _ATEN = torch.ops.aten
 _OTHERS = (
@@ -26,7 +26,7 @@ _OTHERS = (
 
 OPERATORS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
-        **{f"torch.ops.{each}": each for each in (*FUNCTIONS, *_OTHERS)},
+        **{f"torch.ops.{each}": each for each in (*ATEN, *_OTHERS)},
         "_operator.add": operator.add,
         "_operator.sub": operator.sub,
         "_operator.mul": operator.mul,
