@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.ir import (
+    CountMaxPool,
     Graph,
     Neuron,
     Op,
@@ -76,6 +77,26 @@ class Rounding:
                     f"{name} at {self.graph.node(name).loc} could reach {reach:.3g} in "
                     f"{1 if wide else timesteps} steps, more than 32 bits hold",
                     hint="use fewer bits, or a smaller -T",
+                )
+        return bounds
+
+    def counts(self, timesteps: int) -> Bounds:
+        """Per CountMaxPool with a state, its counts as `quantize` gives them for potentials (S25).
+
+        Raises:
+            PassError: a count could exceed 32 bits within `timesteps`.
+        """
+        bounds: Bounds = {}
+        for node in self.graph.nodes:
+            kind = self.types[node.name]
+            if not isinstance(node.op, CountMaxPool) or kind.constant_in_time:
+                continue
+            bounds[node.name] = {"step": kind.levels, "rest": 0}
+            if kind.levels * timesteps >= LIMIT:
+                raise PassError(
+                    f"{node.name} at {node.loc} could count up to {kind.levels * timesteps:.3g} in "
+                    f"{timesteps} steps, more than 32 bits hold",
+                    hint="use a smaller -T",
                 )
         return bounds
 
