@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from snnc.frontends import ops_arithmetic, ops_nn, ops_pool, ops_shape
+from snnc.frontends import ops_activation, ops_arithmetic, ops_nn, ops_pool, ops_shape
 from snnc.frontends.torch_site import (
     Converter,
     Converters,
@@ -17,11 +17,14 @@ from snnc.frontends.torch_site import (
 )
 
 FUNCTIONS: Converters = {
-    **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS
+    **ops_nn.FUNCTIONS, **ops_activation.FUNCTIONS, **ops_arithmetic.FUNCTIONS,
+    **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS,
 }  # fmt: skip
-METHODS: Converters = {**ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS}
+METHODS: Converters = {
+    **ops_activation.METHODS, **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS
+}  # fmt: skip
 MODULES: ModuleConverters = {
-    **ops_nn.MODULES, **ops_arithmetic.MODULES, **ops_pool.MODULES, **ops_shape.MODULES
+    **ops_nn.MODULES, **ops_activation.MODULES, **ops_pool.MODULES, **ops_shape.MODULES
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ _ACTIVATION = (
     "gelu silu hardswish mish elu selu celu prelu rrelu softplus softsign "
     "tanhshrink softshrink hardshrink logsigmoid glu"
 )
-_BOUNDED = "sigmoid tanh hardsigmoid relu6"
+_BOUNDED = "sigmoid tanh hardsigmoid"
 _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"

@@ -90,7 +90,12 @@ def _population(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
             field: _small(
                 graph, name, field, _spread(graph, value, shape) * _spread_array(unit, shape)
             )
-            for field, value in (("threshold", op.threshold), ("v_init", op.v_init))
+            for field, value in (
+                ("threshold", op.threshold),
+                ("v_init", op.v_init),
+                ("upper", op.upper),
+            )
+            if value is not None
         }
         graph.replace_op(name, replace(op, unit=1.0, **real))
 

@@ -84,14 +84,33 @@ class Product(nn.Module):
         return x * x  # here
 
 
-class Relu6(nn.Module):
+class TwoSidedBounds(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.Hardtanh()
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x)  # here
+        return self.act(x) + x.clamp(0.5, 6)  # here here
 
 
-class Clamp(nn.Module):
+class BoundOfCurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x.clamp(0, 6)  # here
+        return torch.minimum(x, torch.tensor(6.0))  # here
+
+
+class NegativeBound(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(0, -1)  # here
+
+
+class Rounded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.floor(F.relu(x))  # here
+
+
+class RoundedDown(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.floor(x.clamp(0, 1) * 4)  # here
 
 
 class BatchMean(nn.Module):
@@ -280,8 +299,11 @@ REFUSED = {
     Prelu: "train with ReLU",
     Leaky: "train with ReLU",
     Product: "multiplies activations",
-    Relu6: "train with ReLU",
-    Clamp: "clamp(min=0)",
+    TwoSidedBounds: "never below 0",
+    BoundOfCurrent: "put a ReLU before it",
+    NegativeBound: "not a positive number",
+    Rounded: "clamp before it",
+    RoundedDown: "rounded to the nearest",
     BatchMean: "the batch",
     ChannelMean: "spatial axes",
     BatchSlice: "samples of the batch",

@@ -4,7 +4,8 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
+from snnc.frontends.importing.activations import clip, floor, relu, round_half_even
+from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
 from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
 from snnc.frontends.importing.pooling import (
@@ -41,9 +42,11 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "check_spatial",
+    "clip",
     "concat",
     "conv",
     "exponential",
+    "floor",
     "linear",
     "logarithm",
     "max_pool",
@@ -53,6 +56,7 @@ __all__ = [
     "reduce_spatial",
     "relu",
     "reshape",
+    "round_half_even",
     "scale",
     "take",
 ]
