@@ -53,10 +53,15 @@ def hardtanh(
 def leaky_relu(
     site: TorchSite, input: Any, negative_slope: Any = 0.01, inplace: bool = False
 ) -> Result:
-    """Converter of `leaky_relu`; of slope 0 it is a ReLU."""
-    if _all(negative_slope, 0):
-        return relu(site, input)
-    raise RefusedError("a neuron's rate follows max(x, 0), not this activation", "train with ReLU")
+    """Converter of `leaky_relu`."""
+    if isinstance(negative_slope, int | float):
+        return importing.leaky_relu(site, need_value(input), negative_slope)
+    raise RefusedError("its slope depends on the input", "use a fixed number")
+
+
+def prelu(site: TorchSite, input: Any, weight: Any) -> Result:
+    """Converter of `prelu`."""
+    return importing.leaky_relu(site, need_value(input), site.constant(weight, "weight"))
 
 
 def threshold(
@@ -120,6 +125,7 @@ FUNCTIONS: Converters = converters(
     (clamp_max, (torch.clamp_max, torch.clamp_max_)),
     (hardtanh, (F.hardtanh, F.hardtanh_)),
     (leaky_relu, (F.leaky_relu, F.leaky_relu_)),
+    (prelu, (F.prelu, torch.prelu)),
     (threshold, (F.threshold, torch.threshold)),
     (maximum, (torch.maximum, torch.fmax, torch.max)),
     (minimum, (torch.minimum, torch.fmin, torch.min)),
@@ -127,6 +133,7 @@ FUNCTIONS: Converters = converters(
     (round_half_even, (torch.round,)),
 )
 METHODS: Converters = converters(
+    (prelu, ("prelu",)),
     (relu, ("relu", "relu_")),
     (clamp, ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")),
     (clamp_max, ("clamp_max", "clamp_max_")),
@@ -140,6 +147,7 @@ MODULES: ModuleConverters = {
     nn.ReLU6: without_module(relu6),
     nn.Hardtanh: lambda site, module, input: hardtanh(site, input, module.min_val, module.max_val),
     nn.LeakyReLU: lambda site, module, input: leaky_relu(site, input, module.negative_slope),
+    nn.PReLU: lambda site, module, input: prelu(site, input, module.weight),
     nn.Threshold: lambda site, module, input: threshold(
         site, input, module.threshold, module.value
     ),

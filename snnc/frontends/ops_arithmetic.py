@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snnc.frontends import importing
-from snnc.frontends.importing import Constant, RefusedError, Value, need_value
+from snnc.frontends.importing import FINE_TUNE, Constant, RefusedError, Value, need_value
 from snnc.frontends.torch_site import (
     Converters,
     Result,
@@ -43,7 +43,9 @@ def multiply(site: TorchSite, input: Any, other: Any) -> Result:
     """Converter of `x * y`; one of them a constant."""
     if isinstance(input, Value) and isinstance(other, Value):
         raise RefusedError(
-            "it multiplies activations with each other", "use sums, or fixed weights"
+            "it multiplies activations with each other (a gate, as in squeeze-and-excitation), and "
+            "a neuron only sums them",
+            f"leave the gate out, or add instead, and {FINE_TUNE}",
         )
     x, factor = (input, other) if isinstance(input, Value) else (other, input)
     return _affine(site, need_value(x), factor, 0)

@@ -85,7 +85,8 @@ class Neuron(Stateful):
         if self.upper is None:
             return
         upper = np.asarray(array_of(self.upper, params), np.float64)
-        excess = broadcast_to_sample(threshold, shape) / broadcast_to_sample(upper, shape)
+        wide, bound = (broadcast_to_sample(array, shape) for array in (threshold, upper))
+        excess = np.divide(wide, bound, dtype=np.float64)
         require(
             bool(np.all(excess <= 1 + ROUNDING)),
             "a threshold above the upper bound of the activation (S26)",

@@ -195,6 +195,8 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "relu-leaky": lambda x: F.leaky_relu(x, 0.0),
     "relu-hardtanh": lambda x: nn.Hardtanh(0, float("inf"))(x),
     "relu-threshold": lambda x: F.threshold(x, 0, 0),
+    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "leaky-module": lambda x: nn.LeakyReLU(0.2)(x),
     "relu6": lambda x: F.relu6(x * 9),
     "relu6-module": lambda x: nn.ReLU6()(x * 9),
     "hardtanh": lambda x: nn.Hardtanh(0, 0.5)(x),
@@ -248,6 +250,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         _MAP,
     ),
     "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
+    "prelu": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU()), _MAP),
+    "prelu-channels": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3, init=-0.3)), _MAP),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

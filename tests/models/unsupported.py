@@ -27,6 +27,26 @@ class Gate(nn.Module):
         return x * weight[:, :, None, None]  # here
 
 
+class HardSwish(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x)  # here
+
+
+class Silu(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x)  # here here
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, 0]
+        return self.attention(x, x, x)[0]  # here
+
+
 class Norm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -63,20 +83,6 @@ class Upsampled(nn.Module):
 class UnevenlyUpsampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=1.5)  # here
-
-
-class Prelu(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.act = nn.PReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(x)  # here
-
-
-class Leaky(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, 0.1)  # here
 
 
 class Product(nn.Module):
@@ -289,15 +295,16 @@ class TwoInputs(nn.Module):
 
 
 REFUSED = {
-    Gelu: "train with ReLU",
-    Gate: "return the logits",
+    Gelu: "snnc compile ... --recipe diet --train DATA",
+    HardSwish: "not this curve",
+    Silu: "--recipe diet",
+    Attention: "a neuron only sums them",
+    Gate: "leave the gate out",
     Norm: "BatchNorm",
     SoftmaxInside: "very end",
     Transposed: "Conv2d",
     Upsampled: "mode='nearest'",
     UnevenlyUpsampled: "by a whole number",
-    Prelu: "train with ReLU",
-    Leaky: "train with ReLU",
     Product: "multiplies activations",
     TwoSidedBounds: "never below 0",
     BoundOfCurrent: "put a ReLU before it",

@@ -4,7 +4,7 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.activations import clip, floor, relu, round_half_even
+from snnc.frontends.importing.activations import clip, floor, leaky_relu, relu, round_half_even
 from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
 from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
@@ -17,6 +17,7 @@ from snnc.frontends.importing.pooling import (
 )
 from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
 from snnc.frontends.importing.site import (
+    FINE_TUNE,
     Constant,
     ConstantStore,
     ImportSite,
@@ -27,6 +28,7 @@ from snnc.frontends.importing.site import (
 from snnc.frontends.importing.softmax import DroppedSoftmax
 
 __all__ = [
+    "FINE_TUNE",
     "Constant",
     "ConstantStore",
     "DroppedSoftmax",
@@ -47,6 +49,7 @@ __all__ = [
     "conv",
     "exponential",
     "floor",
+    "leaky_relu",
     "linear",
     "logarithm",
     "max_pool",

@@ -1,4 +1,4 @@
-"""Activations that spiking neurons compute: ReLU, bounded from above, and rounded to levels."""
+"""Activations that spiking neurons compute: ReLU, bounded, leaky, and rounded to levels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.frontends.importing.arithmetic import for_sample, stored
-from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
-from snnc.ir import Graph, Node, Pool, Ref, Relu, Scale
+from snnc.frontends.importing.site import FINE_TUNE, Constant, ImportSite, RefusedError, Value
+from snnc.ir import Add, Graph, Node, Pool, Ref, Relu, Scale
 from snnc.ir.walk import ancestors
 
 TOLERANCE = 1e-4
 """How far a number of levels, computed in float32, may be from a whole number."""
-BOUNDED = "use ReLU, ReLU6 or clamp(0, b), and train the network with it again"
+BOUNDED = f"put ReLU, ReLU6 or clamp(0, b) in its place and {FINE_TUNE}"
 
 
 def relu(site: ImportSite, x: Value) -> Value:
@@ -85,6 +85,27 @@ def _bounded(
     return y if factor == 1 else site.emit(Scale(factor=factor), [y], "scale")
 
 
+def leaky_relu(site: ImportSite, x: Value, slope: Constant | float) -> Value:
+    """relu(x) - slope * relu(-x): a population of its positive and one of its negative values.
+
+    `slope`: a number, or one per channel (C,).
+    """
+    factor = np.asarray(slope.array if isinstance(slope, Constant) else slope, np.float32)
+    if factor.size == 1:
+        factor = factor.reshape(())
+    if factor.shape not in ((), x.shape[:1]):
+        raise RefusedError(
+            f"it has slopes of shape {factor.shape}", "use one slope, or one per channel"
+        )
+    if np.all(factor == 0):
+        return relu(site, x)
+    positive = site.emit(Relu(), [x], "positive")
+    mirrored = site.emit(Scale(factor=-1.0), [x], "mirrored")
+    negative = site.emit(Relu(), [mirrored], "negative")
+    stored_factor = -float(factor) if factor.ndim == 0 else site.array(-factor, "slope")
+    return site.emit(Add(), [positive, site.emit(Scale(factor=stored_factor), [negative], "slope")])
+
+
 def floor(site: ImportSite, x: Value) -> Value:
     """floor(x), where it makes an activation one of whole levels.
 
@@ -113,8 +134,9 @@ def _levels(site: ImportSite, x: Value, shift: float) -> Value:
             "it rounds what is not bounded by 0 and a highest level",
             "clamp before it: floor(clamp(x / theta, 0, 1) * L + 0.5) * theta / L",
         )
-    levels = np.unique(np.rint(factor * site.graph.array(op.upper)))
-    whole = np.abs(factor * site.graph.array(op.upper) / levels[0] - 1) < TOLERANCE
+    steps = factor * np.asarray(site.graph.array(op.upper), np.float64)
+    levels = np.unique(np.rint(steps))
+    whole = np.abs(steps / levels[0] - 1) < TOLERANCE
     if len(levels) > 1 or levels[0] < 1 or not np.all(whole) or bias != shift:
         raise RefusedError(
             "its levels are not L whole steps from 0 to the bound, rounded to the nearest",
@@ -164,7 +186,7 @@ def _never_negative(graph: Graph, x: Value) -> bool:
         op = node.op
         if isinstance(op, Scale):
             parts = [op.factor, *([] if op.bias is None else [op.bias])]
-            return all(bool(np.all(graph.array(part) >= 0)) for part in parts)
+            return all(np.all(np.asarray(graph.array(part), np.float64) >= 0) for part in parts)
         return bool(node.inputs) and (op.keeps_sign or isinstance(op, Pool))
 
     if not keeps(graph.node(x.name)):
