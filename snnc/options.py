@@ -147,14 +147,15 @@ class ConversionOptions:
         help="A pipeline of your own.",
         meaning="the pipeline itself, e.g. `fold-batchnorm,quantize{bits=8}`.",
     )
-    timesteps: int = option(
-        DEFAULT_WINDOW,
+    timesteps: int | None = option(
+        None,
         "-T",
         "--timesteps",
         kind=int,
         metavar="N",
         help="The window, in time steps.",
-        meaning="the window T in time steps, the longest where a pass chooses one.",
+        meaning="the window T in time steps, the longest where a pass chooses one; None for "
+        "that of a model which has one, such as a compiled `.snnc` file, else 8.",
         default_varies=True,
     )
     calibration: Data | None = option(

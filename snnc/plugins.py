@@ -120,9 +120,13 @@ class Registry:
     def _suggestion(self, name: str) -> str:
         if not self._entries:
             return f"nothing is installed in the group {self.group!r}; reinstall snnc"
-        installed = "installed: " + ", ".join(self._entries)
-        close = difflib.get_close_matches(name, self._entries, n=1)
-        return f"did you mean {close[0]!r}? {installed}" if close else installed
+        return f"{guess(name, self._entries)}installed: {', '.join(self._entries)}"
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'? ` for the known name that is most like `name`; "" if none is like it."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def _owner(entry: EntryPoint) -> Owner:

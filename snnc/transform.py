@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,13 @@ class Progress(Protocol):
     """Opens a progress bar: `with ctx.progress("calibrate", total) as advance: advance(1)`."""
 
     def __call__(self, title: str, total: int | None, /) -> AbstractContextManager[Advance]: ...
+
+
+def size_of(data: Batches) -> int | None:
+    """Number of samples of a list of batches or of a dataset; None where it is not known."""
+    if isinstance(data, list | tuple):
+        return sum(len(x) for x, _ in data)
+    return len(data) if isinstance(data, Sized) else None
 
 
 def _ignore(steps: int = 1, /) -> None:

@@ -12,7 +12,7 @@ from snnc.errors import PassError
 from snnc.ir import CountMaxPool, Encode, Graph, Neuron, Node, SumPool
 from snnc.tallies import FiringTally
 from snnc.training import FastInterpreter
-from snnc.transform import Pass, PassContext, PassResult
+from snnc.transform import Pass, PassContext, PassResult, size_of
 from snnc_passes._samples import chunks
 
 
@@ -41,7 +41,7 @@ class Profile(Pass):
 
         interpreter = FastInterpreter(graph, device=ctx.device)
         samples = 0
-        with ctx.progress("profile", None) as advance, torch.no_grad():
+        with ctx.progress("profile", size_of(ctx.calibration)) as advance, torch.no_grad():
             for x in chunks(ctx.calibration):
                 interpreter.snn(x, ctx.timesteps, observe=observe)
                 samples += len(x)

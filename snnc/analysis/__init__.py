@@ -1,7 +1,7 @@
 """Measurements on programs: accuracy, spike activity, energy, equality with the reference."""
 
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
-from snnc.analysis.equivalence import Comparison, compare
+from snnc.analysis.equivalence import Comparison, InputKind, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
 from snnc.analysis.observations import measure_layers
 from snnc.analysis.same_function import SameFunction
@@ -9,6 +9,7 @@ from snnc.analysis.same_function import SameFunction
 __all__ = [
     "Ann",
     "Comparison",
+    "InputKind",
     "Energy",
     "Evaluation",
     "OperationEnergy",

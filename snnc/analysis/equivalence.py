@@ -1,4 +1,8 @@
-"""Compare a program with the reference (S24): every spike, count and readout."""
+"""Compare a program with the reference (S24): every spike, count and readout.
+
+Where the artifact stores what its inputs gave, the program's counts and readouts are compared with
+these integers too.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.artifact import Samples
 from snnc.errors import CheckFailed
 from snnc.ir import Graph
 from snnc.memory import COMPARED_EVENTS, rows_that_fit
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
 
+InputKind = Literal["data", "stored", "random"]
+"""Where the inputs come from: data of the user's, the artifact, or a seed."""
 FLOAT_TOLERANCE = 0.01
 """Largest fraction of differing spikes that is accepted for graphs of real values."""
-KINDS = ("spikes", "counts", "readouts")
+SPIKES = ("spikes", "stored_spikes")
+"""Of these kinds some may differ in graphs of real values."""
+KINDS = ("spikes", "counts", "readouts", "stored_spikes", "stored_readouts")
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,17 @@ class Comparison:
     Attributes:
         quantized: the graph is integer, so an exact target must be equal.
         samples: number of inputs.
-        spikes, counts, readouts: number of values compared (spikes: every neuron at every step;
-            readouts: integers, or real outputs of a graph that is not quantised).
-        differing: number of differing values per kind.
+        compared: number of values compared per kind. `spikes`: every neuron at every step;
+            `counts`; `readouts` of a quantised graph; the same two of the integers stored in the
+            artifact, if it has any: `stored_spikes` and `stored_readouts`.
+        differing: number of differing values per kind; for `stored_spikes` the sum of the
+            differences of the counts.
         nodes: number of differing spikes per node, for nodes with any.
         classes_differing: samples with a different arg max.
         output_max_abs_diff: largest absolute difference of an output.
         timesteps: the window T.
+        inputs: where they come from.
+        seed: of spiking encoders.
         target: text of the target that was compared with the reference.
         legalize: the passes that the target ran on its copy of the graph; "" for none.
         inexact: why the target does not promise equality; "" if it does.
@@ -41,22 +54,22 @@ class Comparison:
 
     quantized: bool
     samples: int
-    spikes: int
-    counts: int
-    readouts: int
+    compared: dict[str, int]
     differing: dict[str, int]
     nodes: dict[str, int]
     classes_differing: int
     output_max_abs_diff: float
     timesteps: int
+    inputs: InputKind = "data"
+    seed: int = 0
     target: str = ""
     legalize: str = ""
     inexact: str = ""
 
     @property
     def rate(self) -> float:
-        """Fraction of the spikes that differ."""
-        return self.differing["spikes"] / max(1, self.spikes)
+        """Fraction of the spikes that differ from the reference's, or from the stored ones."""
+        return max(self.differing[kind] / max(1, self.compared[kind]) for kind in SPIKES)
 
     @property
     def equal(self) -> bool:
@@ -91,10 +104,13 @@ class Comparison:
         """Raise `CheckFailed` unless `passed`."""
         if self.passed:
             return
+        stored = sum(number for kind, number in self.differing.items() if "stored" in kind)
+        total = sum(self.differing.values()) - stored
         first = next(iter(self.nodes), "the readout")
-        total = sum(self.differing.values())
+        said = [f"{total} values differ from the reference, the first in {first}"] if total else []
+        said += [f"{stored} values differ from those stored in the artifact"] if stored else []
         raise CheckFailed(
-            f"{total} values differ from the reference, the first in {first}",
+            "; ".join(said),
             hint=None if self.quantized else f"{self.rate:.2%} of the spikes; 1 % is tolerated",
         )
 
@@ -106,12 +122,10 @@ class Comparison:
             "legalize": self.legalize,
             "inexact": self.inexact,
             "timesteps": self.timesteps,
+            "inputs": self.inputs,
+            "seed": self.seed,
             "samples": self.samples,
-            "compared": {
-                "spikes": self.spikes,
-                "counts": self.counts,
-                "readouts": self.readouts,
-            },
+            "compared": self.compared,
             "differing": self.differing,
             "differing_nodes": self.nodes,
             "differing_spike_rate": self.rate,
@@ -140,9 +154,7 @@ def compare(
     data: Batches,
     *,
     timesteps: int,
-    target: str = "",
-    legalize: str = "",
-    inexact: str = "",
+    stored: Samples | None = None,
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -151,13 +163,12 @@ def compare(
 
     Args:
         graph: the `snn` graph that the reference runs.
-        target: text of the target of `program`.
-        legalize: the passes that made the copy which `program` runs.
-        inexact: why the target does not promise equality; "" if it does.
+        stored: what is stored of all of `data`, over this window, to compare with as well.
         total: number of samples, for the progress bar.
 
     Raises:
-        CheckFailed: the program does not record a node that the reference records.
+        CheckFailed: the program does not record a node that the reference records, or that is
+            stored.
     """
     sums = _Sums(0, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {}, 0, 0.0)
     with progress("verify", total) as advance:
@@ -168,18 +179,19 @@ def compare(
                 for runner in (program, reference)
             ]
             _add(sums, *runs)
+            if stored is not None:
+                _add_stored(sums, runs[0], stored, ids)
+            sums.samples += len(x)
             advance(len(x))
-    compared = _comparison(sums, graph.type_of(graph.outputs[0]).quantized, timesteps)
-    return replace(compared, target=target, legalize=legalize, inexact=inexact)
+    quantized = graph.type_of(graph.outputs[0]).quantized
+    return replace(_comparison(sums, quantized, timesteps), seed=seed)
 
 
 def _comparison(sums: _Sums, quantized: bool, timesteps: int) -> Comparison:
     return Comparison(
         quantized=quantized,
         samples=sums.samples,
-        spikes=sums.compared["spikes"],
-        counts=sums.compared["counts"],
-        readouts=sums.compared["readouts"],
+        compared=sums.compared,
         differing=sums.differing,
         nodes=sums.nodes,
         classes_differing=sums.classes,
@@ -214,15 +226,25 @@ def _add(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
         sums.compared["counts"] += counts.size
         sums.differing["counts"] += _differing(actual.counts[name], counts)
     _add_outputs(sums, actual, expected)
-    sums.samples += len(expected.output)
+
+
+def _add_stored(sums: _Sums, actual: RunResult, stored: Samples, rows: NDArray[np.int64]) -> None:
+    missing = sorted(set(stored.counts) ^ set(actual.counts))
+    if missing:
+        raise CheckFailed(f"of {', '.join(missing)} counts are stored, or recorded, but not both")
+    for name, counts in stored.counts.items():
+        sums.compared["stored_spikes"] += counts[rows].size * actual.timesteps
+        difference = counts[rows].astype(np.int64) - actual.counts[name].astype(np.int64)
+        sums.differing["stored_spikes"] += int(np.abs(difference).sum())
+    if stored.readout is not None:
+        sums.compared["stored_readouts"] += stored.readout[rows].size
+        sums.differing["stored_readouts"] += _differing(actual.readout, stored.readout[rows])
 
 
 def _add_outputs(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
     if expected.readout is not None:
         sums.compared["readouts"] += expected.readout.size
-        same_kind = actual.readout is not None
-        wrong = _differing(actual.readout, expected.readout) if same_kind else expected.readout.size
-        sums.differing["readouts"] += wrong
+        sums.differing["readouts"] += _differing(actual.readout, expected.readout)
     rows = (actual.output.reshape(len(actual.output), -1), expected.output)
     ours, theirs = rows[0], rows[1].reshape(rows[0].shape)
     sums.classes += int((ours.argmax(1) != theirs.argmax(1)).sum())
@@ -230,6 +252,6 @@ def _add_outputs(sums: _Sums, actual: RunResult, expected: RunResult) -> None:
 
 
 def _differing(actual: Any, expected: NDArray[np.generic]) -> int:
-    if actual.shape != expected.shape:
+    if actual is None or actual.shape != expected.shape:
         return expected.size
     return int(np.count_nonzero(actual != expected))

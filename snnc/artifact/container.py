@@ -9,12 +9,13 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,15 @@ from snnc.artifact.layout import (
     MANIFEST,
     MAX_HEADER,
     MAX_MEMBERS,
-    RESERVED,
+    REQUIRED,
+    SAMPLES,
     TENSORS,
     check_manifest,
     check_members,
 )
-from snnc.errors import ArtifactError, GraphError
+from snnc.artifact.samples import Samples, read_samples
+from snnc.errors import ArtifactError, GraphError, is_shown, one_line
+from snnc.special_file import is_special
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -80,9 +84,11 @@ class ArtifactFile:
 
         Raises `ArtifactError` if it is missing or damaged.
         """
-        data = _read_member(self.path, self._member(name), name)
-        if name.endswith(".json") and name != MANIFEST:
-            self._check_sum(name, data)
+        member = self._member(name)
+        with _naming(self.path):
+            data = _read_member(self.path, member, name)
+            if name.endswith(".json") and name != MANIFEST:
+                self._check_sum(name, data)
         return data
 
     def map(self, name: str) -> NDArray[np.uint8]:
@@ -96,7 +102,9 @@ class ArtifactFile:
         try:
             return np.memmap(self.path, np.uint8, "r", member.offset, (member.size,))
         except (OSError, ValueError) as error:
-            raise ArtifactError(f"{self.path}: {name} cannot be mapped: {error}") from None
+            raise ArtifactError(
+                f"{self.path}: {name} cannot be mapped: {one_line(error)}"
+            ) from None
 
     def graph(self) -> Graph:
         """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
@@ -104,23 +112,30 @@ class ArtifactFile:
         from snnc.ir import verify
         from snnc.ir.json import from_json
 
-        try:
-            structure = parse_json(self.read(GRAPH), GRAPH)
-            graph = from_json(structure, _tensors(self.read(TENSORS)))
+        structure, tensors = self.read(GRAPH), self.read(TENSORS)
+        with _naming(self.path):
+            parsed = parse_json(structure, GRAPH)
+            _require_shown([parsed.get("nodes"), parsed.get("params")])
+            graph = from_json(parsed, _tensors(tensors, TENSORS))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
-        except GraphError as error:
-            raise ArtifactError(f"{self.path}: {error.message}") from None
-        except ArtifactError as error:
-            raise _at(self.path, error) from None
         return graph
+
+    def samples(self) -> Samples | None:
+        """The stored inputs with what they gave; None without any. Raises `ArtifactError`."""
+        if SAMPLES not in self.members:
+            return None
+        graph, tensors = self.graph(), self.read(SAMPLES)
+        with _naming(self.path):
+            return read_samples(_tensors(tensors, SAMPLES), graph)
 
     def check(self) -> None:
         """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
-        for name, member in self.members.items():
-            if name != MANIFEST:
-                self._check_sum(name, _read_member(self.path, member, name))
+        with _naming(self.path):
+            for name, member in self.members.items():
+                if name != MANIFEST:
+                    self._check_sum(name, _read_member(self.path, member, name))
 
     def _member(self, name: str) -> Member:
         if name not in self.members:
@@ -129,11 +144,29 @@ class ArtifactFile:
 
     def _check_sum(self, name: str, data: bytes) -> None:
         if sha256(data).hexdigest() != self.manifest["checksums"][name]:
-            raise ArtifactError(f"{self.path}: {name} does not match its checksum: damaged")
+            raise ArtifactError(f"{name} does not match its checksum: damaged")
+
+
+def _require_shown(value: Any) -> None:
+    """Raise `ArtifactError` for a text in a document that is more than one line on a terminal.
+
+    Names of nodes and arrays, and places in the user's model, get into messages and reports.
+    """
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += [*found, *found.values()]
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, str) and not is_shown(found):
+            raise ArtifactError(f"{GRAPH} has {found!a:.60}, which holds control characters")
 
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:
     """Whether the file looks like a `.snnc` file: a zip that begins with its manifest."""
+    if is_special(Path(path)):
+        return False
     try:
         with Path(path).open("rb") as file:
             start = file.read(_LOCAL.size + len(MANIFEST))
@@ -150,50 +183,58 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
             or of a newer major version.
     """
     path = Path(path)
-    try:
+    with _naming(path):
         members = _members(path)
-        missing = [name for name in RESERVED if name not in members]
+        missing = [name for name in REQUIRED if name not in members]
         if missing:
-            raise ArtifactError(f"no member {missing[0]!r}: not a complete artifact")
+            raise ArtifactError(
+                f"no member {missing[0]!r}: not a complete artifact", hint=_compile_first(path)
+            )
         manifest = parse_json(_read_member(path, members[MANIFEST], MANIFEST), MANIFEST)
         check_manifest(manifest, members.keys())
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
-    except ArtifactError as error:
-        raise _at(path, error) from None
     ordered = {MANIFEST: members.pop(MANIFEST), **members}
     return ArtifactFile(path, MappingProxyType(manifest), MappingProxyType(ordered))
 
 
-def _at(path: Path, error: ArtifactError) -> ArtifactError:
-    """The error with the path of the file in its message."""
-    prefix = "" if error.message.startswith(str(path)) else f"{path}: "
-    return ArtifactError(prefix + error.message, hint=error.hint)
+def _compile_first(path: Path) -> str:
+    """What to do with a model where an artifact is expected."""
+    return f"a model is compiled first: snnc compile {path} -o net.snnc"
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Every error of the block becomes an `ArtifactError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        hint = _compile_first(path) if ":" in path.name else None
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}", hint=hint) from None
+    except (ArtifactError, GraphError) as error:
+        raise ArtifactError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _members(path: Path) -> dict[str, Member]:
+    if is_special(path):
+        raise ArtifactError("not a regular file")
     size = path.stat().st_size
     with path.open("rb") as file:
-        _check_directory(file.read(4), _tail(path, size))
+        _check_directory(file, size, path)
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
         except _ZIP_FAULTS as error:
-            raise ArtifactError(f"damaged or truncated: {error}") from None
+            raise ArtifactError(f"damaged or truncated: {one_line(error)}") from None
         check_members(entries, size)
         return {entry.filename: _locate(file, entry, size) for entry in entries}
 
 
-def _tail(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, size - _END.size))
-        return file.read()
-
-
-def _check_directory(start: bytes, tail: bytes) -> None:
+def _check_directory(file: BinaryIO, file_size: int, path: Path) -> None:
     """Raise `ArtifactError` if the file is no zip, is truncated, or its directory is too large."""
+    start = file.read(4)
+    file.seek(max(0, file_size - _END.size))
+    tail = file.read()
     if start != b"PK\x03\x04":
-        raise ArtifactError("not a .snnc file")
+        raise ArtifactError("not a .snnc file", hint=_compile_first(path))
     if len(tail) < _END.size or not tail.startswith(b"PK\x05\x06"):
         raise ArtifactError("truncated: the end of the file is missing")
     _, _, _, _, count, size, _, _ = _END.unpack(tail)
@@ -203,7 +244,7 @@ def _check_directory(start: bytes, tail: bytes) -> None:
         raise ArtifactError(f"a directory of {size} bytes; at most {MAX_HEADER} are read")
 
 
-def _locate(file: Any, entry: zipfile.ZipInfo, file_size: int) -> Member:
+def _locate(file: BinaryIO, entry: zipfile.ZipInfo, file_size: int) -> Member:
     file.seek(entry.header_offset)
     header = file.read(_LOCAL.size)
     if len(header) < _LOCAL.size:
@@ -219,22 +260,19 @@ def _locate(file: Any, entry: zipfile.ZipInfo, file_size: int) -> Member:
 
 
 def _read_member(path: Path, member: Member, name: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(member.offset)
-            data = file.read(member.size)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    with path.open("rb") as file:
+        file.seek(member.offset)
+        data = file.read(member.size)
     if len(data) != member.size or zlib.crc32(data) != member.crc:
-        raise ArtifactError(f"{path}: {name} is damaged (CRC)")
+        raise ArtifactError(f"{name} is damaged (CRC)")
     return data
 
 
-def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
+def _tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     import safetensors
     import safetensors.numpy
 
     try:
         return safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{TENSORS} is damaged: {error}") from None
+        raise ArtifactError(f"{name} is damaged: {one_line(error)}") from None

@@ -15,11 +15,13 @@ from snnc.artifact.layout import (
     MANIFEST,
     MAX_MEMBERS,
     RESERVED,
+    SAMPLES,
     TENSORS,
     VERSION,
     check_name,
     check_size,
 )
+from snnc.artifact.samples import Samples
 from snnc.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class ArtifactContent:
         files: members of the backend, by name.
         info: further JSON-able facts, stored in the manifest.
         distributions: versions of the plugins' distributions, by name.
+        samples: inputs with what they give, or None.
     """
 
     network: Graph
@@ -45,6 +48,7 @@ class ArtifactContent:
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     distributions: Mapping[str, str] = field(default_factory=dict[str, str])
+    samples: Samples | None = None
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -82,9 +86,10 @@ class ArtifactContent:
         """Content of a member. Raises `ArtifactError` if there is no such member."""
         if name in self.files:
             return self.files[name]
-        if name not in RESERVED:
+        members = self.members() if name in RESERVED else {}
+        if name not in members:
             raise ArtifactError(f"the artifact has no member {name!r}")
-        return self.members()[name]
+        return members[name]
 
     def graph(self) -> Graph:
         """A copy of the network."""
@@ -106,6 +111,7 @@ class ArtifactContent:
         return {
             GRAPH: dump_json(to_json(self.network), "the graph"),
             TENSORS: safetensors.numpy.save(dict(self.network.params)),
+            **({} if self.samples is None else {SAMPLES: self.samples.to_bytes()}),
             **dict(sorted(self.files.items())),
         }
 

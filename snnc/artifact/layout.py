@@ -11,11 +11,16 @@ from typing import Any
 from snnc.errors import ArtifactError
 
 FORMAT = "snnc"
-VERSION = "2.0"
+VERSION = "2.1"
+"""2.1 brings `SAMPLES`, which readers of 2.0 ignore."""
 MANIFEST = "manifest.json"
 GRAPH = "graph.json"
 TENSORS = "tensors.safetensors"
-RESERVED = (MANIFEST, GRAPH, TENSORS)
+REQUIRED = (MANIFEST, GRAPH, TENSORS)
+SAMPLES = "samples.safetensors"
+"""Inputs with what they gave; not every artifact has it."""
+RESERVED = (*REQUIRED, SAMPLES)
+"""Names that no member of a backend may have."""
 MAX_HEADER = 16 * 2**20
 MAX_MEMBERS = 10_000
 ALIGNMENT = 64

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnc.cli import options
-from snnc.cli.console import Output, figure
+from snnc.cli.console import Output, figure, percent
 from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import SnncError
 from snnc.options import CompilationOptions
 
 if TYPE_CHECKING:
     from snnc.driver import Job
+
+
+Sample = Annotated[
+    str | None,
+    typer.Option(
+        "--sample",
+        metavar="N|DATA",
+        help="Store inputs and what they give, for verify: N of --calibration, or DATA.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +43,7 @@ def compile_model(
         typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
     ] = None,
     given: Annotated[Given, FlagsOf(CompilationOptions)],
+    sample: Annotated[Sample, After("validation")] = None,
     report: Annotated[options.Report, After("device")] = None,
     dry_run: Annotated[
         bool,
@@ -54,10 +65,18 @@ def compile_model(
     if dry_run:
         _dry_run(out, job)
         return
-    compiled = run(job, output or default_output(model))
-    _show(out, compiled.report)
+    compiled = run(job, output or default_output(model), sample)
+    if not out.quiet:
+        _show(out, compiled.report)
     out.report(report, compiled.report)
     out.document(compiled.report)
+
+
+MAX_POOLS = {
+    "count": "as maxima of spike counts, exact at every step",
+    "or": "as the OR of the spikes of a step, which is not the maximum of the rates",
+}
+"""What is said of the keys of `max_pools` in the report."""
 
 
 def default_output(model: str) -> Path:
@@ -65,7 +84,8 @@ def default_output(model: str) -> Path:
     name = model.rpartition(":")[2]
     stem = Path(name).stem
     path = Path(f"{stem}.snnc")
-    return Path(f"{stem}.compiled.snnc") if path.exists() and path.samefile(model) else path
+    same = path.exists() and Path(model).exists() and path.samefile(model)
+    return Path(f"{stem}.compiled.snnc") if same else path
 
 
 def _dry_run(out: Output, job: Job) -> None:
@@ -101,10 +121,23 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
         f"T {report['timesteps']}, latency {report['latency_timesteps']} steps, "
         f"target {report['target']}"
     )
+    for kind, number in report["max_pools"].items():
+        out.line(f"max pools: {number}, {MAX_POOLS[kind]}")
+    if report["rounding"] is not None:
+        out.line(_rounding(report["rounding"]))
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
     show_hardware(out, report.get("hardware"))
     out.line(f"artifact: {report['artifact']}")
+
+
+def _rounding(figures: Mapping[str, Any]) -> str:
+    """The integers of the target beside the real values, in a sentence."""
+    parts = [f"outputs differ by at most {figure(figures['output_max_abs_diff'])}"]
+    if "agreement" in figures:
+        parts.insert(0, f"{percent(figures['agreement'])} of the classes agree")
+    samples = figures["samples"]
+    return f"integers beside real values, {samples} calibration samples: {', '.join(parts)}"
 
 
 def show_hardware(out: Output, hardware: Mapping[str, Any] | None) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,14 @@ class Output:
 
     Attributes:
         json: stdout gets one JSON document and nothing else.
-        quiet: neither progress nor logs.
+        quiet: neither progress nor logs, nor the tables of `compile`.
         verbose: logs of level debug.
         debug: `snnc.cli.main.run` shows the traceback of an error.
         mute: nothing but errors; for all processes of torchrun's but one.
     """
 
     json: bool = _switch("--json", help="Print one JSON document on stdout.")
-    quiet: bool = _switch("-q", "--quiet", help="No progress and no logs.")
+    quiet: bool = _switch("-q", "--quiet", help="No progress, no logs, no tables of compile.")
     verbose: bool = _switch("-v", "--verbose", help="More logs.")
     debug: bool = _switch("--debug", help="Show the traceback of an error.")
     mute: bool = False
@@ -84,9 +85,9 @@ class Output:
         """Write the report where a folder is given, and say where on a line of its own."""
         if folder is None or self.mute:
             return
-        from snnc.report import write_report
+        from snnc.report import provenance, write_report
 
-        written = write_report(folder, report)
+        written = write_report(folder, {**report, "provenance": provenance(datetime.now(UTC))})
         if written.note is not None:
             self.log.warning(written.note)
         print(f"report: {written.shown}", file=sys.stderr if self.json else sys.stdout)

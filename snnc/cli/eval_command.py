@@ -72,7 +72,9 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
         [{"timesteps": "T"}.get(name, name.replace("_", " ")) for name in present],
         [[_cell(name, window[name]) for name in present] for window in windows],
     )
-    out.line(f"samples            {figures['samples']}")
+    judged = "accuracy" in windows[0] or "mean_absolute_error" in windows[0]
+    unlabelled = "" if judged else " without labels: no accuracy"
+    out.line(f"samples            {figures['samples']}{unlabelled}")
     for name in ("ann_accuracy", "ann_mean_absolute_error", "ann_root_mean_square_error"):
         if name in figures:
             out.line(f"{name.replace('_', ' '):<18} {_cell(name, figures[name])}")
@@ -84,7 +86,8 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     out.line(f"spikes per neuron  {figures['spikes_per_neuron']:.4g}")
     out.line(f"spikes per run     {figures['spikes_per_inference']:.6g}")
     out.line(f"latency            {figures['latency_timesteps']} steps")
-    out.line(f"energy             {_energy(figures['energy'])}")
+    if "energy" in figures:
+        out.line(f"energy (estimate)  {_energy(figures['energy'])}")
     for key, number in figures.get("activity", {}).get("per_inference", {}).items():
         out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
 

@@ -11,8 +11,9 @@ from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
 from snnc.driver.exporting import Export, export_artifact
 from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions
 from snnc.driver.models import ModelSource, load_model, save
+from snnc.driver.sampling import random_inputs
 from snnc.driver.trial import dry_run
-from snnc.driver.verification import random_inputs, verify_artifact
+from snnc.driver.verification import verify_artifact
 
 __all__ = [
     "DEFAULT_RECIPE",

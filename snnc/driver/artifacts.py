@@ -12,14 +12,23 @@ import numpy as np
 
 from snnc.analysis import Ann, Evaluation
 from snnc.analysis import evaluate as evaluate_program
+from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
-from snnc.driver.models import ModelSource, eager, load_model, require_one_output, require_window
+from snnc.driver.model_warnings import WatchedInputs, in_report
+from snnc.driver.models import (
+    ModelSource,
+    eager,
+    load_model,
+    question_window,
+    require_one_output,
+    require_window,
+)
 from snnc.driver.reporting import details
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Graph, Stage
@@ -28,8 +37,8 @@ from snnc.output_function import applied
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult
-from snnc.transform import Batches, PassContext, Progress, silent
+from snnc.target import Backend, Program, Record, RunResult, StoredApart, figures_of
+from snnc.transform import Batches, PassContext, Progress, silent, size_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,14 @@ class Measured:
 
     Attributes:
         details: further keys of the report: how the artifact was made, what it does.
+        warnings: about the data.
     """
 
     evaluation: Evaluation
     latency_timesteps: int
     target: str
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    warnings: tuple[Finding, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md."""
@@ -55,7 +66,15 @@ class Measured:
             exits = figures["early_exit"]
             mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
             figures["early_exit"] = {**exits, **mean}
-        return {**version, "target": self.target, **figures, **latency, **self.details}
+        warnings = {"warnings": in_report(self.warnings)}
+        return {**version, "target": self.target, **figures, **latency, **warnings, **self.details}
+
+
+def _without_foreign_energy(evaluation: Evaluation, artifact: ArtifactFile) -> Evaluation:
+    """Without the estimate of energy, which is of a processor, for a target of own hardware."""
+    target = artifact.manifest["target"] or ""
+    own = figures_of(artifact.names(), artifact.read, target)
+    return evaluation if own is None else replace(evaluation, energy=None)
 
 
 def load(path: str | Path) -> Program:
@@ -74,8 +93,33 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
             f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
             hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
         )
-    require_one_output(artifact.graph())
-    return parse_one(spec, Registry(BACKENDS)).load(artifact)
+    graph = artifact.graph()
+    require_one_output(graph)
+    backend: Backend = parse_one(spec, Registry(BACKENDS))
+    program = backend.load(_Read(artifact, graph))
+    if isinstance(backend, StoredApart):
+        backend.require_match(program, graph)
+    return program
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
+
+    artifact: ArtifactFile
+    network: Graph
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.artifact.manifest
+
+    def read(self, name: str) -> bytes:
+        """Content of a member."""
+        return self.artifact.read(name)
+
+    def graph(self) -> Graph:
+        """A copy of the network."""
+        return self.network.clone()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +156,14 @@ def evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         "seed": options.seed,
         "progress": options.progress,
     }
-    total = size_of(batches)
+    total, inputs = size_of(batches), WatchedInputs(artifact, graph.input)
+    watched = inputs.watch(batches)
     evaluation = evaluate_program(
-        program, graph, batches, sweep=options.sweep, ann=ann, total=total, **known
+        program, graph, watched, sweep=options.sweep, ann=ann, total=total, **known
     )
-    measured = Measured(evaluation, latency_timesteps(graph, window), artifact.manifest["target"])
+    evaluation = _without_foreign_energy(evaluation, artifact)
+    latency, target = latency_timesteps(graph, window), artifact.manifest["target"]
+    measured = Measured(evaluation, latency, target, warnings=inputs.warn(options.log))
     if not options.measure_layers:
         return measured
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
@@ -128,7 +175,7 @@ def _longest_window(options: EvaluateOptions, program: Program, graph: Graph) ->
     sweep = options.sweep
     if sweep and options.timesteps is not None:
         raise UsageError("-T and --sweep exclude each other", hint="give one of them")
-    window = window_to_run(max(sweep) if sweep else options.timesteps, program, graph)
+    window = window_to_run(max(sweep) if sweep else options.timesteps, program, graph, options.log)
     if any(t < 1 for t in sweep):
         raise UsageError(f"--sweep {min(sweep)}: a window has at least one time step")
     return window
@@ -164,18 +211,20 @@ def run_on_data(
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact)
-    window = window_to_run(timesteps, program, graph)
+    window = window_to_run(timesteps, program, graph, log)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
+    inputs = WatchedInputs(artifact, graph.input)
     results: list[RunResult] = []
     done = 0
     with progress("run", size_of(batches)) as advance:
-        for x, _ in batches:
+        for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))
             run = program.run(x, timesteps=window, record=record, sample_ids=ids, seed=seed)
             results.append(run)
             done += len(x)
             advance(len(x))
+    inputs.warn(log)
     readouts = [each.readout for each in results if each.readout is not None]
     first = results[0]
     return RunResult(
@@ -187,13 +236,16 @@ def run_on_data(
     )
 
 
-def window_to_run(timesteps: int | None, program: Program, graph: Graph) -> int:
+def window_to_run(
+    timesteps: int | None, program: Program, graph: Graph, log: logging.Logger | None
+) -> int:
     """The window to run; the artifact's own by default."""
     if timesteps is None:
         return program.timesteps
     if timesteps < 1:
         raise UsageError(f"-T {timesteps}: a window has at least one time step")
     require_window(graph, timesteps)
+    question_window(timesteps, log)
     return timesteps
 
 

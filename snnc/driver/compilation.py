@@ -16,12 +16,15 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
-from snnc.driver.models import load_model
+from snnc.driver.model_warnings import calibrated_on, warn_of_model
+from snnc.driver.models import load_model, source_info
 from snnc.driver.reporting import compile_report, window_of
+from snnc.driver.rounding import BeforeRounding, rounding
+from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.errors import UsageError
 from snnc.ir import Graph
-from snnc.options import described
+from snnc.options import Data, described
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
@@ -67,6 +70,11 @@ class CompileOptions(JobOptions):
     output: str | Path | None = described(
         None, "the `.snnc` file to write, or None. The same call writes the same bytes."
     )
+    sample: Data | int | None = described(
+        None,
+        "inputs to store in the artifact with what they give, for `verify_artifact`: how many of "
+        "the calibration data, or data given like `calibration`; None for none.",
+    )
 
 
 @keywords_of(CompileOptions)
@@ -79,32 +87,32 @@ def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> C
     Raises:
         SnncError: its message says what is wrong, where, and its hint what to do.
     """
-    return run(options.job(model), options.output)
+    return run(options.job(model), options.output, options.sample)
 
 
-def run(job: Job, output: str | Path | None = None) -> Compiled:
+def run(job: Job, output: str | Path | None = None, sample: Data | int | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
     with distributed_session(job) as job:
-        return _run(job, output)
+        _check_output(output)
+        return _run(job, output, sample)
 
 
-def _run(job: Job, output: str | Path | None) -> Compiled:
+def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Compiled:
     seconds: dict[str, float] = {}
     own, backend = job.pipeline(), job.backend()
-    _check_output(output)
     with _timed(seconds, "load"):
         graph = job.graph()
         pipeline = job.pipeline_for(backend, graph)
         _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
         ctx = job.context(graph, backend)
+        checked = warn_of_model(graph, ctx)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)
-    dump = job.dump()
-    if dump is not None:
-        dump(0, "model", graph)
+    x = inputs_to_store(sample, graph, ctx.calibration, seed=job.seed, log=job.log)
+    real = BeforeRounding(len(own.passes), pipeline != own, job.dump(), graph)
     with _timed(seconds, "passes"):
-        result = pipeline.run(graph, ctx, after_pass=dump, same=job.same())
+        result = pipeline.run(graph, ctx, after_pass=real, same=job.same())
     window = window_of(result.graph, job.timesteps)
     with _timed(seconds, "lower"):
         lowering = replace(ctx, ann=result.ann, timesteps=window)
@@ -114,19 +122,27 @@ def _run(job: Job, output: str | Path | None) -> Compiled:
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info={**_info(job, ctx, lowered), **synthetic_info(synthetic)},
+        info={**_info(job, ctx, lowered), **synthetic_info(synthetic), **calibrated_on(checked)},
         distributions=_distributions(pipeline, backend),
+        samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
+    cost = rounding(real.graph, result.graph, ctx.calibration, window, job.seed)
+    more = {"rounding": cost, "stored_samples": 0 if x is None else len(x)}
     compiled = Compiled(
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
-        report=compile_report(job, result, content, output, seconds),
+        report={**compile_report(job, result, content, output, seconds, checked.findings), **more},
         backend=backend,
         content=content,
     )
+    _write(compiled)
+    return _with_layer_figures(job, compiled, result, ctx)
+
+
+def _write(compiled: Compiled) -> None:
+    """Write the artifact where it has a path."""
     if compiled.artifact is not None:
         compiled.save(compiled.artifact)
-    return _with_layer_figures(job, compiled, result, ctx)
 
 
 def _with_layer_figures(
@@ -187,14 +203,17 @@ def _check_output(output: str | Path | None) -> None:
 def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
     mean, std = job.source.normalization
+    before = source_info(job.source)
+    if not mean and not std:
+        mean, std = before.get("mean") or (), before.get("std") or ()
     return {
         "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
         "legalize": lowered.legalize,
         "seed": job.seed,
         "mean": list(mean),
         "std": list(std),
-        "calibrated": ctx.calibration is not None,
-        "calibration": data_info(ctx.calibration),
+        "calibrated": ctx.calibration is not None or bool(before.get("calibrated")),
+        "calibration": data_info(ctx.calibration) or before.get("calibration"),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,16 @@ from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
 from snnc.data import first_samples
 from snnc.driver.artifacts import as_compiled, folded
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
+from snnc.driver.model_warnings import WatchedInputs
 from snnc.driver.models import load_model, require_one_output, require_window
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
-from snnc.transform import AfterPass, Batches
+from snnc.transform import AfterPass, Batches, size_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,7 +118,10 @@ def diagnose_artifact(
     opened = open_batches(known.calibration, "calibration", shape, log=known.log)
     assert opened is not None
     ann = folded(model, artifact.manifest.get("pipeline") or "")
-    return _compared(known, graph, ann, model, first_samples(opened, limit), window)
+    chosen = first_samples(opened, limit)
+    diagnosis = _compared(known, graph, ann, model, chosen, window)
+    inputs = WatchedInputs(artifact, graph.input)
+    return replace(diagnosis, findings=(*inputs.findings_of(chosen), *diagnosis.findings))
 
 
 def _compared(
@@ -148,7 +152,7 @@ def _stored_window(path: str | Path, graph: Graph, timesteps: int | None) -> int
     if graph.stage is not Stage.SNN:
         raise UsageError(
             f"{path} holds a graph of stage {graph.stage}; --compare is for spiking networks",
-            hint=f"snnc diagnose {path} --calibration DATA",
+            hint="leave out --compare: a model is diagnosed itself",
         )
     window = window_of(graph, DEFAULT_WINDOW) if timesteps is None else timesteps
     if window < 1:

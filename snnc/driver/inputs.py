@@ -113,11 +113,6 @@ def data_info(data: Batches | None) -> dict[str, Any] | None:
     return {"samples": len(data), "digest": data.digest}
 
 
-def size_of(data: Batches) -> int | None:
-    """Number of samples where it is known, for progress bars."""
-    return len(data) if isinstance(data, Dataset) else None
-
-
 def _check_shape(data: Dataset | BatchStream, shape: tuple[int, ...]) -> None:
     given = tuple(data.input_shape)
     if given == tuple(shape):

@@ -15,11 +15,25 @@ from snnc.analysis import SameFunction
 from snnc.artifact import write
 from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
-from snnc.driver.models import ModelSource, load_model, require_one_output, require_window
+from snnc.driver.models import (
+    ModelSource,
+    load_model,
+    own_window,
+    question_window,
+    require_one_output,
+    require_window,
+)
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
-from snnc.options import CompilationOptions, ConversionOptions, ModelOptions, RunOptions, described
+from snnc.options import (
+    DEFAULT_WINDOW,
+    CompilationOptions,
+    ConversionOptions,
+    ModelOptions,
+    RunOptions,
+    described,
+)
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.target import Backend, quantizer_of
@@ -47,6 +61,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
     Attributes:
         source: the model.
+        timesteps: the window T, known.
         measure_layers: whether the report gets figures of every layer, under `observed`.
         ranks: this process's place among those that share the work; see `distributed_session`.
 
@@ -54,6 +69,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
     """
 
     source: ModelSource
+    timesteps: int = DEFAULT_WINDOW
     measure_layers: bool = False
     ranks: Ranks = field(default_factory=Ranks)
 
@@ -63,6 +79,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
             raise UsageError(
                 f"-T {self.timesteps}: a window has at least one time step", hint="e.g. -T 8"
             )
+        question_window(self.timesteps, self.log)
         if self.device not in DEVICES:
             raise UsageError(f"unknown device {self.device!r}", hint=" or ".join(DEVICES))
         if self.device == "cuda":
@@ -182,6 +199,8 @@ class JobOptions(Reporting, CompilationOptions):
     def job(self, model: str | Path | Graph | nn.Module, *, measure_layers: bool = False) -> Job:
         """The job of compiling `model` with these options."""
         options = self._fields_of(Reporting, RunOptions, ConversionOptions)
+        if self.timesteps is None:
+            options["timesteps"] = own_window(model) or DEFAULT_WINDOW
         return Job(source=self.source(model), measure_layers=measure_layers, **options)
 
     def _fields_of(self, *groups: type) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from snnc.frontends import Reference
 
+LONG_WINDOW = 1024
+"""Time steps; longer windows are questioned."""
 NORMALIZE = "normalize"
 """Name of the node that `mean` and `std` become."""
 
@@ -162,6 +165,32 @@ def require_window(graph: Graph, timesteps: int) -> None:
             f"-T {timesteps}: the integers of this network are proved to fit for T <= {proved}",
             hint=f"compile the model again with -T {timesteps}",
         )
+
+
+def question_window(timesteps: int, log: logging.Logger | None) -> None:
+    """Warn of a window that may take hours."""
+    if timesteps > LONG_WINDOW and log is not None:
+        log.warning(
+            "-T %d: every layer is computed at %d steps, which may take hours; 4 to 64 are usual",
+            timesteps,
+            timesteps,
+        )
+
+
+def own_window(model: str | Path | Graph | nn.Module) -> int | None:
+    """The window of a graph or `.snnc` file that has one. Raises `ArtifactError`."""
+    if isinstance(model, Graph):
+        return model.meta.get("timesteps")
+    if isinstance(model, str | Path) and is_artifact(model):
+        return open_artifact(model).manifest["timesteps"]
+    return None
+
+
+def source_info(source: ModelSource) -> Mapping[str, Any]:
+    """What a `.snnc` file as the model says of its own compilation; empty for other models."""
+    if isinstance(source.model, str | Path) and is_artifact(source.model):
+        return open_artifact(source.model).manifest["info"]
+    return {}
 
 
 def save(

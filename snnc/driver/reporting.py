@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactContent, ArtifactFile
+from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
-from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.report import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.target import figures_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def compile_report(
     content: ArtifactContent,
     output: str | Path | None,
     seconds: Mapping[str, float],
+    warnings: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """The report of a compilation, keys as in docs/report.md.
 
@@ -49,9 +52,11 @@ def compile_report(
         "calibrated": info["calibrated"],
         "calibration": info["calibration"],
         "synthetic": info.get("synthetic"),
+        "warnings": in_report(warnings),
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),
+        "max_pools": max_pools(result.graph),
         "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),

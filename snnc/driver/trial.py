@@ -12,6 +12,7 @@ from snnc.data import first_samples
 from snnc.driver.inputs import fraction
 from snnc.driver.job import Job
 from snnc.driver.lowering import lower
+from snnc.driver.model_warnings import warn_of_model
 from snnc.driver.synthetic import with_synthetic_calibration
 from snnc.errors import SnncError, UsageError
 from snnc.ir import Graph, Stage
@@ -39,6 +40,7 @@ def dry_run(job: Job) -> list[SnncError]:
     ctx = PassContext()
     if graph is not None:
         ctx = _context(problems, job, graph, backend)
+        warn_of_model(graph, ctx)
     if pipeline is not None and backend is not None:
         pipeline = _try(problems, lambda: job.pipeline_for(backend, graph))
     if graph is not None and pipeline is not None and job.calibration is None:
@@ -48,6 +50,8 @@ def dry_run(job: Job) -> list[SnncError]:
     if pipeline is not None:
         stage = Stage.ANN if graph is None else graph.stage
         given = [name for name in DATA if getattr(job, name) is not None]
+        if graph is None:
+            given.append("calibration")  # would be made of the model, which is the problem
         missing = {name: [] for name in given if getattr(ctx, name) is None}
         present = replace(ctx, **missing)  # a problem already where it cannot be opened
         problems += [UsageError(text) for text in pipeline.problems(stage, present)]

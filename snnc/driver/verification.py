@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from snnc.analysis import Comparison
+from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
-from snnc.artifact import ArtifactContent, ArtifactFile, open_artifact
+from snnc.artifact import ArtifactFile, Samples, open_artifact
 from snnc.driver.artifacts import limited, open_program, window_to_run
-from snnc.driver.inputs import open_batches, size_of
+from snnc.driver.inputs import open_batches
+from snnc.driver.sampling import random_inputs, reference_program
 from snnc.errors import ArtifactError
 from snnc.graph_members import GRAPH, read_graph
-from snnc.ir import Encode, Graph
+from snnc.ir import Graph
 from snnc.options import Data
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
-from snnc.target import Backend, Program, why_inexact
-from snnc.transform import Batches, Progress, silent
+from snnc.target import Backend, why_inexact
+from snnc.transform import Batches, Progress, silent, size_of
 
-REFERENCE = "reference"
 RANDOM_INPUTS = 16
 
 
@@ -32,52 +30,92 @@ def verify_artifact(
     data: Data | None = None,
     timesteps: int | None = None,
     limit: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Comparison:
     """Compare the artifact's target with the reference, on its stored graph.
 
     Args:
-        data: inputs; None for seeded random ones in the range of the encoder.
+        data: inputs; None for those stored in the artifact, whose stored integers are then compared
+            too; without any, seeded random ones in the range of the encoder.
         limit: number of samples; None for all.
+        seed: of random inputs and spiking encoders; None for the stored one, or 0.
 
     Raises:
         ArtifactError: damaged (checksums are compared), or no program.
     """
-    artifact = open_artifact(path)
-    artifact.check()
+    artifact = _intact(path)
     program = open_program(artifact)
-    target = str(artifact.manifest["target"])
-    backend = parse_one(target, Registry(BACKENDS))
+    backend = parse_one(artifact.manifest["target"], Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
-    window = window_to_run(timesteps, program, graph)
-    batches = _batches(data, graph, limit, seed, log)
-    return compare_programs(
+    inputs = _inputs(artifact, graph, data, seed)
+    batches = limited(inputs.batches(graph, log), limit)
+    window = window_to_run(timesteps, program, graph, log)
+    compared = compare_programs(
         program,
-        _reference(graph),
+        reference_program(graph),
         graph,
         batches,
         timesteps=window,
-        target=target,
-        legalize=str(artifact.manifest["info"].get("legalize") or ""),
-        inexact=why_inexact(backend),
-        seed=seed,
+        stored=inputs.stored_for(window == program.timesteps, log),
+        seed=inputs.seed,
         progress=progress,
         total=size_of(batches),
     )
+    return replace(compared, inputs=inputs.kind, **_about(artifact, backend))
 
 
-def _reference(graph: Graph) -> Program:
-    return parse_one(REFERENCE, Registry(BACKENDS)).load(ArtifactContent(network=graph))
+def _intact(path: str | Path) -> ArtifactFile:
+    artifact = open_artifact(path)
+    artifact.check()
+    return artifact
 
 
-def _batches(
-    data: Data | None, graph: Graph, limit: int | None, seed: int, log: logging.Logger | None
-) -> Batches:
-    """The first samples of `data`; random ones for None."""
-    inputs = random_inputs(graph, RANDOM_INPUTS, seed) if data is None else data
-    return limited(open_batches(inputs, "data", graph.type_of(graph.input).shape, log=log), limit)
+def _about(artifact: ArtifactFile, backend: Backend) -> dict[str, str]:
+    """What a comparison says of the target."""
+    legalize = str(artifact.manifest["info"].get("legalize") or "")
+    target = str(artifact.manifest["target"])
+    return {"target": target, "legalize": legalize, "inexact": why_inexact(backend)}
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is run.
+
+    Attributes:
+        data: the inputs.
+        kind: where they come from.
+        seed: of spiking encoders.
+        stored: what the artifact stores of them.
+    """
+
+    data: Data
+    kind: InputKind
+    seed: int
+    stored: Samples | None = None
+
+    def batches(self, graph: Graph, log: logging.Logger | None) -> Batches | None:
+        """`data`, checked against the input of the graph. Raises `DataError`."""
+        return open_batches(self.data, "data", graph.type_of(graph.input).shape, log=log)
+
+    def stored_for(self, is_own_window: bool, log: logging.Logger | None) -> Samples | None:
+        """What is stored, unless it is of another window or seed."""
+        if self.stored is None or (is_own_window and self.seed == self.stored.seed):
+            return self.stored
+        if log is not None:
+            log.info("another window or seed than stored: compared with the reference alone")
+        return None
+
+
+def _inputs(artifact: ArtifactFile, graph: Graph, data: Data | None, seed: int | None) -> _Inputs:
+    """`data` if it is given, else the stored samples, else random inputs."""
+    if data is not None:
+        return _Inputs(data, "data", seed or 0)
+    stored = artifact.samples()
+    if stored is not None:
+        return _Inputs(stored.x, "stored", stored.seed if seed is None else seed, stored)
+    return _Inputs(random_inputs(graph, RANDOM_INPUTS, seed or 0), "random", seed or 0)
 
 
 def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
@@ -94,14 +132,3 @@ def promised_graph(artifact: ArtifactFile, backend: Backend) -> Graph:
     except ArtifactError:
         return stored  # a target may call anything of its own graph.json
     return own if own.quantized else stored
-
-
-def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[np.float32]:
-    """`count` samples, uniform over the range of the encoder; over [0, 1) if it has none."""
-    low, high = 0.0, 1.0
-    for node in graph:
-        if isinstance(node.op, Encode) and node.op.scale is not None:
-            low, high = node.op.lo * node.op.scale, node.op.hi * node.op.scale
-    shape = (count, *graph.type_of(graph.input).shape)
-    uniform = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (low + (high - low) * uniform).astype(np.float32)

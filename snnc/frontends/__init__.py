@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc.frontends.base import Frontend, Reference
+from snnc.frontends.calling import as_reference
 from snnc.frontends.loading import find_frontend
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def reference(
     """
     frontend = find_frontend(model, registry)
     path = None if weights is None else Path(weights)
-    return frontend.reference(model, weights=path, allow=tuple(allow))
+    return as_reference(frontend.reference(model, weights=path, allow=tuple(allow)), model)
 
 
 def trace(module: nn.Module, example: Any = None) -> Graph:

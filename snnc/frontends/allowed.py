@@ -180,11 +180,18 @@ def require_allowed(file: str, names: Sequence[str], allow: Sequence[Allowance])
     unknown = sorted(set(names) - known)
     if not unknown:
         return
+    scripts = [_OF_SCRIPT] if any(name.startswith("__main__.") for name in unknown) else []
     flags = [_flag(allowance) for allowance in (*allow, *map(Allowance.parse, unknown))]
     raise ModelError(
         f"{file} contains classes snnc does not know: {', '.join(unknown)}",
-        hint=f"if you trust them: snnc compile {file} {' '.join(flags)}",
+        hint="\n".join((f"if you trust them, add {' '.join(flags)}", *scripts)),
     )
+
+
+_OF_SCRIPT = (
+    "SCRIPT is the Python file of the class, without .py; it is imported, so its training belongs "
+    'under if __name__ == "__main__", or the class into a file of its own'
+)
 
 
 def _shown(name: str) -> str:

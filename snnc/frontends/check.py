@@ -7,6 +7,7 @@ import torch
 
 from snnc.errors import ModelError, UnsupportedError
 from snnc.frontends.base import Reference
+from snnc.frontends.calling import as_reference
 from snnc.frontends.importing import Imported
 from snnc.interp import run_ann
 from snnc.output_function import applied
@@ -24,14 +25,15 @@ def check_same(imported: Imported, reference: Reference, hint: str | None = None
         hint: hint of the error if the two differ.
 
     Raises:
-        ModelError: an output of the model is not finite, or the number of outputs differs.
+        ModelError: an output of the model is not finite or no array of floats, or the number of
+            outputs differs.
         UnsupportedError: shapes or values of an output differ.
     """
     graph, name = imported.graph, imported.name
     shape = (SAMPLES, *graph.type_of(graph.input).shape)
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     values = run_ann(graph, x, dtype=torch.float32)
-    targets = reference(x)
+    targets = as_reference(reference, name)(x)
     if len(targets) != len(graph.outputs):
         raise ModelError(f"{name} gives {len(targets)} outputs, its graph {len(graph.outputs)}")
     for i, (output, expected) in enumerate(zip(graph.outputs, targets, strict=True)):
@@ -43,7 +45,8 @@ def check_same(imported: Imported, reference: Reference, hint: str | None = None
             raise ModelError(f"{name} gives NaN or infinity on a standard normal input")
         if value.shape != expected.shape:
             raise UnsupportedError(
-                f"{name}: {output} is {value.shape} in the graph, {expected.shape} in the model"
+                f"{name}: {output} is {value.shape} in the graph, {expected.shape} in the model",
+                hint=hint,
             )
         error = float(np.abs(value - expected).max())
         if not error <= TOLERANCE * max(float(np.abs(expected).max()), 1e-6):  # NaN is a difference

@@ -87,7 +87,7 @@ def _suggestion(module: ModuleType, name: str) -> str:
 
 def _call(factory: Any, reference: str) -> Any:
     if not callable(factory):
-        raise UsageError(f"{reference} is a {type(factory).__name__}, not a factory")
+        raise UsageError(f"{reference} is of type {type(factory).__name__}, not a factory")
     try:
         with contextlib.suppress(ValueError):  # no signature to check
             inspect.signature(factory).bind()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from snnc.errors import ModelError
 from snnc.frontends.base import Reference
+from snnc.frontends.calling import as_reference
 
 LOG = logging.getLogger("snnc.frontends")
 
@@ -84,35 +85,16 @@ def as_function(module: nn.Module, name: str) -> Reference:
     """
     module = float32_on_cpu(module)
 
-    def run(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        batch = torch.tensor(np.asarray(x, np.float32))  # a copy: the module may overwrite it
-        if len(x) == 1:  # of a single sample, squeeze() would drop the axis of the batch
-            batch = batch.repeat(2, *(1,) * (batch.ndim - 1))
+    def call(batch: NDArray[np.float32]) -> object:
         with eval_mode(module), torch.no_grad():
-            result: Any = module(batch)
-        outputs = list(result) if isinstance(result, tuple | list) else [result]
-        _check_outputs(outputs, len(batch), name)
-        return tuple(output[: len(x)].float().numpy() for output in outputs)
+            result: Any = module(torch.from_numpy(batch))
+        return [*map(_array, result)] if isinstance(result, tuple | list) else _array(result)
 
-    return run
+    return as_reference(call, name)
 
 
-def _check_outputs(outputs: Sequence[Any], samples: int, name: str) -> None:
-    if not outputs:
-        raise ModelError(f"{name} gives no output")
-    for output in outputs:
-        if not isinstance(output, Tensor):
-            raise ModelError(
-                f"{name} gives a {type(output).__name__}",
-                hint="return one tensor, or a tuple of tensors",
-            )
-        if not output.is_floating_point():
-            raise ModelError(
-                f"{name} gives a tensor of {str(output.dtype).removeprefix('torch.')}",
-                hint="return the logits, not classes",
-            )
-        if output.ndim == 0 or len(output) != samples:
-            raise ModelError(
-                f"{name} gives a tensor of shape {tuple(output.shape)} for {samples} samples",
-                hint="keep the batch as the first axis",
-            )
+def _array(output: Any) -> Any:
+    """A tensor as an array, floats of any precision in float32; anything else as it is."""
+    if not isinstance(output, Tensor):
+        return output
+    return (output.float() if output.is_floating_point() else output).numpy()

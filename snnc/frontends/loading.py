@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snnc.errors import ModelError, PluginError, UsageError
 from snnc.frontends.base import Frontend
+from snnc.frontends.file_kinds import (
+    BY_FACTORY,
+    KINDS,
+    LATER,
+    ONNX,
+    RESAVE,
+    WEIGHTS,
+    FileKind,
+    first_bytes,
+    members,
+)
 from snnc.plugins import FRONTENDS, Registry
 
-_BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
-_RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
 _SHAPE = "the shape of one sample, channels first: --input-shape 3,32,32"
-_HEAD = 64  # bytes read to determine the kind of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +37,26 @@ class CodeReference:
         return self.source.endswith(".py") or "/" in self.source
 
 
-@dataclass(frozen=True, slots=True)
-class FileKind:
-    """A kind of file that is not code, and the error for it.
-
-    Attributes:
-        noun: the kind, for messages.
-        matches: called with the first bytes and, for a zip archive, the names of its members.
-        reason: why snnc cannot compile it.
-        hint: what to do; `{file}` is the file.
-    """
-
-    noun: str
-    matches: Callable[[bytes, tuple[str, ...]], bool]
-    reason: str
-    hint: str
-
-
-def _member(pattern: str) -> Callable[[bytes, tuple[str, ...]], bool]:
-    return lambda head, names: any(re.search(pattern, name) for name in names)
-
-
-def _safetensors(head: bytes, names: tuple[str, ...]) -> bool:
-    return len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0"
-
-
-def _onnx(head: bytes, names: tuple[str, ...]) -> bool:
-    """ModelProto: field 1 (ir_version, a small varint), then field 2, 7 or 8."""
-    return len(head) > 3 and head[0] == 8 and head[1] < 32 and head[2] in (0x12, 0x3A, 0x42)
-
-
-_WEIGHTS = "holds weights only, not the network"
-_LATER = "is not read by any installed frontend"
-
-KINDS: tuple[FileKind, ...] = (
-    FileKind("a safetensors file", _safetensors, _WEIGHTS, _BY_FACTORY),
-    FileKind(
-        "a TorchScript archive",
-        _member(r"(^|/)(constants\.pkl|code/.*\.py)$"),
-        "is code of a format that torch itself has given up",
-        _RESAVE,
-    ),
-    FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), _LATER, _RESAVE),
-    FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
-    FileKind("an ONNX model", _onnx, _LATER, _RESAVE),
-    FileKind("an HDF5 file", lambda head, names: head[:4] == b"\x89HDF", _LATER, _RESAVE),
-)
-
-_STATE_DICT = FileKind("a state dict", lambda head, names: False, _WEIGHTS, _BY_FACTORY)
+_STATE_DICT = FileKind("a state dict", lambda head, names: False, WEIGHTS, BY_FACTORY)
 _OLD = FileKind(
     "a pickle that is not in torch's zip format",
     lambda head, names: False,
     "is not loaded: it may run code",
-    "save it again with torch.save of torch 1.6 or newer, or " + _RESAVE,
+    "save it again with torch.save of torch 1.6 or newer, or " + RESAVE,
 )
-_PICKLED = FileKind("a pickled module", lambda head, names: False, _LATER, _RESAVE)
+_PICKLED = FileKind("a pickled module", lambda head, names: False, LATER, RESAVE)
 
 
 def is_pickled_module(reference: str) -> bool:
     """True for a zip that torch saved and that holds more than tensors. Runs no code of it."""
     path = Path(reference)
     return path.is_file() and sniff(path) is _PICKLED
+
+
+def is_onnx_model(reference: str) -> bool:
+    """True for a file that begins as an ONNX model does."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is ONNX
 
 
 def code_reference(reference: str) -> CodeReference | None:
@@ -150,7 +114,8 @@ def explain(reference: str) -> UsageError | ModelError:
     kind = sniff(path)
     if kind is None:
         return ModelError(
-            f"{reference} is not a model snnc knows", hint=_BY_FACTORY.format(file=reference)
+            f"{reference} is not a model snnc knows",
+            hint="a model is code (net.py:factory), a file of torch.save, or a .snnc file",
         )
     return ModelError(
         f"{reference} is {kind.noun}, which {kind.reason}", hint=kind.hint.format(file=reference)
@@ -166,28 +131,14 @@ def check_shape(shape: tuple[int, ...] | None) -> None:
 
 def sniff(path: Path) -> FileKind | None:
     """The kind of file, by its content; None if unknown. Raises `ModelError` if unreadable."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-    names = _members(path, head)
+    head = first_bytes(path)
+    names = members(path, head)
     script = any(name.endswith("constants.pkl") for name in names)
     if any(name.endswith("data.pkl") for name in names) and not script:
         return _saved(path)
     if head[:1] == b"\x80":
         return _old_pickle(path)
     return next((kind for kind in KINDS if kind.matches(head, names)), None)
-
-
-def _members(path: Path, head: bytes) -> tuple[str, ...]:
-    if head[:2] != b"PK":
-        return ()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(archive.namelist())
-    except zipfile.BadZipFile:
-        return ()
 
 
 def _saved(path: Path) -> FileKind:

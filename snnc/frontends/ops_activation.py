@@ -16,6 +16,7 @@ from snnc.frontends.torch_site import (
     ModuleConverters,
     Result,
     TorchSite,
+    all_equal,
     converters,
     without_module,
 )
@@ -68,7 +69,7 @@ def threshold(
     site: TorchSite, input: Any, threshold: Any, value: Any, inplace: bool = False
 ) -> Result:
     """Converter of `threshold(x, 0, 0)`, which is a ReLU."""
-    if _all(threshold, 0) and _all(value, 0):
+    if all_equal(threshold, 0) and all_equal(value, 0):
         return relu(site, input)
     raise RefusedError("a neuron's rate follows max(x, 0), not this activation", "train with ReLU")
 
@@ -76,7 +77,7 @@ def threshold(
 def maximum(site: TorchSite, input: Any, other: Any = None, *args: Any, **kwargs: Any) -> Result:
     """Converter of `maximum(x, 0)`, which is a ReLU."""
     x, bound = (input, other) if isinstance(input, Value) else (other, input)
-    if isinstance(x, Value) and isinstance(bound, Tensor) and _all(bound, 0):
+    if isinstance(x, Value) and isinstance(bound, Tensor) and all_equal(bound, 0):
         importing.scale(site, x, 1, site.tensors.constant(bound))  # refuses what changes the shape
         return relu(site, x)
     raise RefusedError(*_COMPARES)
@@ -109,13 +110,6 @@ def _bound(site: TorchSite, value: Any) -> Constant | float | None:
     if value is None or isinstance(value, int | float):
         return None if value is None or value == -math.inf else value
     raise RefusedError("its bound depends on the input", "use a fixed number")
-
-
-def _all(value: Any, number: float) -> bool:
-    """Whether `value`, a number or a tensor, is `number` everywhere."""
-    if isinstance(value, Tensor):
-        return bool((value == number).all())
-    return isinstance(value, int | float) and value == number
 
 
 FUNCTIONS: Converters = converters(

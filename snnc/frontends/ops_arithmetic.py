@@ -14,6 +14,7 @@ from snnc.frontends.torch_site import (
     Converters,
     Result,
     TorchSite,
+    all_equal,
     converters,
 )
 
@@ -64,6 +65,13 @@ def negate(site: TorchSite, input: Any) -> Result:
     return _affine(site, need_value(input), -1, 0)
 
 
+def power(site: TorchSite, input: Any, exponent: Any) -> Result:
+    """Converter of `x ** 1`, which is x."""
+    if not isinstance(input, Value) or not all_equal(exponent, 1):
+        raise RefusedError("it raises an activation to a power", "use sums, or fixed weights")
+    return input
+
+
 def exponential(site: TorchSite, input: Any) -> Result:
     """Converter of `exp` of a final log-softmax."""
     return importing.exponential(need_value(input))
@@ -100,6 +108,7 @@ FUNCTIONS: Converters = converters(
         (operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide),
     ),
     (negate, (operator.neg, torch.neg, torch.negative)),
+    (power, (operator.pow, operator.ipow, torch.pow)),
 )
 METHODS: Converters = converters(
     (exponential, ("exp",)),
@@ -109,4 +118,5 @@ METHODS: Converters = converters(
     (multiply, ("mul", "mul_", "multiply")),
     (divide, ("div", "div_", "divide", "true_divide")),
     (negate, ("neg", "neg_", "negative")),
+    (power, ("pow", "pow_")),
 )

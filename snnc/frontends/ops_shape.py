@@ -86,6 +86,18 @@ def concat(site: TorchSite, tensors: Any, dim: int = 0) -> Result:
     return importing.concat(site, values, dim)
 
 
+def stack(site: TorchSite, tensors: Any, dim: int = 0) -> Result:
+    """Converter of `torch.stack` along a new axis of the sample."""
+    values = [need_value(t, "one of its tensors") for t in tensors]
+    axis = dim % (len(values[0].shape) + 2)
+    if axis == 0:
+        raise RefusedError("it puts a new axis before the batch", "use dim=1")
+    shape = values[0].shape
+    wide = (*shape[: axis - 1], 1, *shape[axis - 1 :])
+    parts = [importing.reshape(site, x, wide, str(i)) for i, x in enumerate(values)]
+    return importing.concat(site, parts, axis)
+
+
 def repeat(site: TorchSite, input: Any, *sizes: Any, **kwargs: Any) -> Result:
     """Converter of `repeat`, `tile`, `expand`, `expand_as` and `broadcast_to`."""
     x, wanted = need_value(input), site.result
@@ -132,6 +144,50 @@ def _bounds(entry: Any, size: int) -> tuple[int, int, int]:
     if not all(part is None or type(part) is int for part in parts):
         raise RefusedError("its bounds depend on the batch", "use fixed bounds")
     return entry.indices(size)
+
+
+def narrow(site: TorchSite, input: Any, dim: int, start: Any, length: Any) -> Result:
+    """Converter of `narrow` along an axis other than the batch."""
+    first = int(start) if isinstance(start, Tensor) else start
+    if not (type(first) is int and type(length) is int):
+        raise RefusedError("its bounds depend on the batch", "use fixed bounds")
+    x = need_value(input)
+    first += x.shape[_axis(x, dim)] if first < 0 else 0
+    return importing.take(site, x, _along(x, dim, (first, first + length, 1)))
+
+
+def select(site: TorchSite, input: Any, dim: int, index: Any) -> Result:
+    """Converter of `select`, which drops an axis other than the batch."""
+    x = need_value(input)
+    bounds = _along(x, dim, _bounds(index, x.shape[_axis(x, dim)]))
+    return importing.reshape(site, importing.take(site, x, bounds), site.result, "reshape")
+
+
+def unbind(site: TorchSite, input: Any, dim: int = 0) -> Result:
+    """Converter of `unbind` along an axis other than the batch."""
+    x = need_value(input)
+    axis = _axis(x, dim)
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    parts = (
+        importing.take(site, x, _along(x, dim, (i, i + 1, 1)), str(i)) for i in range(x.shape[axis])
+    )
+    return tuple(
+        importing.reshape(site, part, shape, f"{i}.reshape") for i, part in enumerate(parts)
+    )
+
+
+def _axis(x: Value, dim: int) -> int:
+    """The axis of the sample that `dim` names. Raises `RefusedError` for the batch."""
+    axis = dim % (len(x.shape) + 1)
+    if axis == 0:
+        raise RefusedError("it selects samples of the batch", "use an axis after the batch: dim=1")
+    return axis - 1
+
+
+def _along(x: Value, dim: int, bounds: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """The bounds of all axes: `bounds` along `dim`, everything along the others."""
+    axis = _axis(x, dim)
+    return [bounds if i == axis else (0, n, 1) for i, n in enumerate(x.shape)]
 
 
 def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
@@ -213,6 +269,10 @@ FUNCTIONS: Converters = converters(
     (permute, (torch.permute,)),
     (transpose, (torch.transpose, torch.swapaxes, torch.swapdims)),
     (concat, (torch.cat, torch.concat, torch.concatenate)),
+    (stack, (torch.stack,)),
+    (narrow, (torch.narrow,)),
+    (select, (torch.select,)),
+    (unbind, (torch.unbind,)),
     (getitem, (operator.getitem,)),
     (pieces, (torch.chunk, torch.split, torch.tensor_split)),
     (pad, (F.pad,)),
@@ -233,6 +293,9 @@ METHODS: Converters = converters(
     (permute, ("permute",)),
     (transpose, ("transpose", "swapaxes", "swapdims")),
     (pieces, ("chunk", "split", "tensor_split")),
+    (narrow, ("narrow",)),
+    (select, ("select",)),
+    (unbind, ("unbind",)),
     (repeat, ("repeat", "tile", "expand", "expand_as", "broadcast_to")),
     (same, ("contiguous", "clone", "detach", "requires_grad_", "positive")),
     (cast, ("to", "type", "type_as", "float", "double", "cpu", "cuda")),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnc.errors import Loc, ModelError
+from snnc.frontends.devices import moved, moves, speaks_of_devices
 from snnc.frontends.torch_operations import is_known
 
 TORCH_DIR = os.path.dirname(torch.__file__) + os.sep
@@ -99,10 +100,14 @@ class LocTracer(fx.Tracer):
             return example.clone() if first else next(iter(node.args), None)
         args = fx.map_arg(node.args, lambda source: source.meta[VALUE])
         kwargs = fx.map_arg(node.kwargs, lambda source: source.meta[VALUE])
+        if node.op == "call_method" and moves(str(node.target), args[1:], kwargs):
+            raise moved(self._name, node.meta["loc"])
         self._computing = True
         try:
             return _result(node, self.root, args, kwargs)
         except Exception as error:  # torch raises various exceptions for shapes that do not fit
+            if speaks_of_devices(error):
+                raise moved(self._name, node.meta["loc"]) from error
             shown = ",".join(map(str, example.shape[1:]))
             text = str(error).strip().splitlines()
             first_line = text[0] if text else type(error).__name__

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc, ModelError, SnncError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
+from snnc.frontends.devices import moved, speaks_of_devices
 from snnc.frontends.hooks import hooks_of
 from snnc.frontends.inference import as_function, inference, require_values
 from snnc.frontends.shapes import BATCHES, observe
@@ -37,9 +39,10 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     require_values(module)
     _check_finite(module, name)
     with inference(module) as prepared, torch.no_grad():
-        traced, other = (symbolic(prepared, name, torch.zeros(n, *shape)) for n in BATCHES)
-        seen = observe(traced, other, name)
-        imported = canonicalize(prepared, traced, seen, shape, name)
+        with _hooks_named(prepared):
+            traced, other = (symbolic(prepared, name, torch.zeros(n, *shape)) for n in BATCHES)
+            seen = observe(traced, other, name)
+            imported = canonicalize(prepared, traced, seen, shape, name)
         check_same(imported, as_function(prepared, name), _why_different(prepared))
     return imported.graph
 
@@ -55,6 +58,18 @@ def sample_shape(example: Any) -> tuple[int, ...]:
     raise UsageError(
         f"{example!r} is neither the shape of a sample nor a batch", hint="for example (3, 32, 32)"
     )
+
+
+@contextlib.contextmanager
+def _hooks_named(module: nn.Module) -> Iterator[None]:
+    """Add the hooks of the module to the hint of an error of its shapes, which they may change."""
+    try:
+        yield
+    except ModelError as error:
+        if not hooks_of(module):
+            raise
+        hints = [error.hint, _why_different(module)]
+        raise ModelError(error.message, hint="\n".join(filter(None, hints))) from error
 
 
 def _why_different(module: nn.Module) -> str:
@@ -155,6 +170,8 @@ def _not_traceable(error: Exception, name: str) -> UnsupportedError:
     frames = traceback.extract_tb(error.__traceback__)
     user = [f for f in frames if not f.filename.startswith((TORCH_DIR, OWN_DIR, "<"))]
     loc = Loc(shown_path(user[-1].filename), user[-1].lineno) if user else Loc()
+    if speaks_of_devices(error):
+        return moved(name, loc)
     text = str(error)
     for sign, reason, remedy in _EXPLAINED:
         if sign in text:

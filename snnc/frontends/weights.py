@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from snnc.errors import ModelError
 from snnc.frontends.checkpoints import no_state_dict, read_weights, state_dicts
+from snnc.frontends.weight_files import index_of
 
 LOG = logging.getLogger("snnc.frontends")
 
@@ -22,6 +23,13 @@ COUNTED = ("total_ops", "total_params", "n_averaged")
 """Buffers that profilers and averages of weights leave behind; no network computes with them."""
 
 _WRAPPING = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_CHANGED = {
+    ".parametrizations.": "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
+    "weight_mask": "torch.nn.utils.prune.remove(layer, 'weight')",
+    ".weight_g": "torch.nn.utils.remove_weight_norm(layer)",
+}
+"""Parts of keys that mark layers whose weights are computed, and how to make them permanent."""
+
 _SHOWN = 5
 _Tensors = Mapping[str, Tensor]
 
@@ -102,11 +110,30 @@ def _no_fit(
             hint="it has: " + ", ".join(name for name in candidates if name),
         )
     where, state = max(chosen.items(), key=lambda each: expected.likeness(each[1]))
-    problems = expected.problems(expected.nearest(state))
+    nearest = expected.nearest(state)
+    unexpected = [key for key in nearest if key not in expected.state]
+    problems = expected.problems(nearest)
     under = f" under {where!r}" if where else ""
     return ModelError(
         f"weights {file}{under} do not fit {expected.name}: {'; '.join(problems)}",
-        hint="build the module as it was when the weights were saved",
+        hint=_way_out(unexpected, file),
+    )
+
+
+def _way_out(unexpected: list[str], file: Path) -> str:
+    """What makes weights that do not fit a module fit it."""
+    index = index_of(file)
+    if index is not None:
+        return f"{file.name} is one of several files; give their index: --weights '{index}'"
+    for mark, remedy in _CHANGED.items():
+        if any(mark in f".{key}" for key in unexpected):
+            return (
+                f"load it into the module it was saved from, {remedy} of every such layer, "
+                "and save the state dict again"
+            )
+    return (
+        "build the module as it was when the weights were saved, with every member that has "
+        "weights, whether forward uses it or not"
     )
 
 

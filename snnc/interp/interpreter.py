@@ -203,13 +203,11 @@ class Interpreter:
 
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Sum over the first `steps` of x, and the output scale * sum / steps."""
-        total = x[0] * steps if self._constant_in_time(node) else x[:steps].sum(0)
+        constant_in_time = self.types[self._inputs[node.name][0]].constant_in_time
+        total = x[0] * steps if constant_in_time else x[:steps].sum(0)
         kind = self.types[node.name]
         output = total * for_sample(self.constant(op.scale), kind.shape) / steps
         return total, output.to(torch.float32) if kind.quantized else output
-
-    def _constant_in_time(self, node: Node) -> bool:
-        return self.types[self._inputs[node.name][0]].constant_in_time
 
     def ann(
         self, x: NDArray[Any] | Tensor, keep: Keep = (), *, observe: Observe | None = None

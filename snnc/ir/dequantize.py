@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError
 from snnc.ir.elementwise import Scale
 from snnc.ir.endpoints import Readout
-from snnc.ir.graph import Graph
+from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Weighted
 from snnc.ir.neuron import Neuron
 from snnc.ir.op import broadcast_to_sample
@@ -50,14 +50,10 @@ def dequantize(graph: Graph) -> Graph:
 
 def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
     """The unit of a group, () or (C,): a neuron's unit, else the scale of the readout."""
-    neurons = [n for n in group.populations if isinstance(graph.node(n).op, Neuron)]
-    name = next(iter(neurons), group.populations[0])
+    neurons = (n for n in group.populations if isinstance(graph.node(n).op, Neuron))
+    name = next(neurons, group.populations[0])
     op = graph.node(name).op
-    value: Ref | float = 1.0
-    if isinstance(op, Neuron):
-        value = op.unit
-    elif isinstance(op, Readout):
-        value = op.scale
+    value = op.unit if isinstance(op, Neuron) else op.scale if isinstance(op, Readout) else 1.0
     unit = graph.array(value).astype(np.float64)
     if unit.ndim > 1:
         raise GraphError(f"{name} has a unit for every element, not for every channel")
@@ -68,11 +64,10 @@ def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
 
 def _layer(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
     op = graph.node(name).op
-    fields = [
-        field for field in ("weight", "factor", "bias") if getattr(op, field, None) is not None
-    ]
     assert isinstance(op, Weighted | Scale)
-    for field in fields:
+    for field in ("weight", "factor", "bias"):
+        if getattr(op, field, None) is None:
+            continue
         integers = graph.array(getattr(op, field)).astype(np.float64)
         first = integers if integers.ndim else np.broadcast_to(integers, shape[:1])
         rows = unit if unit.ndim == 0 else unit.reshape(-1, *(1,) * (first.ndim - 1))
@@ -83,28 +78,19 @@ def _layer(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
 def _population(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
     op = graph.node(name).op
     if isinstance(op, Readout):
-        scale = _spread(graph, op.scale, shape) / _spread_array(unit, shape)
+        scale = _spread(graph.array(op.scale), shape) / _spread(unit, shape)
         graph.replace_op(name, replace(op, scale=_small(graph, name, "scale", scale)))
     elif isinstance(op, Neuron):
-        real = {
-            field: _small(
-                graph, name, field, _spread(graph, value, shape) * _spread_array(unit, shape)
-            )
-            for field, value in (
-                ("threshold", op.threshold),
-                ("v_init", op.v_init),
-                ("upper", op.upper),
-            )
-            if value is not None
-        }
+        real: dict[str, Ref | float] = {}
+        for field in ("threshold", "v_init", "upper"):
+            value: Ref | float | None = getattr(op, field)
+            if value is not None:
+                values = _spread(graph.array(value), shape) * _spread(unit, shape)
+                real[field] = _small(graph, name, field, values)
         graph.replace_op(name, replace(op, unit=1.0, **real))
 
 
-def _spread(graph: Graph, value: Ref | float, shape: Shape) -> Real:
-    return _spread_array(graph.array(value).astype(np.float64), shape)
-
-
-def _spread_array(array: Real, shape: Shape) -> Real:
+def _spread(array: Array, shape: Shape) -> Real:
     return np.broadcast_to(np.asarray(broadcast_to_sample(array, shape), np.float64), shape)
 
 

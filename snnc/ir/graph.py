@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -17,23 +17,14 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError, Loc
 from snnc.ir.endpoints import Input
 from snnc.ir.node import Node
-from snnc.ir.op import Op, OpError
+from snnc.ir.op import Op, OpError, require
 from snnc.ir.types import Ref, Stage, TensorType
+from snnc.memory import LARGEST_TENSOR
 
 Array = NDArray[np.generic]
 DTYPES = frozenset({"bool", "float16", "float32", "float64"}) | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """The stored part of a node; `Node` adds a reference to the graph, which holds the edges."""
-
-    name: str
-    op: Op
-    loc: Loc
-    origins: tuple[str, ...]
 
 
 def _unwritable(array: Array) -> bool:
@@ -44,6 +35,12 @@ def _unwritable(array: Array) -> bool:
     if isinstance(base, np.ndarray):
         return _unwritable(cast(Array, base))
     return base is None or isinstance(base, bytes)
+
+
+def _first_free(stem: str, taken: Container[str]) -> str:
+    """`stem`, or the first of `stem_1`, `stem_2`, … that is not taken."""
+    names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1)))
+    return next(name for name in names if name not in taken)
 
 
 class Graph:
@@ -90,13 +87,13 @@ class Graph:
 
     def node(self, name: str) -> Node:
         """The node called `name`. Raises `GraphError` if there is none."""
-        record = self._record(name)
-        return Node(name, record.op, record.loc, record.origins, self)
+        return Node(name, **self._record(name), _graph=self)
 
-    def _record(self, name: str) -> _Record:
+    def _record(self, name: str) -> dict[str, Any]:
+        """What the graph stores of a node: `op`, `loc` and `origins`."""
         if name not in self._graph:
             raise GraphError(f"no node called {name!r}")
-        return self._graph.nodes[name]["record"]
+        return self._graph.nodes[name]
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Names of the nodes whose results enter `name`, by port."""
@@ -118,19 +115,10 @@ class Graph:
                 order = nx.lexicographical_topological_sort(self._graph, key=rank.__getitem__)
                 self._order = list(order)
             except nx.NetworkXUnfeasible:
-                raise GraphError(f"the graph has a cycle: {self._cycle()}") from None
+                edges: list[tuple[str, str, int]] = cast(Any, nx).find_cycle(self._graph)
+                cycle = " -> ".join([edges[0][0], *(name for _, name, _ in edges)])
+                raise GraphError(f"the graph has a cycle: {cycle}") from None
         return tuple(self._order)
-
-    def _cycle(self) -> str:
-        """Names along a cycle, found by following inputs until a node repeats."""
-        left = {name: self.inputs_of(name) for name in self._graph.nodes}
-        while ready := [n for n, sources in left.items() if not set(sources) & left.keys()]:
-            for name in ready:
-                del left[name]
-        path = [next(iter(left))]
-        while path[-1] not in path[:-1]:
-            path.append(next(source for source in left[path[-1]] if source in left))
-        return " -> ".join(reversed(path[path.index(path[-1]) :]))
 
     def types(self) -> Mapping[str, TensorType]:
         """The type of every node's result. Raises `GraphError` for the first without one."""
@@ -156,9 +144,11 @@ class Graph:
         if len(inputs) != arity and (arity is not None or len(inputs) < 2):
             raise GraphError(f"{where}: has {len(inputs)} inputs, needs {arity or 'two or more'}")
         try:
-            return node.op.infer(inputs, self._params)
+            found = node.op.infer(inputs, self._params)
+            require(found.size <= LARGEST_TENSOR, f"a result of {found.size} elements")
         except OpError as error:
             raise GraphError(f"{where}: {error}") from None
+        return found
 
     def array(self, value: Ref | float) -> Array:
         """The array behind a parameter of an op; a number becomes a 0-d array."""
@@ -194,7 +184,7 @@ class Graph:
             raise GraphError(f"two nodes called {name!r}")
         for source in inputs:
             self._record(source)
-        self._graph.add_node(name, record=_Record(name, op, loc or Loc(), tuple(origins)))
+        self._graph.add_node(name, op=op, loc=loc or Loc(), origins=tuple(origins))
         for port, source in enumerate(inputs):
             self._graph.add_edge(source, name, key=port)
         self._touch(name)
@@ -205,9 +195,7 @@ class Graph:
         users = self.users_of(name)
         node = self.node(name)
         self.add(new, op, [name], loc=node.loc, origins=node.origins)
-        for user, port in users:
-            self.set_input(user, port, new)
-        self.outputs = tuple(new if output == name else output for output in self.outputs)
+        self._redirect(users, name, new)
         return new
 
     def insert_before(self, name: str, port: int, new: str, op: Op) -> str:
@@ -222,11 +210,14 @@ class Graph:
         sources = self.inputs_of(name)
         if len(sources) != 1:
             raise GraphError(f"{name} has {len(sources)} inputs; only a one-input node is bypassed")
-        (source,) = sources
-        for user, port in self.users_of(name):
-            self.set_input(user, port, source)
-        self.outputs = tuple(source if output == name else output for output in self.outputs)
+        self._redirect(self.users_of(name), name, sources[0])
         self.remove(name)
+
+    def _redirect(self, users: Iterable[tuple[str, int]], old: str, new: str) -> None:
+        """Feed `users`, and the outputs that are `old`, from `new`."""
+        for user, port in users:
+            self.set_input(user, port, new)
+        self.outputs = tuple(new if output == old else output for output in self.outputs)
 
     def remove(self, name: str) -> None:
         """Remove an unused node. Raises `GraphError` if it has users or is an output."""
@@ -249,8 +240,7 @@ class Graph:
     def replace_op(self, name: str, op: Op, *, origins: Iterable[str] = ()) -> None:
         """Replace the op of a node; `origins` are added to those it has."""
         record = self._record(name)
-        merged = tuple(dict.fromkeys((*record.origins, *origins)))
-        self._graph.nodes[name]["record"] = replace(record, op=op, origins=merged)
+        record.update(op=op, origins=tuple(dict.fromkeys((*record["origins"], *origins))))
         self._touch(name)
 
     def set_param(self, name: str, array: Array) -> Ref:
@@ -274,10 +264,8 @@ class Graph:
 
     def own_param(self, name: str, field: str, array: Array) -> Ref:
         """Store an array for one field of one node, under a name that no other node uses."""
-        stem = f"{name}.{field}"
         taken = {ref.name for n in self.nodes if n.name != name for ref in n.op.refs().values()}
-        names = (stem if i == 0 else f"{stem}_{i}" for i in range(len(taken) + 1))
-        return self.set_param(next(free for free in names if free not in taken), array)
+        return self.set_param(_first_free(f"{name}.{field}", taken), array)
 
     def prune_params(self) -> None:
         """Remove arrays that no op refers to."""
@@ -286,8 +274,7 @@ class Graph:
 
     def fresh(self, stem: str) -> str:
         """A node name that is not taken: `stem`, or `stem_1`, `stem_2`, …"""
-        candidates = (stem if i == 0 else f"{stem}_{i}" for i in range(len(self) + 1))
-        return next(name for name in candidates if name not in self._graph)
+        return _first_free(stem, self)
 
     def clone(self) -> Graph:
         """An independent copy; arrays are shared, as they are read-only."""
@@ -327,7 +314,7 @@ class Graph:
 
     def _drop_stats_of_users(self, param: str) -> None:
         for name in list(self.stats):
-            if name in self and Ref(param) in self._record(name).op.refs().values():
+            if name in self and Ref(param) in self._record(name)["op"].refs().values():
                 self.stats.pop(name)
 
     def _touch(self, name: str | None = None) -> None:

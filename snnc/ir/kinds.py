@@ -87,10 +87,7 @@ class Rearrange(Op):
     """
 
     keeps_sign = True
-
-    @property
-    def before_encode(self) -> bool:
-        return self.arity == 1
+    before_encode = True
 
     def result_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Shape of the result for inputs of these shapes. Raises `OpError` if they do not fit."""

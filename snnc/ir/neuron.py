@@ -20,6 +20,7 @@ from snnc.ir.op import (
     require,
 )
 from snnc.ir.types import Ref, Signal, Stage, TensorType
+from snnc.memory import LONGEST_WINDOW
 
 ROUNDING = 1e-6
 """Relative excess of a threshold over its bound that is rounding to float32."""
@@ -71,7 +72,7 @@ class Neuron(Stateful):
         require(bool(np.all(unit > 0)), "a unit that is not positive")
         self._check_upper(x.shape, threshold, params)
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
-        require(self.wait >= 0, f"wait {self.wait}")
+        require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         if x.quantized:
             are_integers = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
             require(are_integers, "a threshold or v_init that is not whole on an integer current")

@@ -27,7 +27,8 @@ class Op:
 
     Class attributes: `mnemonic`: name in text and JSON; `stages`: where it is legal; `arity`:
     number of inputs (None: two or more); `makes_events`: a run records its events; `keeps_sign`:
-    its result is non-negative if its inputs are.
+    its result is non-negative if its inputs are; `before_encode`: legal between the input of an
+    `snn` graph and its encoder.
     """
 
     mnemonic: ClassVar[str]
@@ -35,11 +36,7 @@ class Op:
     arity: ClassVar[int | None] = 1
     makes_events: ClassVar[bool] = False
     keeps_sign: ClassVar[bool] = False
-
-    @property
-    def before_encode(self) -> bool:
-        """Whether it is legal between the input of an `snn` graph and its encoder."""
-        return False
+    before_encode: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Convert fields to plain data: numpy numbers to Python numbers, lists to tuples."""

@@ -12,12 +12,11 @@ import numpy as np
 
 from snnc.errors import ArtifactError, GraphError
 from snnc.ir.graph import DTYPES, Array, Graph
-from snnc.ir.json import MNEMONICS, decode_op
-from snnc.ir.types import Stage
+from snnc.ir.json import MNEMONICS, decode_op, stage_of
+from snnc.ir.types import Shape, regular_windows
 
 MALFORMED = (ValueError, TypeError, IndexError, OverflowError)
 T = TypeVar("T")
-Shape = tuple[int, ...]
 TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[%@]|[A-Za-z0-9_.\-+/]+|[^\s])')
 """A quoted string, the mark of a node or an array, a word or number, or one other character."""
 
@@ -41,17 +40,14 @@ def parse(text: str, *, arrays: Mapping[str, Array] | None = None, seed: int = 0
     if len(lines) < 2 or lines[-1][1] != "}":
         raise GraphError("the text of a graph begins with `graph STAGE {` and ends with `}`")
     reader = _Reader(arrays or {}, seed)
-    for number, line in (lines[0], *_arrays_first(lines[1:-1])):
+    # arrays before nodes, whose shapes depend on them
+    rest = sorted(lines[1:-1], key=lambda pair: not pair[1].startswith("@"))
+    for number, line in (lines[0], *rest):
         try:
             reader.read(line)
         except (ArtifactError, GraphError, *MALFORMED) as error:
             raise GraphError(f"line {number}, {line!r}: {error}") from None
     return reader.graph
-
-
-def _arrays_first(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Arrays before nodes, whose shapes depend on them."""
-    return sorted(lines, key=lambda pair: not pair[1].startswith("@"))
 
 
 class _Reader:
@@ -78,9 +74,7 @@ class _Reader:
     def _stage(self, words: _Words) -> None:
         stage = words.next()
         words.expect("{")
-        if stage not in list(Stage):
-            raise ValueError(f"unknown stage {stage!r}")
-        self.graph.stage = Stage(stage)
+        self.graph.stage = stage_of(stage)
 
     def _meta(self, words: _Words) -> None:
         key = words.name()
@@ -217,15 +211,12 @@ def _plain(word: str) -> Any:
     return word
 
 
-def _windows(fields: dict[str, Any], sizes: Shape, counts: Shape) -> list[list[list[int]]]:
+def _windows(fields: dict[str, Any], sizes: Shape, counts: Shape) -> Any:
     """`kernel`, `stride` and `padding`, taken from `fields`, as windows clipped to the input."""
     kernel, stride = fields.pop("kernel"), fields.pop("stride")
     padding = fields.pop("padding", [0] * len(kernel))
     axes = zip(sizes, counts, kernel, stride, padding, strict=True)
-    return [
-        [[max(0, i * s - p), min(size, i * s - p + k)] for i in range(count)]
-        for size, count, k, s, p in axes
-    ]
+    return [list(map(list, regular_windows(*axis))) for axis in axes]
 
 
 def _shape(word: str) -> Shape:

@@ -76,10 +76,7 @@ class MaxPool(Maximum):
     """
 
     mnemonic = "maxpool"
-
-    @property
-    def before_encode(self) -> bool:
-        return True
+    before_encode = True
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs

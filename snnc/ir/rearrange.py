@@ -98,6 +98,7 @@ class Concat(Rearrange):
 
     mnemonic = "concat"
     arity = None
+    before_encode = False
     axis: int = 0
 
     def result_shape(self, shapes: Sequence[Shape]) -> Shape:

@@ -12,7 +12,7 @@ import numpy as np
 from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.op import Op
-from snnc.ir.types import Ref, Windows
+from snnc.ir.types import Ref, Windows, regular_windows
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
 SHOWN = 16
@@ -94,8 +94,7 @@ def _uniform(axis: tuple[tuple[int, int], ...], size: int) -> tuple[int, int, in
         return (stop, stop, 0) if start == 0 else None
     for padding in range(axis[0][1] + 1):
         kernel, stride = axis[0][1] + padding, axis[1][0] + padding
-        starts = [i * stride - padding for i in range(len(axis))]
-        if axis == tuple((max(0, start), min(size, start + kernel)) for start in starts):
+        if axis == regular_windows(size, len(axis), kernel, stride, padding):
             return kernel, stride, padding
     return None
 

@@ -77,3 +77,11 @@ class TensorType:
 
 Windows = tuple[tuple[tuple[int, int], ...], ...]
 """Per spatial axis, per output position: the (start, stop) of the inputs it covers."""
+
+
+def regular_windows(
+    size: int, count: int, kernel: int, stride: int, padding: int
+) -> tuple[tuple[int, int], ...]:
+    """The `count` windows of ordinary pooling along an axis of `size` inputs, clipped to it."""
+    starts = [i * stride - padding for i in range(count)]
+    return tuple((max(0, start), min(size, start + kernel)) for start in starts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -66,23 +66,23 @@ class Pipeline:
 
     def problems(self, stage: Stage, ctx: PassContext) -> list[str]:
         """Reasons why the pipeline cannot run on a graph of `stage`, one line each."""
-        return list(self._problems(stage, ctx))
-
-    def _problems(self, stage: Stage, ctx: PassContext) -> Iterator[str]:
+        problems: list[str] = []
         seen_ann = ctx.ann is not None or stage is Stage.ANN
         before = "the graph"
         for step in self.passes:
             if step.takes is not stage:
-                yield f"{step.name} takes a graph of stage {step.takes}; {before} gives {stage}"
+                takes = f"{step.name} takes a graph of stage {step.takes}"
+                problems.append(f"{takes}; {before} gives {stage}")
             for need in sorted(step.requirements()):
                 if need == "ann" and seen_ann:
                     continue
                 names = need.split("|")
                 if all(getattr(ctx, name) is None for name in names):
                     remedy = FLAGS.get(names[0], "set it in the context")
-                    yield f"{step.name} needs {' or '.join(names)}: {remedy}"
+                    problems.append(f"{step.name} needs {' or '.join(names)}: {remedy}")
             stage, before = step.gives, step.name
             seen_ann = seen_ann or stage is Stage.ANN
+        return problems
 
     def check(self, stage: Stage, ctx: PassContext) -> None:
         """Raise `UsageError` listing all `problems`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from snnc.errors import UsageError
 from snnc.pipeline.values import Hint, group_of
+from snnc.plugins import guess
 
 
 class Names(Protocol):
@@ -39,9 +39,7 @@ class Table:
         """The class called `name`. Raises `UsageError` listing the valid names."""
         cls = self._classes.get(name)
         if cls is None:
-            close = difflib.get_close_matches(name, self._classes, n=1)
-            guess = f"did you mean {close[0]!r}? " if close else ""
-            hint = f"{guess}one of: {', '.join(self._classes)}"
+            hint = f"{guess(name, self._classes)}one of: {', '.join(self._classes)}"
             raise UsageError(f"unknown {self.noun} {name!r}", hint=hint)
         return cls
 

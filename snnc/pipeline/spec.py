@@ -9,10 +9,9 @@ left out.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from snnc.errors import PluginError, SpecError, UsageError
 from snnc.pipeline.names import Names, names_for
@@ -26,7 +25,7 @@ from snnc.pipeline.values import (
     hints_of,
 )
 from snnc.pipeline.words import Item, Option, SyntaxProblem, read_items
-from snnc.plugins import Registry
+from snnc.plugins import Registry, guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,32 @@ class OptionInfo:
     def __str__(self) -> str:
         default = "required" if self.default is None else f"default {self.default}"
         return f"{self.name} ({self.type}, {default})"
+
+
+class _Field(NamedTuple):
+    """A field of a plugin's class as an option; `default` is `MISSING` for a required one."""
+
+    name: str
+    option: str
+    hint: Hint
+    default: Any
+
+    def is_default(self, value: object) -> bool:
+        return type(self.default) is type(value) and self.default == value
+
+
+def _fields(cls: type) -> list[_Field]:
+    hints = hints_of(cls)
+    return [
+        _Field(
+            field.name,
+            field.name.replace("_", "-"),
+            hints[field.name],
+            field.default if field.default_factory is MISSING else field.default_factory(),
+        )
+        for field in fields(cls)
+        if field.init
+    ]
 
 
 def parse(text: str, registry: Names, groups: Callable[[str], Names] = Registry) -> list[Any]:
@@ -72,12 +97,10 @@ def format_spec(specs: object) -> str:
     """The canonical text of one object or of a sequence of them."""
     if isinstance(specs, list | tuple):
         return ",".join(format_spec(spec) for spec in cast(Sequence[object], specs))
-    cls = type(specs)
-    hints = hints_of(cls)
     options = [
-        f"{_option_name(field.name)}={format_value(value, hints[field.name], format_spec)}"
-        for field in _fields(cls)
-        if not _is_default(field, value := getattr(specs, field.name))
+        f"{field.option}={format_value(value, field.hint, format_spec)}"
+        for field in _fields(type(specs))
+        if not field.is_default(value := getattr(specs, field.name))
     ]
     name: str = cast(Any, specs).name
     return f"{name}{{{' '.join(options)}}}" if options else name
@@ -85,10 +108,9 @@ def format_spec(specs: object) -> str:
 
 def nested_plugins(spec: object) -> list[tuple[str, str]]:
     """(group, name) of every plugin that an option of `spec` holds, and of their options."""
-    hints = hints_of(type(spec))
     plugins: list[tuple[str, str]] = []
     for field in _fields(type(spec)):
-        group, value = group_of(hints[field.name]), getattr(spec, field.name)
+        group, value = group_of(field.hint), getattr(spec, field.name)
         if group is not None and value is not None:
             plugins += [(group, value.name), *nested_plugins(value)]
     return plugins
@@ -96,14 +118,16 @@ def nested_plugins(spec: object) -> list[tuple[str, str]]:
 
 def options_of(cls: type) -> tuple[OptionInfo, ...]:
     """Every option of a plugin's class, in the order of its fields."""
-    hints = hints_of(cls)
-
-    def info(field: Any) -> OptionInfo:
-        default = _default(field)
-        text = None if default is MISSING else format_value(default, hints[field.name], format_spec)
-        return OptionInfo(_option_name(field.name), describe(hints[field.name]), text)
-
-    return tuple(info(field) for field in _fields(cls))
+    return tuple(
+        OptionInfo(
+            field.option,
+            describe(field.hint),
+            None
+            if field.default is MISSING
+            else format_value(field.default, field.hint, format_spec),
+        )
+        for field in _fields(cls)
+    )
 
 
 def _items(text: str) -> list[Item]:
@@ -124,14 +148,16 @@ class _Builder:
         """The object that `item` describes. Raises `SpecError`, `PluginError`."""
         cls = self._lookup(item, registry)
         kind = f"{registry.noun} {item.name}"
-        values = self._values(item, cls, kind)
-        missing = [
-            _option_name(field.name)
-            for field in _fields(cls)
-            if _default(field) is MISSING and field.name not in values
-        ]
-        if missing:
-            reason = f"{kind} needs the option {', '.join(map(repr, missing))}"
+        try:
+            options = {field.option: field for field in _fields(cls)}
+        except (NameError, TypeError) as error:
+            reason = f"{kind}: the types of its options cannot be read: {error}"
+            raise PluginError(reason) from error
+        values = self._values(item, options, cls, kind)
+        required = [f for f in options.values() if f.default is MISSING and f.name not in values]
+        if required:
+            missing = ", ".join(repr(field.option) for field in required)
+            reason = f"{kind} needs the option {missing}"
             _fail(self.text, item.name_span, reason, _options_hint(kind, cls))
         try:
             return cls(**values)
@@ -142,22 +168,22 @@ class _Builder:
     def _lookup(self, item: Item, registry: Names) -> type:
         try:
             return registry.get(item.name)
-        except PluginError:
-            raise
         except UsageError as error:
             _fail(self.text, item.name_span, error.message, error.hint)
 
-    def _values(self, item: Item, cls: type, kind: str) -> dict[str, Any]:
-        hints = _safely(lambda: hints_of(cls), kind)
-        fields_by_option = {_option_name(field.name): field for field in _fields(cls)}
+    def _values(
+        self, item: Item, options: dict[str, _Field], cls: type, kind: str
+    ) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for option in item.options:
-            if option.name not in fields_by_option:
-                _unknown_option(option, self.text, kind, cls)
-            field = fields_by_option[option.name].name
-            if field in values:
+            field = options.get(option.name)
+            if field is None:
+                reason = f"unknown option {option.name!r} of {kind}"
+                hint = guess(option.name, options) + _options_hint(kind, cls)
+                _fail(self.text, option.name_span, reason, hint)
+            if field.name in values:
                 _fail(self.text, option.name_span, f"option {option.name!r} is given twice")
-            values[field] = self._value(option, hints[field], kind, cls)
+            values[field.name] = self._value(option, field.hint, kind, cls)
         return values
 
     def _value(self, option: Option, hint: Hint, kind: str, cls: type) -> Any:
@@ -171,21 +197,6 @@ class _Builder:
             reason = f"option {option.name!r} of {kind}: {problem.reason}"
             span = problem.span or option.value.span
             _fail(self.text, span, reason, _options_hint(kind, cls))
-
-
-def _safely(read: Callable[[], dict[str, Hint]], kind: str) -> dict[str, Hint]:
-    try:
-        return read()
-    except (NameError, TypeError) as error:
-        raise PluginError(f"{kind}: the types of its options cannot be read: {error}") from error
-
-
-def _unknown_option(option: Option, text: str, kind: str, cls: type) -> NoReturn:
-    names = [info.name for info in options_of(cls)]
-    close = difflib.get_close_matches(option.name, names, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    reason = f"unknown option {option.name!r} of {kind}"
-    _fail(text, option.name_span, reason, guess + _options_hint(kind, cls))
 
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
@@ -211,22 +222,3 @@ def _fail(text: str, span: tuple[int, int], reason: str, hint: str | None = None
     shown = "".join(" " if char.isspace() else char for char in text)
     caret = " " * start + "^" * max(1, stop - start)
     raise SpecError(f"{reason}\n  {shown}\n  {caret}", hint=hint)
-
-
-def _fields(cls: type) -> Sequence[Any]:
-    return [field for field in fields(cls) if field.init]
-
-
-def _option_name(field: str) -> str:
-    return field.replace("_", "-")
-
-
-def _default(field: Any) -> Any:
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def _is_default(field: Any, value: object) -> bool:
-    default = _default(field)
-    return default is not MISSING and type(default) is type(value) and default == value

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
 Span = tuple[int, int]
-SPECIAL = frozenset("{}[],='\"\\")
+BARE = re.compile(r"""[^\s{}\[\],='"\\]+""")
+QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
+ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 class SyntaxProblem(ValueError):
@@ -59,7 +65,7 @@ Value = Word | Words | Item
 
 def is_bare(text: str) -> bool:
     """Whether `text` needs no quotes."""
-    return bool(text) and not any(char in SPECIAL or char.isspace() for char in text)
+    return BARE.fullmatch(text) is not None
 
 
 def quote(text: str) -> str:
@@ -100,17 +106,22 @@ class _Reader:
         return item
 
     def _braces(self, name: str, span: Span) -> Item:
-        opened = self.at
+        options = self._enclosed("}", self._option)
+        return Item(name, span, options, (span[0], self.at))
+
+    def _enclosed(self, close: str, read: Callable[[], T]) -> tuple[T, ...]:
+        """What `read` reads, again and again from the bracket at the cursor up to `close`."""
+        start, bracket = self.at, self._peek()
         self.at += 1
-        options: list[Option] = []
+        items: list[T] = []
         self._space()
-        while self._peek() != "}":
+        while self._peek() != close:
             if not self._peek():
-                raise SyntaxProblem("this { is never closed", (opened, opened + 1))
-            options.append(self._option())
+                raise SyntaxProblem(f"this {bracket} is never closed", (start, start + 1))
+            items.append(read())
             self._space()
         self.at += 1
-        return Item(name, span, tuple(options), (span[0], self.at))
+        return tuple(items)
 
     def _option(self) -> Option:
         name, span = self._name("an option, written name=value,")
@@ -119,49 +130,32 @@ class _Reader:
 
     def _value(self) -> Value:
         if self._peek() == "[":
-            return self._list()
+            start = self.at
+            return Words(self._enclosed("]", self._element), (start, self.at))
         if self._peek() in ("'", '"'):
             return self._quoted()
         text, span = self._name("a value")
         return self._braces(text, span) if self._peek() == "{" else Word(text, False, span)
 
-    def _list(self) -> Words:
-        start = self.at
-        self.at += 1
-        items: list[Value] = []
-        self._space()
-        while self._peek() != "]":
-            if not self._peek():
-                raise SyntaxProblem("this [ is never closed", (start, start + 1))
-            if self._peek() == ",":
-                reason = "the values of a list are separated by spaces"
-                raise SyntaxProblem(reason, (self.at, self.at + 1))
-            items.append(self._value())
-            self._space()
-        self.at += 1
-        return Words(tuple(items), (start, self.at))
+    def _element(self) -> Value:
+        if self._peek() == ",":
+            reason = "the values of a list are separated by spaces"
+            raise SyntaxProblem(reason, (self.at, self.at + 1))
+        return self._value()
 
     def _quoted(self) -> Word:
-        start, mark = self.at, self._peek()
-        chars: list[str] = []
-        self.at += 1
-        while self._peek() != mark:
-            if self._peek() == "\\":
-                self.at += 1
-            if not self._peek():
-                raise SyntaxProblem("this quote is never closed", (start, start + 1))
-            chars.append(self._peek())
-            self.at += 1
-        self.at += 1
-        return Word("".join(chars), True, (start, self.at))
+        match = QUOTED.match(self.text, self.at)
+        if match is None:
+            raise SyntaxProblem("this quote is never closed", (self.at, self.at + 1))
+        self.at = match.end()
+        return Word(ESCAPED.sub(r"\1", match[2]), True, match.span())
 
     def _name(self, what: str) -> tuple[str, Span]:
-        start = self.at
-        while self._peek() and is_bare(self._peek()):
-            self.at += 1
-        if self.at == start:
-            raise SyntaxProblem(f"{what} is expected here", (start, start + 1))
-        return self.text[start : self.at], (start, self.at)
+        match = BARE.match(self.text, self.at)
+        if match is None:
+            raise SyntaxProblem(f"{what} is expected here", (self.at, self.at + 1))
+        self.at = match.end()
+        return match[0], match.span()
 
     def _expect(self, char: str, what: str) -> None:
         if self._peek() != char:
@@ -169,8 +163,8 @@ class _Reader:
         self.at += 1
 
     def _space(self) -> None:
-        while self._peek().isspace():
-            self.at += 1
+        rest = self.text[self.at :]
+        self.at += len(rest) - len(rest.lstrip())
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]

@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def heading(report: Json) -> str:
-    """Title, kind and target, and a warning if thresholds were chosen without data."""
+    """Title, kind and target, and warnings about the model and its data."""
     kinds = {
         "compile": "compiled",
         "diagnose": "diagnosed",
@@ -34,6 +34,9 @@ def heading(report: Json) -> str:
             "without data: compile again with --calibration DATA before any of these figures is "
             "relied on.</p>"
         )
+    for warning in report.get("warnings") or []:
+        text, remedy = (escape(str(warning.get(key) or "")) for key in ("text", "remedy"))
+        parts.append(f'<p class="alarm" role="alert"><b>{text}</b> Try: {remedy}.</p>')
     return "\n".join(parts)
 
 
@@ -58,6 +61,11 @@ def summary(report: Json) -> str:
         if key in report:
             fields.append((words(key).replace("ann ", "ANN "), number(report[key])))
     fields += _sizes(report)
+    energy = report.get("energy") or {}
+    if "energy_pj" in energy:
+        own, ann = (f"{energy[key] / 1e3:.4g}" for key in ("energy_pj", "ann_energy_pj"))
+        shown = f"{own} nJ <small>of arithmetic; the ANN {ann} nJ</small>"
+        fields.append(("energy (estimate)", shown))
     boxes = "".join(f"<div><dt>{escape(n)}</dt><dd>{v}</dd></div>" for n, v in fields)
     return f'<dl class="figures">{boxes}</dl>'
 
@@ -72,7 +80,10 @@ def _sizes(report: Json) -> list[tuple[str, str]]:
         "spikes_per_inference": ("spikes per inference", ""),
         "spikes_per_neuron": ("spikes per neuron", ""),
     }
-    return [(n, number(report[k]) + unit) for k, (n, unit) in names.items() if k in report]
+    kinds = {"count": "max pools of counts", "or": "max pools by OR"}
+    pools = report.get("max_pools") or {}
+    sizes = [(n, number(report[k]) + unit) for k, (n, unit) in names.items() if k in report]
+    return [*sizes, *((kinds[kind], number(count)) for kind, count in pools.items())]
 
 
 def _error(value: float | None) -> str:
@@ -237,7 +248,9 @@ def provenance(report: Json) -> str:
         ("passes of the target", _text(report, "legalize")),
         ("calibrated", _calibration(report)),
         ("seed", _text(report, "seed")),
-        ("versions", _versions(report.get("distributions") or {})),
+        ("plugins", _versions(report.get("distributions") or {})),
+        ("versions", _versions((report.get("provenance") or {}).get("versions") or {})),
+        ("date", _text(report.get("provenance") or {}, "date")),
     ]
     return facts((name, value) for name, value in pairs if value)
 

@@ -109,14 +109,21 @@ def assert_equal_runs(actual: RunResult, expected: RunResult, what: str) -> None
     _assert_same_array(actual.output, expected.output, f"{what}: output")
 
 
-def _assert_equal_programs(
+def _loaded(
     backend: Backend, reference: Backend, case: Case, timesteps: int
-) -> None:
+) -> tuple[Program, Program]:
+    """The programs of a case for both backends; the first states the window it was given."""
     ours = load_program(backend, case.graph, timesteps)
-    theirs = load_program(reference, case.graph, timesteps)
     assert ours.timesteps == timesteps, (
         f"{case.name}: timesteps is {ours.timesteps}, not {timesteps}"
     )
+    return ours, load_program(reference, case.graph, timesteps)
+
+
+def _assert_equal_programs(
+    backend: Backend, reference: Backend, case: Case, timesteps: int
+) -> None:
+    ours, theirs = _loaded(backend, reference, case, timesteps)
     x = sample_inputs(case.graph, SAMPLES)
     expected = theirs.run(x, record="spikes", seed=SEED)
     assert_equal_runs(ours.run(x, record="spikes", seed=SEED), expected, case.name)
@@ -133,11 +140,7 @@ def _assert_equal_programs(
 def _assert_close_programs(
     backend: Backend, reference: Backend, case: Case, timesteps: int, difference: Difference
 ) -> None:
-    ours = load_program(backend, case.graph, timesteps)
-    theirs = load_program(reference, case.graph, timesteps)
-    assert ours.timesteps == timesteps, (
-        f"{case.name}: timesteps is {ours.timesteps}, not {timesteps}"
-    )
+    ours, theirs = _loaded(backend, reference, case, timesteps)
     x = sample_inputs(case.graph, SAMPLES)
     for steps in (timesteps - 1, timesteps):
         what = f"{case.name}, {steps} steps"

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from snnc.artifact import ArtifactContent, is_artifact, open_artifact, write, write_content
+from snnc.artifact.layout import VERSION
 from snnc.errors import ArtifactError
 from snnc.ir import Graph
 from snnc.testing.builder import Style
@@ -79,7 +80,7 @@ def test_manifest_and_members(path: Path) -> None:
     names = ("manifest.json", "graph.json", "tensors.safetensors", *sorted(FILES))
     assert artifact.names() == names
     manifest = artifact.manifest
-    assert (manifest["format"], manifest["version"]) == ("snnc", "2.0")
+    assert (manifest["format"], manifest["version"]) == ("snnc", VERSION)
     assert manifest["target"] == "cpu{threads=2}"
     assert manifest["timesteps"] == 8
     assert manifest["input_shape"] == [2, 6, 6]

@@ -91,7 +91,7 @@ def test_real_values_become_integers_before_they_are_stored(
     stored = [open_artifact(folder / f"{name}.snnc").graph() for name in ("f", "q")]
     assert stored[0].fingerprint() == stored[1].fingerprint(), "as with quantize in the recipe"
     found = verify_artifact(folder / "f.snnc", data=str(folder / "x.npy"))
-    assert found.quantized and found.equal and found.spikes > 0
+    assert found.quantized and found.equal and found.compared["spikes"] > 0
     code, out, _ = command(capsys, "verify", folder / "f.snnc", "--data", folder / "x.npy")
     assert code == 0 and out.splitlines()[-1] == "equal" and "not promised" not in out
 
@@ -127,6 +127,7 @@ def test_one_wrong_weight_fails(
     document = json.loads((tmp_path / "r" / "report.json").read_text())
     assert document["passed"] is False and document["verdict"] == "differs"
     assert document["target"] == TARGET and sum(document["differing"].values()) > 0
+    assert document.pop("provenance")["date"]
     assert json.loads(command(capsys, *words, "--json")[1]) == document
 
 

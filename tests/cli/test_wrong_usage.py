@@ -1,8 +1,7 @@
-"""Wrong usage: an exit code, one clear line, what to do, and never a traceback."""
+"""Wrong usage beyond the texts of `tests/errors`: tracebacks, several problems at once, plugins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,105 +11,6 @@ import pytest
 from snnc.artifact import write
 from snnc.errors import GraphError
 from snnc.testing import Style, build
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A command line, its exit code, and words of what is said."""
-
-    line: str
-    code: int
-    words: tuple[str, ...]
-
-
-COMPILE = "compile {dir}/ann.snnc -o {tmp}/o.snnc --target reference"
-CALIBRATED = COMPILE + " --calibration {dir}/cal.npz"
-WRONG = [
-    Wrong(COMPILE + " -T 0", 2, ("error: -T 0:", "at least one time step")),
-    Wrong(COMPILE + " -T x", 2, ("error: Invalid value for '-T'",)),
-    Wrong(
-        COMPILE + " --calibration {dir}/other.npz",
-        2,
-        ("error: calibration: ", "(1, 8, 8)", "(2, 6, 6)"),
-    ),
-    Wrong(COMPILE + " --calibration {dir}/none.npz", 2, ("error: calibration: ", "none.npz")),
-    Wrong(COMPILE + " --calibration digits", 2, ("two parts; say which", "digits#train")),
-    Wrong(
-        CALIBRATED + " --passes fold-batchnorm,quantize{{bitz=4}}",
-        2,
-        ("error: unknown option 'bitz' of pass quantize", "^^^^", "did you mean 'bits'?"),
-    ),
-    Wrong(CALIBRATED + " --passes quantise", 2, ("unknown pass 'quantise'", "'quantize'")),
-    Wrong(CALIBRATED + " --passes fold-batchnorm --recipe convert", 2, ("exclude each other",)),
-    Wrong(CALIBRATED + " --passes fold-batchnorm", 2, ("ends with a graph of stage ann",)),
-    Wrong(CALIBRATED + " --passes quantize", 2, ("quantize takes a graph of stage snn",)),
-    Wrong(CALIBRATED + " --recipe convrt", 2, ("unknown recipe 'convrt'", "'convert'")),
-    Wrong(
-        "compile {dir}/ann.snnc --target quantum",
-        2,
-        ("error: unknown target 'quantum'", "^^^^^^^", "cpu, crossbar, reference"),
-    ),
-    Wrong("compile {dir}/ann.snnc --target cpu{{cores=4}}", 2, ("unknown option 'cores'", "^")),
-    Wrong(CALIBRATED + " --mean 0.5,0.5,0.5", 2, ("--mean has 3 values", "2 channels")),
-    Wrong(CALIBRATED + " --std 0", 2, ("--std holds a value that is not positive",)),
-    Wrong(CALIBRATED + " --std a", 2, ("--std a: not numbers",)),
-    Wrong(CALIBRATED + " --device tpu", 2, ("unknown device 'tpu'", "cpu or cuda")),
-    Wrong(CALIBRATED + " --resume", 2, ("--resume goes on", "hint: --workdir DIR")),
-    Wrong(CALIBRATED + " --workdir {dir}/x.npy", 2, ("--workdir", "x.npy is a file")),
-    Wrong(CALIBRATED + " --validation 0.1", 2, ("there are none", "hint: --train DATA")),
-    Wrong(
-        CALIBRATED + " --train {dir}/cal.npz --validation 1.5",
-        2,
-        ("--validation 1.5", "lies between 0 and 1", "e.g. 0.1"),
-    ),
-    Wrong(
-        CALIBRATED + " --train {dir}/cal.npz --validation 0.01",
-        2,
-        ("error: validation: ", "0.01 of 24 samples is 0"),
-    ),
-    Wrong("compile {dir}/ann.snnc -o {tmp}", 2, ("is a folder",)),
-    Wrong("compile {dir}/ann.snnc -o {tmp}/no/o.snnc", 2, ("there is no folder",)),
-    Wrong("compile {dir}/q.snnc -o {tmp}/o.snnc", 2, ("takes a graph of stage ann",)),
-    Wrong("compile {dir}/text.txt --input-shape 1,2,2", 2, ("error: ", "text.txt")),
-    Wrong("compile {dir}/none.snnc", 2, ("error: ", "none.snnc")),
-    Wrong("run {dir}/none.snnc --input {dir}/x.npy", 2, ("error: ", "none.snnc")),
-    Wrong("run {dir}/text.txt --input {dir}/x.npy", 2, ("text.txt", "not a .snnc file")),
-    Wrong("run {dir}/ann.snnc --input {dir}/x.npy", 2, ("not a program", "snnc compile")),
-    Wrong("run {dir}/q.snnc --input {dir}/other.npz", 2, ("(1, 8, 8)", "(2, 6, 6)")),
-    Wrong("run {dir}/q.snnc --input {dir}/x.npy -T 0", 2, ("-T 0",)),
-    Wrong("run {dir}/q.snnc --input {dir}/x.npy -T 99", 2, ("-T 99", "compile the model again")),
-    Wrong("compile {dir}/q.snnc --passes= -o {tmp}/o.snnc -T 99", 2, ("T <= 8", "-T 99")),
-    Wrong("run {dir}/q.snnc", 2, ("error: Missing option '--input'",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz -T 2 --sweep 2,4", 2, ("exclude each other",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz --sweep 0,2", 2, ("--sweep 0",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz --sweep a", 2, ("--sweep a: not whole",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz --limit 0", 2, ("a limit of 0",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz --min-accuracy 90", 2, ("from 0 to 1",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/x.npy --min-accuracy 0.9", 2, ("no classes",)),
-    Wrong("eval {dir}/q.snnc --data {dir}/cal.npz --compare {dir}/ann.snnc", 2, ("own network",)),
-    Wrong("verify {dir}/ann.snnc", 2, ("not a program",)),
-    Wrong("opt {dir}/q.snnc --passes fold-batchnorm", 2, ("stage ann; the graph gives snn",)),
-    Wrong("opt {dir}/q.snnc", 2, ("Missing option '--passes'",)),
-    Wrong("opt {dir}/q.snnc --passes= --resume", 2, ("--resume goes on", "hint: --workdir DIR")),
-    Wrong("opt {dir}/q.snnc --passes= -o {tmp}", 2, ("is a folder",)),
-    Wrong("diagnose {dir}/ann.snnc --resume", 2, ("--resume goes on", "hint: --workdir DIR")),
-    Wrong("inspect {dir}/q.snnc --plan", 2, ("no plan",)),
-    Wrong("passes quantise", 2, ("unknown pass 'quantise'", "did you mean 'quantize'?")),
-    Wrong("explode", 2, ("No such command 'explode'",)),
-    Wrong("compile --colour", 2, ("No such option", "--colour")),
-]
-
-
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.line)
-def test_wrong_usage(wrong: Wrong, snnc: Any, folder: Path, tmp_path: Path) -> None:
-    line = wrong.line.format(dir=folder, tmp=tmp_path).split()
-    done = snnc(*line)
-    assert done.code == wrong.code, done.err
-    assert done.err.count("error: ") == 1 and "Traceback" not in done.err
-    for word in wrong.words:
-        assert word in done.err, done.err
-    assert not (tmp_path / "o.snnc").exists()
-    assert done.out == ""
 
 
 def test_debug_shows_the_traceback(snnc: Any, folder: Path) -> None:

@@ -30,9 +30,9 @@ from snnc.options import (
 )
 from snnc.testing import Style, build, sample_inputs
 
-IN_PYTHON = {"model", "output", "progress", "log"}
+IN_PYTHON = {"model", "output", "sample", "progress", "log"}
 OF_VERB = {
-    "compile": {"model", "output", "report", "dry_run"},
+    "compile": {"model", "sample", "output", "report", "dry_run"},
     "diagnose": {"model", "compare", "limit", "report"},
     "opt": {"net", "output"},
 }

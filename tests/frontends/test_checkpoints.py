@@ -171,7 +171,7 @@ def test_differences_are_those_of_the_nearest() -> None:
 def test_a_module_is_no_state_dict() -> None:
     with pytest.raises(ModelError, match="holds a module under 'ema', not its state dict"):
         loaded({"ema": network(1), "epoch": 3})
-    with pytest.raises(ModelError, match=r"holds a torch.*Sequential, not a state dict"):
+    with pytest.raises(ModelError, match=r"holds a whole module \(torch.*Sequential\), not a"):
         loaded(network(1))
 
 

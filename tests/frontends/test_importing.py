@@ -141,6 +141,8 @@ def test_other_outputs_than_those_of_the_graph(importer: Importer) -> None:
         check_same(imported, lambda x: (2 * x[:, :1],))
     with pytest.raises(ModelError, match="NaN or infinity"):
         check_same(imported, lambda x: (np.full_like(x, np.inf),))
+    with pytest.raises(ModelError, match="gives a tensor of int64"):
+        check_same(imported, lambda x: (x.astype(np.int64),))  # type: ignore[reportArgumentType]
 
 
 def test_it_imports_no_torch() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from snnc.driver.models import ModelSource, eager
 from snnc.errors import ModelError
+from snnc.frontends.calling import as_reference
 from snnc.frontends.inference import as_function
 
 
@@ -61,6 +62,21 @@ def test_a_single_sample_keeps_its_axis_where_the_module_squeezes() -> None:
     (several,), (single,) = (as_function(module, "net")(x) for x in (X, X[:1]))
     assert several.shape == (4, 3)
     np.testing.assert_array_equal(single, several[:1])
+
+
+def test_any_model_is_called_in_one_way() -> None:
+    given = np.array([[1.0, 2.0]], np.float32)
+
+    def call(x: np.ndarray) -> list[np.ndarray]:
+        assert x.shape == (2, 2)
+        x *= 2
+        return [x.astype(np.float64), x[:, 0].astype(np.float16)]
+
+    first, second = as_reference(call, "net")(given)
+    assert first.dtype == second.dtype == np.float32 and given[0, 0] == 1
+    assert first.tolist() == [[2, 4]] and second.tolist() == [2]
+    with pytest.raises(ModelError, match=r"net gives a tensor of shape \(2,\) for 3 samples"):
+        as_reference(lambda x: x.sum(0), "net")(np.ones((3, 2), np.float32))
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float64])

@@ -91,7 +91,7 @@ def test_what_the_code_prints_does_not_reach_stdout(
     [
         ("biuld", UsageError, "has no 'biuld'", "did you mean 'build'? it has: Net, build"),
         ("Family.large", UsageError, "has no 'large'", "it has: Net"),
-        ("number", UsageError, "is a int, not a factory", None),
+        ("number", UsageError, "of type int, not a factory", None),
         ("options", UsageError, "missing a required argument: 'width'", "write a function"),
         ("wrong", ModelError, "gave a int, not a torch module", "returns an nn.Module"),
         ("fails", ModelError, "net.py:24: RuntimeError: no such layer", None),
@@ -304,7 +304,7 @@ def test_files_are_known_by_content(net: Path, tmp_path: Path) -> None:
         "c": ("a state dict, which holds weights only", "net.py:factory --weights {file}"),
         "d": ("a TorchScript archive", "net.py:factory"),
         "e": ("a torch.export archive, which is not read", "net.py:factory"),
-        "f": ("an ONNX model, which is not read", "net.py:factory"),
+        "f": ("damaged: it is no complete ONNX file", "export the model again"),
         "g": ("an HDF5 file", "net.py:factory"),
         "h": ("not a model snnc knows", "net.py:factory"),
     }

@@ -206,7 +206,7 @@ def test_classes_of_the_users_have_to_be_named(place: Path) -> None:
         "model.pt contains classes snnc does not know: model_code.Block, model_code.Net"
     )
     assert error.value.hint == (
-        "if you trust them: snnc compile model.pt --allow model_code.Block --allow model_code.Net"
+        "if you trust them, add --allow model_code.Block --allow model_code.Net"
     )
     with pytest.raises(ModelError) as error:
         load("model.pt", input_shape=(4,), allow=["model_code.Net"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snnc.errors import UnsupportedError, UsageError
+from snnc.errors import SnncError, UnsupportedError, UsageError
 from snnc.frontends import trace
 from snnc.frontends.input_shape import infer_shape
 from snnc.interp import run_ann
@@ -157,6 +157,18 @@ def test_a_hook_that_changes_an_output_is_named() -> None:
     hint = str(error.value.hint)
     assert "remove the forward hook doubled at " in hint and "test_shapes.py:" in hint
     assert hint.endswith(" of 0 (Linear)")
+
+
+@pytest.mark.parametrize(("place", "kept"), [(0, 4), (2, 2)])
+def test_a_hook_that_changes_a_shape_is_named(place: int, kept: int) -> None:
+    def shortened(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        return output[:, :kept]
+
+    module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(4, 3)).eval()
+    module[place].register_forward_hook(shortened)
+    with pytest.raises(SnncError) as error:
+        trace(module, (3,))
+    assert "remove the forward hook shortened at " in (error.value.hint or "")
 
 
 def test_a_hook_that_only_looks_is_no_obstacle() -> None:

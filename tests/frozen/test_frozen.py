@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import snnc
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.artifact.layout import VERSION
+from snnc.driver import verify_artifact
 from snnc.driver.artifacts import open_program
 from snnc.ir import Neuron
 from snnc.plugins import BACKENDS, Registry
@@ -29,12 +30,14 @@ SAME_GRAPH = [
     path for path in FROZEN if path.parent.name != "v1" or not path.name.startswith("crossbar-real")
 ]
 """Those whose target runs the stored graph; in format 1 a crossbar rounded one of real values."""
+STORING = [path for path in FROZEN if path.parent.name not in ("v1", "v2")]
+"""Those that store inputs with what they gave, since format 2.1."""
 STATS = ("saturated", "activity")
 _FIRST = (
     "input readout conv linear scale add sumpool maxpool reshape permute slice pad concat"
     " encode-direct encode-poisson encode-latency neuron"
 )
-OPS = {"v1": _FIRST, "v2": _FIRST}
+OPS = {"v1": _FIRST, "v2": _FIRST, "v2.1": f"{_FIRST} upsample"}
 """Per version, the operations of spiking graphs when it was written."""
 
 
@@ -107,6 +110,15 @@ def test_gives_what_it_gave(path: Path) -> None:
     now = assert_as_frozen(snnc.load(path), path)
     stats = {key: now.stats[key] for key in STATS if key in now.stats}
     assert json.loads(json.dumps(stats)) == expected(path).stats
+
+
+@pytest.mark.parametrize("path", STORING, ids=named)
+def test_a_stranger_can_check_it(path: Path) -> None:
+    found = verify_artifact(path)
+    assert found.inputs == "stored" and found.samples > 0
+    assert found.compared["stored_spikes"] > 0
+    assert (found.compared["stored_readouts"] > 0) == found.quantized
+    assert found.equal
 
 
 @pytest.mark.parametrize("path", SAME_GRAPH, ids=named)

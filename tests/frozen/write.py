@@ -38,6 +38,8 @@ TIMESTEPS = 8
 PREFIXES = (1, 3, 8)
 SAMPLE_IDS = (5, 0, 2**40 + 3)
 SEED = 2**33 + 7
+STORED = 2
+"""Inputs that each artifact stores with what they give."""
 WEIGHT_STEP, INPUT_STEP = 1 / 64, 1 / 8
 ALL = ("reference", "cpu", "crossbar{rows=32 cols=40}")
 REFERENCE, CPU, CROSSBAR = ALL
@@ -134,6 +136,7 @@ def _whole() -> Iterator[Frozen]:
     yield convert("int-signed-convert", Residual(), "convert{bits=8 signed=true}")
     yield Frozen("int-direct-grouped-maxpool", graph("grouped"), (CPU, CROSSBAR))
     yield Frozen("int-direct-branches-concat", graph("branches"), (REFERENCE, CPU))
+    yield Frozen("int-direct-enlarged-upsample", graph("enlarged"))
     yield Frozen("int-latency-plain", graph("plain", encode=EncodeLatency), (CPU, CROSSBAR))
     yield Frozen("int-leak-residual", graph("residual", neuron={"leak": 0.9}), (CPU, CROSSBAR))
     yield Frozen("int-zero-residual", graph("residual", neuron={"reset": "zero"}), (CPU,))
@@ -252,6 +255,7 @@ def write(folder: Path, case: Frozen) -> None:
             recipe=case.recipe,
             timesteps=TIMESTEPS,
             calibration=calibration(x.shape[1:]),
+            sample=x[:STORED],
         )
         if not compiled.graph.quantized:
             require_exact(case.name, compiled.graph, x)

@@ -90,6 +90,33 @@ class Product(nn.Module):
         return x * x  # here
 
 
+class Square(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x**2  # here
+
+
+class BatchStack(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x, x])  # here
+
+
+class BatchUnbind(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unbind()[0]  # here
+
+
+class CellInALoop(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        for row in x[:, 0].unbind(1):
+            state = self.cell(row, state)  # here
+        return state[0]
+
+
 class TwoSidedBounds(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -311,6 +338,10 @@ REFUSED = {
     NegativeBound: "not a positive number",
     Rounded: "clamp before it",
     RoundedDown: "rounded to the nearest",
+    Square: "to a power",
+    BatchStack: "before the batch",
+    BatchUnbind: "samples of the batch",
+    CellInALoop: "feed-forward",
     BatchMean: "the batch",
     ChannelMean: "spatial axes",
     BatchSlice: "samples of the batch",

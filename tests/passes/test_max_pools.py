@@ -30,16 +30,15 @@ from snnc.ir import (
     Scale,
     Slice,
     verify,
-)
+)  # fmt: skip
 from snnc.pipeline import Pipeline
 from snnc.testing import sample_inputs, windows
 from snnc.transform import PassContext
-from snnc_passes.recipes.convert import Convert
 
-HALVES = windows((6, 6), 2, 2)
-CLIPPED = windows((6, 6), 3, 2, 1)
 LOWER = "fold-batchnorm,fold-normalization,lower-avgpool,lower-maxpool"
 SPIKING = f"{LOWER},activations-to-neurons"
+HALVES = windows((6, 6), 2, 2)
+CLIPPED = windows((6, 6), 3, 2, 1)
 
 
 class Net:
@@ -145,6 +144,42 @@ def build(write: Callable[[Net], str]) -> Graph:
     return net.end(write(net))
 
 
+def negative(net: Net) -> str:
+    bn = net.norm("bn", net.add("relu", Relu(), "conv"), [0.5, -1.0, 2.0, 0.1])
+    return net.add("pool", MaxPool(windows=HALVES), bn)
+
+
+def negative_between(net: Net) -> str:
+    bn = net.norm("bn", net.add("pool", MaxPool(windows=HALVES), "conv"), [1.0, -1.0, 1.0, 1.0])
+    return net.add("relu", Relu(), bn)
+
+
+def no_relu(net: Net) -> str:
+    return net.add("pool", MaxPool(windows=HALVES), "conv")
+
+
+def a_sum(net: Net) -> str:
+    relu = net.add("relu", Relu(), "conv")
+    return net.add("pool", MaxPool(windows=HALVES), net.add("sum", Add(), relu, relu))
+
+
+def uneven(net: Net) -> str:
+    factor = net.array(net.rng.uniform(0.5, 2, (4, 6, 6)))
+    scaled = net.add("scaled", Scale(factor=factor), net.add("relu", Relu(), "conv"))
+    return net.add("pool", MaxPool(windows=HALVES), scaled)
+
+
+def with_the_input(net: Net) -> str:
+    joined = net.add("join", Concat(axis=0), "x", net.add("relu", Relu(), "conv"))
+    return net.add("pool", MaxPool(windows=HALVES), joined)
+
+
+def mixed(net: Net) -> str:
+    """Channels become a spatial axis, and are pooled together."""
+    moved = net.add("moved", Permute(axes=(1, 0, 2)), net.add("relu", Relu(), "conv"))
+    return net.add("pool", MaxPool(windows=windows((4, 6), 2, 2)), moved)
+
+
 @pytest.mark.parametrize("encode", ["direct", "poisson"])
 @pytest.mark.parametrize("write", TAKEN)
 def test_every_order_of_ops_becomes_a_maximum_of_counts(write: Any, encode: str) -> None:
@@ -180,8 +215,8 @@ def test_long_windows_give_the_logits_of_the_ann(write: Any) -> None:
     graph = build(write)
     x = sample_inputs(graph, 16)
     ctx = PassContext(timesteps=512, calibration=[(x, None)])
-    text = Convert(calibrate=False, percentile=100.0).pipeline()
-    snn = Pipeline.from_text(text).run(graph, ctx).graph
+    balanced = "threshold-balance{statistic=max},initialize-potential,fold-scale"
+    snn = Pipeline.from_text(f"{SPIKING},{balanced}").run(graph, ctx).graph
     found = run_snn(snn, x, timesteps=512).outputs[snn.outputs[0]]
     expected = run_ann(graph, x, dtype=torch.float64)["fc"]
     assert float((found - expected).norm() / expected.norm()) < 0.03
@@ -195,36 +230,6 @@ def test_windows_of_one_element_are_slices() -> None:
     assert isinstance(lowered.node("pool").op, Slice)
     x = sample_inputs(graph, 2)
     assert torch.equal(run_ann(lowered, x)["fc"], run_ann(graph, x)["fc"])
-
-
-def negative(net: Net) -> str:
-    bn = net.norm("bn", net.add("relu", Relu(), "conv"), [0.5, -1.0, 2.0, 0.1])
-    return net.add("pool", MaxPool(windows=HALVES), bn)
-
-
-def negative_between(net: Net) -> str:
-    bn = net.norm("bn", net.add("pool", MaxPool(windows=HALVES), "conv"), [1.0, -1.0, 1.0, 1.0])
-    return net.add("relu", Relu(), bn)
-
-
-def no_relu(net: Net) -> str:
-    return net.add("pool", MaxPool(windows=HALVES), "conv")
-
-
-def a_sum(net: Net) -> str:
-    relu = net.add("relu", Relu(), "conv")
-    return net.add("pool", MaxPool(windows=HALVES), net.add("sum", Add(), relu, relu))
-
-
-def uneven(net: Net) -> str:
-    factor = net.array(net.rng.uniform(0.5, 2, (4, 6, 6)))
-    scaled = net.add("scaled", Scale(factor=factor), net.add("relu", Relu(), "conv"))
-    return net.add("pool", MaxPool(windows=HALVES), scaled)
-
-
-def with_the_input(net: Net) -> str:
-    joined = net.add("join", Concat(axis=0), "x", net.add("relu", Relu(), "conv"))
-    return net.add("pool", MaxPool(windows=HALVES), joined)
 
 
 @pytest.mark.parametrize(
@@ -251,12 +256,6 @@ def test_every_max_pool_is_listed_and_may_be_refused() -> None:
     graph = net.end(net.add("second", MaxPool(windows=windows((3, 3), 2, 1)), "first"))
     with pytest.raises(UnsupportedError, match="first at net.py:13 .*\n.*second at net.py:14"):
         Pipeline.from_text(f"{SPIKING}{{maxpool=refuse}}").run(graph, PassContext())
-
-
-def mixed(net: Net) -> str:
-    """Channels become a spatial axis, and are pooled together."""
-    moved = net.add("moved", Permute(axes=(1, 0, 2)), net.add("relu", Relu(), "conv"))
-    return net.add("pool", MaxPool(windows=windows((4, 6), 2, 2)), moved)
 
 
 def test_thresholds_that_would_make_spikes_of_a_window_unequal_are_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snnc.device import levels_of
-from snnc.errors import ArtifactError, GraphError
+from snnc.errors import ArtifactError, GraphError, one_line
 from snnc.graph_members import read_graph
 from snnc.ir import Graph
 from snnc.target import FIGURES, Artifact
@@ -72,7 +72,7 @@ def programmed(artifact: Artifact, graph: Graph, chip: Chip) -> tuple[WeightMatr
     try:
         cells: Mapping[str, Any] = safetensors.numpy.load(artifact.read(CONDUCTANCES))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{CONDUCTANCES} is damaged: {error}") from None
+        raise ArtifactError(f"{CONDUCTANCES} is damaged: {one_line(error)}") from None
     return tuple(_as_stored(each, cells, chip) for each in matrices(graph))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from snnc.errors import PassError
 from snnc.ir import Conv, Graph, Linear, Node, Readout, Ref, Weighted
 from snnc.training import FastInterpreter
-from snnc.transform import Pass, PassContext, PassResult
+from snnc.transform import Pass, PassContext, PassResult, size_of
 from snnc_passes._affine import combine, own_param
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._samples import chunks
@@ -157,7 +157,7 @@ def _outputs(graph: Graph, ctx: PassContext) -> Iterator[tuple[NDArray[Any], NDA
     ours = FastInterpreter(graph, device=ctx.device)
     theirs = FastInterpreter(ann, device=ctx.device)
     done = 0
-    with ctx.progress("readout", None) as advance, torch.no_grad():
+    with ctx.progress("readout", size_of(calibration)) as advance, torch.no_grad():
         for x in chunks(calibration):
             ids = np.arange(done, done + len(x))
             output = ours.snn(x, ctx.timesteps, sample_ids=ids).outputs[graph.outputs[0]]

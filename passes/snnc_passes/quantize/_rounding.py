@@ -80,25 +80,13 @@ class Rounding:
                 )
         return bounds
 
-    def counts(self, timesteps: int) -> Bounds:
-        """Per CountMaxPool with a state, its counts as `quantize` gives them for potentials (S25).
-
-        Raises:
-            PassError: a count could exceed 32 bits within `timesteps`.
-        """
-        bounds: Bounds = {}
-        for node in self.graph.nodes:
-            kind = self.types[node.name]
-            if not isinstance(node.op, CountMaxPool) or kind.constant_in_time:
-                continue
-            bounds[node.name] = {"step": kind.levels, "rest": 0}
-            if kind.levels * timesteps >= LIMIT:
-                raise PassError(
-                    f"{node.name} at {node.loc} could count up to {kind.levels * timesteps:.3g} in "
-                    f"{timesteps} steps, more than 32 bits hold",
-                    hint="use a smaller -T",
-                )
-        return bounds
+    def counts(self) -> Bounds:
+        """Per CountMaxPool with a state, the bounds of its counts, as of potentials (S25)."""
+        return {
+            node.name: {"step": self.types[node.name].levels, "rest": 0}
+            for node in self.graph.nodes
+            if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
+        }
 
     def _scale(self, group: Group, granularity: Granularity) -> Real:
         """s of a group: (C,), or () for granularity "layer" and where elements are moved."""

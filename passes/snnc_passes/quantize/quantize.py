@@ -65,7 +65,7 @@ class Quantize(Pass):
         for group in groups(graph):
             bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))
         populations = len(bounds)
-        bounds.update(rounding.counts(ctx.timesteps))
+        bounds.update(rounding.counts())
         graph.prune_params()
         graph.meta["quantize"] = {
             "bits": self.bits,

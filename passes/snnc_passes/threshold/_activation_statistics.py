@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snnc.errors import PassError
 from snnc.ir import Graph, Node
 from snnc.training import FastInterpreter
-from snnc.transform import PassContext
+from snnc.transform import PassContext, size_of
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
 
@@ -95,7 +95,7 @@ def _sweep(
         if node.name in wanted:
             use(node.name, in_rows(value.clamp(min=0).cpu().numpy(), granularity))
 
-    with ctx.progress(title, None) as advance, torch.no_grad():
+    with ctx.progress(title, size_of(ctx.calibration or ())) as advance, torch.no_grad():
         for x in chunks(ctx.calibration or ()):
             interpreter.ann(x, observe=observe)
             advance(len(x))

@@ -13,9 +13,10 @@ from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
 from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
 from snnc.analysis.diagnosis.result import LayerError, WindowError
 from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
+from snnc.analysis.input_range import InputTally
 from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
-from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.ir import Graph, Maximum, Neuron, Node, Signal
 from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
@@ -67,6 +68,7 @@ class Measured:
     norms: Mapping[str, Mapping[str, float]]
     stages: Mapping[str, Mapping[str, float]]
     pools: Mapping[str, float]
+    inputs: InputTally
 
 
 def measure(
@@ -121,6 +123,7 @@ class _Sweep:
         self._norms: Mapping[str, NormTally] = {} if model is None else norm_tallies(model)
         self._windows = {t: _Window() for t in prefixes(timesteps)}
         self._rounded = _Window()
+        self._inputs = InputTally()
         self.samples = 0
 
     def _layer(self, name: str) -> LayerTally:
@@ -136,6 +139,7 @@ class _Sweep:
 
     def add(self, x: NDArray[np.float32]) -> None:
         """Add some samples."""
+        self._inputs.add(x)
         ids = np.arange(self.samples, self.samples + len(x))
         expected = self._ann.ann(x, {*self._layers, *self._pairs.values()})
         activations = {name: value.numpy() for name, value in expected.items()}
@@ -200,7 +204,8 @@ class _Sweep:
                 rounded = integers.get(node.name)
                 self._layers[node.name].add(current, rate, expected[node.name], rounded)
             if node.name in self._pools:
-                wanted = self._snn.apply(node, [inputs[0].mean(0, keepdim=True)])[0]
+                rates = inputs[0].mean(0, keepdim=True)
+                wanted = self._snn.stateless(node.op, [rates], rates.ndim - 2)[0]
                 error = value.mean(0) - wanted
                 sums = self._pools[node.name]
                 sums[0] += float(error.double().square().sum())
@@ -225,6 +230,7 @@ class _Sweep:
             norms={name: tally.result() for name, tally in self._norms.items()},
             stages={name: tally.result() for name, tally in self._stages.items()},
             pools=pools,
+            inputs=self._inputs,
         )
 
 
@@ -262,6 +268,6 @@ def _pools_of_spikes(graph: Graph) -> list[str]:
     return [
         node.name
         for node in graph
-        if isinstance(node.op, MaxPool)
-        and graph.type_of(graph.inputs_of(node.name)[0]).signal is Signal.SPIKE
+        if isinstance(node.op, Maximum)
+        and graph.type_of(node.inputs[0]).signal in (Signal.SPIKE, Signal.COUNT)
     ]

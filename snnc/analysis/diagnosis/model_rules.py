@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from snnc.analysis.diagnosis.measure import Measured, Networks
-from snnc.analysis.diagnosis.norms import far_norms
+from snnc.analysis.diagnosis.model_check import about_constants, about_weights
+from snnc.analysis.diagnosis.norms import far_norms, in_words
 from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding
 from snnc.analysis.diagnosis.stages import convolutions_of
 from snnc.ir import BatchNorm, Conv, Graph, Linear, MaxPool, Neuron, Relu
 from snnc.ir.walk import ancestors, descendants
 
-FAR = 0.5
-"""Largest accepted mismatch of a batch norm's input with its statistics, in std deviations."""
 DIFFERENT = 1e-3
 """Largest accepted relative error of the folded graph against the model; exact folding: 1e-5."""
 BORDER = 10.0
@@ -24,24 +24,24 @@ WEIGHTED = (Conv, Linear)
 
 def model_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
     """Findings at stage `ann`; none without the model as loaded."""
-    if networks.model is not None:
-        yield from _norm_findings(networks, networks.model, measured)
-        yield from _stage_findings(networks, networks.model, measured)
+    model = networks.model
+    if model is None:
+        return
+    untrained = list(about_weights(model))
+    about_input = [] if measured.norms else about_constants(model, measured.inputs)
+    for finding in (*untrained, *about_input):
+        yield replace(finding, layer=_population(networks, model, finding.node))
+    if not untrained:  # initial statistics say nothing of the data
+        yield from _norm_findings(networks, model, measured)
+    yield from _stage_findings(networks, model, measured)
 
 
 def _norm_findings(networks: Networks, model: Graph, measured: Measured) -> Iterator[Finding]:
-    for name in far_norms(model, measured.norms, FAR):
+    for name in far_norms(model, measured.norms):
         moments = measured.norms[name]
         cause, node = _cause_of_moments(model, name)
-        text = (
-            f"What enters the batch norm {name} is {moments['shift']:.3g} standard deviations off "
-            f"the mean it was trained on, its spread {_times(moments['spread'])}."
-        )
-        yield _finding(networks, model, cause, node, text, {**moments, "batch_norm": name})
-
-
-def _times(spread: float) -> str:
-    return f"off by a factor of {2.718281828**spread:.3g}"
+        evidence = {**moments, "batch_norm": name}
+        yield _finding(networks, model, cause, node, in_words(name, moments), evidence)
 
 
 def _cause_of_moments(model: Graph, name: str) -> tuple[Cause, str]:

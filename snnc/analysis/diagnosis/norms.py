@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import exp
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import BatchNorm, Graph
+from snnc.ir.walk import ancestors
 
+FAR = 0.5
+"""Largest accepted mismatch of a batch norm's input with its statistics, in std deviations."""
 Real = NDArray[np.floating[Any]]
 SURE = 3.0
 """Deviations of a mean up to this many standard errors are attributed to sampling."""
@@ -64,7 +68,33 @@ def norm_tallies(graph: Graph) -> dict[str, NormTally]:
     return {n.name: NormTally(graph, n.op) for n in graph if isinstance(n.op, BatchNorm)}
 
 
-def far_norms(graph: Graph, norms: Mapping[str, Mapping[str, float]], limit: float) -> list[str]:
+def first_norms(graph: Graph) -> list[str]:
+    """The batch norms with no other in front: their statistics tell what the input should be."""
+    norms = {node.name for node in graph if isinstance(node.op, BatchNorm)}
+    return [name for name in norms if norms.isdisjoint(ancestors(graph, name))]
+
+
+def up_to(graph: Graph, names: Collection[str]) -> Graph:
+    """The part of a graph that computes the nodes `names`, which are its outputs."""
+    part = graph.clone()
+    part.outputs = tuple(node.name for node in graph if node.name in names)
+    for node in reversed(part.nodes):
+        if not part.users_of(node.name) and node.name not in names:
+            part.remove(node.name)
+    return part
+
+
+def in_words(name: str, moments: Mapping[str, float]) -> str:
+    """A sentence about a batch norm that is far off."""
+    return (
+        f"What enters the batch norm {name} is {moments['shift']:.3g} standard deviations off "
+        f"the mean it was trained on, its spread off by a factor of {exp(moments['spread']):.3g}."
+    )
+
+
+def far_norms(
+    graph: Graph, norms: Mapping[str, Mapping[str, float]], limit: float = FAR
+) -> list[str]:
     """The batch norms whose mismatch exceeds `limit` while that of none before them does.
 
     Args:

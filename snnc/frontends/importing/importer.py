@@ -128,8 +128,13 @@ class Importer:
 
 
 def _listed(name: str, problems: Sequence[Diagnostic]) -> str:
-    count = f"{len(problems)} operation{'s' if problems[1:] else ''}"
-    return f"{name}: {count} cannot be compiled\n" + "\n".join(f"  {p}" for p in problems)
+    different: dict[object, Diagnostic] = {}
+    for p in problems:  # a line that a loop runs again is listed once
+        place = p.node if p.loc == Loc() else p.loc
+        different.setdefault((p.op, place, p.reason, p.remedy), p)
+    count = f"{len(different)} operation{'s' if len(different) > 1 else ''}"
+    listed = "\n".join(f"  {problem}" for problem in different.values())
+    return f"{name}: {count} cannot be compiled\n{listed}"
 
 
 def _remove_unused(graph: Graph) -> None:

@@ -1,0 +1,78 @@
+"""Warnings about a model and its data: logged, and kept for the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from snnc.analysis.diagnosis import Finding
+from snnc.analysis.diagnosis.model_check import ModelCheck, about_range, check_model
+from snnc.analysis.input_range import InputRange, InputTally
+from snnc.artifact import ArtifactFile
+from snnc.ir import Graph, Stage
+from snnc.transform import Batch, Batches, PassContext, size_of
+
+INPUT_RANGE = "input_range"
+"""Key of an artifact's info: the range of its calibration data, as `InputRange.report` gives it."""
+
+
+def warn_of_model(model: Graph, ctx: PassContext) -> ModelCheck:
+    """Log what is suspicious about a model and its calibration data; nothing at stage `snn`."""
+    if model.stage is not Stage.ANN:
+        return ModelCheck(())
+    data = ctx.calibration
+    checked = check_model(model, data, None if data is None else size_of(data))
+    _log(checked.findings, ctx.log)
+    return checked
+
+
+def calibrated_on(checked: ModelCheck) -> dict[str, Any]:
+    """What an artifact's info says of the range of its calibration data; {} without such data."""
+    return {} if checked.inputs is None else {INPUT_RANGE: checked.inputs.report()}
+
+
+class WatchedInputs:
+    """Data that an artifact is run on, compared with the range of its calibration data.
+
+    Args:
+        artifact: without such a range (no calibration data, or an older file) nothing is compared.
+        layer: name of the input in findings.
+    """
+
+    def __init__(self, artifact: ArtifactFile, layer: str) -> None:
+        self._calibrated = InputRange.parse(artifact.manifest["info"].get(INPUT_RANGE))
+        self._seen = InputTally(self._calibrated)
+        self._layer = layer
+
+    def watch(self, data: Batches) -> Iterator[Batch]:
+        """The batches of `data`, each of them looked at; to be gone through once."""
+        for x, y in data:
+            if self._calibrated is not None:
+                self._seen.add(x)
+            yield x, y
+
+    def findings_of(self, data: Batches = ()) -> tuple[Finding, ...]:
+        """The finding about `data` and all batches that were watched; none if they fit."""
+        if self._calibrated is None:
+            return ()
+        for x, _ in data:
+            self._seen.add(x)
+        return tuple(about_range(self._calibrated, self._seen, self._layer))
+
+    def warn(self, log: logging.Logger | None) -> tuple[Finding, ...]:
+        """The finding about all batches that were watched, logged."""
+        found = self.findings_of()
+        _log(found, log)
+        return found
+
+
+def in_report(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The key `warnings` of a report."""
+    return [finding.report() for finding in findings]
+
+
+def _log(findings: Iterable[Finding], log: logging.Logger | None) -> None:
+    log = logging.getLogger("snnc") if log is None else log
+    for finding in findings:
+        log.warning("%s Try: %s", finding.text, finding.remedy)

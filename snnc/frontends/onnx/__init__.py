@@ -1,0 +1,1 @@
+"""ONNX models to graphs of stage `ann`. Importing this package does not import the parser."""

@@ -1,0 +1,87 @@
+"""The input of an ONNX model as the network takes it: channels first."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.errors import ModelError, UsageError
+from snnc.frontends.onnx.reading import OnnxModel
+from snnc.frontends.onnx.windows import LIMIT
+
+LOG = logging.getLogger("snnc.frontends")
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """How a sample of the network becomes one of the model.
+
+    Attributes:
+        stored: shape of a sample of the network, channels first.
+        order: axis i of a sample of the model is axis `order[i]` of it.
+    """
+
+    stored: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout:
+    """The input of the network; `given` is the shape of a sample, channels first, if told.
+
+    Raises:
+        UsageError: sizes are not fixed by the model, and not given.
+        ModelError: the given ones are not those of the model.
+    """
+    order = input_order(model)
+    sizes = model.sizes[1:]
+    stored = tuple(sizes[order.index(axis)] for axis in range(len(order)))
+    if order != tuple(range(len(order))):
+        LOG.warning("%s takes channels last; the network takes them first", model.name)
+    if given is None:
+        fixed = tuple(n for n in stored if n is not None)
+        if len(fixed) < len(stored):
+            shape = ",".join("?" if n is None else str(n) for n in stored)
+            raise UsageError(
+                f"{model.name} does not fix the shape of its input: {shape}",
+                hint="the shape of one sample, channels first: --input-shape 3,32,32",
+            )
+        if math.prod(fixed) > LIMIT:
+            raise ModelError(f"{model.name}: a sample of its input has {math.prod(fixed)} elements")
+        return InputLayout(fixed, order)
+    fits = len(given) == len(stored) and all(
+        n in (None, m) for n, m in zip(stored, given, strict=True)
+    )
+    if not fits:
+        shown = ",".join("?" if n is None else str(n) for n in stored)
+        told = ",".join(map(str, given))
+        raise ModelError(
+            f"{model.name} takes an input of shape {shown}, not {told}",
+            hint="give the shape of one sample, channels first, without the batch",
+        )
+    return InputLayout(given, order)
+
+
+def input_order(model: OnnxModel) -> tuple[int, ...]:
+    """The `order` of the input: channels last if the model begins by moving them to the front."""
+    rank = len(model.sizes) - 1
+    plain, last = tuple(range(rank)), (*range(1, rank), 0)
+    users = [n for n in model.graph.node if model.input in n.input and n.op_type != "Shape"]
+    to_front = [0, rank, *range(1, rank)]
+    if rank < 2 or not users:
+        return plain
+    if all(
+        node.op_type == "Transpose" and [list(a.ints) for a in node.attribute] == [to_front]
+        for node in users
+    ):
+        return last
+    grey = model.sizes[-1] == 1 and rank > 2 and model.sizes[1] not in (1, None)
+    return last if grey and all(node.op_type == "Reshape" for node in users) else plain
+
+
+def as_model_takes(x: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:
+    """A batch of the network's samples as a batch of the model's."""
+    return np.ascontiguousarray(x.transpose(0, *(axis + 1 for axis in order)))

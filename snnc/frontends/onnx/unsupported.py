@@ -1,0 +1,60 @@
+"""Reasons and remedies for ONNX operations that cannot be compiled."""
+
+from __future__ import annotations
+
+from snnc.frontends.importing import RefusedError
+from snnc.frontends.onnx.reading import shown
+
+_RELU = "a neuron's rate follows max(x, 0), not this activation"
+_TABLE: tuple[tuple[str, str, str], ...] = (
+    ("Gelu HardSwish Mish Elu Selu Celu Softplus Softsign ThresholdedRelu Swish Erf Shrink", _RELU,
+     "train with ReLU"),
+    ("Sigmoid Tanh HardSigmoid", _RELU,
+     "train with ReLU; at the end of the network, return the logits"),
+    ("LayerNormalization GroupNormalization InstanceNormalization LRN LpNormalization "
+     "RMSNormalization MeanVarianceNormalization",
+     "it divides by statistics of each sample, which spikes do not have", "train with BatchNorm"),
+    ("ConvTranspose", "the IR has no transposed convolution", "use Resize and Conv"),
+    ("Attention", "attention multiplies activations with each other", "use convolutions"),
+    ("LSTM GRU RNN", "recurrent layers need a sequence as input", "use a feed-forward network"),
+    ("Einsum", "it multiplies activations with each other, or has no layer of its own",
+     "use Gemm"),
+    ("ArgMax ArgMin TopK", "it compares activations", "return the logits"),
+    ("Min Where Equal Less Greater ReduceMax ReduceMin NonMaxSuppression",
+     "it compares activations", "use MaxPool, or Relu"),
+    ("If Loop Scan", "control flow depends on values", "export the model without it"),
+    ("Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial",
+     "it is random when the network is used", "export the model in eval mode"),
+    ("QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QLinearAdd "
+     "QLinearMul QGemm QLinearAveragePool QLinearGlobalAveragePool QLinearConcat "
+     "QLinearLeakyRelu QLinearSigmoid",
+     "it computes with integers of its own (the QOperator format)",
+     "quantise to QDQ, or give the model before it was quantised"),
+    ("FusedConv FusedMatMul FusedGemm NhwcMaxPool", "onnxruntime has fused it for itself",
+     "give the model before it was optimised"),
+    ("Pow Sqrt Abs Reciprocal", "it is not linear, and no ReLU", "train with ReLU"),
+)  # fmt: skip
+_REASONS = {name: (reason, remedy) for names, reason, remedy in _TABLE for name in names.split()}
+
+_KEEP_SHAPE_NAMES = (
+    "Gelu HardSwish Mish Elu Selu Celu Softplus Softsign ThresholdedRelu Swish Erf Shrink "
+    "Sigmoid Tanh HardSigmoid LayerNormalization GroupNormalization InstanceNormalization LRN "
+    "LpNormalization RMSNormalization MeanVarianceNormalization Min Max Pow Sqrt Abs "
+    "Reciprocal Clip LeakyRelu PRelu Softmax LogSoftmax Mul Div Exp Log"
+)
+KEEP_SHAPE = frozenset(_KEEP_SHAPE_NAMES.split())
+"""Operations whose result has the shape of their input."""
+
+
+def refusal(op_type: str, domain: str = "") -> RefusedError:
+    """The reason and the remedy for an operation without a converter."""
+    if op_type in _REASONS:
+        return RefusedError(*_REASONS[op_type])
+    if domain:
+        return RefusedError(
+            f"it is of the domain {shown(domain)}, not a standard operation",
+            "export the model with standard operations",
+        )
+    return RefusedError(
+        "snnc does not know this operation", "build it of the operations snnc knows"
+    )

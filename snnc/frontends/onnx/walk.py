@@ -1,0 +1,205 @@
+"""From the operations of an ONNX model to a graph, through the importer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from onnx import NodeProto, TensorProto, numpy_helper
+
+from snnc.errors import Loc, ModelError
+from snnc.frontends.importing import Imported, Importer, RefusedError, Value
+from snnc.frontends.onnx.folding import FOLDED, fold
+from snnc.frontends.onnx.layout import InputLayout
+from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
+from snnc.frontends.onnx.ops_layers import LAYERS, Converter
+from snnc.frontends.onnx.ops_shape import SHAPES
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
+from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
+from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
+from snnc.frontends.onnx.windows import LIMIT
+
+CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ARITHMETIC, **SHAPES}
+SOFTMAX = {"Softmax": False, "LogSoftmax": True}
+QUANTIZED = "quantized_activations"
+"""Key of `Graph.meta`: the scale and the zero point an activation had in a quantised model."""
+
+BATCHES = (1_000_003, 1_000_033)
+"""Two sizes of a batch of any size, in the arithmetic of shapes: what differs depends on it."""
+
+
+def import_model(model: OnnxModel, layout: InputLayout) -> Imported:
+    """The graph of a model.
+
+    Raises:
+        UnsupportedError: listing every operation that cannot be compiled.
+        ModelError: the arrays or shapes of the model do not form a valid graph.
+    """
+    walk = _Walk(model, Importer(model.name))
+    return walk.run(layout)
+
+
+@dataclass
+class _Walk:
+    model: OnnxModel
+    importer: Importer
+    results: dict[str, Result] = field(default_factory=dict[str, Result])
+    lost: set[str] = field(default_factory=set[str])  # without a shape, as are their users
+    folded: int = 0  # elements of all constants that were computed
+
+    def __post_init__(self) -> None:
+        nodes = self.model.graph.node
+        self.makers = {name: node for node in nodes for name in node.output}
+        self.uses = Counter(name for node in nodes for name in node.input)
+        self.uses.update(self.model.outputs)
+
+    def run(self, layout: InputLayout) -> Imported:
+        graph = self.model.graph
+        value = self.importer.input(layout.stored)
+        self.results[self.model.input] = Tensor(value, layout.order)
+        for tensor in graph.initializer:
+            self.results[tensor.name] = Known(_array(tensor, self.model.name), clean(tensor.name))
+        live = _needed(self.model)
+        for node in graph.node:
+            if live.intersection(node.output):
+                self._operation(node)
+        values = [self._output(name) for name in self.model.outputs]
+        imported = self.importer.finish([value for value in values if value is not None])
+        self._keep_scales(imported)
+        return imported
+
+    def _keep_scales(self, imported: Imported) -> None:
+        """Note in the graph how activations were quantised, by node: `meta[QUANTIZED]`."""
+        kept: dict[str, dict[str, float]] = {}
+        for name, quantizer in self.model.quantizers.items():
+            result = self.results.get(name)
+            if isinstance(result, Tensor) and result.value.name in imported.graph:
+                kept[result.value.name] = asdict(quantizer)
+        if kept:
+            imported.graph.meta[QUANTIZED] = kept
+
+    def _operation(self, node: NodeProto) -> None:
+        site = self._site(node)
+        known = node.op_type in CONVERTERS or node.op_type in SOFTMAX or node.op_type in FOLDED
+        missing = self.lost.intersection(node.input)
+        if missing and known and node.domain in DOMAINS:
+            self.lost.update(node.output)
+            return
+        try:
+            found = self.importer.attempt(site, self._convert)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ModelError(  # attributes and constants may hold anything
+                f"{site.loc}: the attributes of {site.op} do not fit: {shown(str(error))}"
+            ) from None
+        if found is None and not missing and node.op_type in KEEP_SHAPE:
+            first = next((x for x in site.inputs if isinstance(x, Tensor)), None)
+            if first is not None:
+                found = (tensor_of(self.importer.stand_in(site, first.shape)),)
+        if found is None:
+            self.lost.update(node.output)
+            return
+        for name, result in zip(node.output, found, strict=False):
+            self.results[name] = result
+
+    def _convert(self, site: OnnxSite) -> tuple[Result, ...]:
+        node, kind = site.node, site.node.op_type
+        if node.domain not in DOMAINS:
+            raise refusal(kind, node.domain)
+        if kind in FOLDED and not any(isinstance(x, Tensor) for x in site.inputs):
+            return self._fold(site)
+        if kind == "Shape" and isinstance(site.input(0), Tensor):
+            return (self._shape(site),)
+        if kind in SOFTMAX:
+            x, axis = site.value(), softmax_axis(site)
+            return (tensor_of(self.importer.drop_softmax(site, x, axis, SOFTMAX[kind])),)
+        if kind not in CONVERTERS:
+            raise refusal(kind)
+        result = CONVERTERS[kind](site)
+        results = result if isinstance(result, tuple) else (result,)
+        for size in (math.prod(each.shape) for each in results if isinstance(each, Tensor)):
+            if size > LIMIT:
+                raise RefusedError(f"its result has {size} elements", "make it smaller")
+        return results
+
+    def _fold(self, site: OnnxSite) -> tuple[Result, ...]:
+        """The results of an operation of constants."""
+        inputs = [x for x in site.inputs if not isinstance(x, Tensor)]
+        results = fold(site.node, inputs, site.opset, LIMIT - self.folded)
+        self.folded += sum(result.array.size for result in results)
+        return tuple(results)
+
+    def _shape(self, site: OnnxSite) -> Known:
+        """The shape of a tensor, for this batch and for another."""
+        part = slice(site.attributes.get("start", 0), site.attributes.get("end"))
+        sizes = site.tensor().shape
+        first, second = (
+            np.array([batch, *sizes][part], np.int64) for batch in (self._batch, self._other)
+        )
+        return Known(first, None, None if np.array_equal(first, second) else second)
+
+    @property
+    def _batch(self) -> int:
+        return self.model.sizes[0] or BATCHES[0]
+
+    @property
+    def _other(self) -> int:
+        return self.model.sizes[0] or BATCHES[1]
+
+    def _site(self, node: NodeProto) -> OnnxSite:
+        name = node.name or next(filter(None, node.output), node.op_type)
+        loc = Loc(self.model.name, None, shown(name))
+        site = self.importer.site(clean(name), shown(node.op_type), loc=loc)
+        inputs = tuple(self.results.get(source) for source in node.input)
+        makers = tuple(map(self._maker, node.input))
+        return OnnxSite(
+            site.constants, site.name, site.op, loc, "", node, inputs, self.model.opset,
+            self._batch, makers,
+        )  # fmt: skip
+
+    def _maker(self, name: str) -> str | None:
+        """The type of what gives a tensor, before transposes, if nothing else uses it."""
+        while self.uses[name] == 1 and name in self.makers:
+            node = self.makers[name]
+            if node.op_type != "Transpose":
+                return node.op_type
+            name = node.input[0]
+        return None
+
+    def _output(self, name: str) -> Value | None:
+        if name in self.lost:
+            return None
+        site = self._site(self.makers.get(name, NodeProto()))
+        result = self.results[name]
+        return self.importer.attempt(site, _returned, result)
+
+
+def _returned(site: OnnxSite, result: Result) -> Value:
+    if isinstance(result, Tensor):
+        return site.moved(result)
+    raise RefusedError("it returns a constant", "return tensors computed from the input")
+
+
+def _array(tensor: TensorProto, name: str) -> np.ndarray:
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # whatever numpy raises for bytes that do not fit
+        raise ModelError(f"{name}: an array is damaged: {error}") from None
+
+
+def _needed(model: OnnxModel) -> set[str]:
+    """Names of the tensors that the outputs depend on."""
+    needed = set(model.outputs)
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return needed
+
+
+def clean(name: str) -> str:
+    """A name of the model as name of a node or an array: letters, digits, `_` and dots."""
+    parts = (re.sub(r"[^A-Za-z0-9_]", "_", part) for part in re.split(r"[/.]+", name[:120]))
+    return ".".join(part for part in parts if part) or "unnamed"

@@ -1,0 +1,78 @@
+"""Warnings about a model and its data are logged once and stand in the report."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+import snnc
+from snnc.driver.artifacts import evaluate, run_on_data
+from snnc.driver.diagnosing import diagnose_artifact
+from snnc.driver.models import ModelSource
+from snnc.report.page import render
+
+X = np.random.default_rng(0).random((60, 3, 4, 4), np.float32)
+FAR = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
+
+
+def network(*, trained: bool) -> nn.Module:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    for parameter in module.parameters():
+        parameter.data *= 3 if trained else 1
+    return module
+
+
+def compiled(module: nn.Module, output: Path | None = None, **options: Any) -> dict[str, Any]:
+    made = snnc.compile(
+        module, input_shape=(3, 4, 4), target="reference", timesteps=4, output=output, **options
+    )
+    return dict(made.report)
+
+
+def causes(report: Any) -> list[str]:
+    return [warning["cause"] for warning in report["warnings"]]
+
+
+def test_each_warning_is_logged_once_with_a_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    report = compiled(network(trained=False), calibration=X, **FAR)
+    assert causes(report) == ["untrained-weights", "wrong-normalisation"]
+    logged = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(logged) == 2 and all(" Try: give the " in text for text in logged)
+    assert "nearly the same number everywhere" in logged[1]
+    assert f'<p class="alarm" role="alert"><b>{report["warnings"][0]["text"]}</b>' in render(report)
+
+
+def test_a_trained_network_with_its_data_has_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert causes(compiled(network(trained=True), calibration=X)) == []
+    assert causes(compiled(network(trained=False))) == ["untrained-weights"]
+    texts = [each.getMessage() for each in caplog.records]
+    assert sum("not trained" in text for text in texts) == 1
+
+
+def test_data_outside_the_calibrated_range(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, module = tmp_path / "net.snnc", network(trained=True)
+    compiled(module, path, calibration=X)
+    assert causes(evaluate(path, X).report()) == []
+    run_on_data(path, X[:3])
+    assert not caplog.records
+    assert causes(evaluate(path, 255 * X).report()) == ["input-range"]
+    run_on_data(path, 255 * X[:3])
+    texts = [each.getMessage() for each in caplog.records]
+    assert len(texts) == 2 and all("times as much" in text for text in texts)
+    source = ModelSource(model=module)
+    found = diagnose_artifact(path, source, 255 * X).findings
+    assert [str(each.cause) for each in found][:1] == ["input-range"]
+    assert all(each.cause != "input-range" for each in diagnose_artifact(path, source, X).findings)
+
+
+def test_nothing_is_compared_without_calibration_data(tmp_path: Path) -> None:
+    path = tmp_path / "net.snnc"
+    compiled(network(trained=True), path)
+    assert causes(evaluate(path, 255 * X).report()) == []
