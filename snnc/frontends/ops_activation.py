@@ -62,7 +62,9 @@ def leaky_relu(
 
 def prelu(site: TorchSite, input: Any, weight: Any) -> Result:
     """Converter of `prelu`."""
-    return importing.leaky_relu(site, need_value(input), site.constant(weight, "weight"))
+    x, slope = need_value(input), site.constant(weight, "weight")
+    rest = (1,) * (len(x.shape) - 1)
+    return importing.leaky_relu(site, x, Constant(slope.array.reshape(-1, *rest)))
 
 
 def threshold(

@@ -88,12 +88,11 @@ def _bounded(
 def leaky_relu(site: ImportSite, x: Value, slope: Constant | float) -> Value:
     """relu(x) - slope * relu(-x): a population of its positive and one of its negative values.
 
-    `slope`: a number, or one per channel (C,).
+    `slope`: a number, or one per channel (C, 1, …), broadcast as in numpy. Raises `RefusedError`
+    for others.
     """
-    factor = np.asarray(slope.array if isinstance(slope, Constant) else slope, np.float32)
-    if factor.size == 1:
-        factor = factor.reshape(())
-    if factor.shape not in ((), x.shape[:1]):
+    factor = for_sample(slope, x)
+    if factor.ndim > 1:
         raise RefusedError(
             f"it has slopes of shape {factor.shape}", "use one slope, or one per channel"
         )
