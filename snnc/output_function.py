@@ -1,4 +1,4 @@
-"""A sigmoid or tanh on the output of a network, which is applied to what it reads out."""
+"""A sigmoid or tanh on an output of a network, which is applied to what it reads out (S28)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sigmoid or tanh on the output of a model is applied by `run` and `eval`, not by programs."""
+"""A sigmoid or tanh on an output is applied by `run` and `eval`, not by programs (S28)."""
 
 from __future__ import annotations
 
