@@ -18,6 +18,8 @@ from fuzz.worker import work
 
 BATCH = 200
 """Cases of one process."""
+PATIENCE = 6
+"""Seconds that pass, per second of processor time that a case may take, before it is ended."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Campaign:
         seed: of all cases.
         place: an empty folder of its own.
         log: file of results, one line of JSON a batch; batches that it has are not run again.
-        seconds: the longest that a case may take.
+        seconds: the most processor time that a case may take.
     """
 
     seed: int
@@ -99,6 +101,7 @@ class _Child:
         self.hangs, self.reason = False, ""
         self._read, written = os.pipe()
         self._place, self._seconds = campaign.place / "case", campaign.seconds
+        self._patience = PATIENCE * campaign.seconds
         sys.stdout.flush()
         self._pid = os.fork()
         if self._pid == 0:
@@ -123,7 +126,7 @@ class _Child:
         """The line of each case that ended."""
         rest = b""
         while True:
-            ready, _, _ = select.select([self._read], [], [], self._seconds)
+            ready, _, _ = select.select([self._read], [], [], self._patience)
             if not ready:
                 self.hangs = True
                 return

@@ -66,7 +66,7 @@ class Faulty:
 Faulty.numbers = {str(Random(f"5 faulty {n} write").random()): n for n in range(9)}
 log = Path(sys.argv[1]) / "log"
 for _ in range(2):
-    tally = Campaign(5, Path(sys.argv[1]) / "place", log, seconds=1.0).run(Faulty(), 0, 9)
+    tally = Campaign(5, Path(sys.argv[1]) / "place", log, seconds=0.5).run(Faulty(), 0, 9)
     print(sorted(tally.outcomes.items()), [number for number, _ in sorted(tally.faults)])
 print(len(log.read_text().splitlines()))
 """
