@@ -165,11 +165,10 @@ class NetBuilder:
         `bounded`: with an upper bound, per channel or not; `levels`: rounded to so many levels.
         """
         size = self._size[x]
+        upper = self._upper(name, x, size, per_channel) if bounded else None
         if self.style is Style.ANN:
-            upper = self._upper(name, x, size, per_channel) if bounded else None
             return self._put(name, Relu(upper=upper, levels=levels), (x,), size)
         if self.lowered:
-            upper = self._upper(name, x, size, per_channel) if bounded else None
             return self._put(name, Neuron(upper=upper, **self.neuron_options), (x,), size)
         threshold = np.full(self.shape(x)[:1] if per_channel else (), self._size[x])
         threshold = threshold * self._rng(name).uniform(0.7, 1.3, threshold.shape)
@@ -190,10 +189,10 @@ class NetBuilder:
 
     def _upper(self, name: str, x: str, size: float, per_channel: bool) -> Ref | float:
         """A bound that some values exceed, and no threshold of 1."""
-        low, high = 1.0, max(1.5, size)
+        high = max(1.5, size)
         if not per_channel:
             return high
-        return self._param(f"{name}.upper", self._rng(name).uniform(low, high, self.shape(x)[:1]))
+        return self._param(f"{name}.upper", self._rng(name).uniform(1, high, self.shape(x)[:1]))
 
     def avgpool(self, name: str, x: str, wins: Windows) -> str:
         """Average pooling; in a spiking network a sum pool, then a scale unless quantised."""
