@@ -14,6 +14,7 @@ from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
 from snnc.frontends.shapes import BatchSize, Seen, Traced
 from snnc.frontends.softmax import final_softmax
+from snnc.frontends.squashing import final_squashing
 from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
@@ -74,6 +75,11 @@ class _Walk:
             source = self.results[node.all_input_nodes[0]]
             assert isinstance(source, Value)
             return self.importer.drop_softmax(site, source, softmax.axis, softmax.log)
+        squashing = final_squashing(node, self.module)
+        if squashing is not None:
+            source = self.results[node.all_input_nodes[0]]
+            assert isinstance(source, Value)
+            return self.importer.keep_function(source, squashing)
         convert = self._converter(node)
         if convert is None:
             raise RefusedError(*explain(node, self.module))

@@ -6,7 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from snnc.frontends import ops_arithmetic, ops_aten, ops_nn, ops_pool, ops_shape, ops_spatial
+from snnc.frontends import (
+    ops_activation,
+    ops_arithmetic,
+    ops_aten,
+    ops_nn,
+    ops_pool,
+    ops_shape,
+    ops_spatial,
+)
 from snnc.frontends.torch_site import (
     Converter,
     Converters,
@@ -17,8 +25,8 @@ from snnc.frontends.torch_site import (
 )
 
 _FUNCTIONS: Converters = {
-    **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS,
-    **ops_spatial.FUNCTIONS,
+    **ops_nn.FUNCTIONS, **ops_activation.FUNCTIONS, **ops_arithmetic.FUNCTIONS,
+    **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS, **ops_spatial.FUNCTIONS,
 }  # fmt: skip
 ATEN: Converters = {
     **{aten: _FUNCTIONS[function] for aten, function in ops_aten.SAME_AS.items()},
@@ -26,10 +34,11 @@ ATEN: Converters = {
 }
 FUNCTIONS: Converters = {**_FUNCTIONS, **ATEN}
 METHODS: Converters = {
-    **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS, **ops_spatial.METHODS,
+    **ops_activation.METHODS, **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS,
+    **ops_spatial.METHODS,
 }  # fmt: skip
 MODULES: ModuleConverters = {
-    **ops_nn.MODULES, **ops_arithmetic.MODULES, **ops_pool.MODULES, **ops_shape.MODULES,
+    **ops_nn.MODULES, **ops_activation.MODULES, **ops_pool.MODULES, **ops_shape.MODULES,
     **ops_spatial.MODULES,
 }  # fmt: skip
 

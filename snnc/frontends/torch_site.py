@@ -95,3 +95,10 @@ def converters(*groups: tuple[Converter, tuple[Any, ...]]) -> Converters:
 def without_module(convert: Converter) -> ModuleConverter:
     """The converter of a module that has no options, from that of the function it calls."""
     return lambda site, module, input: convert(site, input)
+
+
+def all_equal(value: Any, number: float) -> bool:
+    """Whether `value`, a number or a tensor, is `number` everywhere."""
+    if isinstance(value, Tensor):
+        return bool((value == number).all())
+    return isinstance(value, int | float) and value == number

@@ -6,11 +6,15 @@ from typing import Any
 
 from torch import fx, nn
 
-_ACTIVATION = (
-    "gelu silu hardswish mish elu selu celu prelu rrelu softplus softsign "
-    "tanhshrink softshrink hardshrink logsigmoid glu"
+from snnc.frontends.importing import FINE_TUNE
+
+_CURVED = (
+    "gelu silu swish hardswish mish elu selu celu softplus softsign tanhshrink softshrink "
+    "hardshrink logsigmoid rrelu"
 )
-_BOUNDED = "sigmoid tanh hardsigmoid relu6"
+_GATE = "glu"
+_SQUASHING = "sigmoid tanh"
+_HARD_SIGMOID = "hardsigmoid"
 _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
@@ -26,16 +30,21 @@ _PRODUCT = "matmul bmm mm einsum baddbmm"
 _MAXIMUM = "max min amax amin maximum minimum topk sort argmax argmin where"
 _RANDOM = "rand rand_like randn_like bernoulli dropout feature_dropout"
 
+REPLACE = f"put ReLU or ReLU6 in its place and {FINE_TUNE}"
+
 _TABLE: tuple[tuple[str, str, str], ...] = (
-    (_ACTIVATION, "a neuron's rate follows max(x, 0), not this activation", "train with ReLU"),
-    (_BOUNDED, "a neuron's rate follows max(x, 0), not this activation",
-     "train with ReLU; at the end of the network, return the logits"),
+    (_CURVED, "a neuron's rate follows max(x, 0) up to a bound, not this curve", REPLACE),
+    (_GATE, "it multiplies activations with each other", REPLACE),
+    (_SQUASHING, "a neuron's rate follows max(x, 0) up to a bound; only on an output is this kept, "
+     "as the function of the output", REPLACE),
+    (_HARD_SIGMOID, "a neuron's rate follows max(x, 0) up to a bound, without the shift", REPLACE),
     (_NORM, "it divides by statistics of each sample, which spikes do not have",
-     "train with BatchNorm"),
+     "put BatchNorm in its place, and train the network again"),
     ("softmax log_softmax logsoftmax softmin softmax2d", "in the middle of a network it divides "
      "by a sum of exponentials", "keep softmax for the very end, over the classes"),
     (_UPSAMPLE, "torch has replaced it", "use F.interpolate(mode='nearest')"),
-    (_ATTENTION, "attention multiplies activations with each other", "use convolutions"),
+    (_ATTENTION, "attention multiplies activations with each other, and a neuron only sums them",
+     "use convolutions"),
     (_RECURRENT, "recurrent layers need a sequence as input", "use a feed-forward network"),
     (_LOOKUP, "it looks numbers up instead of weighting its input", "use a Linear layer"),
     (_PRODUCT, "it multiplies activations with each other, or has no layer of its own",

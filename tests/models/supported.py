@@ -233,6 +233,27 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "relu-leaky": lambda x: F.leaky_relu(x, 0.0),
     "relu-hardtanh": lambda x: nn.Hardtanh(0, float("inf"))(x),
     "relu-threshold": lambda x: F.threshold(x, 0, 0),
+    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "leaky-module": lambda x: nn.LeakyReLU(0.2)(x),
+    "relu6": lambda x: F.relu6(x * 9),
+    "relu6-module": lambda x: nn.ReLU6()(x * 9),
+    "hardtanh": lambda x: nn.Hardtanh(0, 0.5)(x),
+    "hardtanh-function": lambda x: F.hardtanh(x, 0.0, 0.5),
+    "clamp": lambda x: x.clamp(0, 0.5),
+    "clip": lambda x: torch.clip(x, min=0, max=0.5),
+    "clamp-tensors": lambda x: torch.clamp(
+        x, torch.zeros(()), torch.linspace(0.1, 0.7, 4)[:, None, None]
+    ),
+    "clamp-max": lambda x: F.relu(x).clamp(max=0.5),
+    "clamp-max-of-pool": lambda x: F.avg_pool2d(F.relu(x), 2).clamp_max(0.2),
+    "clamp-in-place": lambda x: (x * 1).clamp_(0, 0.5),
+    "minimum": lambda x: torch.minimum(torch.relu(x), torch.tensor(0.5)),
+    "min-max": lambda x: x.maximum(torch.tensor(0.0)).min(torch.tensor(0.5)),
+    "relu6-pool": lambda x: F.max_pool2d(F.relu6(x * 9), 2),
+    "pool-relu6": lambda x: F.relu6(F.max_pool2d(x * 9, 2)),
+    "clip-floor-shift": lambda x: torch.floor(torch.clamp(x / 0.7, 0, 1) * 4 + 0.5) / 4 * 0.7,
+    "rounded-relu": lambda x: torch.round(F.relu6(x * 9)) / 9,
+    "rounded-steps": lambda x: (F.relu(x) / 0.2).clamp(max=3).round() * 0.2,
 }
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -277,6 +298,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         _MAP,
     ),
     "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
+    "prelu": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU()), _MAP),
+    "prelu-channels": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3, init=-0.3)), _MAP),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

@@ -4,7 +4,8 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
+from snnc.frontends.importing.activations import clip, floor, leaky_relu, relu, round_half_even
+from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
 from snnc.frontends.importing.layers import (
     batch_norm,
@@ -30,6 +31,7 @@ from snnc.frontends.importing.rearrange import (
     take,
 )
 from snnc.frontends.importing.site import (
+    FINE_TUNE,
     Constant,
     ConstantStore,
     ImportSite,
@@ -41,6 +43,7 @@ from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.frontends.importing.windows import Pairs
 
 __all__ = [
+    "FINE_TUNE",
     "Constant",
     "ConstantStore",
     "DroppedSoftmax",
@@ -56,9 +59,12 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "check_spatial",
+    "clip",
     "concat",
     "conv",
     "exponential",
+    "floor",
+    "leaky_relu",
     "linear",
     "logarithm",
     "max_pool",
@@ -70,6 +76,7 @@ __all__ = [
     "regroup",
     "reshape",
     "roll",
+    "round_half_even",
     "scale",
     "take",
     "transposed_conv",

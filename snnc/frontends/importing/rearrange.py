@@ -14,9 +14,13 @@ def reshape(site: ImportSite, x: Value, shape: tuple[int, ...], suffix: str = ""
     """The same elements in `shape`; adds no node if that is its shape.
 
     A softmax stays one if its classes stay the first axis. Raises `RefusedError` otherwise.
+    A sigmoid or tanh stays one.
     """
     if shape == x.shape:
         return x
+    if x.function is not None:
+        moved = site.emit(Reshape(shape=shape), [replace(x, function=None)], suffix)
+        return replace(moved, function=x.function)
     if x.softmax is None or shape[:1] != x.shape[:1]:
         return site.emit(Reshape(shape=shape), [x], suffix)
     moved = site.emit(Reshape(shape=shape), [replace(x, softmax=None)], suffix)

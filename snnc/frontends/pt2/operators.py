@@ -16,6 +16,7 @@ from snnc.frontends.torch_operations import ATEN
 
 _ATEN = torch.ops.aten
 _OTHERS = (
+    _ATEN.sigmoid.default, _ATEN.sigmoid_.default, _ATEN.tanh.default, _ATEN.tanh_.default,
     _ATEN.softmax.int, _ATEN.log_softmax.int, _ATEN.sym_size.int, _ATEN.detach_.default,
     _ATEN.zeros.default, _ATEN.ones.default, _ATEN.full.default, _ATEN.zeros_like.default,
     _ATEN.ones_like.default, _ATEN.full_like.default, _ATEN.new_zeros.default,
