@@ -34,6 +34,7 @@ from snnc.driver.threads import torch_threads, with_threads
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import MEANING, Data, EvaluationOptions, described
+from snnc.output_function import applied
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
@@ -217,7 +218,10 @@ def run_on_data(
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> RunResult:
-    """Run an artifact on all of `data`, batch by batch; one result for all samples."""
+    """Run an artifact on all of `data`, batch by batch; one result for all samples.
+
+    A sigmoid or tanh on the output of the model is applied to `output`, not to `readout`.
+    """
     artifact = open_artifact(path)
     graph = artifact.graph()
     program = open_program(artifact, threads=threads)
@@ -238,7 +242,7 @@ def run_on_data(
     readouts = [each.readout for each in results if each.readout is not None]
     first = results[0]
     return RunResult(
-        output=np.concatenate([each.output for each in results]),
+        output=applied(graph.meta, np.concatenate([each.output for each in results])),
         readout=np.concatenate(readouts) if readouts else None,
         counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
         spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
@@ -313,4 +317,4 @@ def _interpreted(graph: Graph) -> Any:
 
     interpreter = FastInterpreter(graph)
     output = graph.outputs[0]
-    return lambda x: interpreter.ann(x)[output].numpy()
+    return lambda x: applied(graph.meta, interpreter.ann(x)[output].numpy())
