@@ -129,6 +129,8 @@ SAME_AS: dict[Any, Any] = {
     aten.relu_.default: F.relu,
     aten.clamp.default: torch.clamp,
     aten.clamp_.default: torch.clamp,
+    aten.clip.default: torch.clamp,
+    aten.clip_.default: torch.clamp,
     aten.clamp_min.default: torch.clamp_min,
     aten.clamp_min_.default: torch.clamp_min,
     aten.hardtanh.default: F.hardtanh,
