@@ -10,6 +10,7 @@ from snnc.errors import ModelError, PluginError, UsageError
 from snnc.frontends.base import Frontend
 from snnc.frontends.file_kinds import (
     BY_FACTORY,
+    EXPORTED,
     HDF5,
     KINDS,
     LATER,
@@ -64,6 +65,12 @@ def is_hdf5(reference: str) -> bool:
     """True for a file that begins as those of HDF5 do."""
     path = Path(reference)
     return path.is_file() and sniff(path) is HDF5
+
+
+def is_exported_program(reference: str) -> bool:
+    """True for an archive that `torch.export.save` wrote."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is EXPORTED
 
 
 def code_reference(reference: str) -> CodeReference | None:

@@ -4,9 +4,16 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
+from snnc.frontends.importing.activations import clip, floor, leaky_relu, relu, round_half_even
+from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
-from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
+from snnc.frontends.importing.layers import (
+    batch_norm,
+    check_spatial,
+    conv,
+    linear,
+    transposed_conv,
+)
 from snnc.frontends.importing.pooling import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -15,8 +22,17 @@ from snnc.frontends.importing.pooling import (
     reduce_spatial,
     sum_pool,
 )
-from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
+from snnc.frontends.importing.rearrange import (
+    concat,
+    pad,
+    permute,
+    regroup,
+    reshape,
+    roll,
+    take,
+)
 from snnc.frontends.importing.site import (
+    FINE_TUNE,
     Constant,
     ConstantStore,
     ImportSite,
@@ -25,8 +41,10 @@ from snnc.frontends.importing.site import (
     need_value,
 )
 from snnc.frontends.importing.softmax import DroppedSoftmax
+from snnc.frontends.importing.windows import Pairs
 
 __all__ = [
+    "FINE_TUNE",
     "Constant",
     "ConstantStore",
     "DroppedSoftmax",
@@ -42,9 +60,12 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "check_spatial",
+    "clip",
     "concat",
     "conv",
     "exponential",
+    "floor",
+    "leaky_relu",
     "linear",
     "logarithm",
     "max_pool",
@@ -53,8 +74,12 @@ __all__ = [
     "permute",
     "reduce_spatial",
     "relu",
+    "regroup",
     "reshape",
+    "roll",
+    "round_half_even",
     "scale",
     "sum_pool",
     "take",
+    "transposed_conv",
 ]
