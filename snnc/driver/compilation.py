@@ -104,9 +104,7 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
     backend = job.backend()
     with _timed(seconds, "load"):
         graph = job.graph()
-        own = job.pipeline(graph)
-        pipeline = job.pipeline_for(backend, graph)
-        _log_added(job, backend, Pipeline(pipeline.passes[len(own.passes) :]))
+        own, pipeline = _pipelines(job, backend, graph)
         ctx = job.context(graph, backend)
         checked = warn_of_model(graph, ctx)
     with _timed(seconds, "synthesize"):
@@ -125,11 +123,7 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         target=format_spec(backend),
         pipeline=str(pipeline),
         files=lowered.files,
-        info={
-            **_info(job, graph, ctx, lowered),
-            **synthetic_info(synthetic),
-            **calibrated_on(checked),
-        },
+        info=_info(job, graph, ctx, lowered) | synthetic_info(synthetic) | calibrated_on(checked),
         distributions=_distributions(pipeline, backend),
         samples=None if x is None else samples_of(result.graph, x, window, job.seed),
     )
@@ -193,9 +187,13 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
         return result
 
 
-def _log_added(job: Job, backend: Backend, added: Pipeline) -> None:
+def _pipelines(job: Job, backend: Backend, graph: Graph) -> tuple[Pipeline, Pipeline]:
+    """The user's own passes, and these with what the target needs after them, which is logged."""
+    own, pipeline = job.pipeline(graph), job.pipeline_for(backend, graph)
+    added = Pipeline(pipeline.passes[len(own.passes) :])
     if added.passes:
         job.log.info("the target %s runs integers only: %s is added", backend.name, added)
+    return own, pipeline
 
 
 def _check_output(output: str | Path | None) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5o
 
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
@@ -69,7 +68,7 @@ class _Reader:
         self._path = path
         self._left = budget
         self._objects = 0
-        self._groups: set[int] = set()
+        self._groups: set[h5py.Group] = set()
 
     def item(self, group: h5py.Group, key: object, depth: int) -> Any:
         """A member of a group: a dict, an array, a number or a text."""
@@ -85,10 +84,9 @@ class _Reader:
             return self._array(found, key)
         if not isinstance(found, h5py.Group):
             raise self._refused(f"is damaged: {shown(key)} is neither a group nor an array")
-        address = h5o.get_info(found.id).addr
-        if address in self._groups:
+        if found in self._groups:
             raise self._refused(f"is damaged: the group {shown(key)} is in two places")
-        self._groups.add(address)
+        self._groups.add(found)
         return {name: self.item(found, name, depth + 1) for name in found}
 
     def _array(self, array: h5py.Dataset, key: str) -> Any:
