@@ -125,7 +125,11 @@ def untrained(task: Task, seed: int) -> nn.Sequential:
 
 def trained_ann(task: Task, seed: int, epochs: int, kept: Path) -> nn.Sequential:
     """`six_layers` after training, from `kept` if it is there."""
-    model = network(task, seed)
+    return fitted(network(task, seed), task, seed, epochs, kept)
+
+
+def fitted(model: nn.Sequential, task: Task, seed: int, epochs: int, kept: Path) -> nn.Sequential:
+    """`model` after training, from `kept` if it is there."""
     if not kept.exists():
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.interp import evaluate
+from snnc.interp.ops import largest
 from snnc.ir import (
     Conv,
     Graph,
     Linear,
-    MaxPool,
+    Maximum,
     Node,
     Op,
     Pool,
@@ -120,20 +121,35 @@ def pushed(op: Op, affine: Affine, shape: Shape) -> Affine | None:
         return None
     if affine.bias is None:
         return Affine(factor)
-    if isinstance(op, MaxPool):
-        constant = affine.bias.ndim == 0 or affine.bias.shape == shape[:1]
-        return Affine(factor, affine.bias) if constant else None
+    if isinstance(op, Maximum):
+        bias = _of_windows(op, affine.bias, shape)
+        return None if bias is None else Affine(factor, bias)
     return Affine(factor, compact(_applied(op, full(affine.bias, shape))))
 
 
 def _pushed_factor(op: Op, factor: Floats, shape: Shape) -> Floats | None:
-    if isinstance(op, MaxPool) and np.any(factor < 0):
+    if isinstance(op, Maximum) and np.any(factor < 0):
         return None
     if factor.ndim == 0:
         return factor
     if isinstance(op, Pool):
-        return factor if factor.shape == shape[:1] else None
+        return _of_windows(op, factor, shape)
     return moved_factor(op, [full(factor, shape)]) if isinstance(op, Rearrange) else None
+
+
+def _of_windows(op: Pool, values: Floats, shape: Shape) -> Floats | None:
+    """The value of every window, if all elements of a window have the same; else None."""
+    if values.ndim == 0 or values.shape == shape[:1]:
+        return values
+    low, high = window_extremes(op, full(values, shape))
+    return compact(high) if np.array_equal(low, high) else None
+
+
+def window_extremes(op: Pool, values: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest value (C, *pooled) of every window of a sample."""
+    x = torch.from_numpy(np.array(values, np.float64))[None]
+    low, high = -largest(op.windows, -x), largest(op.windows, x)
+    return low[0].numpy(), high[0].numpy()
 
 
 def moved_factor(op: Rearrange, factors: Sequence[Floats]) -> Floats:

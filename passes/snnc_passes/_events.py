@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnc.ir import Add, Encode, Graph, Neuron, Pool, Readout, Rearrange, Scale, Stateful
+from snnc.ir import Add, Encode, Graph, Neuron, Pool, Readout, Rearrange, Scale
+from snnc.ir.populations import integrates
 
 EventKind = Literal["spike", "direct"]
 
@@ -37,7 +38,7 @@ def scale_events_into_currents(graph: Graph) -> int:
     inserted = 0
     for node in graph.nodes:
         joins = isinstance(node.op, Rearrange) and node.op.arity is None
-        if not (joins or isinstance(node.op, Add | Stateful | Readout)):
+        if not (joins or isinstance(node.op, Add | Readout) or integrates(node.op)):
             continue
         kinds = event_kinds(graph)
         sources = graph.inputs_of(node.name)

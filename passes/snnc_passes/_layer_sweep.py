@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import Population, Run, for_sample
-from snnc.ir import Encode, Graph, Input, Neuron, Node, Readout, Stateful
+from snnc.ir import CountMaxPool, Encode, Graph, Input, Neuron, Node, Readout, Stateful
 from snnc.training import FastInterpreter
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
@@ -98,7 +98,7 @@ class LayerSweep:
             convolutions of many steps on CPUs; sums in float32 depend on it.
 
     Raises:
-        PassError: the network has a stateful op that is no neuron.
+        PassError: the network has a stateful op that is neither a neuron nor a CountMaxPool.
     """
 
     def __init__(
@@ -112,10 +112,10 @@ class LayerSweep:
         channels_last: bool = False,
     ) -> None:
         for node in graph.nodes:
-            if isinstance(node.op, Stateful) and not isinstance(node.op, Neuron):
+            if isinstance(node.op, Stateful) and not isinstance(node.op, Neuron | CountMaxPool):
                 raise PassError(
                     f"{node.name} ({node.op.mnemonic}) at {node.loc} has a state, and only neurons "
-                    "can be run layer by layer"
+                    "and maxima of counts can be run layer by layer"
                 )
         self.graph, self.x, self.timesteps, self.at_once = graph, x, timesteps, at_once
         self.channels_last = channels_last
@@ -123,10 +123,11 @@ class LayerSweep:
         self.types = graph.types()
         self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
         self._trains: dict[str, _Train] = {}
+        self._counts: dict[tuple[str, int], tuple[int, Any]] = {}
 
     def layers(self) -> Iterator[Layer]:
         """Populations in order; `fire` must be called for every neuron before the next one."""
-        order = [n for n in self.graph.nodes if isinstance(n.op, Encode | Stateful | Readout)]
+        order = [n for n in self.graph.nodes if isinstance(n.op, Encode | Neuron | Readout)]
         sources = {node.name: self._sources(node.name) for node in order}
         for position, node in enumerate(order):
             if isinstance(node.op, Encode):
@@ -138,6 +139,7 @@ class LayerSweep:
 
     def forget(self, needed: set[str]) -> None:
         """Delete spike trains except those of the `needed` nodes."""
+        self._counts.clear()
         for name in set(self._trains) - needed:
             del self._trains[name]
 
@@ -146,7 +148,7 @@ class LayerSweep:
         sources, pending = set[str](), list(self.graph.inputs_of(name))
         while pending:
             source = pending.pop()
-            if isinstance(self.graph.node(source).op, Encode | Stateful):
+            if isinstance(self.graph.node(source).op, Encode | Neuron):
                 sources.add(source)
             else:
                 pending += self.graph.inputs_of(source)
@@ -178,8 +180,34 @@ class LayerSweep:
             averaged = train.gain is None and (mean or self.at_once)
             return value.mean(0, keepdim=True) if averaged else value
         node = self.graph.node(name)
+        if isinstance(node.op, CountMaxPool):
+            return self._pooled(node, rows, steps, mean)
         sources = [self.between(n, rows, steps, mean) for n in self.graph.inputs_of(name)]
         return self.interpreter.apply(node, sources)
+
+    def _pooled(self, node: Node, rows: slice, steps: slice, mean: bool) -> Tensor:
+        """`between` of a CountMaxPool: the mean of its events is the largest mean of its inputs.
+
+        Steps that follow those of the last call go on from its counts.
+        """
+        (source,) = node.inputs
+        if mean or self.at_once or self.types[source].constant_in_time:
+            x = self.between(source, rows, steps, mean)
+            return self.interpreter.stateless(node.op, [x], len(self.types[source].shape))
+        first, last, _ = steps.indices(self.timesteps)
+        done, state = self._counts.pop((node.name, rows.start), (0, None))
+        if done > first:
+            done, state = 0, None
+        x, pool = self.between(source, rows, slice(done, last), mean), self.interpreter.state(node)
+        state = pool.init(x[0]) if state is None else state
+        results: list[Tensor] = []
+        for t, now in enumerate(x, done):
+            state, value = pool.step(state, now, t)
+            if t >= first and value is not None:
+                results.append(value)
+        if last < self.timesteps:
+            self._counts[node.name, rows.start] = last, state
+        return torch.stack(results)
 
     def _encoded(self, node: Node) -> _Train:
         """The spike train of an encoder; of a direct one, real values that are constant in time."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Graph, Input, MaxPool, Neuron, Readout, Relu, Stateful
+from snnc.ir import Encode, Graph, Input, MaxPool, Neuron, Readout, Relu
 from snnc.memory import KEPT_VALUES, SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
 from snnc_passes._layer_sweep import ALL, Layer, LayerSweep
@@ -126,7 +126,7 @@ class PairedSweep(LayerSweep):
 
     def _pools_spikes(self, name: str) -> bool:
         node = self.graph.node(name)
-        if isinstance(node.op, Stateful | Input):
+        if isinstance(node.op, Neuron | Encode | Input):
             return False
         return isinstance(node.op, MaxPool) or any(
             self._pools_spikes(source) for source in self.graph.inputs_of(name)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from snnc.ir import Graph, Rearrange, Scale, Shape, Weighted
+from snnc.ir import Graph, Maximum, Node, Rearrange, Scale, Shape, Weighted
+from snnc.ir.walk import rewrite
 from snnc_passes._affine import (
     PASSABLE,
     Affine,
@@ -15,6 +16,7 @@ from snnc_passes._affine import (
     compose,
     fold_into_inputs,
     full,
+    leads_to,
     moved_factor,
     pushed,
     scale_op,
@@ -23,6 +25,22 @@ from snnc_passes._events import event_kinds
 
 Wanted = Callable[[str], bool]
 """Whether a scale should be moved into or past the user of this name."""
+
+
+def sink_past_maxima(graph: Graph, scales: ScalePropagation) -> int:
+    """Move scales behind max pools, which compare events; returns the number of moves."""
+
+    def sink(graph: Graph, node: Node) -> bool:
+        op = node.op
+        return isinstance(op, Scale) and scales.propagate(
+            node.name,
+            lambda user: (
+                leads_to(graph, user, (Maximum,))
+                and (op.bias is None or graph.node(user).op.arity == 1)
+            ),
+        )
+
+    return rewrite(graph, sink)
 
 
 class ScalePropagation:

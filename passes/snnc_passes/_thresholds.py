@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph, MaxPool, Neuron, Node, Ref, Scale
-from snnc.ir.walk import rewrite
-from snnc_passes._affine import combine, leads_to, own_param
-from snnc_passes._scale_propagation import ScalePropagation
+from snnc.ir import Graph, Neuron, Ref, Scale
+from snnc_passes._affine import combine, own_param
+from snnc_passes._pooled_amounts import refuse_unequal
+from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 
 
 def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> None:
@@ -24,17 +24,16 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
     Args:
         graph: edited in place.
         values: by neuron node, (C,) or a single value.
+
+    Raises:
+        PassError: spikes of one window of a max pool would stand for unequal amounts.
     """
     shapes = {name: kind.shape for name, kind in graph.types().items()}
-    pooled = [
-        name
-        for name in values
-        if any(leads_to(graph, u, (MaxPool,)) for u, _ in graph.users_of(name))
-    ]
     thresholds = {name: _threshold(value, shapes[name]) for name, value in values.items()}
     gains = {name: _gain(graph, name, value) for name, value in thresholds.items()}
     if all(np.all(gain == 1) for gain in gains.values()):
         return
+    refuse_unequal(graph, gains)
     for name, gain in gains.items():
         op = graph.node(name).op
         assert isinstance(op, Neuron)
@@ -47,8 +46,7 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
         graph.insert_after(name, new, Scale(factor=1.0))
         graph.replace_op(new, Scale(factor=param(graph, new, "factor", gain)))
         shapes[new] = shapes[name]
-    if pooled:
-        _sink_past_max_pools(graph, ScalePropagation(graph, shapes))
+    sink_past_maxima(graph, ScalePropagation(graph, shapes))
 
 
 def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -64,17 +62,6 @@ def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np
     assert isinstance(node.op, Neuron)
     before = np.asarray(graph.array(node.op.threshold), np.float64)
     return combine(np.divide, threshold.astype(np.float64), before, graph.type_of(name).shape)
-
-
-def _sink_past_max_pools(graph: Graph, scales: ScalePropagation) -> None:
-    """Move scales behind max pools, which take spikes; the factors are positive."""
-
-    def sink(graph: Graph, node: Node) -> bool:
-        return isinstance(node.op, Scale) and scales.propagate(
-            node.name, lambda user: leads_to(graph, user, (MaxPool,))
-        )
-
-    rewrite(graph, sink)
 
 
 def param(graph: Graph, node: str, field: str, array: NDArray[Any]) -> Ref | float:

@@ -4,9 +4,10 @@
     E_snn = E_mac * k * MAC_1 + E_ac * sum_l r_l * MAC_l
 
 MAC_l are the products of weighted layer l in one pass of the ANN; r_l is the number of spikes per
-neuron over the whole window of the populations that feed it, before any pooling. Layers that see
-the directly encoded input (MAC_1) multiply real values: once if their result is kept (k = 1), or at
-every step (k = T). Memory, neurons, shortcuts and the transport of spikes are not counted.
+neuron over the whole window of the populations that feed it, before sums are pooled; behind a
+maximum of counts, of that. Layers that see the directly encoded input (MAC_1) multiply real values:
+once if their result is kept (k = 1), or at every step (k = T). Memory, neurons, the counters of max
+pools, shortcuts and the transport of spikes are not counted.
 
 Sources: Rathi & Roy, "DIET-SNN", 2020, for the operations counted; Horowitz, "Computing's Energy
 Problem", ISSCC 2014, for the energies of 32-bit floating point in 45 nm.
@@ -20,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from snnc.ir import Conv, Encode, Graph, Input, Linear, Neuron, Node
+from snnc.ir import Conv, CountMaxPool, Encode, Graph, Input, Linear, Neuron, Node, Op
 from snnc.ir.walk import nearest_before
+
+POPULATIONS = (Encode, Neuron, Input)
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def energy(
     """Energy of one inference of an `snn` graph.
 
     Args:
-        spikes_per_neuron: per neuron node, and per spiking encoder, the mean number of spikes of
-            one of its elements over the window.
+        spikes_per_neuron: per neuron node, spiking encoder and CountMaxPool the mean number of
+            spikes of one of its elements over the window.
         timesteps: the window T.
         cost: energy of one operation; None for 32-bit floating point in 45 nm.
     """
@@ -88,7 +91,8 @@ def energy(
     layers = [(_macs(graph, node), _is_analog(graph, node)) for node in _weighted(graph)]
     analog = sum(macs for macs, is_analog in layers if is_analog)
     total = sum(macs for macs, _ in layers)
-    acs = sum(spikes_per_neuron[name] * n for name, n in synaptic_operations(graph).items())
+    operations = _operations(graph, (*POPULATIONS, CountMaxPool))
+    acs = sum(spikes_per_neuron[name] * n for name, n in operations.items())
     return Energy(
         ann_pj=cost.mac * total,
         once_pj=cost.mac * analog + cost.ac * acs,
@@ -105,11 +109,17 @@ def synaptic_operations(graph: Graph) -> dict[str, float]:
     Populations are neuron nodes and spiking encoders. The MACs of a layer fed by several are split
     in proportion to their sizes. Populations that feed no weighted layer are omitted.
     """
+    return _operations(graph, POPULATIONS)
+
+
+def _operations(graph: Graph, makers: tuple[type[Op], ...]) -> dict[str, float]:
+    """`synaptic_operations`, by the nearest nodes of the kinds `makers` before a layer."""
     operations: dict[str, float] = {}
     for node in _weighted(graph):
         if _is_analog(graph, node):
             continue
-        sizes = {name: graph.type_of(name).size for name in _sources(graph, node)}
+        sources = nearest_before(graph, node.name, *makers)
+        sizes = {name: graph.type_of(name).size for name in sources}
         for name, size in sizes.items():
             share = _macs(graph, node) * size / sum(sizes.values())
             operations[name] = operations.get(name, 0.0) + share
@@ -132,14 +142,9 @@ def _macs(graph: Graph, node: Node) -> int:
     return int(np.prod(weight.shape)) * positions
 
 
-def _sources(graph: Graph, node: Node) -> tuple[str, ...]:
-    """Populations and encoders whose events reach a layer without another population between."""
-    return nearest_before(graph, node.name, Encode, Neuron, Input)
-
-
 def _is_analog(graph: Graph, node: Node) -> bool:
     """Whether the directly encoded input reaches a layer."""
-    ops = [graph.node(name).op for name in _sources(graph, node)]
+    ops = [graph.node(name).op for name in nearest_before(graph, node.name, *POPULATIONS)]
     return not all(
         isinstance(op, Neuron) or (isinstance(op, Encode) and not op.code_class.constant)
         for op in ops

@@ -15,7 +15,7 @@ from snnc.analysis.energy import Energy, energy
 from snnc.analysis.exits import Exits
 from snnc.early_exit import ExitRule
 from snnc.errors import DataError
-from snnc.ir import Encode, Graph, Neuron
+from snnc.ir import CountMaxPool, Encode, Graph, Neuron
 from snnc.tallies import FiringTally
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
@@ -302,7 +302,7 @@ def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | 
     rates = {
         node.name: tally.firing.get(node.name, FiringTally()).rate
         for node in graph
-        if isinstance(node.op, Neuron | Encode)
+        if isinstance(node.op, Neuron | Encode | CountMaxPool)
     }
     return Evaluation(
         samples=tally.samples,

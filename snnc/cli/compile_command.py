@@ -72,6 +72,13 @@ def compile_model(
     out.document(compiled.report)
 
 
+MAX_POOLS = {
+    "count": "as maxima of spike counts, exact at every step",
+    "or": "as the OR of the spikes of a step, which is not the maximum of the rates",
+}
+"""What is said of the keys of `max_pools` in the report."""
+
+
 def default_output(model: str) -> Path:
     """`net.snnc` for `dir/net.pt`, `build.snnc` for `net.py:build`; never the model itself."""
     name = model.rpartition(":")[2]
@@ -116,6 +123,8 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
     )
     if report["rounding"] is not None:
         out.line(_rounding(report["rounding"]))
+    for kind, number in report["max_pools"].items():
+        out.line(f"max pools: {number}, {MAX_POOLS[kind]}")
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
     show_hardware(out, report.get("hardware"))

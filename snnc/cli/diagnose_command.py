@@ -101,6 +101,9 @@ def _show(out: Output, diagnosis: Diagnosis) -> None:
         if diagnosis.rounded.agreement is not None:
             shown.append(f"agreement {percent(diagnosis.rounded.agreement)}")
         out.line(f"the integer network: {', '.join(shown)}")
+    for pool, error in diagnosis.pools.items():
+        kind = "maximum of counts" if pool in diagnosis.count_pools else "OR of spikes"
+        out.line(f"max pool {pool}: {kind}, {percent(error)} from the maximum of the rates")
     out.line(f"measured on {diagnosis.samples} samples; errors are relative to the ANN's layer")
     out.line()
     for fault in diagnosis.faults:

@@ -11,7 +11,7 @@ from snnc.artifact import ArtifactContent, ArtifactFile
 from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
-from snnc.report import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.report import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.target import figures_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def compile_report(
         "artifact": None if output is None else str(Path(output).resolve()),
         "distributions": dict(content.distributions),
         **totals(result.graph),
+        "max_pools": max_pools(result.graph),
         "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.errors import DataError, GraphError
+from snnc.interp.count_pool import CountPool
 from snnc.interp.neuron import Population
 from snnc.interp.ops import Constant, Gather, evaluate, for_sample
 from snnc.interp.stateful import StatefulMeaning
 from snnc.ir import (
+    CountMaxPool,
     Encode,
     Graph,
     Input,
@@ -37,7 +39,7 @@ Keep = Collection[str] | Literal["all"]
 Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
 """Called with a node, its inputs and its result when the node has been computed."""
 STATEFUL: Mapping[type[Op], Callable[[Any, TensorType, Constant], StatefulMeaning]] = (
-    MappingProxyType({Neuron: Population.of})
+    MappingProxyType({Neuron: Population.of, CountMaxPool: CountPool.of})
 )
 """Per stateful op, a function of (op, type of its result, reader of parameters)."""
 

@@ -24,7 +24,7 @@ from snnc.ir import (
     BatchNorm,
     Conv,
     Linear,
-    MaxPool,
+    Maximum,
     Op,
     Rearrange,
     Ref,
@@ -32,6 +32,7 @@ from snnc.ir import (
     Scale,
     Shape,
     SumPool,
+    Windows,
 )
 from snnc.memory import COLUMN_BYTES, rows_that_fit
 
@@ -161,9 +162,13 @@ def _avgpool(op: AvgPool, inputs: Sequence[Tensor], constant: Constant) -> Tenso
     return averages(op, axis_sums(inputs[0], op.windows, [(1,) * len(a) for a in op.windows]))
 
 
-def _maxpool(op: MaxPool, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
-    (x,) = inputs
-    for i, axis in enumerate(op.windows, start=2):
+def _maximum(op: Maximum, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
+    return largest(op.windows, inputs[0])
+
+
+def largest(windows: Windows, x: Tensor) -> Tensor:
+    """The largest of every window of x (B, C, *spatial)."""
+    for i, axis in enumerate(windows, start=2):
         longest = max(stop - start for start, stop in axis)
         reach = [[min(start + j, stop - 1) for start, stop in axis] for j in range(longest)]
         index = torch.tensor(reach, device=x.device)
@@ -226,7 +231,7 @@ MEANINGS: Mapping[type[Op], Meaning] = MappingProxyType(
         Scale: _scale,
         SumPool: _sumpool,
         AvgPool: _avgpool,
-        MaxPool: _maxpool,
+        Maximum: _maximum,
         Rearrange: _rearrange,
     }
 )

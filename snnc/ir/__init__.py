@@ -4,11 +4,11 @@ from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
 from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
 from snnc.ir.endpoints import Input, Readout
 from snnc.ir.graph import Array, Graph
-from snnc.ir.kinds import Pool, Rearrange, Stateful, Weighted
+from snnc.ir.kinds import Maximum, Pool, Rearrange, Stateful, Weighted
 from snnc.ir.neuron import Neuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
-from snnc.ir.pool import AvgPool, MaxPool, SumPool
+from snnc.ir.pool import AvgPool, CountMaxPool, MaxPool, SumPool
 from snnc.ir.rearrange import Concat, Pad, Permute, Reshape, Slice, Upsample
 from snnc.ir.types import Ref, Shape, Signal, Stage, TensorType, Windows
 from snnc.ir.verify import problems, verify
@@ -21,6 +21,7 @@ __all__ = [
     "BatchNorm",
     "Concat",
     "Conv",
+    "CountMaxPool",
     "Encode",
     "EncodeDirect",
     "EncodeLatency",
@@ -29,6 +30,7 @@ __all__ = [
     "Input",
     "Linear",
     "MaxPool",
+    "Maximum",
     "Neuron",
     "Node",
     "Op",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,21 @@ class Pool(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Maximum(Pool):
+    """The largest of every window; a factor passes through it if it is not negative."""
+
+    makes_events = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stateful(Op):
-    """Its result at a step depends on earlier steps, through a state."""
+    """Its result at a step depends on earlier steps, through a state.
+
+    Class attribute `integrates`: it is a population, whose input is a current; else it takes
+    events and gives events of the same value.
+    """
+
+    integrates: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
-from snnc.ir.kinds import Pool
+from snnc.ir.kinds import Maximum, Pool, Stateful
 from snnc.ir.op import EVENTS, Op, Params, Types, require
 from snnc.ir.types import Signal, Stage, TensorType
 
@@ -69,14 +69,13 @@ class SumPool(Pool):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool(Pool):
+class MaxPool(Maximum):
     """y[c,i,j] = max of x[c] over window (i,j). On spikes: fires when any input of it fires.
 
-    That is the maximum of each step, not of the rates; passes insert it only on request (S4).
+    That is the maximum of each step, not of the rates; no recipe makes it of spikes (S4).
     """
 
     mnemonic = "maxpool"
-    makes_events = True
     before_encode = True
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
@@ -85,4 +84,24 @@ class MaxPool(Pool):
         return replace(x, shape=self.pooled_shape(x))
 
 
-OPS: tuple[type[Op], ...] = (AvgPool, SumPool, MaxPool)
+@dataclass(frozen=True, kw_only=True)
+class CountMaxPool(Maximum, Stateful):
+    """y[t] = max of C[t] over the window - max of C[t-1] over it, C[t] = x[0] + ... + x[t] (S25).
+
+    C[-1] = 0, channel by channel. So the events of y up to any step are as many as the most that
+    one input of the window has had. All inputs of one window must stand for the same amount per
+    event. Of inputs that are constant in time, y is the maximum, and there is no state.
+    """
+
+    mnemonic = "count-maxpool"
+    stages = frozenset({Stage.SNN})
+    integrates = False
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        countable = x.signal in EVENTS or x.constant_in_time
+        require(countable, f"counts events, not {x}; move a Scale before it behind it (S25)")
+        return replace(x, shape=self.pooled_shape(x))
+
+
+OPS: tuple[type[Op], ...] = (AvgPool, SumPool, MaxPool, CountMaxPool)

@@ -13,12 +13,13 @@ from snnc.ir.elementwise import Add, Scale
 from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Readout
 from snnc.ir.graph import Array, Graph
-from snnc.ir.kinds import Rearrange, Stateful, Weighted
+from snnc.ir.kinds import Maximum, Rearrange, Stateful, Weighted
 from snnc.ir.neuron import Neuron
-from snnc.ir.op import broadcast_to_sample
+from snnc.ir.node import Node
+from snnc.ir.op import Op, broadcast_to_sample
 from snnc.ir.pool import SumPool
 from snnc.ir.types import Shape, Signal
-from snnc.ir.walk import nearest_before
+from snnc.ir.walk import ancestors
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,17 @@ def groups(graph: Graph) -> tuple[Group, ...]:
     """
     united: list[Group] = []
     for node in graph.nodes:
-        if isinstance(node.op, Stateful | Readout):
+        if isinstance(node.op, Readout) or integrates(node.op):
             source = graph.inputs_of(node.name)[0]
             paths = tuple(_reaching(graph, source, 1, False))
             group = Group((node.name,), _merged(paths, sum))
             united = _united(united, group)
     return tuple(united)
+
+
+def integrates(op: Op) -> bool:
+    """Whether an op is a population, which sums a current; other ops with a state take events."""
+    return isinstance(op, Stateful) and op.integrates
 
 
 def _united(existing: Sequence[Group], new: Group) -> list[Group]:
@@ -100,7 +106,7 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
         return
     if isinstance(node.op, SumPool):
         gain *= node.op.largest_weight()
-    elif not isinstance(node.op, Add | Rearrange):
+    elif not isinstance(node.op, Add | Rearrange | Maximum):
         raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
     moved = moved or isinstance(node.op, Rearrange)
     for source in sources:
@@ -113,14 +119,19 @@ def event_value(graph: Graph, name: str) -> float:
     Raises `GraphError` if the encoded input is joined with spikes.
     """
     node = graph.node(name)
-    made = isinstance(node.op, Stateful | Encode)
-    makers = [name] if made else nearest_before(graph, name, Stateful, Encode)
-    codes = (op.code() for maker in makers if isinstance(op := graph.node(maker).op, Encode))
+    makers = ancestors(graph, name, until=_makes) if not _makes(node) else (name,)
+    ops = [graph.node(maker).op for maker in makers]
+    codes = (op.code() for op in ops if isinstance(op, Encode))
     values = {1.0 if code is None else code.unit for code in codes}
-    values |= {1.0 for maker in makers if isinstance(graph.node(maker).op, Stateful)}
+    values |= {1.0 for op in ops if integrates(op)}
     if len(values) > 1:
         raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
     return values.pop()
+
+
+def _makes(node: Node) -> bool:
+    """Whether events start at a node."""
+    return isinstance(node.op, Encode) or integrates(node.op)
 
 
 def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:

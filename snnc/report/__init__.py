@@ -1,6 +1,6 @@
 """Reports: a JSON document, and the HTML page drawn from it."""
 
-from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, totals
+from snnc.report.figures import REPORT_VERSION, latency_timesteps, layers, max_pools, totals
 from snnc.report.files import Written, write_report
 from snnc.report.provenance import provenance
 
@@ -10,6 +10,7 @@ __all__ = [
     "latency_timesteps",
     "layers",
     "provenance",
+    "max_pools",
     "totals",
     "write_report",
 ]

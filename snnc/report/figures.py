@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnc.ir import Graph, Input, Neuron, Node
+from snnc.ir import CountMaxPool, Graph, Input, MaxPool, Neuron, Node, Signal, Stage
 from snnc.ir.walk import longest_path
 
 REPORT_VERSION = 1
@@ -30,6 +30,18 @@ def totals(graph: Graph) -> dict[str, int]:
         "neurons": sum(graph.type_of(name).size for name in populations),
         "parameters": sum(array.size for array in graph.params.values()),
     }
+
+
+def max_pools(graph: Graph) -> dict[str, int]:
+    """Number of max pools of a spiking network by kind: "count" (S25), "or" (S4), of spikes."""
+    kinds = {"count": CountMaxPool, "or": MaxPool}
+    pooled = [n for n in graph if graph.stage is Stage.SNN and not _is_analog(graph, n)]
+    found = {key: sum(isinstance(n.op, op) for n in pooled) for key, op in kinds.items()}
+    return {key: number for key, number in found.items() if number}
+
+
+def _is_analog(graph: Graph, node: Node) -> bool:
+    return graph.type_of(node.name).signal is Signal.ANALOG
 
 
 def _layer(graph: Graph, node: Node) -> dict[str, Any]:

@@ -80,7 +80,10 @@ def _sizes(report: Json) -> list[tuple[str, str]]:
         "spikes_per_inference": ("spikes per inference", ""),
         "spikes_per_neuron": ("spikes per neuron", ""),
     }
-    return [(n, number(report[k]) + unit) for k, (n, unit) in names.items() if k in report]
+    kinds = {"count": "max pools of counts", "or": "max pools by OR"}
+    pools = report.get("max_pools") or {}
+    sizes = [(n, number(report[k]) + unit) for k, (n, unit) in names.items() if k in report]
+    return [*sizes, *((kinds[kind], number(count)) for kind, count in pools.items())]
 
 
 def _error(value: float | None) -> str:

@@ -18,6 +18,7 @@ from snnc.ir import (
     BatchNorm,
     Concat,
     Conv,
+    CountMaxPool,
     Encode,
     EncodeDirect,
     Graph,
@@ -199,6 +200,11 @@ class NetBuilder:
         if self.lowered:
             return self.avgpool(name, x, wins)
         return self._put(name, MaxPool(windows=wins), (x,), self._size[x])
+
+    def count_maxpool(self, name: str, x: str, wins: Windows) -> str:
+        """Max pooling; in a spiking network the maximum of the counts (S25)."""
+        kind = MaxPool if self.style is Style.ANN else CountMaxPool
+        return self._put(name, kind(windows=wins), (x,), self._size[x])
 
     def scale(
         self, name: str, x: str, factor: float | NDArray[np.generic], *, bias: bool = False

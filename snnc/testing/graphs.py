@@ -83,12 +83,28 @@ def enlarged(net: NetBuilder) -> str:
     return net.linear("fc", net.act("act2", net.add("add", net.conv("conv2", x, 4), first)), 5)
 
 
+def pooled(net: NetBuilder) -> str:
+    """Maxima of counts: overlapping clipped windows, of a concatenation, of sums, of the input."""
+    x = net.count_maxpool("pool0", net.input, windows(net.shape(net.input)[1:], 2, 1))
+    left = net.act("act0", net.conv("conv0", x, 4), per_channel=True)
+    right = net.act("act1", net.conv("conv1", x, 2, bias="map"))
+    both = net.concat("concat", left, right)
+    x = net.count_maxpool("pool1", both, windows(net.shape(both)[1:], 3, 2, 1))
+    x = net.act("act2", net.conv("conv2", x, 4))
+    if net.style is Style.QUANTIZED:
+        x = net.sumpool("sums", x, windows(net.shape(x)[1:], 2, 1))
+    size = net.shape(x)[1:]
+    x = net.count_maxpool("pool2", x, windows(size, size[0], size[0]))
+    return net.linear("fc", x, 5)
+
+
 TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "plain": (plain, (2, 6, 6)),
     "residual": (residual, (2, 8, 8)),
     "grouped": (grouped, (2, 7, 7)),
     "branches": (branches, (3, 16)),
     "enlarged": (enlarged, (2, 8, 8)),
+    "pooled": (pooled, (2, 8, 8)),
 }
 """The topologies and the shape of one input sample of each."""
 

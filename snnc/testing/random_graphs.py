@@ -39,7 +39,7 @@ class _Writer:
         self.spikes: list[str] = []
         self.moves: tuple[Callable[[str], str], ...] = (
             self.sumpool, self.maxpool, self.slice, self.pad, self.permute, self.concat, self.scale,
-            self.upsample,
+            self.upsample, self.count_maxpool,
         )  # fmt: skip
 
     def write(self) -> Graph:
@@ -109,6 +109,10 @@ class _Writer:
     def maxpool(self, x: str) -> str:
         wins = self.windows(x)
         return x if wins is None else self.net.maxpool(self.name("maxpool"), x, wins)
+
+    def count_maxpool(self, x: str) -> str:
+        wins = self.windows(x)
+        return x if wins is None else self.net.count_maxpool(self.name("count"), x, wins)
 
     def windows(self, x: str) -> Any:
         size = self.net.shape(x)[1:]

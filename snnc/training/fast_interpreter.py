@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from snnc.errors import GraphError
-from snnc.interp import Interpreter, Population, Run, evaluate
+from snnc.interp import CountPool, Interpreter, Population, Run, evaluate
 from snnc.interp.ops import meaning_of
 from snnc.ir import Encode, Graph, Node, Op
+from snnc.training.count_pool import count_maxima
 from snnc.training.fast_ops import FAST, WITH_LEADING_AXES
 from snnc.training.scan import scan
 from snnc.training.surrogate import AnySurrogate
@@ -57,6 +58,8 @@ class FastInterpreter(Interpreter):
     def stateful(self, node: Node, x: Tensor, run: Run) -> Tensor:
         """See `Interpreter.stateful`; with a surrogate, spikes are differentiable."""
         state = self.state(node)
+        if isinstance(state, CountPool) and not state.constant:
+            return count_maxima(state.op.windows, x)
         if not isinstance(state, Population):
             return super().stateful(node, x, run)
         return scan(state, x, run.timesteps, self.surrogate)

@@ -11,13 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snnc.interp import for_sample
-from snnc.interp.ops import CONVOLUTIONS, Constant, Meaning, averages, axis_sums, padded
+from snnc.interp.ops import (
+    CONVOLUTIONS,
+    Constant,
+    Meaning,
+    averages,
+    axis_sums,
+    largest,
+    padded,
+)
 from snnc.ir import (
     Add,
     AvgPool,
     Concat,
     Conv,
     Linear,
+    Maximum,
     Op,
     Pad,
     Permute,
@@ -26,6 +35,7 @@ from snnc.ir import (
     Scale,
     Slice,
     SumPool,
+    Windows,
 )
 
 
@@ -80,6 +90,16 @@ def _window_sums(x: Tensor, windows: Any) -> Tensor:
         n % k == 0 for n, k in zip(x.shape[2:], extents, strict=True)
     )
     return _TileSums.apply(x, extents) if tiled else _pooled(x, extents, strides)
+
+
+def _maximum(op: Maximum, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
+    return maxima(op.windows, inputs[0])
+
+
+def maxima(windows: Windows, x: Tensor) -> Tensor:
+    """The largest of every window of x (B, C, *spatial), by torch's pooling where regular."""
+    regular = _regular(windows, x.shape[2:])
+    return largest(windows, x) if regular is None else F.max_pool2d(x, *regular)
 
 
 def _pooled(x: Tensor, extents: list[int], strides: list[int]) -> Tensor:
@@ -155,6 +175,7 @@ FAST: Mapping[type[Op], Meaning] = MappingProxyType(
         Scale: _scale,
         SumPool: _sumpool,
         AvgPool: _avgpool,
+        Maximum: _maximum,
         Reshape: _reshape,
         Permute: _permute,
         Slice: _slice,

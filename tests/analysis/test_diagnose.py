@@ -174,7 +174,14 @@ def test_a_max_pool_of_spikes(inject: Any, maximal: Graph, data: Any) -> None:
     found = inject.diagnose(maximal, data, T, after=pools)
     assert faults(found)[0] == ("pool", "maxpool-of-spikes")
     assert found.faults[0].evidence["error"] > 0.1
-    assert "replace-maxpool" in found.faults[0].remedy
+    assert "lower-maxpool" in found.faults[0].remedy and found.count_pools == ()
+
+
+def test_a_maximum_of_counts_is_no_fault(inject: Any, maximal: Graph, data: Any) -> None:
+    found = inject.diagnose(maximal, data, T)
+    assert "pool" not in {node for node, _ in faults(found)}
+    assert found.report()["count_max_pools"] == ["pool"]
+    assert found.report()["max_pools"]["pool"] < 1e-6
 
 
 def test_a_replaced_max_pool(inject: Any, maximal: Graph, data: Any) -> None:

@@ -5,7 +5,7 @@ torch.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from snnc.ir import (
     Add,
     Concat,
     Conv,
+    CountMaxPool,
     Encode,
     Graph,
     Linear,
@@ -86,17 +87,22 @@ class Naive:
         index = [np.arange(n * k) // k for n, k in zip(x.shape[1:], op.factors, strict=True)]
         return x[np.ix_(np.arange(len(x)), *index)]
 
-    def pool(self, op: SumPool | MaxPool, x: Integers) -> Integers:
+    def pool(self, op: SumPool | MaxPool | CountMaxPool, x: Integers) -> Integers:
         y = np.zeros((len(x), *map(len, op.windows)), object)
         for c, *at in product(*map(range, y.shape)):
             windows = [axis[i] for axis, i in zip(op.windows, at, strict=True)]
             patch = x[(c, *(slice(*w) for w in windows))]
-            if isinstance(op, MaxPool):
+            if not isinstance(op, SumPool):
                 y[(c, *at)] = patch.max()
             else:
                 times = [m[i] for m, i in zip(op.multiplicities(), at, strict=True)]
                 y[(c, *at)] = patch.sum() * int(np.prod(times))
         return y
+
+    def count_maxpool(self, op: CountMaxPool, events: Sequence[Integers]) -> list[Integers]:
+        """The most any input of a window has had so far, minus the same one step before."""
+        most = [self.pool(op, sum(events[1 : t + 1], events[0])) for t in range(len(events))]
+        return [most[0], *(now - before for before, now in pairwise(most))]
 
     def stateless(self, op: Op, xs: Sequence[Integers]) -> Integers:
         moves: dict[type[Op], Callable[[Any], Integers]] = {
@@ -160,6 +166,8 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
             values[node.name] = [integers(events[t % len(events), 0]) for t in range(T)]
         elif isinstance(op, Neuron):
             values[node.name] = naive.neuron(op, inputs[0])
+        elif isinstance(op, CountMaxPool):
+            values[node.name] = naive.count_maxpool(op, inputs[0])
         elif isinstance(op, Readout):
             values[node.name] = [sum(inputs[0][1:], inputs[0][0])]
         else:
@@ -171,7 +179,7 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_python_integers(case: Case) -> None:
-    """Rules S9 to S15, S19, S21 and S22 of docs/semantics.md."""
+    """Rules S9 to S15, S19, S21, S22 and S25 of docs/semantics.md."""
     graph, x = case.graph, sample_inputs(case.graph, 2)
     found = run_snn(graph, x, timesteps=T, keep="all", seed=11)
     fired = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnc.errors import Loc, PassError, UnsupportedError
+from snnc.errors import PassError
 from snnc.interp import run_ann, run_snn
 from snnc.ir import (
     Add,
@@ -111,19 +111,6 @@ def test_a_relu_of_the_input_itself() -> None:
     x = np.array([[0.3, 0.7, -0.2]], np.float32)
     out = run_snn(snn, x, timesteps=10).outputs["readout"].numpy()
     np.testing.assert_allclose(out, [[0.3, 0.7, 0.0]], atol=0.1001)
-
-
-def test_max_pooling_of_activations_is_refused_with_every_line() -> None:
-    graph = small()
-    graph.add("pool1", MaxPool(windows=POOL), ["relu1"], loc=Loc("net.py", 12))
-    graph.add("pool2", MaxPool(windows=POOL), ["conv1"], loc=Loc("net.py", 15))
-    with pytest.raises(UnsupportedError) as caught:
-        convert(end(graph, "pool1", "pool2"))
-    assert caught.value.exit_code == 3
-    assert "net.py:12" in caught.value.message
-    assert "net.py:15" in caught.value.message
-    assert "negative" in caught.value.message
-    assert "maxpool=average" in str(caught.value.hint)
 
 
 def test_max_pooling_of_the_input_stays_before_the_encoder() -> None:
@@ -404,7 +391,7 @@ def test_profile_counts_spikes(style: Style) -> None:
 def test_ann_cases_are_converted_or_refused_by_name() -> None:
     from snnc.pipeline import Pipeline
 
-    text = "replace-maxpool,fold-batchnorm,fold-normalization,lower-avgpool,activations-to-neurons"
+    text = "fold-batchnorm,fold-normalization,lower-avgpool,lower-maxpool,activations-to-neurons"
     for case in ann_cases():
         snn = Pipeline.from_text(text).run(case.graph, PassContext()).graph
         relus = {node.name for node in case.graph if isinstance(node.op, Relu)}

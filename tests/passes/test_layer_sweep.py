@@ -44,6 +44,27 @@ def test_every_layer_sees_what_it_sees_in_the_whole_network(case: Case) -> None:
                 assert torch.equal(again, wanted[layer.node.name]), layer.node.name
 
 
+def test_steps_of_a_pool_one_by_one_and_out_of_order() -> None:
+    """Rule S25 of docs/semantics.md: counts go on from the last step, or start anew."""
+    (case,) = (case for case in snn_cases() if case.name == "pooled")
+    x = sample_inputs(case.graph, 20)
+    wanted = FastInterpreter(case.graph).snn(x, T, keep=["pool2"]).values["pool2"]
+    sweep = LayerSweep(case.graph, x, T)
+    with torch.no_grad():
+        for layer in sweep.layers():
+            if isinstance(layer.node.op, Neuron):
+                threshold, start = (
+                    torch.from_numpy(np.array(case.graph.array(value), np.float32))
+                    for value in (layer.node.op.threshold, layer.node.op.v_init)
+                )
+                currents = ((rows, sweep.value(layer.source, rows)) for rows in sweep.rows)
+                sweep.fire(layer, threshold, start, currents)
+                continue
+            for t in (0, 1, 2, 3, 4, 1, 3):
+                step = sweep.value("pool2", slice(0, 20), slice(t, t + 1))
+                assert torch.equal(step[0], wanted[t]), t
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filter(Stateful):
     """A state the sweep knows nothing of."""

@@ -16,6 +16,7 @@ from snnc_passes.fold.fold_scale import FoldScale
 from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
 from snnc_passes.lower.drop_state import DropState
 from snnc_passes.lower.lower_avgpool import LowerAvgpool
+from snnc_passes.lower.lower_maxpool import LowerMaxpool
 from snnc_passes.lower.replace_maxpool import ReplaceMaxpool
 from snnc_passes.quantize.quantize import Quantize
 from snnc_passes.threshold.initialize_potential import InitializePotential
@@ -137,6 +138,7 @@ CASES: Mapping[str, tuple[Pass, str]] = {
     "lower-avgpool": (LowerAvgpool(), AVERAGED),
     "lower-avgpool-uneven": (LowerAvgpool(), UNEVEN),
     "replace-maxpool": (ReplaceMaxpool(), MAXIMUM),
+    "lower-maxpool": (LowerMaxpool(), MAXIMUM),
     "activations-to-neurons": (ActivationsToNeurons(), RESIDUAL),
     "initialize-potential": (InitializePotential(fraction=0.25), NEURONS),
     "drop-state": (DropState(), NEURONS),

@@ -143,6 +143,12 @@ def test_what_a_model_names_is_text(compiled: Report, hardware: Callable[..., An
     assert "卷積" in render(odd), "names in any script, controls and mathematics left alone"
 
 
+def test_max_pools_are_told_by_kind(compiled: Report) -> None:
+    assert "<dt>max pools" not in render(compiled)
+    page = render({**compiled, "max_pools": {"count": 2, "or": 1}})
+    assert "<dt>max pools of counts</dt><dd>2" in page and "<dt>max pools by OR</dt><dd>1" in page
+
+
 def test_the_same_report_gives_the_same_bytes(
     compiled: Report, page_of_compiled: str, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.errors import Loc
-from snnc.ir import Conv, Graph, MaxPool, Neuron, Node, Readout, SumPool, problems
+from snnc.ir import Conv, Graph, Maximum, Neuron, Node, Readout, SumPool, problems
 from snnc.target import Diagnostic
 from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels.base import LARGEST
@@ -36,7 +36,7 @@ def _problems(graph: Graph, node: Node, bound: int) -> Iterator[tuple[str, str]]
         yield f"a tensor of more than {LARGEST} elements", "use a smaller input"
     if isinstance(op, Conv) and len(op.stride) > 2:
         yield f"a {len(op.stride)}-d convolution", "use one of one or two dimensions"
-    if isinstance(op, SumPool | MaxPool) and len(op.windows) > 2:
+    if isinstance(op, SumPool | Maximum) and len(op.windows) > 2:
         yield f"a {len(op.windows)}-d pooling", "use one of one or two dimensions"
     if bound > LARGEST:
         yield f"sums of up to {bound} do not fit 32 bits", "quantize to fewer bits"

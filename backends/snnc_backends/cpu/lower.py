@@ -19,6 +19,7 @@ from snnc_backends.cpu.plan import Encoding, Output, Plan, Step, Tensor
 from snnc_backends.cpu.storage import ANALOG, Blob, record_of, storage, weight_type
 
 Array = NDArray[Any]
+INT16 = 2**15 - 1
 
 
 def lower(graph: ir.Graph, timesteps: int) -> tuple[Plan, bytes]:
@@ -116,6 +117,7 @@ class _Lowering:
             ir.Add: self._add,
             ir.SumPool: self._pool,
             ir.MaxPool: self._pool,
+            ir.CountMaxPool: self._count_maxpool,
             ir.Neuron: self._neuron,
         }
         return table[type(op)](op, site)
@@ -220,28 +222,41 @@ class _Lowering:
         y = site.result
         return kernels.Add(dtype=storage(y), size=y.size, constant=constant), {}
 
-    def _pool(self, op: ir.SumPool | ir.MaxPool, site: _Site) -> Lowered:
-        x, y = site.inputs[0], site.result
-        missing = 2 - len(op.windows)
-        rows = (*(((0, 1),),) * missing, *op.windows)
+    def _pool(self, op: ir.SumPool | ir.Maximum, site: _Site) -> Lowered:
         times = op.multiplicity if isinstance(op, ir.SumPool) else None
-        kernel = kernels.Pool(
-            source=storage(x),
-            dtype=storage(y),
-            maximum=isinstance(op, ir.MaxPool),
-            weighted=times is not None,
-            height=plane(x.shape)[0],
-            width=plane(x.shape)[1],
-            channels=x.shape[0],
-            out_height=plane(y.shape)[0],
-            out_width=plane(y.shape)[1],
-            constant=self._constant(site),
-        )
-        arrays = {"rows_y": np.array(rows[0]), "rows_x": np.array(rows[1])}
+        geometry, arrays = self._windows(op, site)
+        maximum = isinstance(op, ir.Maximum)
+        kernel = kernels.Pool(maximum=maximum, weighted=times is not None, **geometry)
         if times is not None:
-            padded = (*((1,),) * missing, *times)
+            padded = (*((1,),) * (2 - len(times)), *times)
             arrays |= {"times_y": np.array(padded[0]), "times_x": np.array(padded[1])}
         return kernel, arrays
+
+    def _count_maxpool(self, op: ir.CountMaxPool, site: _Site) -> Lowered:
+        """Counts of 16 bits where they last for `SHORTEST` steps or more."""
+        if self._constant(site):
+            return self._pool(op, site)
+        geometry, arrays = self._windows(op, site)
+        levels = max(1, site.inputs[0].levels)
+        state = "i16" if INT16 // levels >= SHORTEST else "i32"
+        self.longest = min(self.longest, (INT16 if state == "i16" else LARGEST) // levels)
+        return kernels.CountMaxPool(state=state, **geometry), arrays
+
+    def _windows(self, op: ir.Pool, site: _Site) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The fields and arrays of a `Windowed` kernel."""
+        x, y = site.inputs[0], site.result
+        rows = (*(((0, 1),),) * (2 - len(op.windows)), *op.windows)
+        geometry = {
+            "source": storage(x),
+            "dtype": storage(y),
+            "height": plane(x.shape)[0],
+            "width": plane(x.shape)[1],
+            "channels": x.shape[0],
+            "out_height": plane(y.shape)[0],
+            "out_width": plane(y.shape)[1],
+            "constant": self._constant(site),
+        }
+        return geometry, {"rows_y": np.array(rows[0]), "rows_x": np.array(rows[1])}
 
     def _rearrange(self, op: ir.Rearrange, site: _Site, numbers: tuple[int, ...]) -> None:
         """Nothing for a view, else a gather; several inputs are concatenated first."""

@@ -12,10 +12,10 @@ from snnc.ir import (
     Graph,
     Neuron,
     Node,
+    Pool,
     Readout,
     Rearrange,
     Signal,
-    SumPool,
     Weighted,
     problems,
 )
@@ -60,10 +60,10 @@ def _problems(
 
 
 def _is_encoded(graph: Graph, name: str) -> bool:
-    """Whether `name` is the encoded input or spikes, rearranged or summed at most."""
+    """Whether `name` is the encoded input or spikes, rearranged or pooled at most."""
 
     def ends(node: Node) -> bool:
-        return not isinstance(node.op, Rearrange | SumPool)
+        return not isinstance(node.op, Rearrange | Pool)
 
     start = graph.node(name)
     sources = [name] if ends(start) else ancestors(graph, name, until=ends)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
+from snnc.ir import CountMaxPool, Graph
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import Tile
@@ -15,18 +17,26 @@ NOTES = (
     "energy, area, latency, placement, communication",
     "neurons, factors, pooling, biases and readouts are digital and take no tile",
 )
+COUNTERS = "max pools of spikes are digital counters beside the tiles"
+COUNTED = ("counters", "comparisons")
+"""Figures of `count_maxpools` that the totals have, too."""
 GROUPED = "grouped convolutions take tiles of their own for every group: most of these are empty"
 
 
-def figures(layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip) -> dict[str, Any]:
+def figures(
+    layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip, graph: Graph
+) -> dict[str, Any]:
     """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
     Per layer and in all (docs/crossbar.md): `cells_used` = rows * physical columns, both columns of
     a pair and weights that are zero included; `utilisation` = cells used / cells of the tiles;
-    `area_bound_tiles` = ceil(cells used / cells of a tile).
+    `area_bound_tiles` = ceil(cells used / cells of a tile); `count_maxpools`, the digital counters
+    of max pools, if there are any.
     """
     rows = {matrix.layer: _layer(matrix, placed, chip) for matrix in layers}
     used = sum(matrix.weights.size for matrix in layers) * len(chip.columns)
+    pools = count_maxpools(graph)
+    counted = {k: sum(p[k] for p in pools.values()) for k in COUNTED} if pools else {}
     grouped = [GROUPED] if any(matrix.groups > 1 for matrix in layers) else []
     return {
         "totals": {
@@ -34,12 +44,36 @@ def figures(layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip) 
             "split_formula_tiles": sum(row["split_formula_tiles"] for row in rows.values()),
             **_use(used, len(placed), chip),
             "weights": sum(matrix.weights.size for matrix in layers),
+            **counted,
         },
         "layers": rows,
         "tiles": [asdict(tile) for tile in placed],
         "tile_shape": [chip.rows, chip.cols],
-        "notes": [*NOTES, *grouped],
+        **({"count_maxpools": pools} if pools else {}),
+        "notes": [*NOTES, *grouped, *([COUNTERS] if pools else [])],
     }
+
+
+def count_maxpools(graph: Graph) -> dict[str, dict[str, int]]:
+    """Per CountMaxPool with a state, the digital unit that it takes beside the tiles (S25).
+
+    `counters`: one for every input and one for every window; `levels`: most a counter grows in a
+    step, so that it has T * levels + 1 values; `comparisons`: of two counts, in one step.
+    """
+    units: dict[str, dict[str, int]] = {}
+    for node in graph.nodes:
+        kind = graph.type_of(node.name)
+        if not isinstance(node.op, CountMaxPool) or kind.constant_in_time:
+            continue
+        inputs = graph.type_of(node.inputs[0]).size
+        sizes = [sum(stop - start for start, stop in axis) for axis in node.op.windows]
+        covered = kind.shape[0] * prod(sizes)
+        units[node.name] = {
+            "counters": inputs + kind.size,
+            "levels": kind.levels,
+            "comparisons": covered - kind.size,
+        }
+    return units
 
 
 def _layer(matrix: WeightMatrix, placed: Sequence[Tile], chip: Chip) -> dict[str, int | float]:

@@ -46,7 +46,7 @@ def lower(graph: Graph, chip: Chip, rng: np.random.Generator) -> dict[str, bytes
     return {
         MAPPING: _json(_mapping(placed, chip)),
         CONDUCTANCES: safetensors.numpy.save(_conductances(layers, chip, rng)),
-        f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip)),
+        f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip, graph)),
     }
 
 

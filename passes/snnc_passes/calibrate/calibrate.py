@@ -24,6 +24,7 @@ from snnc_passes._neuron_search import (
     settings_of,
 )
 from snnc_passes._paired_sweep import PairedSweep, waits_for_all
+from snnc_passes._pooled_amounts import refuse_mixed_channels
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import set_thresholds
@@ -101,10 +102,16 @@ class Calibrate(Pass):
             raise ValueError(f"samples={self.samples} is not positive")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Correct. Raises `PassError` for integers and for neurons as in `refuse_neurons`."""
+        """Correct.
+
+        Raises:
+            PassError: for integers, for neurons as in `refuse_neurons`, and where a max pool takes
+                channels together that get thresholds of their own.
+        """
         ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ann, self.name)
+        refuse_mixed_channels(graph)
         x = self._samples(graph, calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
-from snnc.errors import PassError, UnsupportedError
+from snnc.errors import PassError
 from snnc.ir import (
     AvgPool,
     BatchNorm,
+    CountMaxPool,
     EncodeDirect,
     EncodePoisson,
     Graph,
-    MaxPool,
     Neuron,
     Readout,
     Relu,
@@ -24,6 +24,8 @@ from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode, never_negative
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import scale_events_into_currents
+from snnc_passes._max_pools import feeds_maximum, fires, max_pools_to_count
+from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 
 LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 
@@ -35,11 +37,11 @@ class ActivationsToNeurons(Pass):
     The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
     output a Readout. A ReLU whose input cannot be negative is removed. Identity shortcuts become
-    `Scale(1)` from spikes to currents. Max pooling of activations is refused: the maximum of the
-    spikes in a step is not the maximum of the rates.
+    `Scale(1)` from spikes to currents. A max pool of activations becomes a CountMaxPool: its count
+    is the largest count of its inputs at every step. Pools of the input stay before the encoder.
 
-    All options except `encode` are fields of `snnc.ir.Neuron`, the same for all populations. Rates
-    match the ReLU only with the defaults, no leak and reset by subtraction.
+    All options except `encode` and `maxpool` are fields of `snnc.ir.Neuron`, the same for all
+    populations. Rates match the ReLU only with the defaults, no leak and reset by subtraction.
 
     Attributes:
         encode: "direct" gives the input itself at every step; "poisson" spikes at random
@@ -50,8 +52,10 @@ class ActivationsToNeurons(Pass):
         wait: steps a population integrates before it may fire; "T" is the whole window: the
             population then quantises its total input to T + 1 levels. Adds to the latency.
         signed: a neuron that has fired too often may emit -1; needs a target with ternary spikes.
+        maxpool: "count" takes the maximum of counts; "refuse" refuses max pools of activations, for
+            targets without counters.
 
-    Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect).
+    Metrics: `populations`, `neurons`, `dropped` (ReLUs without effect), `max_pools`.
     """
 
     name = "activations-to-neurons"
@@ -63,6 +67,7 @@ class ActivationsToNeurons(Pass):
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
     wait: int | Literal["T"] = 0
     signed: bool = False
+    maxpool: Literal["count", "refuse"] = "count"
 
     def __post_init__(self) -> None:
         if not 0 <= self.leak <= 1:
@@ -73,26 +78,40 @@ class ActivationsToNeurons(Pass):
             raise ValueError("signed spikes need reset=subtract")
         if self.encode not in ("direct", "poisson"):
             raise ValueError(f"encode={self.encode} is not one of: direct, poisson")
+        if self.maxpool not in ("count", "refuse"):
+            raise ValueError(f"maxpool={self.maxpool} is not one of: count, refuse")
 
     def requirements(self) -> frozenset[str]:
         """encode=poisson needs calibration data."""
         return self.needs | ({"calibration"} if self.encode == "poisson" else frozenset())
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Convert. Raises `UnsupportedError` listing every max pool of activations."""
+        """Convert. Raises `UnsupportedError` listing every max pool that cannot be converted."""
         _refuse(graph)
         dropped = _drop_idle_relus(graph)
+        pools = max_pools_to_count(graph, refuse=self.maxpool == "refuse")
+        shapes = {name: kind.shape for name, kind in graph.types().items()}
         first = before_encode(graph)[-1]
         self._encode(graph, first, ctx)
         relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
-        neurons = sum(graph.type_of(relu).size for relu in relus)
+        neurons = sum(prod(shapes[relu]) for relu in relus)
         for relu in relus:
             graph.replace_op(relu, self._neuron(ctx.timesteps))
+        for pool, windows in pools.items():
+            graph.replace_op(pool, CountMaxPool(windows=windows))
         graph.stage = Stage.SNN
         graph.meta["timesteps"] = ctx.timesteps
         _add_readouts(graph)
+        for node in graph.nodes:
+            shapes.setdefault(node.name, shapes[node.inputs[0]] if node.inputs else ())
+        sink_past_maxima(graph, ScalePropagation(graph, shapes))
         scale_events_into_currents(graph)
-        metrics = {"populations": len(relus), "neurons": neurons, "dropped": dropped}
+        metrics = {
+            "populations": len(relus),
+            "neurons": neurons,
+            "dropped": dropped,
+            "max_pools": len(pools),
+        }
         return PassResult(graph, metrics=metrics)
 
     def _encode(self, graph: Graph, first: str, ctx: PassContext) -> None:
@@ -128,31 +147,20 @@ def _refuse(graph: Graph) -> None:
                 f"{node.name} ({node.op.mnemonic}) at {node.loc} has no spiking form",
                 hint=f"put {remedy} before activations-to-neurons",
             )
-    problems = list(_max_pools(graph))
-    if problems:
-        raise UnsupportedError(
-            "max pooling of spikes is not the maximum of their rates:\n  " + "\n  ".join(problems),
-            hint="use average pooling in the model, or --recipe 'convert{maxpool=average}'",
-        )
-
-
-def _max_pools(graph: Graph) -> Iterator[str]:
-    allowed, positive = before_encode(graph), never_negative(graph)
-    for node in graph.nodes:
-        if not isinstance(node.op, MaxPool) or node.name in allowed:
-            continue
-        (source,) = graph.inputs_of(node.name)
-        what = "pools an activation" if source in positive else "pools values that may be negative"
-        yield f"{node.name} at {node.loc} {what}"
 
 
 def _drop_idle_relus(graph: Graph) -> int:
-    """Remove ReLUs whose input cannot be negative; returns their number."""
+    """Remove ReLUs whose input cannot be negative; returns their number.
+
+    One of a sum is kept before a max pool, which takes spikes and no currents.
+    """
     positive = never_negative(graph)
     idle = [
         node.name
         for node in graph.nodes
-        if isinstance(node.op, Relu) and graph.inputs_of(node.name)[0] in positive
+        if isinstance(node.op, Relu)
+        and node.inputs[0] in positive
+        and not (feeds_maximum(graph, node.name) and not fires(graph, node.inputs[0]))
     ]
     for name in idle:
         graph.bypass(name)

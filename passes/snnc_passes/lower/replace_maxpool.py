@@ -1,4 +1,4 @@
-"""Replace max pooling by average pooling, which spikes can compute."""
+"""Replace max pooling by average pooling."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snnc.ir import AvgPool, Graph, MaxPool, Relu, Stage
-from snnc.ir.walk import used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode
+from snnc_passes._max_pools import exchange, only_user
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaceMaxpool(Pass):
     """Replace max pooling by average pooling. This changes the function and costs accuracy.
 
-    The maximum of the spikes in a step is not the maximum of the rates; the average is (Cao, Chen,
-    Khosla, "Spiking Deep Convolutional Neural Networks for Energy-Efficient Object Recognition",
-    2015). A ReLU directly after a max pool is moved before it first: max(relu(x)) =
-    relu(max(x)). Pools of the input are kept, since they are computed before encoding.
+    Average pooling needs no counters (Cao, Chen, Khosla, "Spiking Deep Convolutional Neural
+    Networks for Energy-Efficient Object Recognition", 2015); `lower-maxpool` and
+    `activations-to-neurons` keep the maximum. A ReLU directly after a max pool is moved before it
+    first: max(relu(x)) = relu(max(x)). Pools of the input are kept, since they are computed before
+    encoding.
 
     Metrics: `replaced`, the number of pools.
     """
@@ -46,14 +47,6 @@ class ReplaceMaxpool(Pass):
 
 def _relu_first(graph: Graph, pool: str) -> None:
     """Exchange `pool` and a ReLU that is its only user."""
-    if not used_once(graph, pool):
-        return
-    ((relu, port),) = graph.users_of(pool)
-    if not isinstance(graph.node(relu).op, Relu):
-        return
-    (source,) = graph.inputs_of(pool)
-    for user, user_port in graph.users_of(relu):
-        graph.set_input(user, user_port, pool)
-    graph.outputs = tuple(pool if name == relu else name for name in graph.outputs)
-    graph.set_input(relu, port, source)
-    graph.set_input(pool, 0, relu)
+    relu = only_user(graph, pool)
+    if relu is not None and isinstance(graph.node(relu).op, Relu):
+        exchange(graph, pool, relu)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.ir import (
+    CountMaxPool,
     Graph,
     Neuron,
     Op,
@@ -78,6 +79,14 @@ class Rounding:
                     hint="use fewer bits, or a smaller -T",
                 )
         return bounds
+
+    def counts(self) -> Bounds:
+        """Per CountMaxPool with a state, the bounds of its counts, as of potentials (S25)."""
+        return {
+            node.name: {"step": self.types[node.name].levels, "rest": 0}
+            for node in self.graph.nodes
+            if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
+        }
 
     def _scale(self, group: Group, granularity: Granularity) -> Real:
         """s of a group: (C,), or () for granularity "layer" and where elements are moved."""

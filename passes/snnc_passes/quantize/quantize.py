@@ -64,6 +64,8 @@ class Quantize(Pass):
         bounds: dict[str, dict[str, int]] = {}
         for group in groups(graph):
             bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))
+        populations = len(bounds)
+        bounds.update(rounding.counts())
         graph.prune_params()
         graph.meta["quantize"] = {
             "bits": self.bits,
@@ -72,7 +74,7 @@ class Quantize(Pass):
             "bounds": bounds,
         }
         largest = max((b["rest"] + ctx.timesteps * b["step"] for b in bounds.values()), default=0)
-        return PassResult(graph, metrics={"populations": len(bounds), "largest_bound": largest})
+        return PassResult(graph, metrics={"populations": populations, "largest_bound": largest})
 
 
 def _refuse_chains(graph: Graph) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snnc.transform import Recipe
+from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class TrainingRecipe(Recipe):
         augment: random changes of training images.
         precision: floating-point type in training.
         calibration_steps: time steps of the run that measures currents for thresholds.
-        maxpool: "refuse" a network with max pools, or replace them by "average" pools.
+        maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
+            "average" replaces max pools by average pools; "refuse" refuses them.
         bits: width of integer weights, 2..8; none keeps real values.
     """
 
@@ -31,24 +33,29 @@ class TrainingRecipe(Recipe):
     augment: Literal["none", "flip", "crop-flip"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"
     calibration_steps: int = 100
-    maxpool: Literal["refuse", "average"] = "refuse"
+    maxpool: MaxPooling = "count"
     bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.bits is not None and not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
-        if self.maxpool not in ("refuse", "average"):
-            raise ValueError(f"maxpool must be refuse or average, not {self.maxpool}")
+        check_max_pooling(self.maxpool)
 
-    def converted(self, neurons: str, balance: dict[str, object]) -> list[str]:
-        """The passes up to a spiking network whose layers have one threshold each."""
+    def converted(self, balance: dict[str, object], **neurons: object) -> list[str]:
+        """The passes up to a spiking network whose layers have one threshold each.
+
+        `neurons` are options of `activations-to-neurons`.
+        """
+        if self.maxpool == "refuse":
+            neurons["maxpool"] = "refuse"
         given = {"source": "current", **balance, "granularity": "layer"}
         return [
             *(["replace-maxpool"] if self.maxpool == "average" else []),
             "fold-batchnorm",
             "fold-normalization",
             "lower-avgpool",
-            neurons,
+            *(["lower-maxpool"] if self.maxpool == "count" else []),
+            spec("activations-to-neurons", **neurons),
             spec("threshold-balance", timesteps=self.calibration_steps, **given),
             "fold-scale",
         ]

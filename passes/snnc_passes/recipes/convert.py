@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from snnc.transform import Recipe
+from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,8 @@ class Convert(Recipe):
 
     Attributes:
         bits: width of integer weights, 2..8; none keeps real values.
-        maxpool: "refuse" a network with max pools, or replace them by "average" pools.
+        maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
+            "average" replaces max pools by average pools; "refuse" refuses them.
         wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
             many steps of latency per layer.
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
@@ -29,7 +31,7 @@ class Convert(Recipe):
 
     name: ClassVar[str] = "convert"
     bits: int | None = None
-    maxpool: Literal["refuse", "average"] = "refuse"
+    maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
     signed: bool = False
     calibrate: bool = True
@@ -38,8 +40,7 @@ class Convert(Recipe):
     def __post_init__(self) -> None:
         if self.bits is not None and not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
-        if self.maxpool not in ("refuse", "average"):
-            raise ValueError(f"maxpool must be refuse or average, not {self.maxpool}")
+        check_max_pooling(self.maxpool)
         if self.wait != "T" and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if not 0 < self.percentile <= 100:
@@ -51,6 +52,7 @@ class Convert(Recipe):
             "fold-batchnorm",
             "fold-normalization",
             "lower-avgpool",
+            *(["lower-maxpool"] if self.maxpool == "count" else []),
             self._neurons(),
             f"threshold-balance{{source=ann {self._statistic()} granularity=channel}}",
             "initialize-potential{fraction=0.5}",
@@ -62,6 +64,7 @@ class Convert(Recipe):
 
     def _neurons(self) -> str:
         options = [
+            *(["maxpool=refuse"] if self.maxpool == "refuse" else []),
             *([f"wait={self.wait}"] if self.wait else []),
             *(["signed=true"] if self.signed else []),
         ]

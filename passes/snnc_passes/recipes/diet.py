@@ -34,5 +34,5 @@ class Diet(TrainingRecipe):
         learn = self.trained(
             "learn", weights=self.weights, threshold=self.threshold, leak=self.leak
         )
-        passes = [*self.converted("activations-to-neurons", balance), learn, *self.quantized()]
+        passes = [*self.converted(balance), learn, *self.quantized()]
         return ",".join(passes)

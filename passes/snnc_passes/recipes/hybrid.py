@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from snnc_passes.recipes._training import TrainingRecipe, spec
+from snnc_passes.recipes._training import TrainingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,6 @@ class Hybrid(TrainingRecipe):
     weight_decay: float = 5e-4
 
     def pipeline(self) -> str:
-        neurons = spec(
-            "activations-to-neurons", encode="poisson", leak=self.leak, order="fire-integrate"
-        )
         learn = self.trained(
             "learn",
             threshold=False,
@@ -43,4 +40,7 @@ class Hybrid(TrainingRecipe):
             weight_decay=self.weight_decay,
         )
         balance: dict[str, object] = {"statistic": "max", "scale": self.scale}
-        return ",".join([*self.converted(neurons, balance), learn, *self.quantized()])
+        converted = self.converted(
+            balance, encode="poisson", leak=self.leak, order="fire-integrate"
+        )
+        return ",".join([*converted, learn, *self.quantized()])

@@ -37,5 +37,5 @@ class Iir(TrainingRecipe):
             leak=self.leak,
             start=self.start,
         )
-        converted = self.converted("activations-to-neurons", {"percentile": self.percentile})
+        converted = self.converted({"percentile": self.percentile})
         return ",".join([*converted, reduce, spec("drop-state"), *self.quantized()])

@@ -6,7 +6,7 @@ from snnc.analysis.diagnosis.measure import Networks, measure
 from snnc.analysis.diagnosis.result import Cause, Diagnosis, Finding, LayerError, WindowError
 from snnc.analysis.diagnosis.rules import findings
 from snnc.errors import DataError
-from snnc.ir import Graph
+from snnc.ir import CountMaxPool, Graph
 from snnc.transform import Batches, Progress, silent
 
 __all__ = [
@@ -56,4 +56,7 @@ def diagnose_graphs(
         norms=measured.norms,
         stages=measured.stages,
         pools=measured.pools,
+        count_pools=tuple(
+            name for name in measured.pools if isinstance(snn.node(name).op, CountMaxPool)
+        ),
     )

@@ -16,7 +16,7 @@ from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tal
 from snnc.analysis.input_range import InputTally
 from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
-from snnc.ir import Graph, MaxPool, Neuron, Node, Signal
+from snnc.ir import Graph, Maximum, Neuron, Node, Signal
 from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
@@ -204,7 +204,8 @@ class _Sweep:
                 rounded = integers.get(node.name)
                 self._layers[node.name].add(current, rate, expected[node.name], rounded)
             if node.name in self._pools:
-                wanted = self._snn.apply(node, [inputs[0].mean(0, keepdim=True)])[0]
+                rates = inputs[0].mean(0, keepdim=True)
+                wanted = self._snn.stateless(node.op, [rates], rates.ndim - 2)[0]
                 error = value.mean(0) - wanted
                 sums = self._pools[node.name]
                 sums[0] += float(error.double().square().sum())
@@ -267,6 +268,6 @@ def _pools_of_spikes(graph: Graph) -> list[str]:
     return [
         node.name
         for node in graph
-        if isinstance(node.op, MaxPool)
-        and graph.type_of(graph.inputs_of(node.name)[0]).signal is Signal.SPIKE
+        if isinstance(node.op, Maximum)
+        and graph.type_of(node.inputs[0]).signal in (Signal.SPIKE, Signal.COUNT)
     ]

@@ -30,8 +30,9 @@ REMEDIES: Mapping[Cause, str] = {
         "convolution pads"
     ),
     Cause.POOLING_REPLACED: (
-        "the average is not the maximum: train the model with average pooling, or fine-tune it "
-        "after `replace-maxpool`"
+        "the average is not the maximum: leave `replace-maxpool` out, so that spikes are counted "
+        "(recipe convert{maxpool=count}); or train: the model with average pooling, or the spiking "
+        "network by `learn`"
     ),
     Cause.WEIGHTS_CHANGED: (
         "find the pass that did it with --dump-ir, and leave it out or run it with milder options"
@@ -45,8 +46,8 @@ REMEDIES: Mapping[Cause, str] = {
         "behind `activations-to-neurons`; if that was used, a higher percentile"
     ),
     Cause.MAXPOOL_OF_SPIKES: (
-        "use average pooling in the model, or `replace-maxpool` before `activations-to-neurons` "
-        "(recipe convert{maxpool=average}) and fine-tune"
+        "let `lower-maxpool` and `activations-to-neurons` make it a maximum of counts, as the "
+        "recipe convert{maxpool=count} does; or train the spiking network by `learn`"
     ),
     Cause.DEAD_CHANNELS: (
         "compare the bias and weights of these channels with the ANN's after each pass "
@@ -72,6 +73,8 @@ DEAD_IN_ANN = (
     "mean inputs unlike those of the training (--mean, --std)"
 )
 
+TRAIN = "or train the network for this T by `learn` (recipe diet)"
+
 
 def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> str:
     """The remedy for a cause.
@@ -85,5 +88,5 @@ def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> st
         return DEAD_IN_ANN
     if cause is Cause.TOO_FEW_TIMESTEPS:
         at_this_window = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
-        return f"-T {2 * timesteps}{at_this_window}"
+        return f"-T {2 * timesteps}{at_this_window}; {TRAIN}"
     return REMEDIES[cause]

@@ -136,6 +136,7 @@ class Diagnosis:
         norms: per batch norm of the model, mismatch between its input and its statistics.
         stages: per activation, relative error of the graph after folding against the model.
         pools: per max pool of spikes, relative error against the maximum of the rates.
+        count_pools: those of `pools` that are maxima of counts, and have no error.
     """
 
     timesteps: int
@@ -147,6 +148,7 @@ class Diagnosis:
     norms: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     pools: Mapping[str, float] = field(default_factory=dict[str, float])
+    count_pools: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -173,5 +175,6 @@ class Diagnosis:
             "batch_norms": {name: dict(each) for name, each in self.norms.items()},
             "folding": {name: dict(each) for name, each in self.stages.items()},
             "max_pools": dict(self.pools),
+            "count_max_pools": list(self.count_pools),
         }
         return report if self.rounded is None else {**report, "rounded": self.rounded.report()}

@@ -10,11 +10,12 @@ from snnc_backends.cpu.kernels.conv import Conv
 from snnc_backends.cpu.kernels.depthwise import Depthwise
 from snnc_backends.cpu.kernels.gather import Gather
 from snnc_backends.cpu.kernels.neuron import Neuron
-from snnc_backends.cpu.kernels.pool import Pool
+from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
 from snnc_backends.cpu.kernels.scale import Scale
 
 KERNELS: dict[str, type[Kernel]] = {
-    kind.name: kind for kind in (Add, Concat, Conv, Depthwise, Gather, Neuron, Pool, Scale)
+    kind.name: kind
+    for kind in (Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale)
 }
 """Every kernel a plan may name."""
 
@@ -24,6 +25,7 @@ __all__ = [
     "Code",
     "Concat",
     "Conv",
+    "CountMaxPool",
     "DTYPES",
     "Depthwise",
     "Gather",

@@ -1,7 +1,9 @@
-"""Sum and maximum over windows."""
+"""Sum and maximum over windows, and the maximum of counts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,19 +13,16 @@ from snnc.native.code import Value
 from snnc_backends.cpu.kernels.base import Arrays, Kernel, Port, Table, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
 
+STATES = {"i16": 2, "i32": 4}
+"""Types of a count, and their sizes in bytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Pool(Kernel):
-    """y[i, j] = times_y[i] * times_x[j] * sum (or max) of x over rows_y[i] and rows_x[j].
+class Windowed(Kernel):
+    """One output for every window: rows_y, rows_x hold (start, stop) of each output position."""
 
-    rows_y, rows_x: (start, stop) of each output position. `weighted`: whether times_* exist.
-    """
-
-    name: ClassVar[str] = "pool"
     source: str
     dtype: str
-    maximum: bool
-    weighted: bool
     height: int
     width: int
     channels: int
@@ -44,15 +43,10 @@ class Pool(Kernel):
         return Port(self.dtype, self.out_height * self.out_width * self.channels, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        rows = {
+        return {
             "rows_y": Table("i32", 2 * self.out_height),
             "rows_x": Table("i32", 2 * self.out_width),
         }
-        times = {
-            "times_y": Table("i32", self.out_height),
-            "times_x": Table("i32", self.out_width),
-        }
-        return {**rows, **times} if self.weighted else rows
 
     def check(self, arrays: Arrays) -> None:
         for name, size in (("rows_y", self.height), ("rows_x", self.width)):
@@ -60,25 +54,73 @@ class Pool(Kernel):
             inside = bool(np.all((start >= 0) & (start < stop) & (stop <= size)))
             require(inside, "a window outside the tensor")
 
-    def emit(self, code: Code) -> None:
-        with (
-            code.loop(0, code.steps(self.constant)) as t,
-            code.loop(0, self.out_height) as i,
-            code.loop(0, self.out_width) as j,
-        ):
+    @contextmanager
+    def windows(self, code: Code) -> Iterator[tuple[Value, Value, list[Value], Value]]:
+        """All output positions: i, j, (top, bottom, left, right), place of the first channel."""
+        with code.loop(0, self.out_height) as i, code.loop(0, self.out_width) as j:
             bounds = [*self._window(code, "rows_y", i), *self._window(code, "rows_x", j)]
-            out = code.index((t, self.output().size), (i, self.out_width * self.channels))
-            out = code.index(out, (j, self.channels))
-            factor = self._factor(code, i, j) if self.weighted else None
-            code.blocks(
-                self.channels,
-                4 * code.machine.block if self.dtype == "i8" else code.machine.block,
-                lambda c, lanes: self._block(code, t, bounds, out, factor, c, lanes),
-            )
+            place = code.index((i, self.out_width * self.channels), (j, self.channels))
+            yield i, j, bounds, place
 
     def _window(self, code: Code, name: str, i: Value) -> tuple[Value, Value]:
         start, stop = (code.load(code.arrays[name], "i32", code.index((i, 2), k)) for k in (0, 1))
         return code.convert(start, "i32", "i64"), code.convert(stop, "i32", "i64")
+
+    def reduced(
+        self,
+        code: Code,
+        dtype: str,
+        lanes: int,
+        bounds: list[Value],
+        start: Value | None,
+        value: Callable[[Value], Value],
+    ) -> Value:
+        """The sum of a window from `start` on, or its largest value if that is None.
+
+        `value` gives `lanes` channels of a pixel, by the number of the pixel.
+        """
+        top, bottom, left, right = bounds
+        first = value(code.index((top, self.width), left)) if start is None else start
+        total = code.local(dtype, lanes)
+        code.set(total, first)
+        combine = code.largest if start is None else code.add
+        with code.loop(top, bottom) as y, code.loop(left, right) as x:
+            old = code.get(total, dtype, lanes)
+            code.set(total, combine(dtype, old, value(code.index((y, self.width), x))))
+        return code.get(total, dtype, lanes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(Windowed):
+    """y[i, j] = times_y[i] * times_x[j] * sum (or max) of x over rows_y[i] and rows_x[j].
+
+    `weighted`: whether times_* exist.
+    """
+
+    name: ClassVar[str] = "pool"
+    maximum: bool
+    weighted: bool
+
+    def arrays(self) -> dict[str, Table]:
+        times = {
+            "times_y": Table("i32", self.out_height),
+            "times_x": Table("i32", self.out_width),
+        }
+        return {**super().arrays(), **times} if self.weighted else super().arrays()
+
+    def emit(self, code: Code) -> None:
+        wide = 4 * code.machine.block if self.dtype == "i8" else code.machine.block
+        with (
+            code.loop(0, code.steps(self.constant)) as t,
+            self.windows(code) as (i, j, bounds, place),
+        ):
+            out = code.index((t, self.output().size), place)
+            factor = self._factor(code, i, j) if self.weighted else None
+            code.blocks(
+                self.channels,
+                wide,
+                lambda c, lanes: self._block(code, t, bounds, out, factor, c, lanes),
+            )
 
     def _factor(self, code: Code, i: Value, j: Value) -> Value:
         y = code.load(code.arrays["times_y"], "i32", i)
@@ -95,22 +137,74 @@ class Pool(Kernel):
         c: Value,
         lanes: int,
     ) -> None:
-        top, bottom, left, right = bounds
-
-        def source(y: Value, x: Value) -> Value:
-            row = code.index((t, self.height), y)
-            i = code.index((code.index((row, self.width), x), self.channels), c)
+        def source(pixel: Value) -> Value:
+            pixel = code.index((t, self.height * self.width), pixel)
+            i = code.index((pixel, self.channels), c)
             value = code.load(code.inputs[0], self.source, i, lanes)
             return code.convert(value, self.source, self.dtype, lanes)
 
-        total = code.local(self.dtype, lanes)
-        code.set(total, source(top, left) if self.maximum else code.zero(self.dtype, lanes))
-        with code.loop(top, bottom) as y, code.loop(left, right) as x:
-            old = code.get(total, self.dtype, lanes)
-            combine = code.largest if self.maximum else code.add
-            code.set(total, combine(self.dtype, old, source(y, x)))
-        result = code.get(total, self.dtype, lanes)
+        start = None if self.maximum else code.zero(self.dtype, lanes)
+        result = self.reduced(code, self.dtype, lanes, bounds, start, source)
         if factor is not None:
             wide = code.splat(factor, self.dtype, lanes)
             result = code.mul(self.dtype, result, wide)
         code.store(result, code.output, self.dtype, code.index(out, c))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountMaxPool(Windowed):
+    """y[t] = largest count of a window after step t - that before it (docs/semantics.md, S25).
+
+    state: type of a count, i16 or i32. The scratch memory holds the counts of all inputs, then the
+    largest of every window.
+    """
+
+    name: ClassVar[str] = "count-maxpool"
+    state: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("source", self.source, ("i8", "i32"))
+        one_of("dtype", self.dtype, ("i8", "i32"))
+        one_of("state", self.state, tuple(STATES))
+        require(not self.constant, "counts of events that are constant in time")
+
+    def scratch(self) -> int:
+        return STATES[self.state] * (self.inputs()[0].size + self.output().size)
+
+    def emit(self, code: Code) -> None:
+        size = self.inputs()[0].size
+        lanes = code.machine.block * 4 // STATES[self.state]
+        code.blocks(size + self.output().size, lanes, lambda i, n: self._reset(code, i, n))
+        with code.loop(0, code.timesteps) as t:
+            code.blocks(size, lanes, lambda i, n: self._count(code, t, i, n))
+            with self.windows(code) as (_i, _j, bounds, place):
+                code.blocks(
+                    self.channels, lanes, lambda c, n: self._grow(code, t, bounds, place, c, n)
+                )
+
+    def _reset(self, code: Code, i: Value, lanes: int) -> None:
+        code.store(code.zero(self.state, lanes), code.scratch, self.state, i)
+
+    def _count(self, code: Code, t: Value, i: Value, lanes: int) -> None:
+        """Add the events of step t to `lanes` counts from `i` on."""
+        x = code.load(code.inputs[0], self.source, code.index((t, self.inputs()[0].size), i), lanes)
+        x = code.convert(x, self.source, self.state, lanes)
+        old = code.load(code.scratch, self.state, i, lanes)
+        code.store(code.add(self.state, old, x), code.scratch, self.state, i)
+
+    def _grow(
+        self, code: Code, t: Value, bounds: list[Value], place: Value, c: Value, lanes: int
+    ) -> None:
+        """Emit by how much the largest counts of a window have grown, and keep them."""
+
+        def count(pixel: Value) -> Value:
+            i = code.index((pixel, self.channels), c)
+            return code.load(code.scratch, self.state, i, lanes)
+
+        most = self.reduced(code, self.state, lanes, bounds, None, count)
+        kept = code.index(self.inputs()[0].size, place, c)
+        grown = code.sub(self.state, most, code.load(code.scratch, self.state, kept, lanes))
+        code.store(most, code.scratch, self.state, kept)
+        out = code.index((t, self.output().size), place, c)
+        code.store(code.convert(grown, self.state, self.dtype, lanes), code.output, self.dtype, out)

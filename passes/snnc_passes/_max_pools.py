@@ -1,0 +1,102 @@
+"""Max pools of an `ann` graph: which can become maxima of counts, and their order with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snnc.errors import UnsupportedError
+from snnc.ir import Add, Graph, Input, Maximum, MaxPool, Node, Pool, Rearrange, Relu, Scale, Windows
+from snnc.ir.walk import ancestors, used_once
+from snnc_passes._affine import affine_of, leads_to
+from snnc_passes._analog import before_encode
+
+REFUSED = (
+    "use average pooling, in the model or by --recipe 'convert{maxpool=average}', and train: the "
+    "model again, or the spiking network by the recipes hybrid, diet and iir (pass learn)"
+)
+
+
+def max_pools_to_count(graph: Graph, *, refuse: bool) -> Mapping[str, Windows]:
+    """The windows of every max pool of activations, by node.
+
+    Args:
+        graph: of stage `ann`, behind `lower-maxpool`.
+        refuse: refuse all of them.
+
+    Raises:
+        UnsupportedError: listing every one that cannot be a maximum of counts, with the reason.
+    """
+    analog = before_encode(graph)
+    pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+    problems = [
+        f"{node.name} at {node.loc} {reason}"
+        for node in pools
+        if (reason := "pools activations" if refuse else _reason(graph, node))
+    ]
+    if problems:
+        what = "are refused" if refuse else "cannot be maxima of spike counts"
+        listed = "\n  ".join(problems)
+        raise UnsupportedError(f"max pools {what}:\n  {listed}", hint=REFUSED)
+    return {n.name: n.op.windows for n in pools if isinstance(n.op, MaxPool)}
+
+
+def _reason(graph: Graph, pool: Node) -> str | None:
+    """Why a max pool cannot be a maximum of counts; None if it can."""
+    sources = _makers(graph, pool.inputs[0])
+    inputs = [name for name in sources if isinstance(graph.node(name).op, Input)]
+    if inputs and len(inputs) < len(sources):
+        return "pools the input together with activations, which differ in value"
+    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Input)]
+    return f"pools {others[0]}, {_what(graph, graph.node(others[0]))}" if others else None
+
+
+def _what(graph: Graph, node: Node) -> str:
+    if isinstance(node.op, Scale):
+        if np.any(affine_of(graph, node.op).factor < 0):
+            return "whose negative factors make the maximum a minimum"
+        return "whose factors or shifts differ within a window"
+    if isinstance(node.op, Add):
+        return "a sum; put a ReLU between the two"
+    return "which may be negative; put a ReLU before the pool or directly behind it"
+
+
+def fires(graph: Graph, name: str) -> bool:
+    """Whether the values of a node are those of ReLUs, pooled and rearranged at most."""
+    return all(isinstance(graph.node(maker).op, Relu) for maker in _makers(graph, name))
+
+
+def feeds_maximum(graph: Graph, name: str) -> bool:
+    """Whether a max pool uses a node, behind pools and rearrangements at most."""
+    return any(leads_to(graph, user, (Maximum,)) for user, _ in graph.users_of(name))
+
+
+def _makers(graph: Graph, name: str) -> tuple[str, ...]:
+    """The nodes whose values `name` holds, behind pools and rearrangements."""
+    if not _moves(graph.node(name)):
+        return (name,)
+    found = ancestors(graph, name, until=lambda node: not _moves(node))
+    return tuple(n for n in found if not _moves(graph.node(n)))
+
+
+def _moves(node: Node) -> bool:
+    return isinstance(node.op, Pool | Rearrange)
+
+
+def only_user(graph: Graph, name: str) -> str | None:
+    """The single user of a node, if it is no output."""
+    if not used_once(graph, name):
+        return None
+    ((user, _),) = graph.users_of(name)
+    return user
+
+
+def exchange(graph: Graph, first: str, second: str) -> None:
+    """Put `second`, an op of one input and the only user of `first`, before `first`."""
+    (source,) = graph.inputs_of(first)
+    for user, port in graph.users_of(second):
+        graph.set_input(user, port, first)
+    graph.outputs = tuple(first if name == second else name for name in graph.outputs)
+    graph.set_input(second, 0, source)
+    graph.set_input(first, 0, second)

@@ -1,0 +1,107 @@
+"""Bring max pools into the order in which spikes compute them: ReLU, maximum, factor (S25)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.ir import Graph, MaxPool, Node, Relu, Scale, Shape, Slice, Stage
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._affine import affine_of, fold_into_outputs
+from snnc_passes._analog import before_encode
+from snnc_passes._max_pools import exchange, only_user
+from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowerMaxpool(Pass):
+    """Let every max pool take activations: what is behind it moves before it, factors behind it.
+
+    max(relu(x)) = relu(max(x)): a ReLU directly behind a max pool moves before it. So does a Scale
+    with factors that are not negative between the two (a batch norm), and is folded into the layer
+    before it. max(f x + b) = f max(x) + b for f >= 0: a Scale before a max pool, such as a batch
+    norm behind a ReLU, moves behind it, through rearrangements too, if it is the same for all
+    elements of a window. Windows of one element become slices. Pools of the input are kept.
+
+    Metrics: `relus`, `slices`, `scales`, what was moved or replaced.
+    """
+
+    name = "lower-maxpool"
+    takes = Stage.ANN
+    gives = Stage.ANN
+    preserves_function = True
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Reorder; max pools that still cannot be converted are left to the next pass."""
+        slices = sum(_to_slice(graph, node) for node in graph.nodes)
+        analog = before_encode(graph)
+        pools = [n.name for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+        relus = sum(_relu_first(graph, pool) for pool in reversed(pools))
+        scales = 0
+        if pools:
+            shapes = {name: kind.shape for name, kind in graph.types().items()}
+            scales = sink_past_maxima(graph, ScalePropagation(graph, shapes))
+        graph.prune_params()
+        metrics = {"relus": relus, "slices": slices, "scales": scales}
+        return PassResult(graph, metrics=metrics)
+
+
+def _to_slice(graph: Graph, node: Node) -> bool:
+    """Replace a max pool whose windows have one element, evenly spaced; whether it was one."""
+    op = node.op
+    if not isinstance(op, MaxPool) or any(b - a > 1 for axis in op.windows for a, b in axis):
+        return False
+    starts = [np.array([a for a, _ in axis]) for axis in op.windows]
+    steps = [int(each[1] - each[0]) if len(each) > 1 else 1 for each in starts]
+    even = all(
+        step > 0 and np.all(np.diff(each) == step) for each, step in zip(starts, steps, strict=True)
+    )
+    if not even:
+        return False
+    channels = graph.type_of(node.inputs[0]).shape[0]
+    graph.replace_op(
+        node.name,
+        Slice(
+            starts=(0, *(int(each[0]) for each in starts)),
+            stops=(channels, *(int(each[-1]) + 1 for each in starts)),
+            steps=(1, *steps),
+        ),
+    )
+    return True
+
+
+def _relu_first(graph: Graph, pool: str) -> bool:
+    """Move a ReLU that follows a pool, behind a Scale or not, before it; whether there was one."""
+    second = only_user(graph, pool)
+    scale = None
+    if second is not None and _commutes(graph, second, graph.type_of(pool).shape):
+        scale, second = second, only_user(graph, second)
+    if second is None or not isinstance(graph.node(second).op, Relu):
+        return False
+    if scale is not None:
+        exchange(graph, pool, scale)
+        _fold_back(graph, scale)
+    exchange(graph, pool, second)
+    return True
+
+
+def _commutes(graph: Graph, name: str, shape: Shape) -> bool:
+    """Whether a node is a Scale per channel without negative factors."""
+    op = graph.node(name).op
+    if not isinstance(op, Scale):
+        return False
+    affine = affine_of(graph, op)
+    arrays = [affine.factor, *([] if affine.bias is None else [affine.bias])]
+    per_channel = all(a.ndim == 0 or a.shape == shape[:1] for a in arrays)
+    return per_channel and bool(np.all(affine.factor >= 0))
+
+
+def _fold_back(graph: Graph, name: str) -> None:
+    """Fold a Scale into the layer before it, if it is the only user."""
+    op = graph.node(name).op
+    assert isinstance(op, Scale)
+    (source,) = graph.inputs_of(name)
+    if only_user(graph, source) == name and fold_into_outputs(graph, source, affine_of(graph, op)):
+        graph.replace_op(source, graph.node(source).op, origins=[name])
+        graph.bypass(name)
