@@ -9,19 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError
 from snnc.interp.interpreter import Interpreter, SnnValues
 from snnc.ir import Graph, Signal, TensorType
 from snnc.memory import REFERENCE_BYTES, rows_that_fit
 from snnc.target import Record, RunResult, checked_input, checked_window
-
-
-def stored_window(graph: Graph) -> int:
-    """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
-    timesteps = graph.meta.get("timesteps")
-    if type(timesteps) is not int or timesteps < 1:
-        raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
-    return timesteps
 
 
 def recorded_nodes(graph: Graph) -> tuple[str, ...]:

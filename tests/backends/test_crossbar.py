@@ -29,7 +29,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.lower import CONDUCTANCES
+
 from snnc_backends.crossbar.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
 from snnc_backends.crossbar.reads import layer_tiles
@@ -38,7 +38,7 @@ SMALL_CELLS = CrossbarBackend(rows=7, cols=9, cell_bits=2)
 
 
 def program(graph: Graph, backend: CrossbarBackend, timesteps: int = 6) -> CrossbarProgram:
-    return CrossbarProgram(graph, matrices(graph), timesteps, backend.chip())
+    return CrossbarProgram(graph, timesteps, backend.chip())
 
 
 @pytest.mark.parametrize("backend", [CrossbarBackend(), SMALL_CELLS], ids=format_spec)

@@ -115,16 +115,13 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping, the conductances and the figures. Raises `GraphError` for real values."""
+        """The mapping and the figures. Raises `GraphError` for real values."""
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip(), ctx.rng)
+        return lower(graph, self.chip())
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
-        """A program over the stored graph, with the weights that the conductances stand for.
-
-        Raises `ArtifactError` for damaged files, or for a device that `check` refuses.
-        """
+        """A program over the stored graph. Raises `ArtifactError`, also for what `check` refuses."""
         from snnc_backends.crossbar.program import load
 
         if self.inexact:

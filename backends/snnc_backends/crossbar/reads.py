@@ -11,29 +11,13 @@ from torch import Tensor
 
 from snnc.ir import Conv, Graph, Linear, TensorType
 from snnc.memory import TILE_VALUES, rows_that_fit
+from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.bits import phases
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import split
 
 EXACT_FLOAT32 = 1 << 24
-
-
-@dataclass
-class Activity:
-    """Activity of the tiles of one layer, summed over samples, steps, phases and positions.
-
-    Attributes:
-        reads: tile reads.
-        conversions: columns digitised: every used column of every tile that is read.
-        skipped_reads: tile reads skipped because no row was driven.
-        rows_driven: word lines driven, summed over tiles.
-    """
-
-    reads: int = 0
-    conversions: int = 0
-    skipped_reads: int = 0
-    rows_driven: int = 0
 
 
 @dataclass(frozen=True)
