@@ -21,9 +21,9 @@ from snnc.errors import ArtifactError, SpecError
 from snnc.pipeline import format_spec, parse_one
 from snnc.plugins import BACKENDS, DEVICES, Registry
 from snnc.testing import assert_device_contract, quantized_cases
-from snnc.transform import PassContext, TargetInfo
+from snnc.transform import TargetInfo
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.lower import CONDUCTANCES
+from snnc_backends.exporters.conductances import CONDUCTANCES, ConductancesExporter
 
 TEXT = "crossbar{device=gaussian{sigma=0.05}}"
 
@@ -74,12 +74,12 @@ def test_what_is_not_modelled_yet_is_refused_once(gaussian: Any) -> None:
     assert backend.inexact and not CrossbarBackend(device=gaussian(sigma=0.0)).inexact
 
 
-def test_one_seed_programs_one_chip(gaussian: Any) -> None:
+def test_one_seed_programs_one_chip(gaussian: Any, tmp_path: Path) -> None:
     graph = quantized_cases()[0].graph
 
     def chip(seed: int) -> bytes:
-        ctx = PassContext(rng=np.random.default_rng(seed))
-        return CrossbarBackend(device=gaussian()).lower(graph, ctx)[CONDUCTANCES]
+        ConductancesExporter(device=gaussian(), seed=seed).export(graph, tmp_path)
+        return (tmp_path / CONDUCTANCES).read_bytes()
 
     assert chip(1) == chip(1) != chip(2)
 

@@ -121,7 +121,7 @@ class CrossbarBackend:
         return lower(graph, self.chip())
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
-        """A program over the stored graph. Raises `ArtifactError`, also for what `check` refuses."""
+        """The program of an artifact. Raises `ArtifactError`, also for what `check` refuses."""
         from snnc_backends.crossbar.program import load
 
         if self.inexact:
