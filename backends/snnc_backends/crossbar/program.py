@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class CrossbarProgram:
-    """A network on an ideal chip.
+    """A network on a chip.
 
-    It is run by the kernels of the CPU backend. What these refuse (convolutions of three
-    dimensions, integers beyond 32 bits, a window in which a potential could overflow) is computed
-    column by column. Either is prepared when it is first needed.
+    An ideal one is run by the kernels of the CPU backend. Cells that are not ideal, and what these
+    kernels refuse (convolutions of three dimensions, integers beyond 32 bits, a window in which a
+    potential could overflow), are computed column by column. Either is prepared when it is first
+    needed.
 
     Args:
         graph: the network, of integers.
@@ -67,7 +68,7 @@ class CrossbarProgram:
     def _ideal(self) -> IdealProgram | None:
         from snnc_backends.crossbar.ideal import IdealProgram, can_run
 
-        if not can_run(self._graph):
+        if not self._chip.device.facts.ideal or not can_run(self._graph):
             return None
         return IdealProgram(self._graph, self.timesteps, self._chip)
 
