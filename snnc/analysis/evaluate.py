@@ -41,6 +41,7 @@ class Window:
     Attributes:
         timesteps: the window T.
         accuracy: fraction of samples whose largest output is the label.
+        accuracy_std: standard deviation of the accuracy of single chips, of several.
         agreement: fraction of samples with the same largest output as the ANN.
         errors: errors against real y and against the ANN's output, by key of the report.
     """
@@ -49,6 +50,7 @@ class Window:
     accuracy: float | None = None
     agreement: float | None = None
     errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    accuracy_std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,15 @@ class Evaluation:
     energy: Energy | None = None
     early_exit: Mapping[str, Any] | None = None
     """Figures of the graph's early-exit rule, as in the report; None without one."""
+    chips: int | None = None
+    """Over how many chips these are means; None for a target as it is."""
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that are None are left out."""
         last = self.windows[-1]
         figures: dict[str, Any] = {
             "samples": self.samples,
+            "chips": self.chips,
             **self._window(last),
             "neurons": self.neurons,
             "spikes_per_neuron": self.spikes_per_inference / max(1, self.neurons),
@@ -109,6 +114,7 @@ class Evaluation:
         figures = {
             "timesteps": window.timesteps,
             "accuracy": window.accuracy,
+            "accuracy_std": window.accuracy_std,
             "accuracy_standard_error": self._error(window.accuracy),
             **window.errors,
             "agreement": window.agreement,

@@ -105,3 +105,33 @@ def test_verify_tells_the_difference_and_does_not_judge(
     document = json.loads(capsys.readouterr().out)
     assert document["inexact"] == "the cells of gaussian are not ideal"
     assert not document["equal"] and sum(document["differing"].values()) > 0
+
+
+def test_eval_gives_the_mean_and_the_spread_over_chips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = quantized_cases()[0].graph
+    write(tmp_path / "q.snnc", graph)
+    x = sample_inputs(graph, 30)
+    labels = load_program(CrossbarBackend(), graph, 8).run(x).output.argmax(1)
+    np.savez(tmp_path / "data.npz", x=x, y=labels)
+
+    def document(*words: object) -> dict[str, Any]:
+        assert run([*map(str, words), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def compiled(seed: int) -> Path:
+        target = f"crossbar{{device=gaussian{{sigma=0.3}} chip-seed={seed}}}"
+        path = tmp_path / f"{seed}.snnc"
+        document("compile", tmp_path / "q.snnc", "--passes", "", "--target", target, "-o", path)
+        return path
+
+    def evaluated(seed: int, *words: object) -> dict[str, Any]:
+        return document("eval", compiled(seed), "--data", tmp_path / "data.npz", *words)
+
+    several = evaluated(4, "--chips", 3)
+    alone = [evaluated(seed)["accuracy"] for seed in (4, 5, 6)]
+    assert several["chips"] == 3 and several["accuracy"] == pytest.approx(np.mean(alone))
+    assert several["accuracy_std"] == pytest.approx(np.std(alone, ddof=1)) and np.std(alone) > 0
+    assert evaluated(4, "--chips", 1)["accuracy_std"] == 0
+    assert "chips" not in evaluated(4)
