@@ -231,7 +231,7 @@ class _Emitted:
         """How many channels below `bound` are driven."""
         code, b = self.code, self.code.builder
         w = b.zext(b.lshr(bound, bound.type(LANES.bit_length() - 1)), I64)
-        place = b.and_(bound, bound.type(LANES - 1))
+        place: Value = b.and_(bound, bound.type(LANES - 1))
         below = b.sub(b.shl(place.type(1), place), place.type(1))
         part = b.and_(code.load(self.words, "i32", w), below)
         return b.add(code.load(self.before, "i32", w), b.ctpop(part))
