@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 TORCH_INDEX ?=
 JOBS ?= 2
+FUZZ_CASES ?= 12000
+FUZZ_LOG ?= fuzz.log
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
@@ -22,7 +24,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long checkpoints lint clean
+.PHONY: help demo test test-long fuzz checkpoints lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -70,6 +72,11 @@ test: lint ## all checks and tests but the long ones
 test-long: .venv/.dev ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m long
 
+# 120,000 cases, which take an hour or more; interrupted, it goes on from $(FUZZ_LOG).
+fuzz: .venv/.dev ## damaged and hostile files of every kind, and the processes killed at random moments
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(FUZZ_CASES) --log ../$(FUZZ_LOG)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/cli/test_killed.py
+
 .venv-libraries/.installed: tests/libraries/requirements.txt constraints.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-libraries
 	.venv-libraries/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
@@ -83,4 +90,4 @@ checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, acce
 	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unicodedata import category
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,28 @@ class Loc:
         return " ".join(part for part in (place, module) if part) or "unknown location"
 
 
+LONGEST_REASON = 200
+"""Characters of what a library says that are shown."""
+
+_UNSHOWN = ("Cc", "Cs")
+"""Unicode categories of control characters, and of halves of surrogate pairs."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says of a file, which it may quote: one short line."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+
+
+def is_shown(text: str) -> bool:
+    """Whether a terminal shows every character of a text, rather than obeys it."""
+    return all(category(each) not in _UNSHOWN for each in text)
+
+
+def _escaped(text: str) -> str:
+    """`text` with control characters, which may come from a file, as escapes; lines stay."""
+    return "".join(c if c == "\n" or is_shown(c) else ascii(c)[1:-1] for c in text)
+
+
 class SnncError(Exception):
     """Base of every error a user can cause. Shown as `error: …` and `hint: …`, without traceback.
 
@@ -31,9 +54,9 @@ class SnncError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _escaped(message)
+        self.hint = None if hint is None else _escaped(hint)
+        super().__init__(self.message)
 
 
 class UsageError(SnncError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from snnc.errors import ArtifactError, GraphError
+from snnc.errors import ArtifactError, GraphError, one_line
 from snnc.ir import Graph, verify
 from snnc.ir.json import from_json, to_json
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 GRAPH, TENSORS = "graph.json", "tensors.safetensors"
 """Names of the members, in the backend's folder."""
+
+_NO_JSON = (TypeError, ValueError, RecursionError)
 
 
 def graph_members(graph: Graph, folder: str) -> dict[str, bytes]:
@@ -34,8 +36,8 @@ def read_graph(artifact: Artifact, folder: str) -> Graph:
     try:
         structure = json.loads(artifact.read(place))
         params = safetensors.numpy.load(artifact.read(f"{folder}/{TENSORS}"))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"the graph in {folder} is damaged: {error}") from None
+    except (safetensors.SafetensorError, KeyError, *_NO_JSON) as error:
+        raise ArtifactError(f"the graph in {folder} is damaged: {one_line(error)}") from None
     if not isinstance(structure, dict):
         raise ArtifactError(f"{place} is not a JSON object")
     try:

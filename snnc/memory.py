@@ -42,6 +42,24 @@ RANDOM_COUNTERS = 1 << 18
 """Counters of random words generated together; about 50 MB."""
 
 
+LONGEST_WINDOW = 1 << 14
+"""Most steps of a window, and of the `wait` of a population."""
+LARGEST_TENSOR = (1 << 31) - 1
+"""Most elements of one sample of a tensor."""
+RUN_BYTES = 1 << 30
+"""Memory that the run of one sample may take, however small the network."""
+RUN_RATIO = 1 << 12
+"""Beyond `RUN_BYTES`, how much more memory a run may take than the parameters of the network."""
+
+
+def run_fits(run: int, parameters: int) -> bool:
+    """Whether a run of `run` bytes is to be expected of a network with `parameters` bytes.
+
+    A file of a few kilobytes can describe a network that takes all memory there is.
+    """
+    return run <= max(RUN_BYTES, RUN_RATIO * parameters)
+
+
 def rows_that_fit(budget: int, size: int) -> int:
     """Number of rows of `size` that fit into `budget`; at least 1."""
     return max(1, budget // max(1, size))

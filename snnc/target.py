@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtim
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.errors import ArtifactError, DataError, Loc, UsageError, one_line
+from snnc.memory import LONGEST_WINDOW
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -156,6 +157,17 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class StoredApart(Protocol):
+    """A backend whose programs lie in files of their own, which may be of another network."""
+
+    def require_match(self, program: Any, graph: Graph) -> None:
+        """Raise `ArtifactError` where a loaded `program` takes, records or gives anything else
+        than the stored `graph`.
+        """
+        ...
+
+
+@runtime_checkable
 class Inexact(Protocol):
     """A backend that, with some of its options, does not reproduce the spikes of `reference`."""
 
@@ -210,8 +222,8 @@ def figures_of(
         return None
     try:
         figures = json.loads(read(member))
-    except ValueError as error:
-        raise ArtifactError(f"{member} is not readable JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{member} is not readable JSON: {one_line(error)}") from None
     keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
     if not isinstance(figures, dict):
         raise ArtifactError(f"{member} is not a JSON object")
@@ -225,7 +237,7 @@ def figures_of(
 def stored_window(graph: Graph) -> int:
     """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
     timesteps = graph.meta.get("timesteps")
-    if type(timesteps) is not int or timesteps < 1:
+    if type(timesteps) is not int or not 1 <= timesteps <= LONGEST_WINDOW:
         raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
     return timesteps
 
@@ -246,6 +258,8 @@ def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Se
             raise DataError(f"{what} of {number!r} steps; it is a whole number")
     if steps < 1:
         raise DataError(f"a window of {steps} steps; it needs at least one")
+    if steps > LONGEST_WINDOW:
+        raise DataError(f"a window of {steps} steps; the longest has {LONGEST_WINDOW}")
     wrong = [t for t in prefixes if not 1 <= t <= steps]
     if wrong:
         raise DataError(f"prefix of {wrong[0]} steps outside a window of {steps}")

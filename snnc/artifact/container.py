@@ -33,7 +33,8 @@ from snnc.artifact.layout import (
     check_members,
 )
 from snnc.artifact.samples import Samples, read_samples
-from snnc.errors import ArtifactError, GraphError
+from snnc.errors import ArtifactError, GraphError, is_shown, one_line
+from snnc.special_file import is_special
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -101,7 +102,9 @@ class ArtifactFile:
         try:
             return np.memmap(self.path, np.uint8, "r", member.offset, (member.size,))
         except (OSError, ValueError) as error:
-            raise ArtifactError(f"{self.path}: {name} cannot be mapped: {error}") from None
+            raise ArtifactError(
+                f"{self.path}: {name} cannot be mapped: {one_line(error)}"
+            ) from None
 
     def graph(self) -> Graph:
         """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
@@ -111,7 +114,9 @@ class ArtifactFile:
 
         structure, tensors = self.read(GRAPH), self.read(TENSORS)
         with _naming(self.path):
-            graph = from_json(parse_json(structure, GRAPH), _tensors(tensors, TENSORS))
+            parsed = parse_json(structure, GRAPH)
+            _require_shown([parsed.get("nodes"), parsed.get("params")])
+            graph = from_json(parsed, _tensors(tensors, TENSORS))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
@@ -142,8 +147,26 @@ class ArtifactFile:
             raise ArtifactError(f"{name} does not match its checksum: damaged")
 
 
+def _require_shown(value: Any) -> None:
+    """Raise `ArtifactError` for a text in a document that is more than one line on a terminal.
+
+    Names of nodes and arrays, and places in the user's model, get into messages and reports.
+    """
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += [*found, *found.values()]
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, str) and not is_shown(found):
+            raise ArtifactError(f"{GRAPH} has {found!a:.60}, which holds control characters")
+
+
 def is_artifact(path: str | os.PathLike[str]) -> bool:
     """Whether the file looks like a `.snnc` file: a zip that begins with its manifest."""
+    if is_special(Path(path)):
+        return False
     try:
         with Path(path).open("rb") as file:
             start = file.read(_LOCAL.size + len(MANIFEST))
@@ -191,6 +214,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _members(path: Path) -> dict[str, Member]:
+    if is_special(path):
+        raise ArtifactError("not a regular file")
     size = path.stat().st_size
     with path.open("rb") as file:
         _check_directory(file, size, path)
@@ -198,7 +223,7 @@ def _members(path: Path) -> dict[str, Member]:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
         except _ZIP_FAULTS as error:
-            raise ArtifactError(f"damaged or truncated: {error}") from None
+            raise ArtifactError(f"damaged or truncated: {one_line(error)}") from None
         check_members(entries, size)
         return {entry.filename: _locate(file, entry, size) for entry in entries}
 
@@ -250,4 +275,4 @@ def _tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     try:
         return safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{name} is damaged: {error}") from None
+        raise ArtifactError(f"{name} is damaged: {one_line(error)}") from None

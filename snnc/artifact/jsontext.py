@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from snnc.errors import ArtifactError
+from snnc.errors import ArtifactError, one_line
 
 
 def dump_json(value: object, what: str) -> bytes:
@@ -28,7 +28,7 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{what} is not readable JSON: {error}") from None
+        raise ArtifactError(f"{what} is not readable JSON: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise ArtifactError(f"{what} is not a JSON object")
     return value

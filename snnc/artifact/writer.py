@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from snnc.artifact.content import ArtifactContent
 from snnc.artifact.layout import ALIGNMENT
 from snnc.errors import ArtifactError
+from snnc.new_file import new_file
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
@@ -56,35 +56,12 @@ def write(
 def write_content(path: str | os.PathLike[str], content: ArtifactContent) -> None:
     """Write `content` to `path`, atomically. Raises as `write` does."""
     members = content.members()
-    with _replacing(Path(path)) as file:
-        _write_zip(file, members)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file that replaces `path` if the block succeeds, and is removed otherwise."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with new_file(Path(path)) as temporary, temporary.open("wb") as file:
+            _write_zip(file, members)
     except OSError as error:
-        _discard(temporary)
         reason = error.strerror or error
         raise ArtifactError(f"cannot write {path}: {reason}", hint="choose another -o") from None
-    except BaseException:
-        _discard(temporary)
-        raise
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder is gone or read-only: the original error is raised instead
 
 
 def _write_zip(file: BinaryIO, members: Mapping[str, bytes]) -> None:

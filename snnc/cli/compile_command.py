@@ -121,10 +121,10 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
         f"T {report['timesteps']}, latency {report['latency_timesteps']} steps, "
         f"target {report['target']}"
     )
-    if report["rounding"] is not None:
-        out.line(_rounding(report["rounding"]))
     for kind, number in report["max_pools"].items():
         out.line(f"max pools: {number}, {MAX_POOLS[kind]}")
+    if report["rounding"] is not None:
+        out.line(_rounding(report["rounding"]))
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
     show_hardware(out, report.get("hardware"))

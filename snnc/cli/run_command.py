@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -90,19 +92,25 @@ def _show(out: Output, result: RunResult, output: Path | None, spikes: Path | No
 def _save(path: Path, array: np.ndarray) -> None:
     import numpy as np
 
-    try:
-        with path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+    with _written(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _save_spikes(path: Path, result: RunResult) -> None:
     import numpy as np
 
     arrays: dict[str, Any] = dict(result.spikes)
+    with _written(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+@contextmanager
+def _written(path: Path) -> Generator[BinaryIO, None, None]:
+    """A file that replaces `path` when it is complete. Raises `UsageError`."""
+    from snnc.new_file import new_file
+
     try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            yield file
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -109,8 +109,8 @@ def array_source(x: Array, y: Array | None, what: str) -> ArraySource:
     """A source of these arrays. Raises `DataError` if they do not fit together."""
     if x.ndim < 2:
         raise DataError(f"{what}: x has shape {x.shape}", hint="(N, *sample shape) is taken")
-    if not len(x):
-        raise DataError(f"{what}: x is empty")
+    if not x.size:
+        raise DataError(f"{what}: x is empty, its shape is {x.shape}")
     to_float32(x[:0], what)
     if y is not None and (y.ndim == 0 or len(y) != len(x)):
         raise DataError(f"{what}: {len(x)} samples but y has shape {y.shape}")

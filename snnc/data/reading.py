@@ -11,14 +11,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import DataError
+from snnc.errors import DataError, one_line
 
 EXPANDED_BYTES = 1 << 26
 """A compressed file may expand to this many bytes, whatever its compression."""
 LARGEST_RATIO = 100
 """Beyond `EXPANDED_BYTES`, the most that a file may expand."""
-LONGEST_REASON = 200
-"""Characters of a reader's own message that are shown."""
 
 
 @contextmanager
@@ -37,8 +35,7 @@ def reading(what: str | Path) -> Iterator[None]:
     except MemoryError:
         raise DataError(f"{what} cannot be read: it does not fit into memory") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
-        raise DataError(f"{what} cannot be read: {reason}") from error
+        raise DataError(f"{what} cannot be read: {one_line(error)}") from error
 
 
 def require_file(path: Path) -> None:
@@ -92,8 +89,27 @@ def _require_header(path: Path) -> None:
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         announced = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
-    if announced > path.stat().st_size:
-        raise ValueError("its header is longer than the file")
+        if announced > path.stat().st_size:
+            raise ValueError("its header is longer than the file")
+        file.seek(0)
+        _announced(file)
+
+
+def _announced(file: IO[bytes]) -> int:
+    """Bytes of the array that a header announces; 0 for objects, which are not read.
+
+    Raises `ValueError` for elements of no bytes, for which numpy divides by zero.
+    """
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    if not dtype.itemsize or any(n < 0 for n in shape):
+        raise ValueError(f"an array of shape {shape} of elements of {dtype.itemsize} bytes")
+    return 0 if dtype.hasobject else int(np.prod(shape, dtype=object)) * dtype.itemsize
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
@@ -111,15 +127,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
 
 def _require_size(file: IO[bytes], info: zipfile.ZipInfo, path: Path) -> None:
     """Raise `DataError` where the header announces more than the archive holds."""
-    version = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(file)
-    announced = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if not dtype.hasobject and announced > info.file_size:
+    announced = _announced(file)
+    if announced > info.file_size:
         raise DataError(
             f"{path} cannot be read: {info.filename} announces {announced} bytes, and has "
             f"{info.file_size}"

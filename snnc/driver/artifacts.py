@@ -36,7 +36,7 @@ from snnc.options import MEANING, Data, EvaluationOptions, described
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult, figures_of
+from snnc.target import Backend, Program, Record, RunResult, StoredApart, figures_of
 from snnc.transform import Batches, PassContext, Progress, silent, size_of
 
 
@@ -92,8 +92,33 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
             f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
             hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
         )
-    require_one_output(artifact.graph())
-    return parse_one(spec, Registry(BACKENDS)).load(artifact)
+    graph = artifact.graph()
+    require_one_output(graph)
+    backend: Backend = parse_one(spec, Registry(BACKENDS))
+    program = backend.load(_Read(artifact, graph))
+    if isinstance(backend, StoredApart):
+        backend.require_match(program, graph)
+    return program
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
+
+    artifact: ArtifactFile
+    network: Graph
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.artifact.manifest
+
+    def read(self, name: str) -> bytes:
+        """Content of a member."""
+        return self.artifact.read(name)
+
+    def graph(self) -> Graph:
+        """A copy of the network."""
+        return self.network.clone()
 
 
 @dataclass(frozen=True, kw_only=True)

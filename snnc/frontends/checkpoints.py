@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from snnc.errors import ModelError
+from snnc.errors import ModelError, one_line
 from snnc.frontends.allowed import refused_names
 from snnc.frontends.file_kinds import kind_without_weights
 from snnc.frontends.records import (
@@ -22,6 +22,7 @@ from snnc.frontends.records import (
     read_records,
 )
 from snnc.frontends.weight_files import folder_error, is_index, read_shards
+from snnc.special_file import is_special
 
 _DEEPEST = 5  # levels of dicts within dicts in which a state dict is looked for
 _SHOWN = 5
@@ -62,6 +63,8 @@ def _read_file(path: Path) -> dict[Any, Any]:
 
 
 def _head(path: Path) -> bytes:
+    if is_special(path):
+        raise ModelError(f"weights {path} cannot be read: it is not a regular file")
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
@@ -77,7 +80,8 @@ def _read_safe(path: Path) -> Mapping[str, Any]:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ModelError(
-            f"weights {path} is no whole safetensors file, and none that torch saved ({error})",
+            f"weights {path} is no whole safetensors file, and none that torch saved "
+            f"({one_line(error)})",
             hint=SAVE,
         ) from None
 
@@ -96,7 +100,7 @@ def _read_torch(path: Path) -> Any:
     except pickle.UnpicklingError:
         what = f"holds more than tensors: {', '.join(names[:_SHOWN])}" if names else "is damaged"
     except Exception as error:  # whatever torch raises for a damaged file
-        what = f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})"
+        what = f"cannot be read ({one_line(error)})"
     raise ModelError(f"weights {path} {what}", hint=SAVE)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from snnc.errors import ModelError
+from snnc.special_file import is_special
 
 BY_FACTORY = "name the code that builds it: net.py:factory --weights {file}"
 RESAVE = "name the code that builds it, and its state dict: net.py:factory --weights weights.pt"
@@ -79,6 +81,8 @@ def kind_without_weights(path: Path) -> FileKind | None:
 
 def first_bytes(path: Path) -> bytes:
     """The first bytes of a file. Raises `ModelError` if it cannot be read."""
+    if is_special(path):
+        raise ModelError(f"{path} cannot be read: it is not a regular file")
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
@@ -93,5 +97,11 @@ def members(path: Path, head: bytes) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):  # a damaged directory
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        ValueError,
+        OSError,
+        struct.error,
+    ):  # a damaged directory
         return ()

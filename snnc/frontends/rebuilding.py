@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from snnc.errors import ModelError, UsageError
+from snnc.errors import ModelError, UsageError, one_line
 from snnc.frontends.module_state import (
     AGAIN,
     BOOKKEEPING,
@@ -335,12 +335,12 @@ def _registered(register: Any, where: str) -> None:
     try:
         register()
     except Exception as error:  # a name the class has already, or the user's own __getattr__
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         raise ModelError(f"{where} does not fit its class: {reason}", hint=AGAIN) from error
 
 
 def _damaged(where: str, kind: type[nn.Module], error: Exception) -> ModelError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = one_line(error)
     return ModelError(
         f"{where}, a {kind.__name__}, is damaged, or of another torch: {reason}", hint=AGAIN
     )

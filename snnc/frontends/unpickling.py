@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from snnc.errors import ModelError, SnncError
+from snnc.errors import ModelError, SnncError, one_line
 from snnc.frontends.allowed import (
     Allowance,
     is_data,
@@ -100,7 +100,7 @@ def _read(file: str) -> Any:
         reason = "holds what torch does not load without running code"
         raise ModelError(f"{file} {reason}", hint=AGAIN) from error
     except Exception as error:  # whatever torch raises for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         raise ModelError(f"{file} cannot be loaded: {reason}", hint=AGAIN) from error
 
 
@@ -146,7 +146,7 @@ def _guarded(work: Callable[[], T], file: str, left_out: dict[str, str]) -> T:
             ) from error
         if isinstance(error, SnncError):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         raise ModelError(
             f"{file} holds a layer that is damaged, or of another torch: {reason}", hint=AGAIN
         ) from error

@@ -9,10 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snnc.errors import DataError
 from snnc.interp.interpreter import Interpreter, SnnValues
 from snnc.ir import Graph, Signal, TensorType
-from snnc.memory import REFERENCE_BYTES, rows_that_fit
+from snnc.memory import REFERENCE_BYTES, rows_that_fit, run_fits
 from snnc.target import Record, RunResult, checked_input, checked_window
+
+HELD = 4
+"""About how many tensors of the size of the largest one an interpreter holds at a time."""
 
 
 def recorded_nodes(graph: Graph) -> tuple[str, ...]:
@@ -45,6 +49,7 @@ class ReferenceProgram:
         self._graph = graph
         self._interpreter = interpreter or Interpreter(graph, torch.float64)
         self._recorded = recorded_nodes(graph)
+        self._parameters = sum(array.nbytes for array in graph.params.values())
 
     def run(
         self,
@@ -74,6 +79,11 @@ class ReferenceProgram:
 
     def _rows(self, samples: int, steps: int) -> Iterator[slice]:
         largest = max(kind.size for kind in self._graph.types().values())
+        if not run_fits(HELD * 8 * steps * largest, self._parameters):
+            raise DataError(
+                f"a window of {steps} steps of this network does not fit into memory",
+                hint="use a shorter window",
+            )
         at_once = rows_that_fit(REFERENCE_BYTES, 8 * steps * largest)
         for start in range(0, samples, at_once):
             yield slice(start, start + at_once)

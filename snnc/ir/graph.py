@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError, Loc
 from snnc.ir.endpoints import Input
 from snnc.ir.node import Node
-from snnc.ir.op import Op, OpError
+from snnc.ir.op import Op, OpError, require
 from snnc.ir.types import Ref, Stage, TensorType
+from snnc.memory import LARGEST_TENSOR
 
 Array = NDArray[np.generic]
 DTYPES = frozenset({"bool", "float16", "float32", "float64"}) | {
@@ -143,9 +144,11 @@ class Graph:
         if len(inputs) != arity and (arity is not None or len(inputs) < 2):
             raise GraphError(f"{where}: has {len(inputs)} inputs, needs {arity or 'two or more'}")
         try:
-            return node.op.infer(inputs, self._params)
+            found = node.op.infer(inputs, self._params)
+            require(found.size <= LARGEST_TENSOR, f"a result of {found.size} elements")
         except OpError as error:
             raise GraphError(f"{where}: {error}") from None
+        return found
 
     def array(self, value: Ref | float) -> Array:
         """The array behind a parameter of an op; a number becomes a 0-d array."""

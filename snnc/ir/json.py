@@ -115,18 +115,18 @@ def _names(data: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
 def stage_of(value: object) -> Stage:
     """The stage called `value`. Raises `ArtifactError` if there is none."""
     if value not in list(Stage):
-        raise ArtifactError(f"unknown stage {value!r}")
+        raise ArtifactError(f"unknown stage {value!a:.60}")
     return Stage(value)
 
 
 def _set_params(graph: Graph, listed: dict[str, Any], params: Mapping[str, Array]) -> None:
     wrong = sorted(listed.keys() ^ params.keys())
     if wrong:
-        raise ArtifactError(f"array {wrong[0]!r} is not in both the graph and the tensors")
+        raise ArtifactError(f"array {wrong[0]!a:.60} is not in both the graph and the tensors")
     for name, facts in listed.items():
         actual = {"dtype": str(params[name].dtype), "shape": list(params[name].shape)}
         if facts != actual:
-            raise ArtifactError(f"array {name!r} is {actual}, the graph says {facts}")
+            raise ArtifactError(f"array {name!r} is {actual}, the graph says {facts!a:.90}")
         try:
             graph.set_param(name, params[name])
         except GraphError as error:
@@ -137,7 +137,7 @@ def _add_node(graph: Graph, data: dict[str, Any], what: str) -> None:
     name = _member(data, "name", str, what)
     mnemonic = _member(data, "op", str, name)
     if mnemonic not in MNEMONICS:
-        raise ArtifactError(f"{name}: unknown operation {mnemonic!r}", hint="update snnc")
+        raise ArtifactError(f"{name}: unknown operation {mnemonic!a:.60}", hint="update snnc")
     op = decode_op(MNEMONICS[mnemonic], _member(data, "fields", dict, name), name)
     loc = _decode_as(Loc, _member(data, "loc", dict, name), f"loc of {name}")
     try:
@@ -168,7 +168,7 @@ def _decode_as(kind: type[Any], values: dict[str, Any], what: str) -> Any:
     hints = _hints(kind)
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
-        raise ArtifactError(f"{what}: unknown field {unknown[0]!r}", hint="update snnc")
+        raise ArtifactError(f"{what}: unknown field {unknown[0]!a:.60}", hint="update snnc")
     required = [f.name for f in fields(kind) if f.default is MISSING and f.name not in values]
     if required:
         raise ArtifactError(f"{what}: no field {required[0]!r}")
@@ -188,7 +188,7 @@ def _decode(hint: Any, value: Any, what: str) -> Any:
     if origin is Literal:
         if type(value) is str and value in args:
             return value
-        raise ArtifactError(f"{what} is {value!r}, not one of {', '.join(args)}")
+        raise ArtifactError(f"{what} is {value!a:.60}, not one of {', '.join(args)}")
     if origin is tuple:
         return _decode_tuple(args, expect(value, list, what), what)
     if hint is Ref:

@@ -10,6 +10,7 @@ import numpy as np
 from snnc.ir.kinds import Stateful
 from snnc.ir.op import Op, Params, Types, array_of, check_sample_param, require
 from snnc.ir.types import Ref, Signal, Stage, TensorType
+from snnc.memory import LONGEST_WINDOW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Neuron(Stateful):
         require(bool(np.all(threshold > 0)), "a threshold that is not positive")
         require(bool(np.all(unit > 0)), "a unit that is not positive")
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
-        require(self.wait >= 0, f"wait {self.wait}")
+        require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         if x.quantized:
             are_integers = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
             require(are_integers, "a threshold or v_init that is not whole on an integer current")

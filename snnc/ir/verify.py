@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from snnc.ir.endpoints import Input, Readout
 from snnc.ir.graph import Graph
 from snnc.ir.node import Node
 from snnc.ir.types import Stage
+from snnc.memory import LONGEST_WINDOW
 
 Rule = Callable[[Graph, Node], Iterator[str]]
 
@@ -94,6 +96,8 @@ def problems(graph: Graph) -> list[str]:
     missing = [name for name in graph.outputs if name not in graph]
     if missing:
         return [f"output {name!r} is not a node" for name in missing]
+    if wrong := list(_wrong_facts(graph)):
+        return wrong
     try:
         inputs = [node.name for node in graph.nodes if isinstance(node.op, Input)]
         if len(inputs) != 1:
@@ -104,6 +108,25 @@ def problems(graph: Graph) -> list[str]:
     except GraphError as error:
         return [error.message]
     return broken
+
+
+def _wrong_facts(graph: Graph) -> Iterator[str]:
+    """What is wrong with the facts in `meta` that every reader of a graph relies on."""
+    window, proof = graph.meta.get("timesteps"), graph.meta.get("quantize", {})
+    if window is not None and not _is_window(window):
+        yield f"its number of time steps is {window!r:.40}, not 1 to {LONGEST_WINDOW}"
+    if not isinstance(proof, dict):
+        yield f"what quantize proved is {proof!r:.40}"
+        return
+    proved, bounds = (cast("dict[str, Any]", proof).get(key) for key in ("timesteps", "bounds"))
+    if proved is not None and not _is_window(proved):
+        yield f"the window that quantize proved is {proved!r:.40}, not 1 to {LONGEST_WINDOW}"
+    if bounds is not None and not isinstance(bounds, dict):
+        yield f"the bounds that quantize proved are {bounds!r:.40}"
+
+
+def _is_window(value: object) -> bool:
+    return type(value) is int and 1 <= value <= LONGEST_WINDOW
 
 
 def _apply(rules: tuple[Rule, ...], graph: Graph) -> list[str]:

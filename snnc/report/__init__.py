@@ -9,8 +9,8 @@ __all__ = [
     "Written",
     "latency_timesteps",
     "layers",
-    "provenance",
     "max_pools",
+    "provenance",
     "totals",
     "write_report",
 ]

@@ -124,6 +124,21 @@ FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda p: p.write_bytes(header("{", (2, 0), 0xFFFFFFF0)),
         "cannot be read",
     ),
+    "elements of no bytes": (
+        "x.npy",
+        lambda p: p.write_bytes(header("{'descr': [], 'fortran_order': False, 'shape': (-1,)}\n")),
+        "elements of 0 bytes",
+    ),
+    "elements of no bytes in npz": (
+        "x.npz",
+        lambda p: archive(p, header("{'descr': '<U0', 'fortran_order': False, 'shape': (3,)}\n")),
+        "elements of 0 bytes",
+    ),
+    "samples of no elements": (
+        "x.npy",
+        lambda p: p.write_bytes(announced("(1000000000000, 0)")),
+        "x is empty, its shape is (1000000000000, 0)",
+    ),
     "FIFO": ("x.npy", os.mkfifo, "not a regular file"),
     "FIFO npz": ("x.npz", os.mkfifo, "not a regular file"),
     "device": ("x.npy", lambda p: p.symlink_to("/dev/zero"), "not a regular file"),

@@ -57,3 +57,9 @@ class CpuBackend:
 
         plan, weights = artifact.read(PLAN), artifact.read(WEIGHTS)
         return load(plan, weights, self.threads, open_cache())
+
+    def require_match(self, program: CpuProgram, graph: Graph) -> None:
+        """Raise `ArtifactError` unless the plan of a program can be one of `graph`."""
+        from snnc_backends.cpu.match import require_match
+
+        require_match(program.plan, graph)

@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.encoding import CODES, Encoded
-from snnc.errors import ArtifactError
+from snnc.errors import ArtifactError, one_line
+from snnc.memory import LONGEST_WINDOW
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
 
 VERSION = 1
 ALIGNMENT = 64
 TALLY = "tally"
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
 
 
@@ -139,8 +141,8 @@ class Plan:
             _check(plan, weights)
         except ArtifactError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        except _DAMAGE as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             raise ArtifactError(
                 f"cpu/plan.json is damaged: {reason}", hint="compile the model again"
             ) from None
@@ -156,7 +158,7 @@ def array_at(weights: NDArray[np.uint8], offset: int, table: Table) -> NDArray[A
 
 def _read(data: dict[str, Any]) -> Plan:
     return Plan(
-        timesteps=_int(data["timesteps"], 1),
+        timesteps=_int(data["timesteps"], 1, LONGEST_WINDOW),
         longest=_int(data["longest"], 1),
         analog=_int(data["analog"], 0),
         tensors=tuple(_tensor(item) for item in data["tensors"]),

@@ -132,7 +132,7 @@ class CpuProgram:
             self._free = fitting
             space = fitting.pop() if fitting else None
         try:
-            space = space or Workspace(self.plan, steps, everything)
+            space = space or Workspace(self.plan, steps, everything, len(self._weights))
         except MemoryError:
             raise DataError(
                 f"no memory for a window of {steps} steps", hint="use a shorter window"

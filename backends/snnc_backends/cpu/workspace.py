@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.memory import run_fits
 from snnc_backends.cpu.kernels import DTYPES
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan
 
@@ -25,19 +26,30 @@ class Workspace:
 
     Buffers whose lifetimes do not overlap share memory, unless all are read after the run.
 
+    Args:
+        steps: the window.
+        everything: whether all buffers are read after the run.
+        parameters: bytes of the constants, by which `snnc.memory.run_fits` judges.
+
+    Raises:
+        MemoryError: there is not enough memory, or a run may not take so much.
+
     Attributes:
         kind: (steps, everything): its window, and whether all buffers are kept.
         pointers, scratch: addresses that the compiled code takes.
     """
 
-    def __init__(self, plan: Plan, steps: int, everything: bool) -> None:
+    def __init__(self, plan: Plan, steps: int, everything: bool, parameters: int) -> None:
         self.kind = (steps, everything)
         self.steps = steps
         self._plan = plan
         offsets, size = _place(plan, [self._bytes(i) for i in range(len(plan.tensors))], everything)
+        scratch = max([s.kernel.scratch() for s in plan.steps], default=0)
+        if not run_fits(size + scratch, parameters):
+            raise MemoryError
         self._arena = aligned(size)
         self._offsets = offsets
-        self._scratch = aligned(max([s.kernel.scratch() for s in plan.steps], default=0))
+        self._scratch = aligned(scratch)
         base = self._arena.ctypes.data
         self._table = np.array([base + offset for offset in offsets], np.uintp)
         self._fed: dict[int, Array] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from snnc.errors import PassError
+from snnc.new_file import new_file
 
 SUFFIX = ".safetensors"
 
@@ -79,7 +79,6 @@ class Checkpoints:
     def write(self, stage: str, identity: Mapping[str, Any], saved: Saved) -> None:
         """Replace the checkpoint of a stage. Raises `PassError` if it cannot be written."""
         path = self.path(stage)
-        new = path.with_name(f".{path.name}.new")
         numbers = json.dumps({**saved.numbers, "identity": identity}, allow_nan=False)
         tensors = {
             name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -87,10 +86,8 @@ class Checkpoints:
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, new, {"numbers": numbers})
-            with new.open("rb") as file:
-                os.fsync(file.fileno())
-            new.replace(path)
+            with new_file(path) as new:
+                save_file(tensors, new, {"numbers": numbers})
         except (OSError, SafetensorError) as error:
             raise PassError(
                 f"cannot write the checkpoint {path}: {error}", hint="another --workdir"

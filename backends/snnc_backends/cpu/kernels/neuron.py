@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
+from snnc.memory import LONGEST_WINDOW
 from snnc.native.code import Value, is_float
 from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
@@ -44,7 +45,7 @@ class Neuron(Kernel):
         one_of("reset", self.reset, ("subtract", "zero"))
         one_of("order", self.order, ("integrate-fire", "fire-integrate"))
         positive(positions=self.positions, channels=self.channels)
-        require(self.wait >= 0, "negative wait")
+        require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
 
     def inputs(self) -> tuple[Port, ...]:
