@@ -31,48 +31,37 @@ TIMESTEPS = 4
 
 def vgg16() -> Any:
     """The integer graph: thirteen convolutions, maxima of counts, three linear layers."""
-    from snnc.ir import (
-        Conv,
-        CountMaxPool,
-        EncodeDirect,
-        Graph,
-        Input,
-        Linear,
-        Neuron,
-        Readout,
-        Reshape,
-        Stage,
-    )
+    from snnc import ir
     from snnc.testing import windows
 
     rng = np.random.default_rng(0)
-    graph = Graph(Stage.SNN)
+    graph = ir.Graph(ir.Stage.SNN)
 
     def weight(name: str, *shape: int) -> Any:
         return graph.set_param(name, rng.integers(-127, 128, shape, np.int8))
 
     def neurons(name: str, x: str, inputs: int) -> str:
         threshold = graph.set_param(f"{name}.threshold", np.int32(64 * inputs**0.5 + 1))
-        return graph.add(f"{name}.neurons", Neuron(threshold=threshold), [x])
+        return graph.add(f"{name}.neurons", ir.Neuron(threshold=threshold), [x])
 
-    graph.add("x", Input(shape=(3, 224, 224)))
-    x, size, before = graph.add("encode", EncodeDirect(scale=1 / 255, hi=255), ["x"]), 224, 3
+    graph.add("x", ir.Input(shape=(3, 224, 224)))
+    x, size, before = graph.add("encode", ir.EncodeDirect(scale=1 / 255, hi=255), ["x"]), 224, 3
     for stage, (channels, depth) in enumerate(STAGES, 1):
         for i in range(1, depth + 1):
             name = f"conv{stage}_{i}"
-            op = Conv(weight=weight(name, channels, before, 3, 3), padding=((1, 1), (1, 1)))
+            op = ir.Conv(weight=weight(name, channels, before, 3, 3), padding=((1, 1), (1, 1)))
             x = neurons(name, graph.add(name, op, [x]), 9 * before)
             before = channels
         halves = windows((size, size), 2, 2)
-        x = graph.add(f"pool{stage}", CountMaxPool(windows=halves), [x])
+        x = graph.add(f"pool{stage}", ir.CountMaxPool(windows=halves), [x])
         size //= 2
     before *= size**2
-    x = graph.add("flat", Reshape(shape=(before,)), [x])
+    x = graph.add("flat", ir.Reshape(shape=(before,)), [x])
     for i, features in enumerate(FEATURES, 1):
-        x = graph.add(f"fc{i}", Linear(weight=weight(f"fc{i}", features, before)), [x])
+        x = graph.add(f"fc{i}", ir.Linear(weight=weight(f"fc{i}", features, before)), [x])
         x = neurons(f"fc{i}", x, before) if i < len(FEATURES) else x
         before = features
-    graph.add("out", Readout(), [x])
+    graph.add("out", ir.Readout(), [x])
     graph.outputs = ("out",)
     graph.meta["timesteps"] = TIMESTEPS
     return graph
