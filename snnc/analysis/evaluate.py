@@ -42,8 +42,7 @@ class Window:
 
     Attributes:
         timesteps: the window T.
-        accuracy: fraction of samples whose largest output is the label.
-        accuracy_std: standard deviation of the accuracy of single chips, of several.
+        accuracy, accuracy_std: fraction of samples whose largest output is the label; over chips.
         agreement: fraction of samples with the same largest output as the ANN.
         errors: errors against real y and against the ANN's output, by key of the report.
     """
@@ -57,7 +56,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a run over a dataset; the last window is the whole run."""
+    """Figures of a run over a dataset, or means over `chips`; the last window is the whole run."""
 
     samples: int
     windows: tuple[Window, ...]
@@ -73,7 +72,6 @@ class Evaluation:
     early_exit: Mapping[str, Any] | None = None
     """Figures of the graph's early-exit rule, as in the report; None without one."""
     chips: int | None = None
-    """Over how many chips these are means; None for a target as it is."""
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that are None are left out."""
@@ -204,7 +202,6 @@ def evaluate(
         graph: the stored `snn` graph of the program; its early-exit rule, if any, is evaluated.
         data: batches of (x, y or None); integer y are classes, real y are regression targets.
         timesteps: the window of the run; `sweep` are shorter windows, prefixes of the same run.
-        total: number of samples, for the progress bar.
 
     Raises:
         DataError: no samples, or labels that do not fit the outputs.

@@ -248,8 +248,7 @@ def run_on_data(
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     inputs = WatchedInputs(artifact, graph.input)
-    results: list[RunResult] = []
-    done = 0
+    results, done = list[RunResult](), 0
     with torch_threads(threads), progress("run", size_of(batches)) as advance:
         for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))
