@@ -47,7 +47,7 @@ def heed_interrupts() -> None:
 
 
 def interrupt(child: subprocess.Popen[str], reached: Path) -> tuple[int, str, str]:
-    """Send SIGINT once a file of that name, or pattern, is there; exit code, stdout, stderr."""
+    """SIGINT as soon as a file of that name or pattern is there: exit code, stdout, stderr."""
     with child:
         try:
             while not any(reached.parent.glob(reached.name)) and child.poll() is None:

@@ -39,6 +39,7 @@ class CrossbarBackend:
         device: the model of the cells, a plugin of the group `snnc.devices`.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
+        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
     """
 
     name: ClassVar[str] = "crossbar"
@@ -50,8 +51,11 @@ class CrossbarBackend:
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     weight_bits: int = 8
     chip_seed: int = 0
+    threads: int = 0
 
     def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads must not be negative, but is {self.threads}")
         self.chip()
 
     def chip(self) -> Chip:
@@ -120,4 +124,4 @@ class CrossbarBackend:
         """The program of an artifact. Raises `ArtifactError`."""
         from snnc_backends.crossbar.program import load
 
-        return load(artifact, self.chip())
+        return load(artifact, self.chip(), self.threads)

@@ -28,15 +28,17 @@ class CrossbarProgram:
 
     Args:
         graph: the network, of integers.
+        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
 
     Attributes:
         timesteps: the artifact's window.
     """
 
-    def __init__(self, graph: Graph, timesteps: int, chip: Chip) -> None:
+    def __init__(self, graph: Graph, timesteps: int, chip: Chip, threads: int = 0) -> None:
         self.timesteps = timesteps
         self._graph = graph
         self._chip = chip
+        self._threads = threads
 
     def run(
         self,
@@ -70,7 +72,7 @@ class CrossbarProgram:
 
         if not self._chip.device.facts.ideal or not can_run(self._graph):
             return None
-        return IdealProgram(self._graph, self.timesteps, self._chip)
+        return IdealProgram(self._graph, self.timesteps, self._chip, self._threads)
 
     @cached_property
     def _physical(self) -> PhysicalProgram:
@@ -80,7 +82,7 @@ class CrossbarProgram:
         return PhysicalProgram(self._graph, matrices(self._graph), self.timesteps, self._chip)
 
 
-def load(artifact: Artifact, chip: Chip) -> CrossbarProgram:
+def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     """The program of an artifact. Raises `ArtifactError`."""
     graph = stored_graph(artifact)
-    return CrossbarProgram(graph, stored_window(graph), chip)
+    return CrossbarProgram(graph, stored_window(graph), chip, threads)
