@@ -162,7 +162,7 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     graph = artifact.graph()
     program = open_program(artifact, threads=options.threads)
     window = _longest_window(options, program, graph)
-    chips = [program] if options.chips is None else _chips(artifact, options.chips)
+    chips = [program] if options.chips is None else _chips(artifact, options.chips, options.threads)
     batches = _judged_batches(options, graph)
     ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
     known: dict[str, Any] = {
@@ -189,9 +189,10 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     return replace(measured, details={**details(artifact, graph), "observed": figures})
 
 
-def _chips(artifact: ArtifactFile, count: int) -> Iterator[Program]:
+def _chips(artifact: ArtifactFile, count: int, threads: int | None) -> Iterator[Program]:
     """Programs of chips that differ in their errors. Raises `UsageError`."""
-    backend: Any = parse_one(artifact.manifest["target"], Registry(BACKENDS))
+    chosen = parse_one(artifact.manifest["target"], Registry(BACKENDS))
+    backend: Any = with_threads(chosen, threads)
     if count < 1:
         raise UsageError(f"--chips {count}: there is at least one chip")
     if "chip_seed" not in {each.name for each in fields(backend)}:
