@@ -258,14 +258,20 @@ def run_on_data(
             done += len(x)
             advance(len(x))
     inputs.warn(log)
-    readouts = [each.readout for each in results if each.readout is not None]
+    joined = _joined(results)
+    return replace(joined, output=applied(graph.meta, joined.output))
+
+
+def _joined(results: list[RunResult]) -> RunResult:
+    """The results of consecutive batches as one."""
     first = results[0]
+    readouts = [each.readout for each in results if each.readout is not None]
     return RunResult(
-        output=applied(graph.meta, np.concatenate([each.output for each in results])),
+        output=np.concatenate([each.output for each in results]),
         readout=np.concatenate(readouts) if readouts else None,
         counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
         spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
-        timesteps=window,
+        timesteps=first.timesteps,
     )
 
 
