@@ -344,4 +344,13 @@ class EvaluationOptions(ThreadOptions):
         help="",
         meaning="number of samples that are run together.",
     )
+    chips: int | None = option(
+        None,
+        "--chips",
+        kind=int,
+        metavar="N",
+        help="Means over N chips with errors of their own.",
+        meaning="over how many programmed chips to take means, for a target with a `chip-seed`; "
+        "their seeds are this one and those that follow. None for the target as it is.",
+    )
     seed: int = _seed()

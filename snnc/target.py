@@ -244,6 +244,14 @@ def figures_of(
     return checked
 
 
+def stored_window(graph: Graph) -> int:
+    """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
+    timesteps = graph.meta.get("timesteps")
+    if type(timesteps) is not int or not 1 <= timesteps <= LONGEST_WINDOW:
+        raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
+    return timesteps
+
+
 def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Sequence[int]) -> int:
     """The window to run: `timesteps`, or the window `stored` in the artifact if it is None.
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snnc.errors import Loc
-from snnc.interp.program import ReferenceProgram, stored_window
+from snnc.interp.program import ReferenceProgram
 from snnc.ir import Graph, Readout, problems
-from snnc.target import Artifact, Diagnostic
+from snnc.target import Artifact, Diagnostic, stored_window
 from snnc.transform import PassContext
 
 

@@ -1,5 +1,6 @@
 """Measurements on programs: accuracy, spike activity, energy, equality with the reference."""
 
+from snnc.analysis.chips import over_chips
 from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
 from snnc.analysis.equivalence import Comparison, InputKind, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
@@ -19,5 +20,6 @@ __all__ = [
     "energy",
     "evaluate",
     "measure_layers",
+    "over_chips",
     "synaptic_operations",
 ]

@@ -42,7 +42,7 @@ class Window:
 
     Attributes:
         timesteps: the window T.
-        accuracy: fraction of samples whose largest output is the label.
+        accuracy, accuracy_std: fraction of samples whose largest output is the label; over chips.
         agreement: fraction of samples with the same largest output as the ANN.
         errors: errors against real y and against the ANN's output, by key of the report.
     """
@@ -51,11 +51,12 @@ class Window:
     accuracy: float | None = None
     agreement: float | None = None
     errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    accuracy_std: float | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a run over a dataset; the last window is the whole run."""
+    """Figures of a run over a dataset, or means over `chips`; the last window is the whole run."""
 
     samples: int
     windows: tuple[Window, ...]
@@ -70,12 +71,14 @@ class Evaluation:
     energy: Energy | None = None
     early_exit: Mapping[str, Any] | None = None
     """Figures of the graph's early-exit rule, as in the report; None without one."""
+    chips: int | None = None
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that are None are left out."""
         last = self.windows[-1]
         figures: dict[str, Any] = {
             "samples": self.samples,
+            "chips": self.chips,
             **self._window(last),
             "neurons": self.neurons,
             "spikes_per_neuron": self.spikes_per_inference / max(1, self.neurons),
@@ -111,6 +114,7 @@ class Evaluation:
         figures = {
             "timesteps": window.timesteps,
             "accuracy": window.accuracy,
+            "accuracy_std": window.accuracy_std,
             "accuracy_standard_error": self._error(window.accuracy),
             **window.errors,
             "agreement": window.agreement,
@@ -198,7 +202,6 @@ def evaluate(
         graph: the stored `snn` graph of the program; its early-exit rule, if any, is evaluated.
         data: batches of (x, y or None); integer y are classes, real y are regression targets.
         timesteps: the window of the run; `sweep` are shorter windows, prefixes of the same run.
-        total: number of samples, for the progress bar.
 
     Raises:
         DataError: no samples, or labels that do not fit the outputs.

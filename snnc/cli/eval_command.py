@@ -12,7 +12,14 @@ from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import CheckFailed, UsageError
 from snnc.options import EvaluationOptions, ModelOptions
 
-COLUMNS = ("timesteps", "accuracy", "mean_absolute_error", "root_mean_square_error", "agreement")
+COLUMNS = (
+    "timesteps",
+    "accuracy",
+    "accuracy_std",
+    "mean_absolute_error",
+    "root_mean_square_error",
+    "agreement",
+)
 DENSE = ("ann_output_mean_absolute_error", "ann_output_root_mean_square_error")
 """Errors against the ANN, shown where outputs are no classes."""
 
@@ -75,6 +82,8 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     judged = "accuracy" in windows[0] or "mean_absolute_error" in windows[0]
     unlabelled = "" if judged else " without labels: no accuracy"
     out.line(f"samples            {figures['samples']}{unlabelled}")
+    if "chips" in figures:
+        out.line(f"chips              {figures['chips']}: means over them")
     for name in ("ann_accuracy", "ann_mean_absolute_error", "ann_root_mean_square_error"):
         if name in figures:
             out.line(f"{name.replace('_', ' '):<18} {_cell(name, figures[name])}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnc.analysis import Ann, Evaluation
+from snnc.analysis import Ann, Evaluation, over_chips
 from snnc.analysis import evaluate as evaluate_program
 from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
@@ -162,6 +162,7 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     graph = artifact.graph()
     program = open_program(artifact, threads=options.threads)
     window = _longest_window(options, program, graph)
+    chips = [program] if options.chips is None else _chips(artifact, options.chips, options.threads)
     batches = _judged_batches(options, graph)
     ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
     known: dict[str, Any] = {
@@ -170,10 +171,15 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         "progress": options.progress,
     }
     total, inputs = size_of(batches), WatchedInputs(artifact, graph.input)
-    watched = inputs.watch(batches)
-    evaluation = evaluate_program(
-        program, graph, watched, sweep=options.sweep, ann=ann, total=total, **known
-    )
+    evaluations: list[Evaluation] = []
+    for chip in chips:
+        watched = inputs.watch(batches)
+        evaluations.append(
+            evaluate_program(
+                chip, graph, watched, sweep=options.sweep, ann=ann, total=total, **known
+            )
+        )
+    evaluation = evaluations[0] if options.chips is None else over_chips(evaluations)
     evaluation = _without_foreign_energy(evaluation, artifact)
     latency, target = latency_timesteps(graph, window), artifact.manifest["target"]
     measured = Measured(evaluation, latency, target, warnings=inputs.warn(options.log))
@@ -181,6 +187,20 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         return measured
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
     return replace(measured, details={**details(artifact, graph), "observed": figures})
+
+
+def _chips(artifact: ArtifactFile, count: int, threads: int | None) -> Iterator[Program]:
+    """Programs of chips that differ in their errors. Raises `UsageError`."""
+    chosen = parse_one(artifact.manifest["target"], Registry(BACKENDS))
+    backend: Any = with_threads(chosen, threads)
+    if count < 1:
+        raise UsageError(f"--chips {count}: there is at least one chip")
+    if "chip_seed" not in {each.name for each in fields(backend)}:
+        raise UsageError(
+            f"--chips: the target {backend.name} has no chip-seed, all its chips are equal",
+            hint="crossbar{device=gaussian{sigma=0.05}}, say",
+        )
+    return (replace(backend, chip_seed=backend.chip_seed + i).load(artifact) for i in range(count))
 
 
 def _longest_window(options: EvaluateOptions, program: Program, graph: Graph) -> int:
@@ -229,8 +249,7 @@ def run_on_data(
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     inputs = WatchedInputs(artifact, graph.input)
-    results: list[RunResult] = []
-    done = 0
+    results, done = list[RunResult](), 0
     with torch_threads(threads), progress("run", size_of(batches)) as advance:
         for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))

@@ -9,22 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError
+from snnc.errors import DataError
 from snnc.interp.interpreter import Interpreter, SnnValues
 from snnc.ir import Graph, Signal, TensorType
-from snnc.memory import LONGEST_WINDOW, REFERENCE_BYTES, rows_that_fit, run_fits
+from snnc.memory import REFERENCE_BYTES, rows_that_fit, run_fits
 from snnc.target import Record, RunResult, checked_input, checked_window
 
 HELD = 4
 """About how many tensors of the size of the largest one an interpreter holds at a time."""
-
-
-def stored_window(graph: Graph) -> int:
-    """The number of time steps a stored graph was compiled for. Raises `ArtifactError`."""
-    timesteps = graph.meta.get("timesteps")
-    if type(timesteps) is not int or not 1 <= timesteps <= LONGEST_WINDOW:
-        raise ArtifactError(f"the stored graph's number of time steps is {timesteps!r}")
-    return timesteps
 
 
 def recorded_nodes(graph: Graph) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from snnc.device import DeviceFacts
 class Gaussian:
     """Programming errors of `sigma` times the largest conductance, normally distributed."""
 
-    name: ClassVar[str] = "gaussian"
+    name: ClassVar[str] = "acme"
     sigma: float = 0.02
 
     def __post_init__(self) -> None:

@@ -17,22 +17,41 @@ import snnc
 from snnc.device import levels_of
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.target import figures_of
-from snnc.testing import quantized_cases, random_graph
+from snnc.testing import assert_exporter_contract, quantized_cases, random_graph, snn_cases
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cells import Differential, weights_of
-from snnc_backends.crossbar.lower import CONDUCTANCES, MAPPING
+from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.exporters.conductances import CONDUCTANCES, ConductancesExporter
 
 TILES = [CrossbarBackend(), CrossbarBackend(rows=5, cols=19, cell_bits=3)]
 
 
-def mapped(graph: Graph, backend: CrossbarBackend) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Mapping, figures and conductances."""
+def mapped(graph: Graph, backend: CrossbarBackend) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Mapping and figures."""
     files = backend.lower(graph, PassContext())
     figures = figures_of(files, files.__getitem__, "crossbar")
     assert figures is not None
-    return json.loads(files[MAPPING]), figures, safetensors.numpy.load(files[CONDUCTANCES])
+    return json.loads(files[MAPPING]), figures
+
+
+def conductances(graph: Graph, backend: CrossbarBackend, folder: Path) -> Any:
+    """What is exported."""
+    exporter = ConductancesExporter(cell_bits=backend.cell_bits)
+    assert list(exporter.export(graph, folder)) == [CONDUCTANCES]
+    return safetensors.numpy.load_file(folder / CONDUCTANCES)
+
+
+def test_exports_of_conductances() -> None:
+    assert_exporter_contract(ConductancesExporter(), cases=quantized_cases())
+    real = next(case.graph for case in snn_cases() if case.name == "grouped")
+    refused = [each for each in ConductancesExporter().check(real) if each.reason]
+    assert {each.reason for each in refused} == {"cells hold integers"}
+    narrow = ConductancesExporter(weight_bits=2).check(quantized_cases()[0].graph)
+    assert any("bits, the target has 2" in each.reason for each in narrow)
+    with pytest.raises(ValueError, match="cell-bits must be 1 to 8"):
+        ConductancesExporter(cell_bits=9)
 
 
 @given(
@@ -55,13 +74,16 @@ def test_levels_hold_the_weights(seed: int, weight_bits: int, cell_bits: int) ->
 
 @pytest.mark.parametrize("backend", TILES, ids=["large", "small"])
 @pytest.mark.parametrize("case", quantized_cases()[:4], ids=lambda case: case.name)
-def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: CrossbarBackend) -> None:
-    mapping, _, conductances = mapped(case.graph, backend)
+def test_every_weight_is_placed_once_and_can_be_read_back(
+    case: Any, backend: CrossbarBackend, tmp_path: Path
+) -> None:
+    mapping, _ = mapped(case.graph, backend)
+    exported = conductances(case.graph, backend, tmp_path)
     chip = backend.chip()
     k = len(mapping["columns_of_a_weight"])
     assert [tile["tile"] for tile in mapping["tiles"]] == list(range(len(mapping["tiles"])))
     for matrix in matrices(case.graph):
-        stored = conductances[f"{matrix.layer}.conductance_us"]
+        stored = exported[f"{matrix.layer}.conductance_us"]
         assert stored.shape == (matrix.groups, matrix.rows, matrix.outputs * k)
         placed = np.zeros(stored.shape, int)
         for tile in (tile for tile in mapping["tiles"] if tile["layer"] == matrix.layer):
@@ -84,7 +106,7 @@ def test_every_weight_is_placed_once_and_can_be_read_back(case, backend: Crossba
 def test_figures_follow_the_split_formula(seed: int, rows: int, cols: int) -> None:
     backend = CrossbarBackend(rows=rows, cols=cols, cell_bits=3)
     graph = random_graph(seed)
-    _, figures, _ = mapped(graph, backend)
+    _, figures = mapped(graph, backend)
     usable = cols // 6 * 6
     for matrix in matrices(graph):
         row = figures["layers"][matrix.layer]
@@ -107,13 +129,13 @@ def test_a_network_without_weights_takes_no_tile() -> None:
     graph.add("encode", EncodeDirect(scale=1.0), ["x"])
     graph.add("out", Readout(), ["encode"])
     graph.outputs = ("out",)
-    _, figures, conductances = mapped(graph, CrossbarBackend())
-    assert figures["totals"]["tiles"] == figures["totals"]["utilisation"] == 0 and not conductances
+    _, figures = mapped(graph, CrossbarBackend())
+    assert figures["totals"]["tiles"] == figures["totals"]["utilisation"] == 0
 
 
 def test_notes_say_what_is_missing() -> None:
     graph = quantized_cases()[0].graph
-    _, figures, _ = mapped(graph, CrossbarBackend())
+    _, figures = mapped(graph, CrossbarBackend())
     assert any("not modelled yet" in note for note in figures["notes"])
     assert not any("grouped" in note for note in figures["notes"])
     grouped = next(case.graph for case in quantized_cases() if case.name == "grouped")

@@ -37,7 +37,12 @@ _FIRST = (
     "input readout conv linear scale add sumpool maxpool reshape permute slice pad concat"
     " encode-direct encode-poisson encode-latency neuron"
 )
-OPS = {"v1": _FIRST, "v2": _FIRST, "v2.1": f"{_FIRST} upsample"}
+OPS = {
+    "v1": _FIRST,
+    "v2": _FIRST,
+    "v2.1": f"{_FIRST} upsample",
+    "v2.2": f"{_FIRST} upsample count-maxpool",
+}
 """Per version, the operations of spiking graphs when it was written."""
 
 

@@ -137,6 +137,7 @@ def _whole() -> Iterator[Frozen]:
     yield Frozen("int-direct-grouped-maxpool", graph("grouped"), (CPU, CROSSBAR))
     yield Frozen("int-direct-branches-concat", graph("branches"), (REFERENCE, CPU))
     yield Frozen("int-direct-enlarged-upsample", graph("enlarged"))
+    yield Frozen("int-direct-pooled-counts", graph("pooled"))
     yield Frozen("int-latency-plain", graph("plain", encode=EncodeLatency), (CPU, CROSSBAR))
     yield Frozen("int-leak-residual", graph("residual", neuron={"leak": 0.9}), (CPU, CROSSBAR))
     yield Frozen("int-zero-residual", graph("residual", neuron={"reset": "zero"}), (CPU,))

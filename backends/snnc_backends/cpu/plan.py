@@ -23,6 +23,7 @@ from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
 
 VERSION = 1
 ALIGNMENT = 64
+TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
 
@@ -36,7 +37,8 @@ class Tensor:
         shape: shape of one sample in the graph, channels first.
         dtype: i8, i32, f32 or f64.
         constant: one step only.
-        record: how a run reports it: none, spike, signed (spikes), or count.
+        record: how a run reports it: none, spike, signed (spikes), or count; or tally, which is
+            summed over samples and steps, and is in no file.
     """
 
     name: str

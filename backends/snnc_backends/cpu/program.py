@@ -34,9 +34,19 @@ Array = NDArray[Any]
 
 def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | None) -> CpuProgram:
     """A program from the two files of an artifact. Raises `ArtifactError`."""
+    blob = in_memory(weights)
+    return compiled(Plan.from_json(plan_text, blob), blob, threads, cache)
+
+
+def in_memory(weights: bytes) -> Array:
+    """The content of `weights.bin`, at an address that vectors are read from."""
     blob = aligned(len(weights))
     blob[:] = np.frombuffer(weights, np.uint8)
-    plan = Plan.from_json(plan_text, blob)
+    return blob
+
+
+def compiled(plan: Plan, blob: Array, threads: int, cache: ObjectCache | None) -> CpuProgram:
+    """A program of a plan that has been checked, or that was made here."""
     target = host()
     library = Library(build(plan, target.machine), (ANALOG, RUN), target, cache)
     return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.target import Record, RunResult
-from snnc_backends.cpu.plan import Plan
+from snnc_backends.cpu.plan import TALLY, Plan
 from snnc_backends.cpu.workspace import Workspace
 
 Array = NDArray[Any]
@@ -42,9 +42,11 @@ class Collector:
         windows = dict.fromkeys((steps, *prefixes))
         self._sums = {t: np.zeros((samples, *tensor.layout), kind) for t in windows}
         self._prefixes = prefixes
-        recorded = [i for i, t in enumerate(plan.tensors) if t.record != "none"]
+        recorded = [i for i, t in enumerate(plan.tensors) if t.record in SPIKES]
         recorded = [] if record == "none" else recorded
         self._counts = {i: self._empty(i, (samples,), np.uint32) for i in recorded}
+        tallies = [i for i, t in enumerate(plan.tensors) if t.record == TALLY]
+        self._tallies = {i: self._empty(i, (samples,), np.float64) for i in tallies}
         kept = recorded if record == "spikes" else []
         self._spikes = {
             i: self._empty(i, (steps, samples), SPIKES[plan.tensors[i].record]) for i in kept
@@ -66,12 +68,16 @@ class Collector:
             tensor = self._plan.tensors[number]
             times = self._steps if tensor.constant else 1
             counts[row] = _totals(space.view(number), tensor.record) * times
+        for number, tallies in self._tallies.items():
+            np.sum(space.view(number), axis=0, out=tallies[row])
         for number, spikes in self._spikes.items():
             spikes[:, row] = space.view(number)
 
     def result(self, stats: Mapping[str, Any]) -> RunResult:
         """All results, channels first."""
         facts = dict(stats)
+        if self._tallies:
+            facts["tallies"] = self._tally()
         if self._prefixes:
             facts["prefixes"] = {t: self._output(t) for t in self._prefixes}
         names = self._plan.tensors
@@ -84,6 +90,10 @@ class Collector:
             stats=facts,
             timesteps=self._steps,
         )
+
+    def _tally(self) -> dict[str, NDArray[np.float64]]:
+        """The sum of every tallied tensor over samples and steps, by name."""
+        return {self._plan.tensors[i].name: t.sum(0) for i, t in self._tallies.items()}
 
     def _output(self, steps: int) -> NDArray[np.float32]:
         """float32(float64(sum) * scale / T)"""

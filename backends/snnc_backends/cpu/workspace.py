@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from snnc.memory import run_fits
 from snnc_backends.cpu.kernels import DTYPES
-from snnc_backends.cpu.plan import ALIGNMENT, Plan
+from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan
 
 Array = NDArray[Any]
 
@@ -104,6 +104,7 @@ def _lives(plan: Plan, everything: bool) -> tuple[list[int], list[int]]:
         born[step.output] = dies[step.output] = number
         for source in step.inputs:
             dies[source] = number
-    for kept in (plan.encoding.source, *(output.source for output in plan.outputs)):
+    tallies = (i for i, tensor in enumerate(plan.tensors) if tensor.record == TALLY)
+    for kept in (plan.encoding.source, *(output.source for output in plan.outputs), *tallies):
         dies[kept] = end
     return born, [end] * len(dies) if everything else dies

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import Device
-from snnc.errors import ArtifactError, Loc
 from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
 from snnc_backends.crossbar.devices.ideal import Ideal
@@ -37,8 +36,10 @@ class CrossbarBackend:
         cells: how a signed weight is stored: differential, in a pair of columns.
         cell_bits: bits of one cell, 1..8.
         adc_bits: resolution of the converters: ideal.
-        device: the model of the cells, a plugin of the group `snnc.devices`; ideal ones only.
+        device: the model of the cells, a plugin of the group `snnc.devices`.
         weight_bits: width of a weight, its sign included, 2..16.
+        chip_seed: of the chip: the errors of its cells.
+        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
     """
 
     name: ClassVar[str] = "crossbar"
@@ -49,8 +50,12 @@ class CrossbarBackend:
     adc_bits: int | Literal["ideal"] = "ideal"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     weight_bits: int = 8
+    chip_seed: int = 0
+    threads: int = 0
 
     def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads must not be negative, but is {self.threads}")
         self.chip()
 
     def chip(self) -> Chip:
@@ -65,6 +70,7 @@ class CrossbarBackend:
             adc_bits=self.adc_bits,
             device=self.device,
             weight_bits=self.weight_bits,
+            seed=self.chip_seed,
         )
 
     @property
@@ -97,13 +103,7 @@ class CrossbarBackend:
         """Layers whose input is a current, weights that are too wide, broken rules of the graph."""
         from snnc_backends.crossbar.check import check
 
-        diagnostics = check(graph, self.weight_bits)
-        if self.inexact:
-            reason = f"{self.inexact}, and reading such cells is not modelled yet"
-            diagnostics.insert(
-                0, Diagnostic("crossbar", "device", Loc(), reason, "choose device=ideal")
-            )
-        return diagnostics
+        return check(graph, self.weight_bits)
 
     @property
     def quantizer(self) -> str:
@@ -115,18 +115,13 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping, the conductances and the figures. Raises `GraphError` for real values."""
+        """The mapping and the figures. Raises `GraphError` for real values."""
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip(), ctx.rng)
+        return lower(graph, self.chip())
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
-        """A program over the stored graph, with the weights that the conductances stand for.
-
-        Raises `ArtifactError` for damaged files, or for a device that `check` refuses.
-        """
+        """The program of an artifact. Raises `ArtifactError`."""
         from snnc_backends.crossbar.program import load
 
-        if self.inexact:
-            raise ArtifactError(f"{self.inexact}, and reading such cells is not modelled yet")
-        return load(artifact, self.chip())
+        return load(artifact, self.chip(), self.threads)

@@ -50,7 +50,7 @@ def _problems(
         )
     weight = np.asarray(graph.array(op.weight))
     if np.issubdtype(weight.dtype, np.integer):
-        largest = int(np.abs(weight.astype(np.int64)).max(initial=0))
+        largest = max(int(weight.max(initial=0)), -int(weight.min(initial=0)))
         if largest >= 1 << (weight_bits - 1):
             needed = largest.bit_length() + 1
             yield (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from snnc_backends.crossbar.converters import CONVERTERS, Converter
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
+READ_STEP = 2.0**-10
+"""To which cells that are not ideal are rounded, in levels; far below any error of a device."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Chip:
         scheme: how a weight is stored in cells.
         device: the model of the cells.
         converter: the analog-to-digital converter of a column.
+        seed: of this chip: of everything random in its cells.
     """
 
     rows: int
@@ -36,6 +41,7 @@ class Chip:
     scheme: Scheme
     device: Device
     converter: Converter
+    seed: int = 0
 
     @property
     def largest_level(self) -> int:
@@ -55,6 +61,23 @@ class Chip:
     def levels(self, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Levels (…, physical columns) of weights (…, outputs)."""
         return self.scheme.levels(weights, self.columns, self.cell_bits)
+
+    def cells_of(self, layer: str, weights: NDArray[np.integer]) -> NDArray[Any]:
+        """The cells of a layer of this chip, in units of a level, as they are read.
+
+        They are whole for an ideal device. Otherwise every layer is programmed with random numbers
+        of its own, from the seed and the layer's name, and read once, right after; values are
+        rounded to a multiple of `READ_STEP`, so that sums of them are exact in any order.
+
+        Returns:
+            (…, physical columns) of weights (…, outputs); uint8, float64 if not ideal.
+        """
+        if self.device.facts.ideal:
+            return self.levels(weights)
+        rng = np.random.default_rng([self.seed, crc32(layer.encode())])
+        read = self.device.read(self.conductances_us(weights, rng), rng, 0.0)
+        cells = levels_of(read, self.device.facts, self.largest_level)
+        return np.rint(cells / READ_STEP) * READ_STEP
 
     def conductances_us(
         self, weights: NDArray[np.integer], rng: np.random.Generator
@@ -85,6 +108,7 @@ def chip(
     adc_bits: int | str,
     device: Device,
     weight_bits: int,
+    seed: int,
 ) -> Chip:
     """The chip with these options. Raises `ValueError` naming the one that is wrong."""
     for name, size in (("rows", rows), ("cols", cols)):
@@ -96,6 +120,8 @@ def chip(
         raise ValueError(f"weight-bits must be 2 to 16, not {weight_bits}")
     if cells not in CELLS:
         raise ValueError(f"cells must be one of {', '.join(CELLS)}, not {cells!r}")
+    if seed < 0:
+        raise ValueError(f"chip-seed must not be negative, but is {seed}")
     most = device.facts.max_levels
     if most is not None and 1 << cell_bits > most:
         raise ValueError(
@@ -103,7 +129,7 @@ def chip(
             f"a cell of {device.name} has {most}"
         )
     converter = _converter(adc_bits)
-    built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter)
+    built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter, seed)
     if not built.outputs_per_tile:
         raise ValueError(
             f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"

@@ -13,7 +13,7 @@ from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import Tile
 
 NOTES = (
-    "not modelled yet: device noise, drift and faults, ADC resolution, wire resistance, "
+    "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance, "
     "energy, area, latency, placement, communication",
     "neurons, factors, pooling, biases and readouts are digital and take no tile",
 )

@@ -1,71 +1,44 @@
-"""Running a network on the chip: tiles answer for Conv and Linear, the rest is digital."""
+"""Running a network on the chip."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from math import prod
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from snnc.interp import Interpreter, Run, for_sample
-from snnc.interp.program import ReferenceProgram, stored_window
-from snnc.ir import Conv, Graph, Linear, Node
-from snnc.target import Artifact, Record, RunResult
+from snnc.ir import Graph
+from snnc.target import Artifact, Record, RunResult, checked_window, stored_window
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.lower import programmed, stored_graph
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.reads import Activity, LayerTiles, layer_tiles
+from snnc_backends.crossbar.lower import stored_graph
 
-
-class TileInterpreter(Interpreter):
-    """The interpreter of an integer graph whose weighted layers are read from tiles.
-
-    Attributes:
-        activity: per layer, what its tiles have done so far.
-    """
-
-    def __init__(self, graph: Graph, layers: Mapping[str, LayerTiles]) -> None:
-        super().__init__(graph, torch.float64)
-        self._layers = layers
-        self.activity = {name: Activity() for name in layers}
-
-    def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
-        """Result of one node; see `Interpreter.apply`. The bias is added digitally."""
-        op = node.op
-        if not isinstance(op, Conv | Linear):
-            return super().apply(node, inputs, run)
-        (x,) = inputs
-        layer = self._layers[node.name]
-        rank = len(layer.events.shape)
-        lead = x.shape[: x.ndim - rank]
-        events = x.reshape(prod(lead), *x.shape[x.ndim - rank :])
-        y = layer.currents(events, self.activity[node.name]).to(self.dtype)
-        if op.bias is not None:
-            y = y + for_sample(self.constant(op.bias), layer.result.shape)
-        return y.reshape(*lead, *y.shape[1:])
+if TYPE_CHECKING:
+    from snnc_backends.crossbar.ideal import IdealProgram
+    from snnc_backends.crossbar.physical import PhysicalProgram
 
 
 class CrossbarProgram:
-    """A network on an ideal chip.
+    """A network on a chip.
+
+    An ideal one is run by the kernels of the CPU backend. Cells that are not ideal, and what these
+    kernels refuse (convolutions of three dimensions, integers beyond 32 bits, a window in which a
+    potential could overflow), are computed column by column. Either is prepared when it is first
+    needed.
 
     Args:
         graph: the network, of integers.
-        matrices: the weights as they lie in the tiles, which are run in place of the graph's.
+        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
 
     Attributes:
         timesteps: the artifact's window.
     """
 
-    def __init__(
-        self, graph: Graph, matrices: Sequence[WeightMatrix], timesteps: int, chip: Chip
-    ) -> None:
+    def __init__(self, graph: Graph, timesteps: int, chip: Chip, threads: int = 0) -> None:
         self.timesteps = timesteps
         self._graph = graph
-        self._layers = {m.layer: layer_tiles(graph, m, chip) for m in matrices}
+        self._chip = chip
+        self._threads = threads
 
     def run(
         self,
@@ -79,10 +52,12 @@ class CrossbarProgram:
     ) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`.
 
-        `stats["activity"]` has per layer the fields of `reads.Activity`.
+        `stats["activity"]` has per layer the fields of `activity.Activity`.
         """
-        interpreter = TileInterpreter(self._graph, self._layers)
-        result = ReferenceProgram(self._graph, self.timesteps, interpreter).run(
+        steps = checked_window(timesteps, self.timesteps, record, prefixes)
+        ideal = self._ideal
+        program = ideal if ideal is not None and steps <= ideal.longest else self._physical
+        return program.run(
             x,
             timesteps=timesteps,
             record=record,
@@ -90,12 +65,24 @@ class CrossbarProgram:
             seed=seed,
             prefixes=prefixes,
         )
-        activity = {name: asdict(counted) for name, counted in interpreter.activity.items()}
-        return replace(result, stats={**result.stats, "activity": activity})
+
+    @cached_property
+    def _ideal(self) -> IdealProgram | None:
+        from snnc_backends.crossbar.ideal import IdealProgram, can_run
+
+        if not self._chip.device.facts.ideal or not can_run(self._graph):
+            return None
+        return IdealProgram(self._graph, self.timesteps, self._chip, self._threads)
+
+    @cached_property
+    def _physical(self) -> PhysicalProgram:
+        from snnc_backends.crossbar.matrices import matrices
+        from snnc_backends.crossbar.physical import PhysicalProgram
+
+        return PhysicalProgram(self._graph, matrices(self._graph), self.timesteps, self._chip)
 
 
-def load(artifact: Artifact, chip: Chip) -> CrossbarProgram:
+def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     """The program of an artifact. Raises `ArtifactError`."""
     graph = stored_graph(artifact)
-    matrices = programmed(artifact, graph, chip)
-    return CrossbarProgram(graph, matrices, stored_window(graph), chip)
+    return CrossbarProgram(graph, stored_window(graph), chip, threads)

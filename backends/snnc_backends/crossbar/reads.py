@@ -11,29 +11,13 @@ from torch import Tensor
 
 from snnc.ir import Conv, Graph, Linear, TensorType
 from snnc.memory import TILE_VALUES, rows_that_fit
+from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.bits import phases
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import split
 
 EXACT_FLOAT32 = 1 << 24
-
-
-@dataclass
-class Activity:
-    """Activity of the tiles of one layer, summed over samples, steps, phases and positions.
-
-    Attributes:
-        reads: tile reads.
-        conversions: columns digitised: every used column of every tile that is read.
-        skipped_reads: tile reads skipped because no row was driven.
-        rows_driven: word lines driven, summed over tiles.
-    """
-
-    reads: int = 0
-    conversions: int = 0
-    skipped_reads: int = 0
-    rows_driven: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +54,8 @@ class LayerTiles:
     def dtype(self) -> torch.dtype:
         """float32 if all partial sums are integers below 2^24, so exact in any order; else float64.
 
-        Partial sums are at most levels * sum of |w| of an output.
+        Partial sums are at most levels * sum of |w| of an output; of cells that are not ideal they
+        are multiples of `chip.READ_STEP`.
         """
         return self.blocks[0].levels.dtype
 
@@ -142,14 +127,15 @@ class LayerTiles:
 
 
 def layer_tiles(graph: Graph, matrix: WeightMatrix, chip: Chip) -> LayerTiles:
-    """The tiles of one layer of an integer graph, programmed without errors."""
+    """The tiles of one layer of an integer graph, programmed as the chip's device does it."""
     node = graph.node(matrix.layer)
     op = node.op
     assert isinstance(op, Conv | Linear)
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
     reach = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max()) * events.levels
-    dtype = torch.float32 if max(reach, matrix.rows) < EXACT_FLOAT32 else torch.float64
-    levels = chip.levels(matrix.weights).transpose(0, 2, 1)
+    narrow = chip.device.facts.ideal and max(reach, matrix.rows) < EXACT_FLOAT32
+    dtype = torch.float32 if narrow else torch.float64
+    levels = chip.cells_of(matrix.layer, matrix.weights).transpose(0, 2, 1)
     ones = np.ones((matrix.groups, 1, matrix.rows), levels.dtype)
     lines = torch.from_numpy(np.concatenate([levels, ones], axis=1)).to(dtype)
     places = [slice(start, start + size) for start, size in split(matrix.rows, chip.rows)]
