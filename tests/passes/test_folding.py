@@ -23,7 +23,9 @@ from snnc.ir import (
     Linear,
     MaxPool,
     Neuron,
+    Op,
     Pad,
+    Permute,
     Relu,
     Reshape,
     Scale,
@@ -307,6 +309,35 @@ def test_a_scale_of_a_current_goes_back_into_the_weights_that_made_it() -> None:
     x = net.graph.add("act", Relu(), [net.graph.add("pool", pool, [x])])
     graph = LowerAvgpool().run(net.done(net.linear("fc", x, 2)), PassContext()).graph
     assert Scale not in kinds(assert_same(FoldScale(), converted(graph)))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Slice(starts=(0, 0, 0), stops=(4, 6, 6), steps=(1, 2, 2)),
+        Permute(axes=(1, 0, 2)),
+        Upsample(factors=(2, 2)),
+    ],
+)
+def test_a_batch_norm_behind_a_rearranged_current_goes_back_into_its_weights(op: Op) -> None:
+    net = Net(2, 6, 6)
+    moved = net.graph.add("moved", op, [net.conv("conv", "x", 4)])
+    relu = net.graph.add("relu", Relu(), [net.norm("norm", moved)])
+    net.graph.outputs = (net.linear("fc", relu, 3),)
+    ann = Pipeline.from_text("fold-batchnorm,activations-to-neurons").run(net.graph, PassContext())
+    folded = assert_same(FoldScale(), ann.graph)
+    left = [node for node in folded if isinstance(node.op, Scale)]
+    assert bool(left) == isinstance(op, Permute)  # its factors are of rows, not of channels
+
+
+def test_a_shift_of_inserted_zeros_stays() -> None:
+    net = Net(2, 6, 6)
+    padded = net.graph.add("pad", Pad(padding=((0, 0), (1, 1), (1, 1))), [net.conv("conv", "x", 4)])
+    relu = net.graph.add("relu", Relu(), [net.norm("norm", padded)])
+    net.graph.outputs = (net.linear("fc", relu, 3),)
+    ann = Pipeline.from_text("fold-batchnorm,activations-to-neurons").run(net.graph, PassContext())
+    folded = assert_same(FoldScale(), ann.graph)
+    assert any(isinstance(node.op, Scale) for node in folded)
 
 
 def test_nothing_to_do_is_no_change() -> None:
