@@ -28,6 +28,7 @@ from snnc.ir import (
     Ref,
     Scale,
     Shape,
+    SumPool,
     Weighted,
     broadcast_to_sample,
 )
@@ -186,6 +187,18 @@ def pulled(op: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
         return None
     bias = _pulled_values(positions, affine.bias, shape, unused=0.0)
     return None if bias is None else Affine(factor, bias)
+
+
+def pulled_before_sums(op: SumPool, affine: Affine, shape: Shape) -> Affine | None:
+    """`pulled` for a sum pool: factors per channel, and shifts if every window is as large."""
+    arrays = [affine.factor, *([] if affine.bias is None else [affine.bias])]
+    if any(array.shape not in ((), shape[:1]) for array in arrays):
+        return None
+    if affine.bias is None:
+        return affine
+    sizes = _applied(op, np.ones(shape))
+    same = bool(np.all(sizes == sizes.flat[0]))
+    return Affine(affine.factor, affine.bias / sizes.flat[0]) if same else None
 
 
 def _pulled_values(

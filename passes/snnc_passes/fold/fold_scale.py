@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from snnc.ir import Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
 from snnc.ir.walk import rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import PASSABLE, Affine, affine_of, fold_into_outputs, pulled
+from snnc_passes._affine import (
+    PASSABLE,
+    Affine,
+    affine_of,
+    fold_into_outputs,
+    pulled,
+    pulled_before_sums,
+)
 from snnc_passes._events import event_kinds
 from snnc_passes._scale_propagation import ScalePropagation
 
@@ -82,5 +89,4 @@ def _before(op: Op, affine: Affine, shape: Shape) -> Affine | None:
     """The map before `op`, whose input has `shape`, that equals `affine` behind it; else None."""
     if isinstance(op, Rearrange):
         return pulled(op, affine, shape)
-    per_channel = affine.bias is None and affine.factor.shape in ((), shape[:1])
-    return affine if isinstance(op, SumPool) and per_channel else None
+    return pulled_before_sums(op, affine, shape) if isinstance(op, SumPool) else None
