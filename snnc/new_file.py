@@ -15,7 +15,8 @@ def new_file(place: Path) -> Generator[Path, None, None]:
     """A path beside `place`, to be written, that gets its name when the block ends well.
 
     If the block raises, nothing stays, and a file that was there before is untouched. A device or
-    a FIFO is no file that could be replaced: it is `place` itself that is written then.
+    a FIFO is no file that could be replaced: it is `place` itself that is written then. A link
+    stays a link: the file it leads to is replaced.
 
     Raises:
         OSError: the file cannot be written.
@@ -23,6 +24,7 @@ def new_file(place: Path) -> Generator[Path, None, None]:
     if is_special(place):
         yield place
         return
+    place = Path(os.path.realpath(place))
     temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)

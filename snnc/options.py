@@ -243,7 +243,22 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class ThreadOptions:
+    """With how many threads is computed."""
+
+    threads: int | None = option(
+        None,
+        "--threads",
+        kind=int,
+        metavar="N",
+        help="Threads that compute; default one per core.",
+        meaning="threads of torch, for the time of the call, and of the target, unless its text "
+        "sets them; None for torch's own setting and one per core.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ThreadOptions):
     """How the passes are run."""
 
     workdir: str | Path | None = option(
@@ -285,7 +300,7 @@ class CompilationOptions(RunOptions, ModelOptions, ConversionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
+class EvaluationOptions(ThreadOptions):
     """How a compiled network is run on data."""
 
     limit: int | None = option(

@@ -204,6 +204,16 @@ def quantizer_of(backend: Backend) -> str:
     return backend.quantizer if isinstance(backend, NeedsIntegers) else ""
 
 
+@runtime_checkable
+class Threaded(Protocol):
+    """A backend with an option `threads`, a dataclass field that `--threads N` sets."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads run a program; 0 where neither the target's text nor N says."""
+        ...
+
+
 def figures_of(
     names: Collection[str], read: Callable[[str], bytes], target: str
 ) -> dict[str, Any] | None:

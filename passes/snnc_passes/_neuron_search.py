@@ -50,6 +50,12 @@ class Settings:
     bias: Tensor
 
 
+def upper_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Tensor:
+    """(C,) the largest threshold of each channel; infinite without a bound (S26)."""
+    bound = np.inf if op.upper is None else graph.array(op.upper)
+    return torch.from_numpy(np.array(np.broadcast_to(bound, (channels,)), np.float32)).to(device)
+
+
 def settings_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Settings:
     """The settings of the graph, one value per channel; the change of the bias is 0."""
     threshold, start = (
@@ -90,12 +96,19 @@ class NeuronSearch:
         target: activation of the ANN, (n, C, *rest).
         timesteps: T.
         at_once: only the total of the input matters (the population waits for all of it).
+        upper: (C,) the largest threshold of each channel; None for no bound.
     """
 
     def __init__(
-        self, op: Neuron, current: Tensor, target: Tensor, timesteps: int, at_once: bool
+        self,
+        op: Neuron,
+        current: Tensor,
+        target: Tensor,
+        timesteps: int,
+        at_once: bool,
+        upper: Tensor | None = None,
     ) -> None:
-        self.op, self.timesteps = op, timesteps
+        self.op, self.timesteps, self.upper = op, timesteps, upper
         self.current, self.target = current, target
         self.at_once = at_once or (op.wait >= timesteps and not op.signed)
         self.others = (0, *range(2, target.ndim))
@@ -114,7 +127,7 @@ class NeuronSearch:
             fixed = best
             for value in tried.factors if moved == "factor" else tried.starts:
                 if moved == "factor":
-                    threshold = settings.threshold * value
+                    threshold = self.threshold(settings, value)
                     start = fixed.start * (threshold / fixed.threshold)
                 else:
                     threshold, start = fixed.threshold, fixed.threshold * value
@@ -124,6 +137,11 @@ class NeuronSearch:
                 best = _chosen(error < least, trial, best)
                 least = torch.minimum(error, least)
         return best
+
+    def threshold(self, settings: Settings, factor: float) -> Tensor:
+        """(C,) the present thresholds times a factor, at most the bound of each channel."""
+        threshold = settings.threshold * factor
+        return threshold if self.upper is None else torch.minimum(threshold, self.upper)
 
     def balance(self, settings: Settings, rounds: int) -> Settings:
         """Add the mean error of the output to the bias of each channel, `rounds` times."""

@@ -64,6 +64,11 @@ class PairedSweep(LayerSweep):
         """(n, *shape) value of the layer's counterpart in the ANN."""
         return self._activation(self.counterpart(layer), rows)
 
+    def activation(self, layer: Layer, rows: slice) -> Tensor:
+        """(n, *shape) value of the ANN's activation at a layer whose node is a `Neuron`."""
+        node = self.ann.node(layer.node.name)
+        return self.ann_interpreter.apply(node, [self.target(layer, rows)])
+
     def mean(self, name: str, rows: slice) -> Tensor:
         """(n, *shape) mean over the window of a node of the spiking network."""
         linear = not self._pools_spikes(name)
@@ -78,7 +83,7 @@ class PairedSweep(LayerSweep):
         target = torch.empty((samples, *layer.shape), device=device)
         for rows in self.chunks(layer, samples):
             current[:, rows] = self.value(layer.source, rows)
-            target[rows] = self.target(layer, rows).clamp(min=0)
+            target[rows] = self.activation(layer, rows)
         return current, target
 
     def fire_on(
@@ -98,7 +103,7 @@ class PairedSweep(LayerSweep):
         def observe(rows: slice, events: Tensor) -> None:
             wanted = known[1][rows]
             if rows.stop > len(known[1]):
-                wanted = self.target(layer, rows).clamp(min=0)
+                wanted = self.activation(layer, rows)
             error = events.sum(0, dtype=theta.dtype) * theta / self.timesteps - wanted
             sums = ((error**2).sum(), wanted.sum(), (wanted**2).sum())
             moments[:] += [float(value) for value in sums]

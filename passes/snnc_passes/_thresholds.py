@@ -23,13 +23,16 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
 
     Args:
         graph: edited in place.
-        values: by neuron node, (C,) or a single value.
+        values: by neuron node, (C,) or a single value; at most the `upper` of the neuron is set.
 
     Raises:
         PassError: spikes of one window of a max pool would stand for unequal amounts.
     """
     shapes = {name: kind.shape for name, kind in graph.types().items()}
-    thresholds = {name: _threshold(value, shapes[name]) for name, value in values.items()}
+    thresholds = {
+        name: _threshold(bounded(graph, name, value), shapes[name])
+        for name, value in values.items()
+    }
     gains = {name: _gain(graph, name, value) for name, value in thresholds.items()}
     if all(np.all(gain == 1) for gain in gains.values()):
         return
@@ -47,6 +50,21 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
         graph.replace_op(new, Scale(factor=param(graph, new, "factor", gain)))
         shapes[new] = shapes[name]
     sink_past_maxima(graph, ScalePropagation(graph, shapes))
+
+
+def bounded(graph: Graph, name: str, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Thresholds of a population, (C,) or a single value, cut off at its upper bound (S26)."""
+    op = graph.node(name).op
+    if not isinstance(op, Neuron) or op.upper is None:
+        return threshold
+    upper = np.asarray(graph.array(op.upper), np.float64)
+    return combine(np.minimum, threshold, upper, graph.type_of(name).shape)
+
+
+def fitted(graph: Graph) -> list[str]:
+    """The populations whose thresholds and starts are fitted to data: those not `fixed` (S27)."""
+    neurons = [(node.name, node.op) for node in graph.nodes if isinstance(node.op, Neuron)]
+    return [name for name, op in neurons if not op.fixed]
 
 
 def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:

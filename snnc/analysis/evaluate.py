@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.analysis.classified import Classified
 from snnc.analysis.deviation import Deviation, Outputs
 from snnc.analysis.energy import Energy, energy
 from snnc.analysis.exits import Exits
 from snnc.early_exit import ExitRule
 from snnc.errors import DataError
 from snnc.ir import CountMaxPool, Encode, Graph, Neuron
+from snnc.output_function import output_function
 from snnc.tallies import FiringTally
 from snnc.target import Program, RunResult
 from snnc.transform import Batches, Progress, silent
@@ -147,21 +149,26 @@ class _Tally:
             for key, number in numbers.items():
                 sums[key] = sums.get(key, 0) + number
 
-    def judge(self, key: int, output: Outputs, y: NDArray[np.generic] | None) -> None:
+    def judge(self, key: int, result: Classified, y: NDArray[np.generic] | None) -> None:
         """Compare a batch of outputs with its labels."""
         if y is None:
             return
         if _real(y):
-            self.error.setdefault(key, Deviation()).add(output, y)
+            self.error.setdefault(key, Deviation()).add(result.values, y)
         else:
-            self.right[key] = self.right.get(key, 0) + int((_classes(output) == y).sum())
+            self.right[key] = self.right.get(key, 0) + int((result.classes == y).sum())
 
-    def compare(self, key: int, output: Outputs, expected: Outputs, classified: bool) -> None:
+    def compare(self, key: int, result: Classified, expected: Classified, classified: bool) -> None:
         """Compare a batch of outputs with those of the ANN."""
-        self.from_ann.setdefault(key, Deviation()).add(output, expected)
+        self.from_ann.setdefault(key, Deviation()).add(result.values, expected.values)
         if classified:
-            same = int((_classes(output) == _classes(expected)).sum())
+            same = int((result.classes == expected.classes).sum())
             self.agree[key] = self.agree.get(key, 0) + same
+
+    def differ(self, folded: Outputs, expected: Outputs) -> None:
+        """Compare a batch of the folded graph with the module."""
+        self.diff = max(self.diff, float(np.abs(folded - expected).max()))
+        self.largest = max(self.largest, float(np.abs(expected).max()))
 
     def errors(self, key: int) -> dict[str, float]:
         """Errors by key of the report."""
@@ -183,8 +190,9 @@ def evaluate(
 ) -> Evaluation:
     """Run all of `data`, batch by batch.
 
-    Outputs are class scores if they are one axis of two or more numbers and y is not real; only
-    then are the agreement with the ANN and the early exit evaluated.
+    A sigmoid or tanh on the output of the model is applied to the outputs. They are class scores if
+    they are one axis of two or more numbers and y is not real; only then are the agreement with the
+    ANN and the early exit evaluated.
 
     Args:
         graph: the stored `snn` graph of the program; its early-exit rule, if any, is evaluated.
@@ -236,9 +244,14 @@ class _Run:
             prefixes=self._prefixes[:-1],
         )
         outputs = _outputs(result, self._prefixes)
-        expected = _count(tally, x, y, {t: outputs[t] for t in self._windows}, self._ann)
+        function = output_function(self._graph.meta)
+        read = {t: Classified.read(outputs[t], function) for t in self._windows}
+        expected = None if self._ann is None else Classified.given(self._ann.eager(x), function)
+        _count(tally, y, read, expected)
+        if self._ann is not None and self._ann.graph is not None and expected is not None:
+            tally.differ(self._ann.graph(x), expected.values)
         if self._exits is not None and not _real(y):
-            self._exits.add(outputs, y, None if expected is None else _classes(expected))
+            self._exits.add(outputs, y, None if expected is None else expected.classes)
         tally.count(result.counts)
         tally.act(result.stats.get("activity", {}))
         tally.samples += len(x)
@@ -272,25 +285,20 @@ def _outputs(result: RunResult, windows: Sequence[int]) -> dict[int, Outputs]:
 
 def _count(
     tally: _Tally,
-    x: NDArray[np.float32],
     y: NDArray[np.generic] | None,
-    outputs: Mapping[int, Outputs],
-    ann: Ann | None,
-) -> Outputs | None:
-    """Add a batch; returns the ANN's outputs."""
-    for t, output in outputs.items():
-        tally.judge(t, output, y)
-    if ann is None:
-        return None
-    expected = ann.eager(x)
+    outputs: Mapping[int, Classified],
+    expected: Classified | None,
+) -> None:
+    """Add a batch: outputs by window length, and those of the ANN."""
+    for t, result in outputs.items():
+        tally.judge(t, result, y)
+    if expected is None:
+        return
     tally.judge(0, expected, y)
-    classified = expected.ndim == 2 and expected.shape[1] > 1 and not _real(y)
-    for t, output in outputs.items():
-        tally.compare(t, output, expected, classified)
-    if ann.graph is not None:
-        tally.diff = max(tally.diff, float(np.abs(ann.graph(x) - expected).max()))
-        tally.largest = max(tally.largest, float(np.abs(expected).max()))
-    return expected
+    shape = expected.values.shape
+    classified = len(shape) == 2 and shape[1] > 1 and not _real(y)
+    for t, result in outputs.items():
+        tally.compare(t, result, expected, classified)
 
 
 def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | None) -> Evaluation:
@@ -328,14 +336,11 @@ def _check_labels(y: NDArray[np.generic] | None, graph: Graph) -> None:
         return
     if _real(y):
         if y[0].size != size:
-            raise DataError(f"y has {y[0].size} values a sample, the network gives {shape}")
+            raise DataError(
+                f"y has {y[0].size} real values a sample, the network gives {shape}",
+                hint="store class numbers as integers: y.astype(int)" if y[0].size == 1 else None,
+            )
     elif y.ndim != 1:
         raise DataError(f"y has shape {y.shape[1:]} a sample; one class number is expected")
     elif int(y.max()) >= max(2, size) or int(y.min()) < 0:
         raise DataError(f"labels {y.min()} to {y.max()}, but the network has {size} outputs")
-
-
-def _classes(output: Outputs) -> NDArray[np.intp]:
-    """The largest output of each sample; of a single output, 1 where it is positive."""
-    values = output.reshape(len(output), -1)
-    return values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.intp)

@@ -9,7 +9,7 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.flags import FlagsOf, Given
-from snnc.options import DEFAULT_WINDOW, CompilationOptions, ModelOptions, flags
+from snnc.options import CompilationOptions, ModelOptions, flags
 
 NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes", "timesteps")
 """Options that a saved graph has no use for, and those that `opt` defines itself."""
@@ -41,11 +41,10 @@ def optimize(
     from snnc.driver import optimize as run_passes
     from snnc.ir.text import to_text
 
-    graph = open_artifact(net).graph()
-    window = timesteps if timesteps is not None else graph.meta.get("timesteps") or DEFAULT_WINDOW
-    graph.meta["timesteps"] = window
-    known = JobOptions(**given, passes=passes, timesteps=window, progress=out.progress, log=out.log)
-    result = run_passes(known.job(graph), output)
+    open_artifact(net)  # refuses what is no saved graph
+    shown = {"progress": out.progress, "log": out.log}
+    known = JobOptions(**given, **shown, passes=passes, timesteps=timesteps)
+    result = run_passes(known.job(net), output)
     text = to_text(result.graph)
     if output is None:
         out.line(text.rstrip())

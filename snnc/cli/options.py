@@ -11,16 +11,38 @@ import typer
 
 from snnc.cli.console import Output
 from snnc.cli.flags import FlagsOf, typer_option, with_flags
-from snnc.options import EvaluationOptions
+from snnc.options import EvaluationOptions, ThreadOptions
+from snnc.output_place import require_folder, require_new_file
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
 Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]
 Limit = Annotated[int, typer_option(EvaluationOptions, "limit")]
 Timesteps = Annotated[int | None, typer_option(EvaluationOptions, "timesteps")]
+Threads = Annotated[int | None, typer_option(ThreadOptions, "threads")]
 Seed = Annotated[int, typer_option(EvaluationOptions, "seed")]
+
+
+def writable_file(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Callback of an option for a file: refused before the work. Raises `UsageError`."""
+    if path is not None:
+        require_new_file(parameter.opts[0], path, (parameter.metavar or "file").lower())
+    return path
+
+
+def _writable_folder(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    if path is not None:
+        require_folder(parameter.opts[0], path)
+    return path
+
+
 Report = Annotated[
     Path | None,
-    typer.Option("--report", metavar="DIR", help="Write report.json and report.html there."),
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Write report.json and report.html there.",
+        callback=_writable_folder,
+    ),
 ]
 
 

@@ -19,6 +19,27 @@ if TYPE_CHECKING:
     from snnc.target import RunResult
 
 
+Outputs = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="Y.npy",
+        help="Outputs, float32.",
+        callback=options.writable_file,
+    ),
+]
+Spikes = Annotated[
+    Path | None,
+    typer.Option(
+        "--spikes",
+        metavar="S.npz",
+        help="Spikes (T, N, …) of every node.",
+        callback=options.writable_file,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     options.add(app, "run", run_artifact)
@@ -30,15 +51,11 @@ def run_artifact(
     data: Annotated[
         str, typer.Option("--input", metavar="X.npy", help="Samples (N, …), or any DATA.")
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="Y.npy", help="Outputs, float32.")
-    ] = None,
+    output: Outputs = None,
     timesteps: options.Timesteps = None,
-    spikes: Annotated[
-        Path | None,
-        typer.Option("--spikes", metavar="S.npz", help="Spikes (T, N, …) of every node."),
-    ] = None,
+    spikes: Spikes = None,
     seed: options.Seed = 0,
+    threads: options.Threads = None,
     out: options.Out,
 ) -> None:
     """Run a compiled network.
@@ -54,6 +71,7 @@ def run_artifact(
         timesteps=timesteps,
         record=record,
         seed=seed,
+        threads=threads,
         progress=out.progress,
         log=out.log,
     )

@@ -42,6 +42,7 @@ def verify(
     limit: options.Limit = SAMPLES,
     timesteps: options.Timesteps = None,
     seed: Seed = None,
+    threads: options.Threads = None,
     report: options.Report = None,
     out: options.Out,
 ) -> None:
@@ -61,6 +62,7 @@ def verify(
         timesteps=timesteps,
         limit=limit,
         seed=seed,
+        threads=threads,
         progress=out.progress,
         log=out.log,
     )

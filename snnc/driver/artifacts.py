@@ -30,13 +30,15 @@ from snnc.driver.models import (
     require_window,
 )
 from snnc.driver.reporting import details
+from snnc.driver.threads import torch_threads, with_threads
 from snnc.errors import ArtifactError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import MEANING, Data, EvaluationOptions, described
+from snnc.output_function import applied
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Backend, Program, Record, RunResult, StoredApart, figures_of
+from snnc.target import Program, Record, RunResult, StoredApart, figures_of
 from snnc.transform import Batches, PassContext, Progress, silent, size_of
 
 
@@ -76,13 +78,20 @@ def _without_foreign_energy(evaluation: Evaluation, artifact: ArtifactFile) -> E
     return evaluation if own is None else replace(evaluation, energy=None)
 
 
-def load(path: str | Path) -> Program:
-    """The program of an artifact. Raises `ArtifactError`."""
-    return open_program(open_artifact(path))
+def load(path: str | Path, *, threads: int | None = None) -> Program:
+    """The program of an artifact, which runs in `threads` threads unless its target says how many.
+
+    Raises `ArtifactError`.
+    """
+    return open_program(open_artifact(path), threads=threads)
 
 
-def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
+def open_program(
+    artifact: ArtifactFile, target: str | None = None, threads: int | None = None
+) -> Program:
     """The program of an opened artifact; `target` runs it as another one.
+
+    `threads` are those of a target that sets none itself.
 
     Raises `ArtifactError` for a saved graph that was never compiled.
     """
@@ -94,7 +103,7 @@ def open_program(artifact: ArtifactFile, target: str | None = None) -> Program:
         )
     graph = artifact.graph()
     require_one_output(graph)
-    backend: Backend = parse_one(spec, Registry(BACKENDS))
+    backend = with_threads(parse_one(spec, Registry(BACKENDS)), threads)
     program = backend.load(_Read(artifact, graph))
     if isinstance(backend, StoredApart):
         backend.require_match(program, graph)
@@ -144,9 +153,14 @@ def evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
     """
+    with torch_threads(options.threads):
+        return _evaluate(path, options)
+
+
+def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     artifact = open_artifact(path)
     graph = artifact.graph()
-    program = open_program(artifact)
+    program = open_program(artifact, threads=options.threads)
     window = _longest_window(options, program, graph)
     batches = _judged_batches(options, graph)
     ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
@@ -200,20 +214,24 @@ def run_on_data(
     timesteps: int | None = None,
     record: Record = "none",
     seed: int = 0,
+    threads: int | None = None,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> RunResult:
-    """Run an artifact on all of `data`, batch by batch; one result for all samples."""
+    """Run an artifact on all of `data`, batch by batch; one result for all samples.
+
+    A sigmoid or tanh on the output of the model is applied to `output`, not to `readout`.
+    """
     artifact = open_artifact(path)
     graph = artifact.graph()
-    program = open_program(artifact)
+    program = open_program(artifact, threads=threads)
     window = window_to_run(timesteps, program, graph, log)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     inputs = WatchedInputs(artifact, graph.input)
     results: list[RunResult] = []
     done = 0
-    with progress("run", size_of(batches)) as advance:
+    with torch_threads(threads), progress("run", size_of(batches)) as advance:
         for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))
             run = program.run(x, timesteps=window, record=record, sample_ids=ids, seed=seed)
@@ -224,7 +242,7 @@ def run_on_data(
     readouts = [each.readout for each in results if each.readout is not None]
     first = results[0]
     return RunResult(
-        output=np.concatenate([each.output for each in results]),
+        output=applied(graph.meta, np.concatenate([each.output for each in results])),
         readout=np.concatenate(readouts) if readouts else None,
         counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
         spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
@@ -299,4 +317,4 @@ def _interpreted(graph: Graph) -> Any:
 
     interpreter = FastInterpreter(graph)
     output = graph.outputs[0]
-    return lambda x: interpreter.ann(x)[output].numpy()
+    return lambda x: applied(graph.meta, interpreter.ann(x)[output].numpy())

@@ -16,15 +16,16 @@ from snnc.driver.job import DEFAULT_RECIPE, Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
-from snnc.driver.model_warnings import calibrated_on, warn_of_model
+from snnc.driver.model_warnings import INPUT_RANGE, calibrated_on, warn_of_model
 from snnc.driver.models import load_model, source_info
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.rounding import BeforeRounding, rounding
 from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
-from snnc.errors import UsageError
+from snnc.driver.threads import with_threads
 from snnc.ir import Graph
 from snnc.options import Data, described
+from snnc.output_place import require_new_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
@@ -92,8 +93,8 @@ def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> C
 
 def run(job: Job, output: str | Path | None = None, sample: Data | int | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
+    _check_output(output)
     with distributed_session(job) as job:
-        _check_output(output)
         return _run(job, output, sample)
 
 
@@ -132,7 +133,7 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         graph=result.graph,
         artifact=None if output is None or job.ranks.rank else Path(output),
         report={**compile_report(job, result, content, output, seconds, checked.findings), **more},
-        backend=backend,
+        backend=with_threads(backend, job.threads),
         content=content,
     )
     _write(compiled)
@@ -173,14 +174,15 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
 
     The target is not used.
     """
+    _check_output(output)
     with distributed_session(job) as job:
         pipeline = job.pipeline()
-        _check_output(output)
         graph = load_model(job.source)
+        graph.meta["timesteps"] = job.timesteps
         ctx = job.context(graph)
         result = pipeline.run(graph, ctx, after_pass=job.dump(), same=job.same())
         if output is not None and job.ranks.rank == 0:
-            write(output, result.graph, pipeline=str(pipeline))
+            write(output, result.graph, pipeline=str(pipeline), info=_kept_info(job, ctx))
         return result
 
 
@@ -191,29 +193,32 @@ def _log_added(job: Job, backend: Backend, added: Pipeline) -> None:
 
 def _check_output(output: str | Path | None) -> None:
     """Raise `UsageError` now for what would fail after minutes of work."""
-    if output is None:
-        return
-    path = Path(output)
-    if path.is_dir():
-        raise UsageError(f"-o {path} is a folder", hint=f"-o {path / 'net.snnc'}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"-o {path}: there is no folder {path.absolute().parent}")
+    if output is not None:
+        require_new_file("-o", output, "net.snnc")
 
 
 def _info(job: Job, ctx: PassContext, lowered: Lowered) -> dict[str, Any]:
     """Facts for the manifest: nothing that differs between two equal runs."""
+    return {
+        "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
+        "legalize": lowered.legalize,
+        "seed": job.seed,
+        **_kept_info(job, ctx),
+    }
+
+
+def _kept_info(job: Job, ctx: PassContext) -> dict[str, Any]:
+    """Normalisation and calibration, those of the model's own file where the job has none."""
     mean, std = job.source.normalization
     before = source_info(job.source)
     if not mean and not std:
         mean, std = before.get("mean") or (), before.get("std") or ()
     return {
-        "recipe": None if job.passes is not None else job.recipe or DEFAULT_RECIPE,
-        "legalize": lowered.legalize,
-        "seed": job.seed,
         "mean": list(mean),
         "std": list(std),
         "calibrated": ctx.calibration is not None or bool(before.get("calibrated")),
         "calibration": data_info(ctx.calibration) or before.get("calibration"),
+        **{key: before[key] for key in (INPUT_RANGE,) if key in before},
     }
 
 

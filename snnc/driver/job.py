@@ -23,6 +23,7 @@ from snnc.driver.models import (
     require_one_output,
     require_window,
 )
+from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.ir.text import to_text
@@ -34,6 +35,7 @@ from snnc.options import (
     RunOptions,
     described,
 )
+from snnc.output_place import require_folder
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.target import Backend, quantizer_of
@@ -75,6 +77,9 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
     def check(self) -> None:
         """Raise `UsageError` for values no compilation can have."""
+        for name, number in (("-T", self.timesteps), ("--seed", self.seed)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer):
+                raise UsageError(f"{name} {number!r} is no whole number")
         if self.timesteps < 1:
             raise UsageError(
                 f"-T {self.timesteps}: a window has at least one time step", hint="e.g. -T 8"
@@ -89,8 +94,9 @@ class Job(Reporting, RunOptions, ConversionOptions):
                 raise UsageError("--device cuda: torch finds no CUDA device", hint="--device cpu")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is not negative")
-        if self.workdir is not None and Path(self.workdir).is_file():
-            raise UsageError(f"--workdir {self.workdir} is a file", hint="a folder, or a new name")
+        for flag, folder in (("--workdir", self.workdir), ("--dump-ir", self.dump_ir)):
+            if folder is not None:
+                require_folder(flag, folder)
         if self.resume and self.workdir is None:
             raise UsageError(
                 "--resume goes on from the checkpoints of an earlier run, and needs their folder",
@@ -214,7 +220,7 @@ def distributed_session(job: Job) -> Iterator[Job]:
     The processes join torch.distributed for the time of the block. Only rank 0 logs and dumps.
     """
     job.check()
-    with joined(job.device) as ranks:
+    with torch_threads(job.threads), joined(job.device) as ranks:
         if ranks.rank:
             mute = logging.Logger("snnc", logging.CRITICAL + 1)
             job = replace(job, dump_ir=None, progress=silent, log=mute)

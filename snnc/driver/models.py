@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LONG_WINDOW = 1024
 """Time steps; longer windows are questioned."""
+LONGEST_WINDOW = 1 << 20
+"""Time steps; longer windows are refused."""
 NORMALIZE = "normalize"
 """Name of the node that `mean` and `std` become."""
 
@@ -65,9 +67,23 @@ def _graph(source: ModelSource) -> Graph:
         return load_frontend(
             str(model), weights=source.weights, input_shape=shape, allow=tuple(source.allow)
         )
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"the model is {_kind(model)}, not a torch module",
+            hint="give an nn.Module, a graph, a file or net.py:factory",
+        )
     from snnc.frontends import trace
 
     return trace(model, shape)
+
+
+def _kind(model: object) -> str:
+    """What was given in place of a model."""
+    if isinstance(model, type):
+        return f"the class {model.__name__}"
+    return f"of type {type(model).__name__}"
 
 
 def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Graph:
@@ -87,6 +103,8 @@ def normalize(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Grap
             raise UsageError(f"{flag} holds a value that is not finite")
     if any(value <= 0 for value in std):
         raise UsageError("--std holds a value that is not positive")
+    if any(value < np.finfo(np.float32).tiny for value in std):
+        raise UsageError("--std holds a value whose inverse is beyond float32")
     shift, factor = np.broadcast_arrays(
         np.asarray(mean or [0.0], np.float64), 1 / np.asarray(std or [1.0], np.float64)
     )
@@ -168,7 +186,12 @@ def require_window(graph: Graph, timesteps: int) -> None:
 
 
 def question_window(timesteps: int, log: logging.Logger | None) -> None:
-    """Warn of a window that may take hours."""
+    """Warn of a window that may take hours; raise `UsageError` for one that takes days."""
+    if timesteps > LONGEST_WINDOW:
+        raise UsageError(
+            f"-T {timesteps}: a window has at most {LONGEST_WINDOW} time steps",
+            hint="4 to 64 are usual",
+        )
     if timesteps > LONG_WINDOW and log is not None:
         log.warning(
             "-T %d: every layer is computed at %d steps, which may take hours; 4 to 64 are usual",

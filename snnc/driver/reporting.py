@@ -35,8 +35,7 @@ def compile_report(
         content: what the artifact holds.
         seconds: spent on each part.
     """
-    info = content.info
-    window = window_of(result.graph, job.timesteps)
+    info, window = content.info, window_of(result.graph, job.timesteps)
     hardware = figures_of(content.files, content.read, content.target or "")
     return {
         "kind": "compile",

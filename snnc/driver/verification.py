@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
@@ -12,6 +13,7 @@ from snnc.artifact import ArtifactFile, Samples, open_artifact
 from snnc.driver.artifacts import limited, open_program, window_to_run
 from snnc.driver.inputs import open_batches
 from snnc.driver.sampling import random_inputs, reference_program
+from snnc.driver.threads import torch_threads
 from snnc.errors import ArtifactError
 from snnc.graph_members import GRAPH, read_graph
 from snnc.ir import Graph
@@ -31,6 +33,7 @@ def verify_artifact(
     timesteps: int | None = None,
     limit: int | None = None,
     seed: int | None = None,
+    threads: int | None = None,
     progress: Progress = silent,
     log: logging.Logger | None = None,
 ) -> Comparison:
@@ -41,28 +44,27 @@ def verify_artifact(
             too; without any, seeded random ones in the range of the encoder.
         limit: number of samples; None for all.
         seed: of random inputs and spiking encoders; None for the stored one, or 0.
+        threads: see `snnc.options.ThreadOptions`.
 
     Raises:
         ArtifactError: damaged (checksums are compared), or no program.
     """
     artifact = _intact(path)
-    program = open_program(artifact)
+    program = open_program(artifact, threads=threads)
     backend = parse_one(artifact.manifest["target"], Registry(BACKENDS))
     graph = promised_graph(artifact, backend)
     inputs = _inputs(artifact, graph, data, seed)
     batches = limited(inputs.batches(graph, log), limit)
     window = window_to_run(timesteps, program, graph, log)
-    compared = compare_programs(
-        program,
-        reference_program(graph),
-        graph,
-        batches,
-        timesteps=window,
-        stored=inputs.stored_for(window == program.timesteps, log),
-        seed=inputs.seed,
-        progress=progress,
-        total=size_of(batches),
-    )
+    known: dict[str, Any] = {
+        "timesteps": window,
+        "stored": inputs.stored_for(window == program.timesteps, log),
+        "seed": inputs.seed,
+        "progress": progress,
+        "total": size_of(batches),
+    }
+    with torch_threads(threads):
+        compared = compare_programs(program, reference_program(graph), graph, batches, **known)
     return replace(compared, inputs=inputs.kind, **_about(artifact, backend))
 
 

@@ -12,28 +12,24 @@ from torch import Tensor, fx, nn
 from snnc.errors import Loc
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
-from snnc.frontends.shapes import BatchSize, Seen
+from snnc.frontends.shapes import BatchSize, Seen, Traced
 from snnc.frontends.softmax import final_softmax
+from snnc.frontends.squashing import final_squashing
 from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
 from snnc.target import Diagnostic
 
 
-def canonicalize(
-    module: nn.Module,
-    traced: fx.Graph,
-    seen: dict[fx.Node, Seen],
-    shape: tuple[int, ...],
-    name: str,
-) -> Imported:
-    """The graph of the traced operations.
+def canonicalize(traced: Traced, shape: tuple[int, ...], name: str) -> Imported:
+    """The graph of the traced operations, for samples of `shape`.
 
     Raises:
         UnsupportedError: listing every operation that cannot be compiled.
         ModelError: the parameters do not form a valid graph.
     """
-    walk = _Walk(module, traced, seen, Importer(name), TensorConstants(module))
+    constants = TensorConstants(traced.tensors)
+    walk = _Walk(traced.module, traced.graph, traced.seen, Importer(name), constants)
     return walk.importer.finish(walk.outputs(shape))
 
 
@@ -51,7 +47,7 @@ class _Walk:
         """Add every operation that the outputs depend on; report those that cannot be added."""
         for node, reason, remedy in overwritten(self.traced, self.seen, self.module):
             self._report(node, self._site(node).name, reason, remedy)
-        live = _needed(self.traced)
+        live = needed(self.traced)
         for node in self.traced.nodes:
             if node.op == "placeholder" and self.seen[node].depends:
                 self.results[node] = self.importer.input(shape)
@@ -79,6 +75,11 @@ class _Walk:
             source = self.results[node.all_input_nodes[0]]
             assert isinstance(source, Value)
             return self.importer.drop_softmax(site, source, softmax.axis, softmax.log)
+        squashing = final_squashing(node, self.module)
+        if squashing is not None:
+            source = self.results[node.all_input_nodes[0]]
+            assert isinstance(source, Value)
+            return self.importer.keep_function(source, squashing)
         convert = self._converter(node)
         if convert is None:
             raise RefusedError(*explain(node, self.module))
@@ -110,7 +111,7 @@ class _Walk:
         return seen.constant
 
     def _site(self, node: fx.Node) -> TorchSite:
-        path = str(node.target) if node.op == "call_module" else ""
+        path = node.meta["owner"]
         named = path or ".".join(part for part in (node.meta["path"], stem(node)) if part)
         seen, op = self.seen[node], op_name(node, self.module)
         site = self.importer.site(named, op, loc=node.meta["loc"], path=path)
@@ -162,7 +163,8 @@ def _torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {_NUMPY_NAMES.get(key, key): value for key, value in kwargs.items()}
 
 
-def _needed(traced: fx.Graph) -> set[fx.Node]:
+def needed(traced: fx.Graph) -> set[fx.Node]:
+    """The nodes that the outputs depend on."""
     needed: set[fx.Node] = set()
     for node in reversed(list(traced.nodes)):
         if node.op == "output" or node in needed:

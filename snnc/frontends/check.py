@@ -10,6 +10,7 @@ from snnc.frontends.base import Reference
 from snnc.frontends.calling import as_reference
 from snnc.frontends.importing import Imported
 from snnc.interp import run_ann
+from snnc.output_function import applied
 
 SAMPLES = 2
 TOLERANCE = 1e-3  # relative to the largest output; well above float32 rounding
@@ -37,6 +38,7 @@ def check_same(imported: Imported, reference: Reference, hint: str | None = None
         raise ModelError(f"{name} gives {len(targets)} outputs, its graph {len(graph.outputs)}")
     for i, (output, expected) in enumerate(zip(graph.outputs, targets, strict=True)):
         value = values[output].numpy()
+        value = applied(graph.meta, value, i)
         if i in imported.softmaxes:
             value = imported.softmaxes[i].apply(value)
         if not np.isfinite(expected).all():

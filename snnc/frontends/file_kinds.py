@@ -53,6 +53,7 @@ def _onnx(head: bytes, names: tuple[str, ...]) -> bool:
 WEIGHTS = "holds weights only, not the network"
 LATER = "is not read by any installed frontend"
 
+EXPORTED = FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), LATER, RESAVE)
 ONNX = FileKind("an ONNX model", _onnx, LATER, RESAVE)
 
 KINDS: tuple[FileKind, ...] = (
@@ -63,7 +64,7 @@ KINDS: tuple[FileKind, ...] = (
         "is code of a format that torch itself has given up",
         RESAVE,
     ),
-    FileKind("a torch.export archive", _member(r"(^|/)models/.*\.json$"), LATER, RESAVE),
+    EXPORTED,
     FileKind("an snnc file", _member(r"^manifest\.json$"), "is not a model in Python", "name it"),
     ONNX,
     FileKind("a TensorFlow Lite model", lambda head, names: head[4:8] == b"TFL3", LATER, RESAVE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,23 @@ def require_values(module: nn.Module) -> None:
                 f"{key} is on the meta device, without values",
                 hint="build the module on the CPU: module.to_empty(device='cpu'), then its weights",
             )
+
+
+def check_finite(state: Mapping[str, Any], name: str) -> None:
+    """Raise `ModelError` if a tensor of `state` holds NaN or infinity; messages say `name`."""
+    bad = [
+        key
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and not bool(torch.isfinite(value).all())
+    ]
+    if bad:
+        more = f" and {len(bad) - 5} more" if bad[5:] else ""
+        raise ModelError(
+            f"{name}: NaN or infinity in {', '.join(bad[:5])}{more}",
+            hint="the training diverged, or the file is damaged",
+        )
 
 
 def _computed(module: nn.Module) -> dict[int, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from torch import fx, nn
 
 from snnc.frontends.shapes import Seen
+from snnc.frontends.unsupported import function_name, is_aten
+from snnc.frontends.untraceable import WRITES_INTO_PART
 
 _DROPPED_IN_EVAL = (
     nn.Dropout,
@@ -29,6 +31,9 @@ def overwritten(
             continue
         if not seen[node].depends or not _in_place(node, module):
             continue
+        if not node.users and is_aten(node.target):
+            yield (node, *WRITES_INTO_PART)
+            continue
         (target, *_) = node.all_input_nodes
         later = [user for user in target.users if order[user] > order[node]]
         used = [user for user in later if seen[user].depends or user.op == "output"]
@@ -46,6 +51,6 @@ def _in_place(node: fx.Node, module: nn.Module) -> bool:
         return bool(getattr(part, "inplace", False)) and not isinstance(part, _DROPPED_IN_EVAL)
     if node.kwargs.get("inplace", False) is True:
         return node.kwargs.get("training", True) is not False
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    name = node.target if isinstance(node.target, str) else function_name(node.target)
     in_place = name.endswith("_") and not name.endswith("__") and name not in _NEVER_CHANGE
     return in_place or "out" in node.kwargs

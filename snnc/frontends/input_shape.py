@@ -52,9 +52,10 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
     """
     with inference(module) as prepared, torch.no_grad():
         traced, failure = trace_as_far(prepared, name, None)
-        if failure is not None and not asks_shape(traced):
-            raise failure
+        asks = asks_shape(traced)
         first = _first_layer(prepared, traced)
+        if failure is not None and not asks and first is None:
+            raise failure
         if first is None and failure is not None:
             raise UsageError(
                 f"{name}: its code asks for the shape of its input; give --input-shape", hint=_HINT
@@ -63,10 +64,13 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
             raise UsageError(
                 f"{name}: no layer tells the shape of its input; give --input-shape", hint=_HINT
             )
-        probe = _Probe(prepared)
-        if first.rank == 0:
-            return _features(probe, first, name)
-        return _size(probe, first, name)
+        probe, find = _Probe(prepared), _size if first.rank else _features
+        try:
+            return find(probe, first, name)
+        except UsageError:
+            if failure is None or asks:
+                raise
+            raise failure from failure.__cause__
 
 
 def _features(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from snnc.errors import ModelError, PluginError, UsageError
 from snnc.frontends.base import Frontend
 from snnc.frontends.file_kinds import (
     BY_FACTORY,
+    EXPORTED,
     KINDS,
     LATER,
     ONNX,
@@ -57,6 +58,12 @@ def is_onnx_model(reference: str) -> bool:
     """True for a file that begins as an ONNX model does."""
     path = Path(reference)
     return path.is_file() and sniff(path) is ONNX
+
+
+def is_exported_program(reference: str) -> bool:
+    """True for an archive that `torch.export.save` wrote."""
+    path = Path(reference)
+    return path.is_file() and sniff(path) is EXPORTED
 
 
 def code_reference(reference: str) -> CodeReference | None:

@@ -50,6 +50,35 @@ def convolution(rank: int) -> Converter:
     return convert
 
 
+def transposed_convolution(rank: int) -> Converter:
+    """Converter of `conv_transpose1d` or `conv_transpose2d`."""
+
+    def convert(
+        site: TorchSite,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Value:
+        return importing.transposed_conv(
+            site,
+            need_value(input),
+            site.constant(weight, "weight"),
+            site.optional_constant(bias, "bias"),
+            stride=per_axis(stride, rank, "stride"),
+            padding=both_sides(padding, rank),
+            output_padding=per_axis(output_padding, rank, "output padding"),
+            dilation=per_axis(dilation, rank, "dilation"),
+            groups=groups,
+        )
+
+    return convert
+
+
 def _padding(padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
     if padding == "valid":
         return ((0, 0),) * len(kernel)
@@ -107,6 +136,13 @@ def _conv_module(rank: int) -> ModuleConverter:
     return convert
 
 
+def _transposed_module(rank: int) -> ModuleConverter:
+    return lambda site, module, input: transposed_convolution(rank)(
+        site, input, module.weight, module.bias, module.stride, module.padding,
+        module.output_padding, module.groups, module.dilation,
+    )  # fmt: skip
+
+
 def _linear_module(site: TorchSite, module: Any, input: Any) -> Result:
     return linear(site, input, module.weight, module.bias)
 
@@ -121,12 +157,16 @@ def _batch_norm_module(site: TorchSite, module: Any, input: Any) -> Result:
 FUNCTIONS: Converters = converters(
     (convolution(1), (F.conv1d,)),
     (convolution(2), (F.conv2d,)),
+    (transposed_convolution(1), (F.conv_transpose1d,)),
+    (transposed_convolution(2), (F.conv_transpose2d,)),
     (linear, (F.linear,)),
     (batch_norm, (F.batch_norm,)),
 )
 MODULES: ModuleConverters = {
     nn.Conv1d: _conv_module(1),
     nn.Conv2d: _conv_module(2),
+    nn.ConvTranspose1d: _transposed_module(1),
+    nn.ConvTranspose2d: _transposed_module(2),
     nn.Linear: _linear_module,
     nn.BatchNorm1d: _batch_norm_module,
     nn.BatchNorm2d: _batch_norm_module,

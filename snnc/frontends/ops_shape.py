@@ -20,7 +20,6 @@ from snnc.frontends.torch_site import (
     converters,
     without_module,
 )
-from snnc.ir import Upsample
 
 
 def same(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
@@ -111,6 +110,8 @@ def repeat(site: TorchSite, input: Any, *sizes: Any, **kwargs: Any) -> Result:
 def getitem(site: TorchSite, input: Any, index: Any) -> Result:
     """Converter of `x[...]`: slices and numbers on axes other than the batch."""
     if isinstance(input, tuple):
+        if type(index) is int and index >= len(input):
+            raise RefusedError("it uses the indices of a pool", "use its values alone")
         chosen = input[index]
         return chosen if isinstance(chosen, Value) else tuple(chosen)
     x = need_value(input)
@@ -152,21 +153,21 @@ def narrow(site: TorchSite, input: Any, dim: int, start: Any, length: Any) -> Re
     if not (type(first) is int and type(length) is int):
         raise RefusedError("its bounds depend on the batch", "use fixed bounds")
     x = need_value(input)
-    first += x.shape[_axis(x, dim)] if first < 0 else 0
+    first += x.shape[sample_axis(x, dim)] if first < 0 else 0
     return importing.take(site, x, _along(x, dim, (first, first + length, 1)))
 
 
 def select(site: TorchSite, input: Any, dim: int, index: Any) -> Result:
     """Converter of `select`, which drops an axis other than the batch."""
     x = need_value(input)
-    bounds = _along(x, dim, _bounds(index, x.shape[_axis(x, dim)]))
+    bounds = _along(x, dim, _bounds(index, x.shape[sample_axis(x, dim)]))
     return importing.reshape(site, importing.take(site, x, bounds), site.result, "reshape")
 
 
 def unbind(site: TorchSite, input: Any, dim: int = 0) -> Result:
     """Converter of `unbind` along an axis other than the batch."""
     x = need_value(input)
-    axis = _axis(x, dim)
+    axis = sample_axis(x, dim)
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
     parts = (
         importing.take(site, x, _along(x, dim, (i, i + 1, 1)), str(i)) for i in range(x.shape[axis])
@@ -176,7 +177,7 @@ def unbind(site: TorchSite, input: Any, dim: int = 0) -> Result:
     )
 
 
-def _axis(x: Value, dim: int) -> int:
+def sample_axis(x: Value, dim: int) -> int:
     """The axis of the sample that `dim` names. Raises `RefusedError` for the batch."""
     axis = dim % (len(x.shape) + 1)
     if axis == 0:
@@ -186,7 +187,7 @@ def _axis(x: Value, dim: int) -> int:
 
 def _along(x: Value, dim: int, bounds: tuple[int, int, int]) -> list[tuple[int, int, int]]:
     """The bounds of all axes: `bounds` along `dim`, everything along the others."""
-    axis = _axis(x, dim)
+    axis = sample_axis(x, dim)
     return [bounds if i == axis else (0, n, 1) for i, n in enumerate(x.shape)]
 
 
@@ -206,53 +207,6 @@ def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
             start += shape[axis[0]]
         parts.append(importing.take(site, x, bounds, str(i)))
     return tuple(parts)
-
-
-def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros; negative padding becomes a slice."""
-    x = need_value(input)
-    if mode != "constant" or value not in (None, 0, 0.0):
-        raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
-    if not all(type(p) is int for p in pad):
-        raise RefusedError("its size depends on the batch", "pad by fixed numbers")
-    pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
-    if len(pairs) > len(x.shape):
-        raise RefusedError("it pads the batch axis", "pad the axes after the batch")
-    unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
-    return importing.pad(site, x, (*unpadded, *pairs[::-1]))
-
-
-def interpolate(
-    site: TorchSite,
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: Any = None,
-    recompute_scale_factor: Any = None,
-    antialias: bool = False,
-) -> Result:
-    """Converter of `F.interpolate` that repeats every element a whole number of times."""
-    x, shape = need_value(input), site.result
-    if mode not in ("nearest", "nearest-exact"):
-        raise RefusedError(f"mode={mode!r} mixes neighbours", "use mode='nearest'")
-    factors = [after // before for after, before in zip(shape[1:], x.shape[1:], strict=True)]
-    wanted = factors if scale_factor is None else scale_factor
-    wanted = list(wanted) if isinstance(wanted, Sequence) else [wanted] * len(factors)
-    grown = (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True)))
-    if shape != grown or wanted != factors:
-        raise RefusedError("it repeats elements unevenly", "enlarge by a whole number")
-    if set(factors) == {1}:
-        return x
-    return site.emit(Upsample(factors=tuple(factors)), [x])
-
-
-def _upsample_module(site: TorchSite, module: Any, input: Any) -> Result:
-    return interpolate(site, input, module.size, module.scale_factor, module.mode)
-
-
-def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
-    return pad(site, input, module.padding, value=module.value)
 
 
 def _attribute(site: TorchSite, input: Any, name: str) -> Result:
@@ -275,8 +229,6 @@ FUNCTIONS: Converters = converters(
     (unbind, (torch.unbind,)),
     (getitem, (operator.getitem,)),
     (pieces, (torch.chunk, torch.split, torch.tensor_split)),
-    (pad, (F.pad,)),
-    (interpolate, (F.interpolate,)),
     (dropout, (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)),
     (dropout, (F.alpha_dropout, F.feature_alpha_dropout)),
     (method_dropout, (torch.dropout,)),
@@ -303,11 +255,6 @@ METHODS: Converters = converters(
 MODULES: ModuleConverters = {
     nn.Flatten: _RESHAPE,
     nn.Unflatten: _RESHAPE,
-    nn.Upsample: _upsample_module,
-    nn.ZeroPad1d: _pad_module,
-    nn.ZeroPad2d: _pad_module,
-    nn.ConstantPad1d: _pad_module,
-    nn.ConstantPad2d: _pad_module,
     nn.Identity: _SAME,
     nn.Dropout: _SAME,
     nn.Dropout1d: _SAME,

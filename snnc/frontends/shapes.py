@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from snnc.errors import Loc, UnsupportedError
 from snnc.frontends.tracer import VALUE
@@ -14,7 +14,12 @@ from snnc.frontends.tracer import VALUE
 BATCHES = (2, 3)
 """Two batch sizes, both above 1, since torch broadcasts axes of length 1."""
 
-_OF_SHAPE_ALONE = frozenset({torch.zeros_like, torch.ones_like, torch.full_like})
+_ATEN = torch.ops.aten
+_OF_SHAPE_ALONE = frozenset(
+    {torch.zeros_like, torch.ones_like, torch.full_like, _ATEN.zeros_like.default,
+     _ATEN.ones_like.default, _ATEN.full_like.default, _ATEN.new_zeros.default,
+     _ATEN.new_ones.default, _ATEN.new_full.default, _ATEN.sym_size.int}
+)  # fmt: skip
 _METHODS_OF_SHAPE_ALONE = frozenset({"new_zeros", "new_ones", "new_full", "new_tensor"})
 
 
@@ -52,12 +57,36 @@ class Seen:
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def observe(first: fx.Graph, second: fx.Graph, name: str) -> dict[fx.Node, Seen]:
-    """What the nodes of `first` give, traced with the two `BATCHES`.
+@dataclass(frozen=True)
+class Traced:
+    """The operations of a model.
+
+    Attributes:
+        graph: as torch.fx traces them. An operation of `call_module` is a part of `module`.
+        seen: what every node of `graph` gives.
+        tensors: the parameters and buffers, by key of the state dict.
+    """
+
+    graph: fx.Graph
+    seen: dict[fx.Node, Seen]
+    tensors: dict[str, Tensor]
+    module: nn.Module = field(default_factory=nn.Module)
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a module under all of their names."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    return dict([*parameters, *module.named_buffers(remove_duplicate=False)])
+
+
+def observe(
+    first: fx.Graph, second: fx.Graph, name: str, batches: tuple[int, int] = BATCHES
+) -> dict[fx.Node, Seen]:
+    """What the nodes of `first` give, traced with two batch sizes.
 
     Raises `UnsupportedError` if the operations differ, as the code then asks for the batch size.
     """
-    depends = _dependent(first)
+    depends = dependent(first)
     seen: dict[fx.Node, Seen] = {}
     nodes, others = list(first.nodes), list(second.nodes)
     for node, other in zip(nodes, others, strict=False):
@@ -65,7 +94,7 @@ def observe(first: fx.Graph, second: fx.Graph, name: str) -> dict[fx.Node, Seen]
             raise _depends_on_batch(node, name)
         args, kwargs = _common(node.args, other.args), _common(node.kwargs, other.kwargs)
         values = node.meta.get(VALUE), other.meta.get(VALUE)
-        seen[node] = _compare(*values, depends[node], args, kwargs)
+        seen[node] = _compare(*values, batches, depends[node], args, kwargs)
     if len(nodes) != len(others):
         raise _depends_on_batch(min(nodes, others, key=len)[-1], name)
     return seen
@@ -79,7 +108,8 @@ def _depends_on_batch(node: fx.Node, name: str) -> UnsupportedError:
     )
 
 
-def _dependent(traced: fx.Graph) -> dict[fx.Node, bool]:
+def dependent(traced: fx.Graph) -> dict[fx.Node, bool]:
+    """Per node: whether its result depends on the values of the input."""
     depends: dict[fx.Node, bool] = {}
     inputs = [node for node in traced.nodes if node.op == "placeholder"][:1]
     for node in traced.nodes:
@@ -109,35 +139,40 @@ def _common(first: Any, second: Any) -> Any:
 
 
 def _compare(
-    first: Any, second: Any, depends: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    first: Any,
+    second: Any,
+    batches: tuple[int, int],
+    depends: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Seen:
     if not depends:
-        constant, varies = _constant(first, second)
+        constant, varies = _constant(first, second, batches)
         return Seen(False, constant=constant, varies=varies, args=args, kwargs=kwargs)
     shape, shapes = None, ()
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        shape = _sample(first, second)
+        shape = _sample(first, second, batches)
     elif isinstance(first, tuple | list) and all(isinstance(t, Tensor) for t in first):
-        found = [_sample(a, b) for a, b in zip(first, second, strict=False)]
+        found = [_sample(a, b, batches) for a, b in zip(first, second, strict=False)]
         if len(first) == len(second) and None not in found:
             shapes = tuple(s for s in found if s is not None)
     return Seen(True, shape=shape, shapes=shapes, args=args, kwargs=kwargs)
 
 
-def _constant(first: Any, second: Any) -> tuple[Any, bool]:
+def _constant(first: Any, second: Any, batches: tuple[int, int]) -> tuple[Any, bool]:
     """A constant, and whether it depends on the batch size."""
     if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
         return first, not bool(first == second)
     if first.shape == second.shape:
         return first, not torch.equal(first, second)
-    repeats = _sample(first, second) is not None and torch.equal(
+    repeats = _sample(first, second, batches) is not None and torch.equal(
         second, first[:1].expand(second.shape)
     )
     return (first[:1], False) if repeats else (first, True)
 
 
-def _sample(first: Tensor, second: Tensor) -> tuple[int, ...] | None:
+def _sample(first: Tensor, second: Tensor, batches: tuple[int, int]) -> tuple[int, ...] | None:
     shapes = tuple(first.shape), tuple(second.shape)
-    if any(len(s) < 1 or s[0] != n for s, n in zip(shapes, BATCHES, strict=True)):
+    if any(len(s) < 1 or s[0] != n for s, n in zip(shapes, batches, strict=True)):
         return None
     return shapes[0][1:] if shapes[0][1:] == shapes[1][1:] else None

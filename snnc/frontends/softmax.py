@@ -13,6 +13,7 @@ from snnc.frontends.ops_arithmetic import exponential, logarithm
 from snnc.frontends.ops_shape import cast, reshape, same
 from snnc.frontends.shapes import Seen
 from snnc.frontends.torch_operations import FUNCTIONS, METHODS
+from snnc.frontends.torch_site import Converter
 
 _FUNCTIONS: dict[Any, bool] = {
     F.softmax: False,
@@ -21,6 +22,8 @@ _FUNCTIONS: dict[Any, bool] = {
     F.log_softmax: True,
     torch.log_softmax: True,
     torch.special.log_softmax: True,
+    torch.ops.aten.softmax.int: False,
+    torch.ops.aten.log_softmax.int: True,
 }
 _METHODS = {"softmax": False, "log_softmax": True}
 _MODULES: dict[type[nn.Module], bool] = {nn.Softmax: False, nn.LogSoftmax: True}
@@ -34,7 +37,7 @@ def final_softmax(
     """`node` as a softmax, if it is one over the classes that leads to outputs only."""
     shape = seen[node].shape
     softmax = _softmax(node, module)
-    if shape is None or softmax is None or not _final(node, module):
+    if shape is None or softmax is None or not leads_to_outputs(node, module, _AFTER):
         return None
     dim, log = softmax
     rank = len(shape) + 1
@@ -44,18 +47,20 @@ def final_softmax(
     return DroppedSoftmax(dim % rank, log) if over_classes else None
 
 
-def _final(node: fx.Node, module: nn.Module) -> bool:
-    """Whether only outputs use `node`, directly or after operations of `_AFTER`."""
+def leads_to_outputs(node: fx.Node, module: nn.Module, after: tuple[Converter, ...]) -> bool:
+    """Whether only outputs use `node`, directly or after operations with the converters `after`."""
     users = [user for user in node.users if user.op != "output"]
-    return all(_follows(user, module) and _final(user, module) for user in users)
+    return all(
+        _follows(user, module, after) and leads_to_outputs(user, module, after) for user in users
+    )
 
 
-def _follows(node: fx.Node, module: nn.Module) -> bool:
+def _follows(node: fx.Node, module: nn.Module, after: tuple[Converter, ...]) -> bool:
     if node.op == "call_module":
         part = module.get_submodule(str(node.target))
         return isinstance(part, nn.Flatten | nn.Identity | nn.Dropout)
     table = METHODS if node.op == "call_method" else FUNCTIONS
-    return table.get(node.target) in _AFTER
+    return table.get(node.target) in after
 
 
 def _softmax(node: fx.Node, module: nn.Module) -> tuple[Any, bool] | None:

@@ -6,7 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from snnc.frontends import ops_arithmetic, ops_nn, ops_pool, ops_shape
+from snnc.frontends import (
+    ops_activation,
+    ops_arithmetic,
+    ops_aten,
+    ops_nn,
+    ops_pool,
+    ops_shape,
+    ops_spatial,
+)
 from snnc.frontends.torch_site import (
     Converter,
     Converters,
@@ -16,12 +24,22 @@ from snnc.frontends.torch_site import (
     TorchSite,
 )
 
-FUNCTIONS: Converters = {
-    **ops_nn.FUNCTIONS, **ops_arithmetic.FUNCTIONS, **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS
+_FUNCTIONS: Converters = {
+    **ops_nn.FUNCTIONS, **ops_activation.FUNCTIONS, **ops_arithmetic.FUNCTIONS,
+    **ops_pool.FUNCTIONS, **ops_shape.FUNCTIONS, **ops_spatial.FUNCTIONS,
 }  # fmt: skip
-METHODS: Converters = {**ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS}
+ATEN: Converters = {
+    **{aten: _FUNCTIONS[function] for aten, function in ops_aten.SAME_AS.items()},
+    **ops_aten.FUNCTIONS,
+}
+FUNCTIONS: Converters = {**_FUNCTIONS, **ATEN}
+METHODS: Converters = {
+    **ops_activation.METHODS, **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS,
+    **ops_spatial.METHODS,
+}  # fmt: skip
 MODULES: ModuleConverters = {
-    **ops_nn.MODULES, **ops_arithmetic.MODULES, **ops_pool.MODULES, **ops_shape.MODULES
+    **ops_nn.MODULES, **ops_activation.MODULES, **ops_pool.MODULES, **ops_shape.MODULES,
+    **ops_spatial.MODULES,
 }  # fmt: skip
 
 

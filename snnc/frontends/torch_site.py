@@ -12,27 +12,33 @@ from snnc.frontends.importing import Constant, ImportSite, RefusedError, Value
 
 
 class TensorConstants:
-    """The tensors of a module as constants, named by their state-dict keys; one per tensor.
+    """The tensors of a model as constants, one per tensor.
 
-    Tensors created by the module's code have no name.
+    Args:
+        named: the tensors that have names, by key of the state dict; of several names of one
+            tensor the first is taken. What the code of the model makes has no name.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self._keys: dict[int, str] = {}
-        for key, tensor in module.named_parameters(remove_duplicate=False):
-            self._keys.setdefault(id(tensor), key)
-        for key, tensor in module.named_buffers(remove_duplicate=False):
-            self._keys.setdefault(id(tensor), key)
-        self._constants: dict[int, Constant] = {}
-        self._tensors: list[Tensor] = []  # keeps them alive, so that no id is reused
+    def __init__(self, named: Mapping[str, Tensor]) -> None:
+        self._keys: dict[object, str] = {}
+        for key, tensor in named.items():
+            self._keys.setdefault(_elements(tensor), key)
+        self._constants: dict[object, Constant] = {}
+        self._tensors: list[Tensor] = []  # keeps them alive, so that no memory is reused
 
     def constant(self, tensor: Tensor) -> Constant:
         """The constant of a tensor: a float32 copy, in row-major order."""
-        if id(tensor) not in self._constants:
+        elements = _elements(tensor)
+        if elements not in self._constants:
             array = tensor.detach().cpu().float().contiguous().numpy().copy()
-            self._constants[id(tensor)] = Constant(array, self._keys.get(id(tensor)))
+            self._constants[elements] = Constant(array, self._keys.get(elements))
             self._tensors.append(tensor)
-        return self._constants[id(tensor)]
+        return self._constants[elements]
+
+
+def _elements(tensor: Tensor) -> object:
+    """Where the elements of a tensor lie: the same for a tensor and one that shares all of it."""
+    return tensor.data_ptr() or id(tensor), tuple(tensor.shape), tensor.stride(), tensor.dtype
 
 
 @dataclass(frozen=True)
@@ -89,3 +95,10 @@ def converters(*groups: tuple[Converter, tuple[Any, ...]]) -> Converters:
 def without_module(convert: Converter) -> ModuleConverter:
     """The converter of a module that has no options, from that of the function it calls."""
     return lambda site, module, input: convert(site, input)
+
+
+def all_equal(value: Any, number: float) -> bool:
+    """Whether `value`, a number or a tensor, is `number` everywhere."""
+    if isinstance(value, Tensor):
+        return bool((value == number).all())
+    return isinstance(value, int | float) and value == number

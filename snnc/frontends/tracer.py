@@ -34,7 +34,10 @@ _LAYERS = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Transformer)
 
 
 class LocTracer(fx.Tracer):
-    """An fx tracer whose nodes know the user's line (`meta["loc"]`) and module (`meta["path"]`).
+    """An fx tracer whose nodes know the user's line and module, as entries of their `meta`.
+
+    `loc` is the line; `path` the user's module whose code calls the operation; `owner` the path of
+    the layer of torch that is the operation, "" for a function.
 
     Args:
         name: what messages call the module.
@@ -86,9 +89,9 @@ class LocTracer(fx.Tracer):
         """Record the line of user code that created the node, and what it computes."""
         node = super().create_node(*args, **kwargs)
         file, line = _users_line(sys._getframe(1))
-        path = node.target if node.op == "call_module" else self._paths[-1]
-        node.meta["path"] = self._paths[-1]
-        node.meta["loc"] = Loc(file, line, str(path) or None)
+        owner = str(node.target) if node.op == "call_module" else ""
+        node.meta["owner"], node.meta["path"] = owner, self._paths[-1]
+        node.meta["loc"] = Loc(file, line, owner or self._paths[-1] or None)
         if self._example is not None and node.op != "output":
             node.meta[VALUE] = self._computed(node, self._example)
         return node

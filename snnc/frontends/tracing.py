@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from snnc.errors import Loc, ModelError, SnncError, UnsupportedError, UsageError
+from snnc.errors import ModelError, SnncError, UnsupportedError, UsageError
 from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.check import check_same
-from snnc.frontends.devices import moved, speaks_of_devices
+from snnc.frontends.exporting import export
 from snnc.frontends.hooks import hooks_of
-from snnc.frontends.inference import as_function, inference, require_values
-from snnc.frontends.shapes import BATCHES, observe
-from snnc.frontends.tracer import OWN_DIR, TORCH_DIR, LocTracer, shown_path
+from snnc.frontends.inference import as_function, check_finite, inference, require_values
+from snnc.frontends.shapes import BATCHES, Traced, named_tensors, observe
+from snnc.frontends.tracer import LocTracer
+from snnc.frontends.untraceable import UntraceableError, untraceable
 from snnc.ir import Graph
 
 
@@ -37,14 +37,21 @@ def trace(module: Any, example: Any, *, name: str | None = None) -> Graph:
     name = type(module).__name__ if name is None else name
     shape = sample_shape(example)
     require_values(module)
-    _check_finite(module, name)
+    check_finite(module.state_dict(), name)
     with inference(module) as prepared, torch.no_grad():
         with _hooks_named(prepared):
-            traced, other = (symbolic(prepared, name, torch.zeros(n, *shape)) for n in BATCHES)
-            seen = observe(traced, other, name)
-            imported = canonicalize(prepared, traced, seen, shape, name)
+            imported = canonicalize(_operations(prepared, shape, name), shape, name)
         check_same(imported, as_function(prepared, name), _why_different(prepared))
     return imported.graph
+
+
+def _operations(module: nn.Module, shape: tuple[int, ...], name: str) -> Traced:
+    """The operations as torch.fx traces them; where it cannot, as torch.export does."""
+    try:
+        traced, other = (symbolic(module, name, torch.zeros(n, *shape)) for n in BATCHES)
+    except UntraceableError as failure:
+        return export(module, shape, name, failure)
+    return Traced(traced, observe(traced, other, name), named_tensors(module), module)
 
 
 def sample_shape(example: Any) -> tuple[int, ...]:
@@ -80,27 +87,11 @@ def _why_different(module: nn.Module) -> str:
     return "the module overwrites tensors in place, or is random in eval mode"
 
 
-def _check_finite(module: nn.Module, name: str) -> None:
-    bad = [
-        key
-        for key, value in module.state_dict().items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not bool(torch.isfinite(value).all())
-    ]
-    if bad:
-        more = f" and {len(bad) - 5} more" if bad[5:] else ""
-        raise ModelError(
-            f"{name}: NaN or infinity in {', '.join(bad[:5])}{more}",
-            hint="the training diverged, or the file is damaged",
-        )
-
-
 def symbolic(module: nn.Module, name: str, example: Tensor) -> fx.Graph:
     """The traced operations, computed along for the batch `example`.
 
     Raises:
-        UnsupportedError: the code cannot be traced; with the user's line.
+        UntraceableError: the code cannot be traced; with the user's line.
         ModelError: the module does not take such a batch.
     """
     traced, failure = trace_as_far(module, name, example)
@@ -124,7 +115,7 @@ def trace_as_far(
     except SnncError as error:
         return tracer.graph, error
     except Exception as error:  # the user's forward may raise anything
-        failure = _not_traceable(error, name)
+        failure = untraceable(error, name)
         failure.__cause__ = error
         return tracer.graph, failure
     finally:
@@ -149,35 +140,3 @@ def _constant_arguments(module: nn.Module) -> dict[str, Any]:
     """The arguments of `forward` after the first, which keep their defaults: `augment=False`."""
     _, *others = inspect.signature(module.forward).parameters.values()
     return {p.name: p.default for p in others if p.default is not p.empty}
-
-
-_NUMBER = "a loop or a number depends on the values of a tensor"
-_FIXED = "use a number that is fixed when the module is built"
-_EXPLAINED = (
-    ("cannot be iterated", "iterates over a tensor", "index it, or use torch.chunk"),
-    ("item assignment", "writes into part of a tensor", "build it with torch.cat or torch.where"),
-    (
-        "control flow",
-        "control flow depends on the values of a tensor",
-        "decide with attributes of the module, which are fixed when it is built",
-    ),
-    ("interpreted as an integer", _NUMBER, _FIXED),
-    ("or a real number, not", _NUMBER, _FIXED),
-)
-
-
-def _not_traceable(error: Exception, name: str) -> UnsupportedError:
-    frames = traceback.extract_tb(error.__traceback__)
-    user = [f for f in frames if not f.filename.startswith((TORCH_DIR, OWN_DIR, "<"))]
-    loc = Loc(shown_path(user[-1].filename), user[-1].lineno) if user else Loc()
-    if speaks_of_devices(error):
-        return moved(name, loc)
-    text = str(error)
-    for sign, reason, remedy in _EXPLAINED:
-        if sign in text:
-            return UnsupportedError(f"{name} cannot be traced\n  {loc}: {reason}", hint=remedy)
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    return UnsupportedError(
-        f"{name} cannot be traced\n  {loc}: {type(error).__name__}: {first}",
-        hint="the forward of the module must not look at the values of its input",
-    )

@@ -6,18 +6,20 @@ from typing import Any
 
 from torch import fx, nn
 
-_ACTIVATION = (
-    "gelu silu hardswish mish elu selu celu prelu rrelu softplus softsign "
-    "tanhshrink softshrink hardshrink logsigmoid glu"
+from snnc.frontends.importing import FINE_TUNE
+
+_CURVED = (
+    "gelu silu swish hardswish mish elu selu celu softplus softsign tanhshrink softshrink "
+    "hardshrink logsigmoid rrelu"
 )
-_BOUNDED = "sigmoid tanh hardsigmoid relu6"
+_GATE = "glu"
+_SQUASHING = "sigmoid tanh"
+_HARD_SIGMOID = "hardsigmoid"
 _NORM = (
     "layer_norm layernorm group_norm groupnorm instance_norm instancenorm1d instancenorm2d "
     "rms_norm rmsnorm local_response_norm localresponsenorm normalize"
 )
 _UPSAMPLE = "upsample upsample_nearest upsample_bilinear"
-_SHUFFLE = "pixelshuffle pixel_shuffle pixelunshuffle pixel_unshuffle"
-_TRANSPOSED = "convtranspose1d convtranspose2d conv_transpose1d conv_transpose2d"
 _ATTENTION = (
     "multiheadattention scaled_dot_product_attention transformer transformerencoder "
     "transformerencoderlayer transformerdecoderlayer"
@@ -28,18 +30,21 @@ _PRODUCT = "matmul bmm mm einsum baddbmm"
 _MAXIMUM = "max min amax amin maximum minimum topk sort argmax argmin where"
 _RANDOM = "rand rand_like randn_like bernoulli dropout feature_dropout"
 
+REPLACE = f"put ReLU or ReLU6 in its place and {FINE_TUNE}"
+
 _TABLE: tuple[tuple[str, str, str], ...] = (
-    (_ACTIVATION, "a neuron's rate follows max(x, 0), not this activation", "train with ReLU"),
-    (_BOUNDED, "a neuron's rate follows max(x, 0), not this activation",
-     "train with ReLU; at the end of the network, return the logits"),
+    (_CURVED, "a neuron's rate follows max(x, 0) up to a bound, not this curve", REPLACE),
+    (_GATE, "it multiplies activations with each other", REPLACE),
+    (_SQUASHING, "a neuron's rate follows max(x, 0) up to a bound; only on an output is this kept, "
+     "as the function of the output", REPLACE),
+    (_HARD_SIGMOID, "a neuron's rate follows max(x, 0) up to a bound, without the shift", REPLACE),
     (_NORM, "it divides by statistics of each sample, which spikes do not have",
-     "train with BatchNorm"),
+     "put BatchNorm in its place, and train the network again"),
     ("softmax log_softmax logsoftmax softmin softmax2d", "in the middle of a network it divides "
      "by a sum of exponentials", "keep softmax for the very end, over the classes"),
     (_UPSAMPLE, "torch has replaced it", "use F.interpolate(mode='nearest')"),
-    (_SHUFFLE, "snnc does not know this operation", "use reshape and permute"),
-    (_TRANSPOSED, "the IR has no transposed convolution", "use Conv2d"),
-    (_ATTENTION, "attention multiplies activations with each other", "use convolutions"),
+    (_ATTENTION, "attention multiplies activations with each other, and a neuron only sums them",
+     "use convolutions"),
     (_RECURRENT, "recurrent layers need a sequence as input", "use a feed-forward network"),
     (_LOOKUP, "it looks numbers up instead of weighting its input", "use a Linear layer"),
     (_PRODUCT, "it multiplies activations with each other, or has no layer of its own",
@@ -52,7 +57,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
 
 _REASONS = {name: (reason, remedy) for names, reason, remedy in _TABLE for name in names.split()}
 _STEMS = {"getitem": "slice", "iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div",
-          "truediv": "div"}  # fmt: skip
+          "truediv": "div", "split_with_sizes": "split", "upsample_nearest1d": "interpolate",
+          "upsample_nearest2d": "interpolate"}  # fmt: skip
 
 
 def op_name(node: fx.Node, module: nn.Module) -> str:
@@ -63,7 +69,9 @@ def op_name(node: fx.Node, module: nn.Module) -> str:
         return f"Tensor.{node.target}"
     if node.op == "output":
         return "return"
-    name = _function_name(node.target)
+    if is_aten(node.target):
+        return node.meta.get("layer") or f"aten.{function_name(node.target)}"
+    name = function_name(node.target)
     home = getattr(node.target, "__module__", "") or ""
     if home in ("_operator", "operator"):
         return f"operator.{name}"
@@ -72,14 +80,14 @@ def op_name(node: fx.Node, module: nn.Module) -> str:
 
 def stem(node: fx.Node) -> str:
     """The name of the operation as used in node names: `relu`, `add`, `slice`."""
-    name = node.target if node.op == "call_method" else _function_name(node.target)
+    name = node.target if node.op == "call_method" else function_name(node.target)
     name = str(name).rstrip("_")
     return _STEMS.get(name, name)
 
 
 def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
     """(reason, remedy) for an operation without a converter."""
-    names = [op_name(node, module).rpartition(".")[2]]
+    names = [stem(node), op_name(node, module).rpartition(".")[2]]
     if node.op == "call_module":  # a subclass is what its base is
         names = [cls.__name__ for cls in type(module.get_submodule(str(node.target))).__mro__]
     for name in (name.rstrip("_").lower() for name in names):
@@ -88,7 +96,15 @@ def explain(node: fx.Node, module: nn.Module) -> tuple[str, str]:
     return "snnc does not know this operation", "build it of the operations snnc knows"
 
 
-def _function_name(target: Any) -> str:
+def is_aten(target: Any) -> bool:
+    """Whether it is an operator of torch.export, or stands for one."""
+    return hasattr(target, "overloadpacket")
+
+
+def function_name(target: Any) -> str:
+    """The name of a function, or of the operator of torch.export: `relu`, `add_`."""
+    if is_aten(target):
+        return target.overloadpacket.__name__
     name = getattr(target, "__name__", str(target))
     if name == "fn":  # a function made by torch's boolean_dispatch has no name of its own
         return _dispatched(target)

@@ -128,7 +128,17 @@ def _batchnorm(op: BatchNorm, inputs: Sequence[Tensor], constant: Constant) -> T
 
 
 def _relu(op: Relu, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
-    return torch.relu(inputs[0])
+    if op.upper is None:
+        return torch.relu(inputs[0])
+    upper = for_sample(constant(op.upper), inputs[0].shape[1:])
+    y = torch.minimum(torch.relu(inputs[0]), upper)
+    return y if op.levels is None else _rounded(y, upper, op.levels)
+
+
+def _rounded(y: Tensor, upper: Tensor, levels: int) -> Tensor:
+    """`y`, in 0..upper, rounded to multiples of upper / levels; the gradient is that of `y`."""
+    value = torch.floor(y / upper * levels + 0.5) / levels * upper
+    return y + (value - y).detach() if y.requires_grad else value
 
 
 def _scale(op: Scale, inputs: Sequence[Tensor], constant: Constant) -> Tensor:

@@ -82,9 +82,11 @@ def _population(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
         graph.replace_op(name, replace(op, scale=_small(graph, name, "scale", scale)))
     elif isinstance(op, Neuron):
         real: dict[str, Ref | float] = {}
-        for field, value in (("threshold", op.threshold), ("v_init", op.v_init)):
-            values = _spread(graph.array(value), shape) * _spread(unit, shape)
-            real[field] = _small(graph, name, field, values)
+        for field in ("threshold", "v_init", "upper"):
+            value: Ref | float | None = getattr(op, field)
+            if value is not None:
+                values = _spread(graph.array(value), shape) * _spread(unit, shape)
+                real[field] = _small(graph, name, field, values)
         graph.replace_op(name, replace(op, unit=1.0, **real))
 
 

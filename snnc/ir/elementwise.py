@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnc.ir.op import Op, Params, Types, array_of, check_sample_param, linear_result, require
+from snnc.ir.op import (
+    Op,
+    Params,
+    Types,
+    array_of,
+    check_sample_param,
+    check_upper,
+    linear_result,
+    require,
+)
 from snnc.ir.types import Ref, Signal, Stage, TensorType
 
 
@@ -34,13 +43,26 @@ class BatchNorm(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Relu(Op):
-    """y = max(x, 0)."""
+    """y = min(max(x, 0), upper); with `levels` = L rounded: floor(y / upper * L + 1/2) * upper / L.
+
+    upper: a number or (C,), positive; None for no bound (S26). levels: None for real values; with
+        it, y is one of L + 1 values, as in the clip-floor-shift activation of Bu et al., "Optimal
+        ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022
+        (S27).
+    """
 
     mnemonic = "relu"
     stages = frozenset({Stage.ANN})
+    upper: Ref | float | None = None
+    levels: int | None = None
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
-        return inputs[0]
+        (x,) = inputs
+        check_upper(self.upper, x.shape, params)
+        if self.levels is not None:
+            require(self.levels > 0, f"{self.levels} levels")
+            require(self.upper is not None, "levels without an upper bound")
+        return x
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnc.ir.kinds import Stateful
-from snnc.ir.op import Op, Params, Types, array_of, check_sample_param, require
+from snnc.ir.op import (
+    Op,
+    Params,
+    Types,
+    array_of,
+    broadcast_to_sample,
+    check_sample_param,
+    check_upper,
+    require,
+)
 from snnc.ir.types import Ref, Signal, Stage, TensorType
 from snnc.memory import LONGEST_WINDOW
+
+ROUNDING = 1e-6
+"""Relative excess of a threshold over its bound that is rounding to float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +40,9 @@ class Neuron(Stateful):
     threshold, leak, v_init: a number, (C,), or of the sample's shape.
     unit (S20): value of a potential of 1 in the units of the model, of the same shapes; the value
         of a spike is threshold * unit. 1 unless the parameters are integers.
+    upper (S26): bound of the activation that the population stands for, which its threshold must
+        not exceed: a number or (C,), in the units of the threshold; None for no bound.
+    fixed (S27): whether threshold and v_init are those of the model, which are not fitted.
     """
 
     mnemonic = "neuron"
@@ -40,6 +56,8 @@ class Neuron(Stateful):
     wait: int = 0
     signed: bool = False
     unit: Ref | float = 1.0
+    upper: Ref | float | None = None
+    fixed: bool = False
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
@@ -52,6 +70,7 @@ class Neuron(Stateful):
         )
         require(bool(np.all(threshold > 0)), "a threshold that is not positive")
         require(bool(np.all(unit > 0)), "a unit that is not positive")
+        self._check_upper(x.shape, threshold, params)
         require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
         require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         if x.quantized:
@@ -59,6 +78,20 @@ class Neuron(Stateful):
             require(are_integers, "a threshold or v_init that is not whole on an integer current")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
         return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, self.signed)
+
+    def _check_upper(
+        self, shape: tuple[int, ...], threshold: NDArray[np.float64], params: Params
+    ) -> None:
+        check_upper(self.upper, shape, params)
+        if self.upper is None:
+            return
+        upper = np.asarray(array_of(self.upper, params), np.float64)
+        wide, bound = (broadcast_to_sample(array, shape) for array in (threshold, upper))
+        excess = np.divide(wide, bound, dtype=np.float64)
+        require(
+            bool(np.all(excess <= 1 + ROUNDING)),
+            "a threshold above the upper bound of the activation (S26)",
+        )
 
 
 OPS: tuple[type[Op], ...] = (Neuron,)

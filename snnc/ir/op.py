@@ -97,6 +97,15 @@ def check_sample_param(
         raise OpError(f"{what}: {error}") from None
 
 
+def check_upper(upper: Ref | float | None, shape: tuple[int, ...], params: Params) -> None:
+    """Raise `OpError` unless a bound is None, or a positive number or one per channel."""
+    if upper is None:
+        return
+    array = np.asarray(array_of(upper, params), np.float64)
+    require(array.shape in ((), shape[:1]), f"upper: {array.shape} is not one value per channel")
+    require(bool(np.all(array > 0) and np.all(np.isfinite(array))), "an upper bound not above 0")
+
+
 def linear_result(x: TensorType, shape: tuple[int, ...], param: NDArray[np.generic]) -> TensorType:
     """ANALOG stays ANALOG; events and currents become CURRENT, integer when the weights are."""
     if x.signal is Signal.ANALOG:

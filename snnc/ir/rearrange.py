@@ -50,7 +50,11 @@ class Permute(Rearrange):
 
 @dataclass(frozen=True, kw_only=True)
 class Slice(Rearrange):
-    """y = x[start:stop:step] per axis (batch not counted); steps are positive, bounds resolved."""
+    """y = x[start:stop:step] per axis (batch not counted).
+
+    Bounds are resolved: they are those of `range`, so an axis of n elements is turned around by
+    n - 1, -1, -1.
+    """
 
     mnemonic = "slice"
     starts: tuple[int, ...]
@@ -61,15 +65,16 @@ class Slice(Rearrange):
         (x,) = shapes
         counts = {len(self.starts), len(self.stops), len(self.steps)}
         require(counts == {len(x)}, f"{len(self.starts)} axes of {x}")
-        require(all(step > 0 for step in self.steps), "a step that is not positive")
+        require(0 not in self.steps, "a step of 0")
         ranges = [range(*b) for b in zip(self.starts, self.stops, self.steps, strict=True)]
-        inside = all(r and 0 <= r[0] and r[-1] < n for r, n in zip(ranges, x, strict=True))
+        inside = all(r and {r[0], r[-1]} <= set(range(n)) for r, n in zip(ranges, x, strict=True))
         require(inside, f"slice {self.slices()} outside {x}")
         return tuple(map(len, ranges))
 
     def slices(self) -> tuple[slice, ...]:
         """As Python slices, one per axis of the sample."""
-        return tuple(slice(*b) for b in zip(self.starts, self.stops, self.steps, strict=True))
+        bounds = zip(self.starts, self.stops, self.steps, strict=True)
+        return tuple(slice(start, None if stop < 0 else stop, step) for start, stop, step in bounds)
 
     def move(self, arrays: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
         return arrays[0][self.slices()]

@@ -151,12 +151,25 @@ class NetBuilder:
         )
         return self._put(name, op, (x,), self._size[x])
 
-    def act(self, name: str, x: str, *, per_channel: bool = False) -> str:
-        """A ReLU in an ANN, a population of neurons in a spiking network."""
+    def act(
+        self,
+        name: str,
+        x: str,
+        *,
+        per_channel: bool = False,
+        bounded: bool = False,
+        levels: int | None = None,
+    ) -> str:
+        """A ReLU in an ANN, a population of neurons in a spiking network.
+
+        `bounded`: with an upper bound, per channel or not; `levels`: rounded to so many levels.
+        """
+        size = self._size[x]
+        upper = self._upper(name, x, size, per_channel) if bounded else None
         if self.style is Style.ANN:
-            return self._put(name, Relu(), (x,), self._size[x])
+            return self._put(name, Relu(upper=upper, levels=levels), (x,), size)
         if self.lowered:
-            return self._put(name, Neuron(**self.neuron_options), (x,), self._size[x])
+            return self._put(name, Neuron(upper=upper, **self.neuron_options), (x,), size)
         threshold = np.full(self.shape(x)[:1] if per_channel else (), self._size[x])
         threshold = threshold * self._rng(name).uniform(0.7, 1.3, threshold.shape)
         options = dict(self.neuron_options)
@@ -168,7 +181,18 @@ class NetBuilder:
             start = threshold / 2
         threshold_ref = self._param(f"{name}.threshold", threshold)
         options["v_init"] = self._param(f"{name}.v_init", start)
+        if bounded:
+            highest = threshold if levels else threshold * 2.0
+            options["upper"] = self._param(f"{name}.upper", highest)
+            options["fixed"] = levels is not None
         return self._put(name, Neuron(threshold=threshold_ref, **options), (x,), 0.5)
+
+    def _upper(self, name: str, x: str, size: float, per_channel: bool) -> Ref | float:
+        """A bound that some values exceed, and no threshold of 1."""
+        high = max(1.5, size)
+        if not per_channel:
+            return high
+        return self._param(f"{name}.upper", self._rng(name).uniform(1, high, self.shape(x)[:1]))
 
     def avgpool(self, name: str, x: str, wins: Windows) -> str:
         """Average pooling; in a spiking network a sum pool, then a scale unless quantised."""

@@ -98,6 +98,15 @@ def pooled(net: NetBuilder) -> str:
     return net.linear("fc", x, 5)
 
 
+def saturating(net: NetBuilder) -> str:
+    """Bounded activations, of one bound and of one per channel, before a maximum; a rounded one."""
+    x = net.act("act0", net.conv("conv0", net.input, 4), bounded=True)
+    x = net.count_maxpool("pool", x, windows(net.shape(x)[1:], 2, 2))
+    x = net.act("act1", net.conv("conv1", x, 4), per_channel=True, bounded=True)
+    x = net.act("act2", net.conv("conv2", x, 4), bounded=True, levels=None if net.lowered else 4)
+    return net.linear("fc", x, 5)
+
+
 TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "plain": (plain, (2, 6, 6)),
     "residual": (residual, (2, 8, 8)),
@@ -105,6 +114,7 @@ TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "branches": (branches, (3, 16)),
     "enlarged": (enlarged, (2, 8, 8)),
     "pooled": (pooled, (2, 8, 8)),
+    "saturating": (saturating, (2, 6, 6)),
 }
 """The topologies and the shape of one input sample of each."""
 

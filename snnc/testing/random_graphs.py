@@ -63,7 +63,9 @@ class _Writer:
             branch = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
             current = self.net.add(self.name("add"), current, branch)
         self.net.neuron_options = self.neuron()
-        spike = self.net.act(self.name("act"), current, per_channel=self.chance(0.5))
+        spike = self.net.act(
+            self.name("act"), current, per_channel=self.chance(0.5), bounded=self.chance(0.2)
+        )
         self.spikes.append(spike)
         return spike
 

@@ -149,7 +149,11 @@ def _permute(op: Permute, inputs: Sequence[Tensor], constant: Constant) -> Tenso
 
 
 def _slice(op: Slice, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
-    return inputs[0][(slice(None), *op.slices())]
+    turned = [axis for axis, step in enumerate(op.steps, start=1) if step < 0]
+    ranges = (range(*bounds) for bounds in zip(op.starts, op.stops, op.steps, strict=True))
+    forward = (r if r.step > 0 else r[::-1] for r in ranges)  # torch has no negative steps
+    y = inputs[0][(slice(None), *(slice(r.start, r.stop, r.step) for r in forward))]
+    return y.flip(turned) if turned else y
 
 
 def _pad(op: Pad, inputs: Sequence[Tensor], constant: Constant) -> Tensor:

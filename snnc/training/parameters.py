@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnc.errors import ModelError, UsageError
+from snnc.interp import for_sample
 from snnc.ir import Array, Graph, Neuron, Node, Readout, Ref, Scale
 
 LEARNED = ("weight", "bias", "threshold", "leak")
@@ -107,6 +108,18 @@ def check(name: str, value: Array, fields: Collection[str]) -> None:
                 f"{name} became {real[bad][0]:g}: {why}",
                 hint="optimizer.register_step_post_hook(network.constrain) keeps them in range",
             )
+
+
+def at_most(values: Tensor, bound: Array) -> Tensor:
+    """Values of a population, (), (C,) or of the sample's shape, cut off at a bound, () or (C,).
+
+    The bound is rounded down to the type of the values, so that none exceeds it.
+    """
+    wide = torch.from_numpy(np.array(bound, np.float64)).to(values.device)
+    limit = for_sample(wide, values.shape) if values.ndim else wide.min()
+    rounded = limit.to(values.dtype)
+    lower = torch.nextafter(rounded, torch.zeros_like(rounded))
+    return torch.minimum(values, torch.where(rounded.double() > limit, lower, rounded))
 
 
 def reference(value: Ref | float | None) -> str:

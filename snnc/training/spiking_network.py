@@ -19,6 +19,7 @@ from snnc.ir import Encode, Graph, Neuron, Node, Stage
 from snnc.training.fast_interpreter import FastInterpreter
 from snnc.training.parameters import (
     LEARNED,
+    at_most,
     check,
     numbers,
     reference,
@@ -150,11 +151,14 @@ class SpikingNetwork(nn.Module):
     def constrain(self, *_: object) -> None:
         """Clamp thresholds to positive values and leaks to 0..1; call after every optimiser step.
 
-        The lower bound of a layer's thresholds is 1/1000 of its smallest initial one.
+        The lower bound of a layer's thresholds is 1/1000 of its smallest initial one; the upper one
+        is that of a bounded activation (ReLU6), if it is one.
         """
         for _node, op in self._neurons():
-            floor = FLOOR * float(np.min(self._graph.array(op.threshold)))
-            self.parameter(op.threshold).clamp_(min=floor)
+            threshold = self.parameter(op.threshold)
+            threshold.clamp_(min=FLOOR * float(np.min(self._graph.array(op.threshold))))
+            if op.upper is not None:
+                threshold.copy_(at_most(threshold, self._graph.array(op.upper)))
             self.parameter(op.leak).clamp_(0, 1)
 
     def extra_repr(self) -> str:

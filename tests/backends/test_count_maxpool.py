@@ -73,7 +73,7 @@ def test_a_run_starts_with_counts_of_zero() -> None:
     )
 
 
-@pytest.mark.parametrize(("times", "state", "longest"), [(1, "i16", 32767), (7, "i32", None)])
+@pytest.mark.parametrize(("times", "state", "longest"), [(2, "i16", 8191), (7, "i32", None)])
 def test_counts_are_as_wide_as_they_need(times: int, state: str, longest: int | None) -> None:
     program: Any = load_program(CpuBackend(), spiking(times), 4)
     kernels = [s.kernel for s in program.plan.steps if isinstance(s.kernel, Kernel)]

@@ -13,7 +13,7 @@ from torch import nn
 import snnc
 from snnc.driver.artifacts import evaluate, run_on_data
 from snnc.driver.diagnosing import diagnose_artifact
-from snnc.driver.models import ModelSource
+from snnc.driver.job import JobOptions
 from snnc.report.page import render
 
 X = np.random.default_rng(0).random((60, 3, 4, 4), np.float32)
@@ -66,10 +66,12 @@ def test_data_outside_the_calibrated_range(
     run_on_data(path, 255 * X[:3])
     texts = [each.getMessage() for each in caplog.records]
     assert len(texts) == 2 and all("times as much" in text for text in texts)
-    source = ModelSource(model=module)
-    found = diagnose_artifact(path, source, 255 * X).findings
-    assert [str(each.cause) for each in found][:1] == ["input-range"]
-    assert all(each.cause != "input-range" for each in diagnose_artifact(path, source, X).findings)
+    far, right = (
+        diagnose_artifact(path, module, JobOptions(calibration=data)).findings
+        for data in (255 * X, X)
+    )
+    assert [str(each.cause) for each in far][:1] == ["input-range"]
+    assert all(each.cause != "input-range" for each in right)
 
 
 def test_nothing_is_compared_without_calibration_data(tmp_path: Path) -> None:

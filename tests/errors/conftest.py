@@ -47,6 +47,7 @@ def _data(place: Path) -> None:
     np.savez(place / "last.npz", x=np.zeros((4, 6, 6, 2), np.float32))
     np.savez(place / "ten-classes.npz", x=x, y=np.arange(24) % 10)
     np.savez(place / "targets.npz", x=x, y=rng.random((24, 3), dtype=np.float32))
+    np.savez(place / "float-y.npz", x=x, y=y.astype(np.float32))
     np.savez(place / "boxes.npz", x=x, y=np.zeros((24, 4), np.int64))
     np.save(place / "mask.npy", np.ones(23, bool))
 

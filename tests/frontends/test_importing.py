@@ -91,10 +91,12 @@ def test_shapes_that_do_not_fit_are_an_error_of_the_model(importer: Importer) ->
         importer.finish([])
 
 
-def test_a_slice_in_reverse_is_refused(importer: Importer) -> None:
+def test_a_slice_in_reverse_turns_an_axis_around(importer: Importer) -> None:
     x = importer.input((4,))
-    with pytest.raises(RefusedError, match="reverse"):
-        importing.take(importer.site("slice", "Slice"), x, [(3, -1, -1)])
+    turned = importing.take(importer.site("slice", "Slice"), x, [(3, -1, -1)])
+    graph = importer.finish([turned]).graph
+    (y,) = run_ann(graph, np.arange(4.0)[None], dtype=torch.float64)[turned.name]
+    assert y.tolist() == [3, 2, 1, 0]
 
 
 def with_softmax(importer: Importer, log: bool = False) -> Value:

@@ -303,7 +303,7 @@ def test_files_are_known_by_content(net: Path, tmp_path: Path) -> None:
         "b": ("a state dict, which holds weights only", "net.py:factory --weights {file}"),
         "c": ("a state dict, which holds weights only", "net.py:factory --weights {file}"),
         "d": ("a TorchScript archive", "net.py:factory"),
-        "e": ("a torch.export archive, which is not read", "net.py:factory"),
+        "e": ("damaged: its program cannot be read", "net.py:factory"),
         "f": ("damaged: it is no complete ONNX file", "export the model again"),
         "g": ("an HDF5 file", "net.py:factory"),
         "h": ("not a model snnc knows", "net.py:factory"),

@@ -75,7 +75,7 @@ def test_all_problems_of_a_model_are_listed_in_order() -> None:
     class All(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.parts = nn.Sequential(models.Leaky(), models.Norm(), models.Transposed())
+            self.parts = nn.Sequential(models.HardSwish(), models.Norm(), models.Gelu())
 
         def forward(self, x: Tensor) -> Tensor:
             return self.parts(x)
@@ -84,9 +84,9 @@ def test_all_problems_of_a_model_are_listed_in_order() -> None:
     assert message.startswith("All: 3 operations cannot be compiled\n")
     names = [line.split(": ")[1] for line in message.splitlines()[1:]]
     assert names == [
-        "parts.0.leaky_relu (F.leaky_relu)",
+        "parts.0.hardswish (F.hardswish)",
         "parts.1.norm (LayerNorm)",
-        "parts.2.up (ConvTranspose2d)",
+        "parts.2.act (GELU)",
     ]
 
 
@@ -94,8 +94,9 @@ def test_one_problem_reads_well() -> None:
     line = marked_lines(models.Gelu)[0]
     _, problem = refusal(models.Gelu).message.splitlines()
     assert problem.strip().endswith(
-        f"{FILE}:{line} (act): act (GELU): a neuron's rate follows max(x, 0), not this activation;"
-        " train with ReLU"
+        f"{FILE}:{line} (act): act (GELU): a neuron's rate follows max(x, 0) up to a bound, not "
+        "this curve; put ReLU or ReLU6 in its place and fine-tune: the model, or the spiking "
+        "network by the pass learn, as in snnc compile ... --recipe diet --train DATA"
     )
 
 

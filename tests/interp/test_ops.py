@@ -203,6 +203,26 @@ def test_scale_shapes() -> None:
     torch.testing.assert_close(apply(Scale(factor=0.5), x, rank=3), x / 2)
 
 
+def test_relu_is_bounded_and_rounded() -> None:
+    x = 3 * random(2, 3, 4, 5)
+    bounds = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    found = apply(Relu(upper=Ref("b")), x, rank=3, params={"b": bounds})
+    torch.testing.assert_close(found, torch.minimum(F.relu(x), bounds[:, None, None]))
+    found = apply(Relu(upper=0.7, levels=4), x, rank=3)
+    torch.testing.assert_close(found, torch.floor((x / 0.7).clamp(0, 1) * 4 + 0.5) / 4 * 0.7)
+
+
+def test_a_rounded_relu_has_the_gradient_of_the_bounded_one() -> None:
+    x = 3 * random(2, 3, 4, 5)
+    grads = []
+    for op in (Relu(upper=0.7), Relu(upper=0.7, levels=4)):
+        leaf = x.clone().requires_grad_()
+        apply(op, leaf, rank=3).sum().backward()
+        grads.append(leaf.grad)
+    torch.testing.assert_close(grads[0], grads[1])
+    assert float(grads[0].max()) == 1
+
+
 def test_add_and_concat_broadcast_what_is_constant_in_time() -> None:
     moving, constant = random(4, 2, 3, 5), random(1, 2, 3, 5, seed=1)
     total = apply(Add(), moving, constant, moving, rank=2)

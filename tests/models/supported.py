@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -79,6 +80,20 @@ class PyTorchMnist(nn.Module):
         return F.log_softmax(self.fc2(self.dropout2(x)), dim=1)
 
 
+class Looped(nn.Module):
+    """One convolution applied in a loop, each time to another multiple, before batch norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(2) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step, norm in enumerate(self.norms):
+            x = self.conv(F.relu(norm(x)) * (1 + step)) + x
+        return x
+
+
 class Shuffle(nn.Module):
     """Channels split in two, one half convolved, concatenated and shuffled."""
 
@@ -144,6 +159,10 @@ def _sequential(*layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _kernel(*shape: int) -> Tensor:
+    return torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
+
+
 _MAP = (2, 6, 6)
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "relu-method": lambda x: x.relu(),
@@ -197,12 +216,44 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "tile": lambda x: torch.tile(x[:, 1:2], (1, 2, 1, 1)),
     "expand": lambda x: x[:, :1].expand(-1, 3, -1, -1),
     "expand-as": lambda x: x[:, :1].expand_as(x),
+    "pixel-shuffle": lambda x: F.pixel_shuffle(x, 2),
+    "pixel-unshuffle": lambda x: F.pixel_unshuffle(x, 3),
+    "channel-shuffle": lambda x: F.channel_shuffle(x, 2),
+    "flip": lambda x: x.flip(1, -1),
+    "flip-list": lambda x: torch.flip(x, [2]),
+    "roll": lambda x: x.roll(1, 1),
+    "roll-two": lambda x: torch.roll(x, shifts=(-2, 4), dims=(2, -1)),
+    "transposed": lambda x: F.conv_transpose2d(x, _kernel(4, 3, 3, 2), stride=2),
+    "transposed-cut": lambda x: F.conv_transpose2d(
+        x, _kernel(4, 2, 2, 3), torch.ones(4), (3, 2), (2, 1), (1, 0), groups=2, dilation=(1, 2)
+    ),
     "relu-maximum": lambda x: torch.maximum(x, torch.zeros(1)),
     "relu-max": lambda x: torch.zeros_like(x).max(x),
     "relu-clamp": lambda x: x.clamp(0, float("inf")),
     "relu-leaky": lambda x: F.leaky_relu(x, 0.0),
     "relu-hardtanh": lambda x: nn.Hardtanh(0, float("inf"))(x),
     "relu-threshold": lambda x: F.threshold(x, 0, 0),
+    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "leaky-module": lambda x: nn.LeakyReLU(0.2)(x),
+    "relu6": lambda x: F.relu6(x * 9),
+    "relu6-module": lambda x: nn.ReLU6()(x * 9),
+    "hardtanh": lambda x: nn.Hardtanh(0, 0.5)(x),
+    "hardtanh-function": lambda x: F.hardtanh(x, 0.0, 0.5),
+    "clamp": lambda x: x.clamp(0, 0.5),
+    "clip": lambda x: torch.clip(x, min=0, max=0.5),
+    "clamp-tensors": lambda x: torch.clamp(
+        x, torch.zeros(()), torch.linspace(0.1, 0.7, 4)[:, None, None]
+    ),
+    "clamp-max": lambda x: F.relu(x).clamp(max=0.5),
+    "clamp-max-of-pool": lambda x: F.avg_pool2d(F.relu(x), 2).clamp_max(0.2),
+    "clamp-in-place": lambda x: (x * 1).clamp_(0, 0.5),
+    "minimum": lambda x: torch.minimum(torch.relu(x), torch.tensor(0.5)),
+    "min-max": lambda x: x.maximum(torch.tensor(0.0)).min(torch.tensor(0.5)),
+    "relu6-pool": lambda x: F.max_pool2d(F.relu6(x * 9), 2),
+    "pool-relu6": lambda x: F.relu6(F.max_pool2d(x * 9, 2)),
+    "clip-floor-shift": lambda x: torch.floor(torch.clamp(x / 0.7, 0, 1) * 4 + 0.5) / 4 * 0.7,
+    "rounded-relu": lambda x: torch.round(F.relu6(x * 9)) / 9,
+    "rounded-steps": lambda x: (F.relu(x) / 0.2).clamp(max=3).round() * 0.2,
 }
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -217,6 +268,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "grouped": (lambda: nn.Conv2d(4, 8, 3, stride=2, padding=(1, 0), groups=2), (4, 7, 5)),
     "same-even": (lambda: nn.Conv2d(2, 3, (4, 3), padding="same", dilation=(1, 2)), _MAP),
     "depthwise": (lambda: nn.Conv1d(4, 4, 3, groups=4, padding="valid"), (4, 9)),
+    "multiplier": (lambda: nn.Conv2d(2, 6, 3, groups=2), _MAP),
+    "transposed-1d": (lambda: nn.ConvTranspose1d(4, 6, 5, 3, 4, 2, groups=2), (4, 9)),
+    "upscale": (
+        lambda: _sequential(
+            nn.ConvTranspose2d(2, 8, 4, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.PixelShuffle(2),
+            nn.PixelUnshuffle(4), nn.ChannelShuffle(4),
+        ),
+        _MAP,
+    ),
+    "looped": (Looped, _MAP),
     "dense-bn": (
         lambda: _sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Identity()),
         (6,),
@@ -237,6 +298,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         _MAP,
     ),
     "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
+    "prelu": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU()), _MAP),
+    "prelu-channels": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3, init=-0.3)), _MAP),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

@@ -27,6 +27,26 @@ class Gate(nn.Module):
         return x * weight[:, :, None, None]  # here
 
 
+class HardSwish(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x)  # here
+
+
+class Silu(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x)  # here here
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, 0]
+        return self.attention(x, x, x)[0]  # here
+
+
 class Norm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -46,15 +66,6 @@ class SoftmaxInside(nn.Module):
         return x * 2
 
 
-class Transposed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(2, 2, 2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.up(x)  # here
-
-
 class Upsampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear")  # here
@@ -63,20 +74,6 @@ class Upsampled(nn.Module):
 class UnevenlyUpsampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=1.5)  # here
-
-
-class Prelu(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.act = nn.PReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(x)  # here
-
-
-class Leaky(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, 0.1)  # here
 
 
 class Product(nn.Module):
@@ -111,14 +108,33 @@ class CellInALoop(nn.Module):
         return state[0]
 
 
-class Relu6(nn.Module):
+class TwoSidedBounds(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.Hardtanh()
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x)  # here
+        return self.act(x) + x.clamp(0.5, 6)  # here here
 
 
-class Clamp(nn.Module):
+class BoundOfCurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x.clamp(0, 6)  # here
+        return torch.minimum(x, torch.tensor(6.0))  # here
+
+
+class NegativeBound(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(0, -1)  # here
+
+
+class Rounded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.floor(F.relu(x))  # here
+
+
+class RoundedDown(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.floor(x.clamp(0, 1) * 4)  # here
 
 
 class BatchMean(nn.Module):
@@ -281,6 +297,13 @@ class Writes(nn.Module):
         return y
 
 
+class WritesIntoSamples(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        y[:, :1] = 0  # here
+        return y
+
+
 class Iterates(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return sum(row for row in x)  # here
@@ -297,22 +320,26 @@ class TwoInputs(nn.Module):
 
 
 REFUSED = {
-    Gelu: "train with ReLU",
-    Gate: "return the logits",
+    Gelu: "snnc compile ... --recipe diet --train DATA",
+    HardSwish: "not this curve",
+    Silu: "--recipe diet",
+    Attention: "a neuron only sums them",
+    Gate: "leave the gate out",
     Norm: "BatchNorm",
     SoftmaxInside: "very end",
-    Transposed: "Conv2d",
     Upsampled: "mode='nearest'",
     UnevenlyUpsampled: "by a whole number",
-    Prelu: "train with ReLU",
-    Leaky: "train with ReLU",
+    WritesIntoSamples: "writes into part of a tensor",
     Product: "multiplies activations",
+    TwoSidedBounds: "never below 0",
+    BoundOfCurrent: "put a ReLU before it",
+    NegativeBound: "not a positive number",
+    Rounded: "clamp before it",
+    RoundedDown: "rounded to the nearest",
     Square: "to a power",
     BatchStack: "before the batch",
     BatchUnbind: "samples of the batch",
     CellInALoop: "feed-forward",
-    Relu6: "train with ReLU",
-    Clamp: "clamp(min=0)",
     BatchMean: "the batch",
     ChannelMean: "spatial axes",
     BatchSlice: "samples of the batch",

@@ -166,7 +166,7 @@ def test_least_squares_finds_the_weights_that_are_missing() -> None:
     outputs = rng.normal(size=(500, 3))
     wanted = outputs + x @ missing.T + 2.0
     part = tuple(torch.from_numpy(each.astype(np.float32)) for each in (x, outputs, wanted))
-    weights, bias = LeastSquares(ridge=1e-6, rounds=1).solve([part], rectified=False)
+    weights, bias = LeastSquares(ridge=1e-6, rounds=1).solve([part], upper=None)
     assert np.allclose(weights.numpy(), missing, atol=1e-4)
     assert np.allclose(bias.numpy(), 2.0, atol=1e-4)
 
@@ -174,8 +174,18 @@ def test_least_squares_finds_the_weights_that_are_missing() -> None:
 def test_what_the_relu_cuts_off_is_no_error() -> None:
     wanted = torch.tensor([[-5.0], [-1.0], [2.0]])
     part = (torch.eye(3), torch.tensor([[-1.0], [-3.0], [2.0]]), wanted)
-    weights, bias = LeastSquares(ridge=1e-3, rounds=3).solve([part], rectified=True)
+    weights, bias = LeastSquares(ridge=1e-3, rounds=3).solve([part], torch.tensor([torch.inf]))
     assert float(weights.abs().max()) == float(bias.abs().max()) == 0
+
+
+def test_what_a_bound_cuts_off_is_no_error() -> None:
+    wanted = torch.tensor([[7.0], [9.0], [2.0]])
+    part = (torch.eye(3), torch.tensor([[8.0], [6.5], [2.0]]), wanted)
+    least_squares = LeastSquares(ridge=1e-3, rounds=3)
+    weights, bias = least_squares.solve([part], torch.tensor([6.0]))
+    assert float(weights.abs().max()) == float(bias.abs().max()) == 0
+    weights, _ = least_squares.solve([part], torch.tensor([torch.inf]))
+    assert float(weights.abs().max()) > 0.1
 
 
 # -- refusals ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from snnc_passes.lower.drop_state import DropState
 from snnc_passes.lower.lower_avgpool import LowerAvgpool
 from snnc_passes.lower.lower_maxpool import LowerMaxpool
 from snnc_passes.lower.replace_maxpool import ReplaceMaxpool
+from snnc_passes.lower.split_sums import SplitSums
 from snnc_passes.quantize.quantize import Quantize
 from snnc_passes.threshold.initialize_potential import InitializePotential
 
@@ -125,6 +126,34 @@ NEURONS = """graph snn {
   @b = float32<2> [0.5, 0.0]
 }
 """
+LEAKY = """graph ann {
+  %input = ann.input() {shape=(2)} : analog<2>
+  %fc1 = ann.linear(%input) {weight=@w, bias=@b} : analog<2>
+  %act.positive = ann.relu(%fc1) {upper=6.0} : analog<2>
+  %act.mirrored = ann.scale(%fc1) {factor=-1.0} : analog<2>
+  %act.negative = ann.relu(%act.mirrored) : analog<2>
+  %act.slope = ann.scale(%act.negative) {factor=-0.25} : analog<2>
+  %act = ann.add(%act.positive, %act.slope) : analog<2>
+  %fc2 = ann.linear(%act) {weight=@w, bias=@b} : analog<2>
+  return %fc2
+  @w = float32<2x2> [1.0, 0.5, -1.0, 0.25]
+  @b = float32<2> [0.5, 0.0]
+}
+"""
+BOUNDED = """graph ann {
+  %input = ann.input() {shape=(2)} : analog<2>
+  %fc1 = ann.linear(%input) {weight=@w} : analog<2>
+  %low = ann.relu(%fc1) {upper=0.5} : analog<2>
+  %fc2 = ann.linear(%low) {weight=@w} : analog<2>
+  %per-channel = ann.relu(%fc2) {upper=@u} : analog<2>
+  %fc3 = ann.linear(%per-channel) {weight=@w} : analog<2>
+  %rounded = ann.relu(%fc3) {upper=2.0, levels=4} : analog<2>
+  %fc4 = ann.linear(%rounded) {weight=@w} : analog<2>
+  return %fc4
+  @w = float32<2x2> [1.0, 0.5, -1.0, 0.25]
+  @u = float32<2> [4.0, 6.0]
+}
+"""
 CASES: Mapping[str, tuple[Pass, str]] = {
     "fold-batchnorm": (FoldBatchnorm(), BATCHNORM),
     "fold-batchnorm-shared": (FoldBatchnorm(), SHARED),
@@ -140,6 +169,8 @@ CASES: Mapping[str, tuple[Pass, str]] = {
     "replace-maxpool": (ReplaceMaxpool(), MAXIMUM),
     "lower-maxpool": (LowerMaxpool(), MAXIMUM),
     "activations-to-neurons": (ActivationsToNeurons(), RESIDUAL),
+    "activations-to-neurons-bounded": (ActivationsToNeurons(), BOUNDED),
+    "split-sums": (SplitSums(), LEAKY),
     "initialize-potential": (InitializePotential(fraction=0.25), NEURONS),
     "drop-state": (DropState(), NEURONS),
 }

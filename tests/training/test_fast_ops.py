@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snnc.interp import evaluate
-from snnc.ir import Conv, Ref, SumPool
+from snnc.ir import Conv, Ref, Slice, SumPool
 from snnc.training.fast_ops import FAST
 
 
@@ -45,6 +45,16 @@ def test_pooling_in_float32_is_that_in_float64(name: str, last: bool) -> None:
         found.append((y.detach().double(), grad.double()))
     for y, grad in found:
         assert torch.equal(y, found[1][0]) and torch.equal(grad, found[1][1])
+
+
+@pytest.mark.parametrize("step", [1, 2, -1, -2])
+def test_slices_of_both_directions(step: int) -> None:
+    x = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    first, last = (0, 5) if step > 0 else (4, -1)
+    op = Slice(starts=(1, first, 0), stops=(3, last, 6), steps=(1, step, 1))
+    assert torch.equal(
+        evaluate(op, [x], 3, no_parameter, FAST[Slice]), evaluate(op, [x], 3, no_parameter)
+    )
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (3, 4, 4), (3, 1, 1)])

@@ -68,7 +68,7 @@ def least_output_error(
     trials: list[Settings] = []
     for factor in tried.factors:
         for start in tried.starts:
-            threshold = settings.threshold * factor
+            threshold = search.threshold(settings, factor)
             trial = Settings(threshold, threshold * start, torch.zeros_like(threshold))
             trials.append(search.biased(trial) if biased else trial)
     effects, alone = zip(*(_effect(search, gradient, trial) for trial in trials), strict=True)

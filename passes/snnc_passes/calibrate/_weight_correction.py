@@ -78,14 +78,19 @@ class LeastSquares:
     Attributes:
         ridge: penalty on the change of a weight, relative to the mean squared input.
         rounds: iterations for rectified outputs, whose error is 0 where the target and the
-            present output are both <= 0.
+            present output are both <= 0, or both at least the upper bound of the activation.
     """
 
     ridge: float
     rounds: int
 
-    def solve(self, parts: Sequence[Part], rectified: bool) -> tuple[Tensor, Tensor]:
-        """Changes of the weights (C, K) and of the bias (C,), in float64 on the CPU."""
+    def solve(self, parts: Sequence[Part], upper: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Changes of the weights (C, K) and of the bias (C,), in float64 on the CPU.
+
+        Args:
+            upper: (C,) bound of the activation of the outputs, infinite for a ReLU; None if they
+                are not rectified.
+        """
         count = sum(len(inputs) for inputs, _, _ in parts)
         gram = torch.stack([_gram(inputs) for inputs, _, _ in parts]).sum(0) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
@@ -93,8 +98,8 @@ class LeastSquares:
         penalty[-1, -1] = 0
         factor = torch.linalg.cholesky(gram + penalty)
         change = gram.new_zeros(len(gram), parts[0][1].shape[1])
-        for _ in range(self.rounds if rectified else 1):
-            sums = [_residual(part, change, rectified) for part in parts]
+        for _ in range(1 if upper is None else self.rounds):
+            sums = [_residual(part, change, upper) for part in parts]
             residual = torch.stack(sums).sum(0) / count
             change = change + torch.cholesky_solve(residual - penalty @ change, factor)
         return change[:-1].T, change[-1]
@@ -109,14 +114,15 @@ def _gram(x: Tensor) -> Tensor:
     return gram
 
 
-def _residual(part: Part, change: Tensor, rectified: bool) -> Tensor:
+def _residual(part: Part, change: Tensor, upper: Tensor | None) -> Tensor:
     """(K+1, C) products of the inputs and the constant 1 with the output errors after `change`."""
     x, outputs, wanted = part
     corrected = outputs + x @ change[:-1].to(x) + change[-1].to(x)
     error = wanted - corrected
-    if rectified:
-        silent = (wanted <= 0) & (corrected <= 0)
-        error = torch.where(silent, torch.zeros_like(error), wanted.clamp(min=0) - corrected)
+    if upper is not None:
+        cut = ((wanted <= 0) & (corrected <= 0)) | ((wanted >= upper) & (corrected >= upper))
+        rectified = torch.minimum(wanted.clamp(min=0), upper.to(wanted))
+        error = torch.where(cut, torch.zeros_like(error), rectified - corrected)
     return torch.cat([x.T @ error, error.sum(0, keepdim=True)]).double().cpu()
 
 

@@ -22,12 +22,13 @@ from snnc_passes._neuron_search import (
     choices,
     refuse_neurons,
     settings_of,
+    upper_of,
 )
 from snnc_passes._paired_sweep import PairedSweep, waits_for_all
 from snnc_passes._pooled_amounts import refuse_mixed_channels
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
-from snnc_passes._thresholds import set_thresholds
+from snnc_passes._thresholds import fitted, set_thresholds
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
@@ -58,7 +59,7 @@ class Calibrate(Pass):
 
     weights: ridge regression of the layer's weights and bias, in closed form, from the firing rates
         to the value of the ANN, with a penalty `ridge` on the change; the error is 0 where both
-        values are cut off by the ReLU. (The layer-wise reconstruction of Nagel et al., "Up or
+        values are cut off by the activation. (The layer-wise reconstruction of Nagel et al., "Up or
         Down? Adaptive Rounding for Post-Training Quantization", 2020, eq. 21, without its rounding;
         for spiking networks weight calibration, Li et al., "A Free Lunch From ANN", 2021, section
         4.3.)
@@ -70,6 +71,8 @@ class Calibrate(Pass):
         chosen by the error of the network's outputs instead, to first order.
     bias: the mean error of the output is added to the bias of its channel, `rounds` times (Li et
         al. 2021, section 4.2).
+
+    Populations of quantised activations (`fixed`) are left as they are, with their weights.
 
     At most `samples` samples are used, and no more than max(128, 8192 / T) unless every population
     waits for its whole input, because then steps are not simulated.
@@ -119,17 +122,19 @@ class Calibrate(Pass):
         populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)
         with ctx.progress(self.name, populations) as advance, torch.no_grad():
             for layer in sweep.layers():
-                if self.weights:
+                op, name = layer.node.op, layer.node.name
+                fixed = isinstance(op, Neuron) and op.fixed
+                if self.weights and not fixed:
                     self._compensate(sweep, layer)
-                if isinstance(layer.node.op, Neuron):
-                    chosen[layer.node.name], error = self._neuron(sweep, layer)
-                    errors[layer.node.name] = error
+                if isinstance(op, Neuron):
+                    choose = _as_given if fixed else self._neuron
+                    chosen[name], errors[name] = choose(sweep, layer)
                 elif self.bias:
                     self._readout(sweep, layer)
                 advance(1)
         set_thresholds(graph, {n: s.threshold.double().cpu().numpy() for n, s in chosen.items()})
-        for name, settings in chosen.items():
-            _set_start(graph, name, settings.start.cpu().numpy())
+        for name in fitted(graph):
+            _set_start(graph, name, chosen[name].start.cpu().numpy())
         graph.prune_params()
         metrics = {"samples": len(x), "errors": errors}
         return PassResult(graph, metrics=metrics)
@@ -159,8 +164,10 @@ class Calibrate(Pass):
             inputs = rows_of_inputs(op, sweep.mean(source, rows), weight.shape[2:])
             outputs = rows_of_outputs(sweep.mean(layer.source, rows))
             parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer, rows))))
-        neuron = isinstance(layer.node.op, Neuron)
-        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, rectified=neuron)
+        population, device = layer.node.op, sweep.interpreter.device
+        neuron = isinstance(population, Neuron)
+        upper = upper_of(graph, population, layer.shape[0], device) if neuron else None
+        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy())
@@ -173,7 +180,8 @@ class Calibrate(Pass):
         settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
         biased = self.bias and bool(summed_into(graph, layer.source))
         current, target = sweep.kept(layer)
-        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once)
+        upper = upper_of(graph, op, layer.shape[0], sweep.interpreter.device)
+        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper)
         if self.potential and sweep.types[layer.source].constant_in_time:
             x = sweep.x[: len(target)]
             gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
@@ -197,6 +205,14 @@ class Calibrate(Pass):
         error = total.reshape(layer.shape[0], -1).mean(axis=1) / len(sweep.x)
         if add_bias(sweep.graph, layer.source, error):
             sweep.edited()
+
+
+def _as_given(sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
+    """Run a population that keeps its settings; its weights and bias are not corrected either."""
+    op = layer.node.op
+    assert isinstance(op, Neuron)
+    settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
+    return settings, sweep.fire_on(layer, settings.threshold, settings.start, sweep.kept(layer))
 
 
 def _set_start(graph: Graph, name: str, start: NDArray[np.float32]) -> None:

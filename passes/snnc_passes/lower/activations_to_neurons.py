@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
+
+import numpy as np
 
 from snnc.errors import PassError
 from snnc.ir import (
@@ -26,6 +29,7 @@ from snnc_passes._encoder_range import ranged
 from snnc_passes._events import scale_events_into_currents
 from snnc_passes._max_pools import feeds_maximum, fires, max_pools_to_count
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes._thresholds import param, set_thresholds
 
 LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 
@@ -33,6 +37,10 @@ LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 @dataclass(frozen=True, kw_only=True)
 class ActivationsToNeurons(Pass):
     """Replace every ReLU by a population of integrate-and-fire neurons with threshold 1.
+
+    The bound of a bounded one (ReLU6) is kept as the `upper` of its population, and is its
+    threshold if it is below 1 (S26). A quantised ReLU becomes a neuron whose threshold is its
+    bound, with half of it as starting potential, which later passes do not fit (S27).
 
     The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
@@ -93,7 +101,7 @@ class ActivationsToNeurons(Pass):
         shapes = {name: kind.shape for name, kind in graph.types().items()}
         first = before_encode(graph)[-1]
         self._encode(graph, first, ctx)
-        relus = [node.name for node in graph.nodes if isinstance(node.op, Relu)]
+        relus = {node.name: node.op for node in graph.nodes if isinstance(node.op, Relu)}
         neurons = sum(prod(shapes[relu]) for relu in relus)
         for relu in relus:
             graph.replace_op(relu, self._neuron(ctx.timesteps))
@@ -106,6 +114,7 @@ class ActivationsToNeurons(Pass):
             shapes.setdefault(node.name, shapes[node.inputs[0]] if node.inputs else ())
         sink_past_maxima(graph, ScalePropagation(graph, shapes))
         scale_events_into_currents(graph)
+        _set_bounds(graph, relus)
         metrics = {
             "populations": len(relus),
             "neurons": neurons,
@@ -159,12 +168,35 @@ def _drop_idle_relus(graph: Graph) -> int:
         node.name
         for node in graph.nodes
         if isinstance(node.op, Relu)
+        and node.op.upper is None
         and node.inputs[0] in positive
         and not (feeds_maximum(graph, node.name) and not fires(graph, node.inputs[0]))
     ]
     for name in idle:
         graph.bypass(name)
     return len(idle)
+
+
+def _set_bounds(graph: Graph, relus: Mapping[str, Relu]) -> None:
+    """Give the populations of bounded and quantised ReLUs their bounds, thresholds and starts."""
+    bounds = {
+        name: np.asarray(graph.array(op.upper), np.float64)
+        for name, op in relus.items()
+        if op.upper is not None
+    }
+    if not bounds:
+        return
+    thresholds = {name: np.ones(()) for name in relus}
+    for name, upper in bounds.items():
+        thresholds[name] = upper if relus[name].levels else np.minimum(upper, 1.0)
+    set_thresholds(graph, thresholds)
+    for name, upper in bounds.items():
+        op = graph.node(name).op
+        assert isinstance(op, Neuron)
+        op = replace(op, upper=relus[name].upper, fixed=relus[name].levels is not None)
+        if op.fixed:
+            op = replace(op, v_init=param(graph, name, "v_init", upper / 2))
+        graph.replace_op(name, op)
 
 
 def _add_readouts(graph: Graph) -> None:

@@ -176,9 +176,21 @@ class Rounding:
             threshold=self._own(name, "threshold", q),
             v_init=self._own(name, "v_init", v),
             leak=float(leak) if leak.ndim == 0 else self.graph.own_param(name, "leak", leak),
+            upper=self._upper(name, op.upper, units, q),
         )
         self.graph.replace_op(name, new)
         return int(np.abs(v).max() + q.max())
+
+    def _upper(
+        self, name: str, upper: Ref | float | None, units: Real, threshold: Real
+    ) -> Ref | float | None:
+        """The bound in units of the scale, at least the rounded threshold (S26)."""
+        if upper is None:
+            return None
+        bound = smallest(np.maximum(np.rint(self._spread(name, upper) / units), threshold))
+        if bound.ndim > 1:
+            bound = bound.reshape(len(bound), -1).max(axis=1)
+        return float(bound) if bound.ndim == 0 else self.graph.own_param(name, "upper", bound)
 
     def _own(self, name: str, field: str, values: Real) -> Ref:
         return self.graph.own_param(name, field, self._integers(name, field, smallest(values)))

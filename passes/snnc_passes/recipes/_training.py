@@ -55,6 +55,7 @@ class TrainingRecipe(Recipe):
             "fold-normalization",
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
+            "split-sums",
             spec("activations-to-neurons", **neurons),
             spec("threshold-balance", timesteps=self.calibration_steps, **given),
             "fold-scale",

@@ -53,6 +53,7 @@ class Convert(Recipe):
             "fold-normalization",
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
+            "split-sums",
             self._neurons(),
             f"threshold-balance{{source=ann {self._statistic()} granularity=channel}}",
             "initialize-potential{fraction=0.5}",

@@ -13,7 +13,7 @@ from snnc_passes._affine import own_param
 
 @dataclass(frozen=True, kw_only=True)
 class InitializePotential(Pass):
-    """Start every membrane potential at a fraction of its threshold.
+    """Start every membrane potential at a fraction of its threshold, except `fixed` ones (S27).
 
     Half a threshold turns the truncation of the rate code into rounding, which is optimal for
     uniformly distributed inputs (Deng, Gu, "Optimal Conversion of Conventional Artificial Neural
@@ -32,9 +32,9 @@ class InitializePotential(Pass):
             raise ValueError(f"fraction={self.fraction} is not at least 0 and below 1")
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Set v_init of every neuron; integers are rounded half to even."""
+        """Set v_init of the neurons; integers are rounded half to even."""
         for node in graph.nodes:
-            if isinstance(node.op, Neuron):
+            if isinstance(node.op, Neuron) and not node.op.fixed:
                 start = self._start(graph, node.name, node.op)
                 if start != node.op.v_init or isinstance(start, Ref):
                     graph.replace_op(node.name, replace(node.op, v_init=start))

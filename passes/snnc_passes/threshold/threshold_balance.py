@@ -13,7 +13,7 @@ from snnc.ir import Graph, Neuron
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity, Histogram
-from snnc_passes._thresholds import param, set_thresholds
+from snnc_passes._thresholds import bounded, fitted, param, set_thresholds
 from snnc_passes.threshold._activation_statistics import Pick, ann_statistic
 from snnc_passes.threshold._currents import current_statistic, fill_silent
 
@@ -43,6 +43,9 @@ class ThresholdBalance(Pass):
     A Scale of threshold / previous threshold is inserted behind every population (behind max pools
     of spikes), and v_init is multiplied by it, so that the value of a spike is proportional to the
     threshold.
+
+    No threshold is raised above the upper bound of a bounded activation (ReLU6), and populations
+    with a threshold of their own (quantised activations) are left as they are.
 
     `scale` multiplies the thresholds and v_init afterwards, without a Scale: with less than 1, more
     spikes reach the next layers in a short window, and all values grow by 1/scale, which training
@@ -100,16 +103,21 @@ class ThresholdBalance(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Set thresholds. Raises `PassError` for a graph of integers, or data that do not fit."""
         refuse_integers(graph, self.name)
-        names = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
+        names = fitted(graph)
         measured = self._measure(graph, ctx, names) if names else {}
         filled = {name: fill_silent(values) for name, values in measured.items()}
         silent = [name for name, values in filled.items() if values is None]
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
-        thresholds = {name: values for name, values in filled.items() if values is not None}
-        set_thresholds(graph, thresholds)
+        thresholds = {
+            name: bounded(graph, name, values)
+            for name, values in filled.items()
+            if values is not None
+        }
+        set_thresholds(graph, thresholds | _fixed(graph))
         if self.scale != 1:
-            thresholds = {name: values * self.scale for name, values in thresholds.items()}
+            scaled = {name: values * self.scale for name, values in thresholds.items()}
+            thresholds = {name: bounded(graph, name, v) for name, v in scaled.items()}
             _scale(graph, thresholds, self.scale)
         graph.prune_params()
         metrics = {"thresholds": {n: _summary(t) for n, t in thresholds.items()}, "silent": silent}
@@ -145,6 +153,15 @@ def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
+def _fixed(graph: Graph) -> dict[str, NDArray[np.float64]]:
+    """The thresholds of the populations that keep theirs."""
+    return {
+        node.name: np.asarray(graph.array(node.op.threshold), np.float64)
+        for node in graph.nodes
+        if isinstance(node.op, Neuron) and node.op.fixed
+    }
+
+
 def _scale(graph: Graph, names: Iterable[str], scale: float) -> None:
     """Multiply thresholds and starting potentials without inserting a `Scale`."""
     for name in names:
@@ -152,6 +169,8 @@ def _scale(graph: Graph, names: Iterable[str], scale: float) -> None:
         assert isinstance(op, Neuron)
         for field in ("threshold", "v_init"):
             scaled = np.asarray(graph.array(getattr(op, field)), np.float64) * scale
+            if field == "threshold":
+                scaled = bounded(graph, name, scaled)
             if np.any(scaled):
                 op = replace(op, **{field: param(graph, name, field, scaled)})
         graph.replace_op(name, op)

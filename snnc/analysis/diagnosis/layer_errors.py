@@ -75,6 +75,8 @@ class LayerTally:
         real = own if spike_value is None else self._wide(spike_value, shape)
         self._unit = real / own
         self._threshold = real
+        bound = np.full((), np.inf) if op.upper is None else graph.array(op.upper)
+        self._upper = self._wide(bound, shape) * self._unit
         self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
         self._half = real / 2
         self._given = (self._v_init - self._half) / timesteps
@@ -106,7 +108,7 @@ class LayerTally:
         z, r, a = (np.asarray(v).reshape(n, *self._columns) for v in (current, rate, activation))
         z = z * self._unit + self._given
         a = np.maximum(a, 0)
-        own = np.maximum(z, 0)
+        own = np.clip(z, 0, self._upper)
         kept = np.minimum(own, self._threshold)
         step = self._threshold / self._timesteps
         ideal = ideal_counts(z, self._threshold, self._half, self._timesteps) * step

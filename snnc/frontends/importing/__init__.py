@@ -4,9 +4,16 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.arithmetic import add, exponential, logarithm, relu, scale
+from snnc.frontends.importing.activations import clip, floor, leaky_relu, relu, round_half_even
+from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
-from snnc.frontends.importing.layers import Pairs, batch_norm, check_spatial, conv, linear
+from snnc.frontends.importing.layers import (
+    batch_norm,
+    check_spatial,
+    conv,
+    linear,
+    transposed_conv,
+)
 from snnc.frontends.importing.pooling import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -14,8 +21,17 @@ from snnc.frontends.importing.pooling import (
     max_pool,
     reduce_spatial,
 )
-from snnc.frontends.importing.rearrange import concat, pad, permute, reshape, take
+from snnc.frontends.importing.rearrange import (
+    concat,
+    pad,
+    permute,
+    regroup,
+    reshape,
+    roll,
+    take,
+)
 from snnc.frontends.importing.site import (
+    FINE_TUNE,
     Constant,
     ConstantStore,
     ImportSite,
@@ -24,8 +40,10 @@ from snnc.frontends.importing.site import (
     need_value,
 )
 from snnc.frontends.importing.softmax import DroppedSoftmax
+from snnc.frontends.importing.windows import Pairs
 
 __all__ = [
+    "FINE_TUNE",
     "Constant",
     "ConstantStore",
     "DroppedSoftmax",
@@ -41,9 +59,12 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "check_spatial",
+    "clip",
     "concat",
     "conv",
     "exponential",
+    "floor",
+    "leaky_relu",
     "linear",
     "logarithm",
     "max_pool",
@@ -52,7 +73,11 @@ __all__ = [
     "permute",
     "reduce_spatial",
     "relu",
+    "regroup",
     "reshape",
+    "roll",
+    "round_half_even",
     "scale",
     "take",
+    "transposed_conv",
 ]

@@ -1,4 +1,4 @@
-"""ReLU, sums of activations, and an activation times and plus constants."""
+"""Sums of activations, and an activation times and plus constants."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
-from snnc.ir import Add, Ref, Relu, Scale
-
-
-def relu(site: ImportSite, x: Value) -> Value:
-    """max(x, 0)."""
-    return site.emit(Relu(), [x])
+from snnc.ir import Add, Ref, Scale
 
 
 def exponential(x: Value) -> Value:
@@ -50,15 +45,15 @@ def scale(
     Constants broadcast as in numpy, against the sample or a batch of one. Raises `RefusedError`
     for a constant that changes the shape.
     """
-    times, plus = _for_sample(factor, x), _for_sample(bias, x)
+    times, plus = for_sample(factor, x), for_sample(bias, x)
     if not np.any(plus) and np.all(times == 1):
         return x
-    stored = float(times) if times.ndim == 0 else _stored(site, factor, times, "factor")
-    ref = _stored(site, bias, plus, "bias") if np.any(plus) else None
-    return site.emit(Scale(factor=stored, bias=ref), [x])
+    own = float(times) if times.ndim == 0 else stored(site, factor, times, "factor")
+    ref = stored(site, bias, plus, "bias") if np.any(plus) else None
+    return site.emit(Scale(factor=own, bias=ref), [x])
 
 
-def _stored(
+def stored(
     site: ImportSite, constant: Constant | float, array: NDArray[np.float32], name: str
 ) -> Ref:
     """Store `array`; under the name of the constant if it is used unchanged."""
@@ -67,7 +62,7 @@ def _stored(
     return site.array(array, name)
 
 
-def _for_sample(constant: Constant | float, x: Value) -> NDArray[np.float32]:
+def for_sample(constant: Constant | float, x: Value) -> NDArray[np.float32]:
     """A constant as a number, (C,), or of the sample's shape."""
     if not isinstance(constant, Constant):
         return np.asarray(constant, np.float32)

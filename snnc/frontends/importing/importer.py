@@ -11,6 +11,7 @@ from snnc.errors import GraphError, Loc, ModelError, UnsupportedError
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
 from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.ir import Graph, Input, MaxPool, Relu, verify
+from snnc.output_function import OutputFunction, to_meta
 from snnc.target import Diagnostic
 
 LOG = logging.getLogger("snnc.frontends")
@@ -85,6 +86,17 @@ class Importer:
         LOG.warning("%s: dropped the final %s at %s", self.name, site.op, site.loc)
         return replace(x, softmax=DroppedSoftmax(axis, log))
 
+    def keep_function(self, x: Value, function: OutputFunction) -> Value:
+        """`x` in place of its sigmoid or tanh, which is applied to the output; must be an output.
+
+        Raises `RefusedError` behind a softmax.
+        """
+        if x.softmax is not None or x.function is not None:
+            raise RefusedError(
+                f"it takes the {function.kind} of what is squashed already", "leave one of them out"
+            )
+        return replace(x, function=function)
+
     def finish(self, outputs: Sequence[Value]) -> Imported:
         """The verified graph, without nodes that no output depends on.
 
@@ -96,6 +108,7 @@ class Importer:
             raise UnsupportedError(_listed(self.name, self._problems))
         graph = self.graph
         graph.outputs = tuple(value.name for value in outputs)
+        graph.meta.update(to_meta([value.function for value in outputs]))
         try:
             if self._invalid:
                 raise self._invalid[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
-from snnc.ir import BatchNorm, Conv, Linear
+import numpy as np
+from numpy.typing import NDArray
 
-Pairs = tuple[tuple[int, int], ...]
+from snnc.frontends.importing.rearrange import pad, spread
+from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
+from snnc.frontends.importing.windows import Pairs
+from snnc.ir import BatchNorm, Conv, Linear
 
 
 def conv(
@@ -35,6 +38,55 @@ def conv(
         groups=groups,
     )
     return site.emit(op, [x])
+
+
+def transposed_conv(
+    site: ImportSite,
+    x: Value,
+    weight: Constant,
+    bias: Constant | None = None,
+    *,
+    stride: tuple[int, ...],
+    padding: Pairs,
+    output_padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int = 1,
+) -> Value:
+    """A transposed convolution: a convolution of the input with zeros between its positions.
+
+    Args:
+        weight: (C_in, C_out / groups, *kernel); stored as that of the convolution.
+        stride, dilation: one number per spatial axis.
+        padding: what is cut off (before, after) per spatial axis.
+        output_padding: how much longer the result is, per spatial axis.
+    """
+    check_spatial(x, len(stride), "convolution")
+    spread_out = spread(site, x, stride)
+    added = [
+        (d * (k - 1) - before, d * (k - 1) - after + more - (step - 1))
+        for k, d, (before, after), more, step in zip(
+            weight.shape[2:], dilation, padding, output_padding, stride, strict=True
+        )
+    ]
+    cut = pad(site, spread_out, ((0, 0), *((min(a, 0), min(b, 0)) for a, b in added)))
+    return conv(
+        site,
+        cut,
+        Constant(_of_convolution(weight.array, groups)),
+        bias,
+        stride=(1,) * len(stride),
+        padding=tuple((max(a, 0), max(b, 0)) for a, b in added),
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+def _of_convolution(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """(C_in, C_out / groups, *kernel) as (C_out, C_in / groups, *kernel), kernels turned around."""
+    inputs, outputs, *kernel = weight.shape
+    grouped = weight.reshape(groups, inputs // groups, outputs, *kernel).swapaxes(1, 2)
+    swapped = grouped.reshape(groups * outputs, inputs // groups, *kernel)
+    return np.ascontiguousarray(np.flip(swapped, tuple(range(2, swapped.ndim))))
 
 
 def linear(site: ImportSite, x: Value, weight: Constant, bias: Constant | None = None) -> Value:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from snnc.frontends.importing.layers import Pairs, check_spatial
+from snnc.frontends.importing.layers import check_spatial
 from snnc.frontends.importing.site import ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import (
+    Pairs,
     PooledAxis,
     adaptive_axis,
     each_position,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from snnc.frontends.importing.layers import Pairs
 from snnc.frontends.importing.site import ImportSite, RefusedError, Value
+from snnc.frontends.importing.windows import Pairs
 from snnc.ir import Concat, Pad, Permute, Reshape, Slice
 
 
@@ -14,37 +14,39 @@ def reshape(site: ImportSite, x: Value, shape: tuple[int, ...], suffix: str = ""
     """The same elements in `shape`; adds no node if that is its shape.
 
     A softmax stays one if its classes stay the first axis. Raises `RefusedError` otherwise.
+    A sigmoid or tanh stays one.
     """
     if shape == x.shape:
         return x
+    if x.function is not None:
+        moved = site.emit(Reshape(shape=shape), [replace(x, function=None)], suffix)
+        return replace(moved, function=x.function)
     if x.softmax is None or shape[:1] != x.shape[:1]:
         return site.emit(Reshape(shape=shape), [x], suffix)
     moved = site.emit(Reshape(shape=shape), [replace(x, softmax=None)], suffix)
     return replace(moved, softmax=x.softmax)
 
 
-def permute(site: ImportSite, x: Value, order: Sequence[int]) -> Value:
+def permute(site: ImportSite, x: Value, order: Sequence[int], suffix: str = "") -> Value:
     """The axes in another order; the batch counts as axis 0 and must stay first."""
     if order[0] != 0:
         raise RefusedError("it moves the batch axis", "keep the batch as the first axis")
     if list(order) == sorted(order):
         return x
-    return site.emit(Permute(axes=tuple(axis - 1 for axis in order[1:])), [x])
+    return site.emit(Permute(axes=tuple(axis - 1 for axis in order[1:])), [x], suffix)
 
 
 def take(
     site: ImportSite, x: Value, bounds: Sequence[tuple[int, int, int]], suffix: str = ""
 ) -> Value:
-    """A slice: per axis of the sample (start, stop, step), resolved as `slice.indices` does."""
-    if any(step < 1 for _, _, step in bounds):
-        raise RefusedError("it takes elements in reverse order", "use a positive step")
+    """A slice: per axis of the sample the (start, stop, step) of a range."""
     if [range(*bound) for bound in bounds] == [range(n) for n in x.shape]:
         return x
     starts, stops, steps = zip(*bounds, strict=True)
     return site.emit(Slice(starts=starts, stops=stops, steps=steps), [x], suffix)
 
 
-def pad(site: ImportSite, x: Value, padding: Pairs) -> Value:
+def pad(site: ImportSite, x: Value, padding: Pairs, suffix: str = "") -> Value:
     """Pad with zeros, (before, after) per axis of the sample; negative numbers crop."""
     cut = [
         (max(-before, 0), n - max(-after, 0), 1)
@@ -52,7 +54,7 @@ def pad(site: ImportSite, x: Value, padding: Pairs) -> Value:
     ]
     x = take(site, x, cut, "slice")
     grown = tuple((max(before, 0), max(after, 0)) for before, after in padding)
-    return site.emit(Pad(padding=grown), [x]) if any(map(any, grown)) else x
+    return site.emit(Pad(padding=grown), [x], suffix) if any(map(any, grown)) else x
 
 
 def concat(site: ImportSite, values: Sequence[Value], axis: int) -> Value:
@@ -61,3 +63,40 @@ def concat(site: ImportSite, values: Sequence[Value], axis: int) -> Value:
     if axis == 0:
         raise RefusedError("it concatenates along the batch axis", "use dim=1")
     return values[0] if len(values) == 1 else site.emit(Concat(axis=axis - 1), values)
+
+
+def roll(site: ImportSite, x: Value, axis: int, shift: int) -> Value:
+    """Element i moves to i + shift along `axis` of the sample, the last ones to the front."""
+    n = x.shape[axis]
+    first = -shift % n
+    if first == 0:
+        return x
+    whole = [(0, size, 1) for size in x.shape]
+    back, front = (
+        [*whole[:axis], cut, *whole[axis + 1 :]] for cut in ((first, n, 1), (0, first, 1))
+    )
+    return concat(site, [take(site, x, back, "back"), take(site, x, front, "front")], axis + 1)
+
+
+def regroup(
+    site: ImportSite, x: Value, split: tuple[int, ...], axes: Sequence[int], shape: tuple[int, ...]
+) -> Value:
+    """x in the shape `split`, its axes in the order `axes`, in `shape`; no axis is the batch.
+
+    Pixel and channel shuffles are such. Raises `GraphError` for numbers that do not fit.
+    """
+    apart = reshape(site, x, split, "split")
+    moved = permute(site, apart, [0, *(axis + 1 for axis in axes)], "permute")
+    return reshape(site, moved, shape)
+
+
+def spread(site: ImportSite, x: Value, steps: Sequence[int]) -> Value:
+    """Insert step - 1 zeros behind every position of each spatial axis."""
+    if set(steps) == {1}:
+        return x
+    channels, *spatial = x.shape
+    apart = reshape(site, x, (channels, *(m for n in spatial for m in (n, 1))), "split")
+    zeros = ((0, 0), *(pair for step in steps for pair in ((0, 0), (0, step - 1))))
+    padded = site.emit(Pad(padding=zeros), [apart], "zeros")
+    grown = (n * step for n, step in zip(spatial, steps, strict=True))
+    return reshape(site, padded, (channels, *grown), "spread")

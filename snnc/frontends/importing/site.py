@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError, Loc
 from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.ir import Graph, Op, OpError, Ref, TensorType
+from snnc.output_function import OutputFunction
+
+FINE_TUNE = (
+    "fine-tune: the model, or the spiking network by the pass learn, as in snnc compile ... "
+    "--recipe diet --train DATA"
+)
+"""What a user does who has changed an operation of a trained network; ends a remedy."""
 
 
 class RefusedError(Exception):
@@ -30,11 +37,13 @@ class Value:
         name: the graph node that computes it.
         type: type of one sample.
         softmax: the softmax dropped after it; such a value may only be an output of the graph.
+        function: the sigmoid or tanh after it, kept as a function of the output; as `softmax`.
     """
 
     name: str
     type: TensorType
     softmax: DroppedSoftmax | None = None
+    function: OutputFunction | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -116,13 +125,19 @@ class ImportSite:
         """Add a node named after the operation, with `suffix` for auxiliary nodes.
 
         Raises:
-            RefusedError: an input is a softmax, which may only be an output.
+            RefusedError: an input is a softmax, sigmoid or tanh, which may only be an output.
             GraphError: the op does not take such inputs.
         """
         if any(value.softmax for value in inputs):
             raise RefusedError(
                 "it uses a softmax, which divides by a sum of exponentials",
                 "keep softmax for the very end, over the classes",
+            )
+        functions = [value.function.kind for value in inputs if value.function]
+        if functions:
+            raise RefusedError(
+                f"it uses a {functions[0]}, which is kept on outputs only",
+                f"return it as it is, or put ReLU or ReLU6 in its place and {FINE_TUNE}",
             )
         name = self.graph.fresh(f"{self.name}.{suffix}" if suffix else self.name)
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Axis = tuple[tuple[int, int], ...]
+Pairs = tuple[tuple[int, int], ...]
+"""Padding (before, after) per axis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from snnc.frontends.base import Reference
 from snnc.frontends.onnx.folding import FOLDED
 from snnc.frontends.onnx.layout import as_model_takes, input_order
 from snnc.frontends.onnx.operators import OPERATORS
+from snnc.frontends.onnx.ops_activation import SQUASHING
 from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, shown
 from snnc.frontends.onnx.walk import CONVERTERS, SOFTMAX
 
 AT_ONCE = 8
 """Samples that are computed at once: every intermediate result is kept meanwhile."""
 
-RUN = CONVERTERS.keys() | SOFTMAX.keys() | FOLDED
+RUN = CONVERTERS.keys() | SOFTMAX.keys() | SQUASHING.keys() | FOLDED
 
 
 def as_function(model: OnnxModel) -> Reference:

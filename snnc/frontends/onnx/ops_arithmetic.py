@@ -1,4 +1,4 @@
-"""Converters of activations, sums, and products with constants."""
+"""Converters of sums, and of products with constants."""
 
 from __future__ import annotations
 
@@ -8,55 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from snnc.frontends import importing
-from snnc.frontends.importing import Constant, RefusedError
+from snnc.frontends.importing import FINE_TUNE, Constant, RefusedError
 from snnc.frontends.onnx.ops_layers import Converter
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor
 from snnc.ir import Conv, Linear
-
-NO_RELU = "a neuron's rate follows max(x, 0), not this activation"
-
-
-def relu(site: OnnxSite) -> Result:
-    """Converter of `Relu`."""
-    x = site.tensor()
-    return Tensor(importing.relu(site, x.value), x.order)
-
-
-def clip(site: OnnxSite) -> Result:
-    """Converter of `Clip` with the lower bound 0 alone, which is a ReLU."""
-    low, high = (site.optional_constant(i, "bound") for i in (1, 2))
-    if high is not None and not np.all(high.array >= np.finfo(np.float32).max):
-        raise RefusedError(NO_RELU, "train with ReLU")
-    if low is None or np.all(low.array <= np.finfo(np.float32).min):
-        return site.tensor()
-    if np.any(low.array):
-        raise RefusedError(NO_RELU, "train with ReLU")
-    return relu(site)
-
-
-def leaky_relu(site: OnnxSite) -> Result:
-    """Converter of `LeakyRelu`; of slope 0 it is a ReLU."""
-    if site.attributes.get("alpha", 0.01) != 0:
-        raise RefusedError(NO_RELU, "train with ReLU")
-    return relu(site)
-
-
-def prelu(site: OnnxSite) -> Result:
-    """Converter of `PRelu`; of slope 0 it is a ReLU."""
-    if np.any(site.constant(1, "slope").array):
-        raise RefusedError(NO_RELU, "train with ReLU")
-    return relu(site)
-
-
-def maximum(site: OnnxSite) -> Result:
-    """Converter of `Max` with 0, which is a ReLU."""
-    bounds = [i for i in range(len(site.inputs)) if isinstance(site.input(i), Known)]
-    if len(site.inputs) != 2 or len(bounds) != 1:
-        raise RefusedError("it compares activations", "use MaxPool, or Relu")
-    if np.any(site.constant(bounds[0], "bound").array):
-        raise RefusedError("it compares activations", "use MaxPool, or Relu")
-    x = site.tensor(1 - bounds[0])
-    return Tensor(importing.relu(site, x.value), x.order)
 
 
 def add(site: OnnxSite) -> Result:
@@ -79,7 +34,7 @@ def _sum(site: OnnxSite, first: int, second: int) -> Result:
         return Tensor(total, tuple(range(len(total.shape))))
     at, other, sign = (0, 1, second) if isinstance(x, Tensor) else (1, 0, first)
     factor = second if at == 1 else first
-    constant = _arranged(site.tensor(at), site.known(other, "constant"))
+    constant = arranged(site.tensor(at), site.known(other, "constant"))
     if sign == -1:
         constant = Constant(-constant.array, constant.name)
     merged = _as_bias(site, at, constant) if factor == 1 else None
@@ -108,11 +63,13 @@ def multiply(site: OnnxSite) -> Result:
     """Converter of `Mul`; one factor is a constant."""
     if all(isinstance(x, Tensor) for x in site.inputs):
         raise RefusedError(
-            "it multiplies activations with each other", "use sums, or fixed weights"
+            "it multiplies activations with each other (a gate, as in squeeze-and-excitation), and "
+            "a neuron only sums them",
+            f"leave the gate out, or add instead, and {FINE_TUNE}",
         )
     at = 0 if isinstance(site.input(0), Tensor) else 1
     x = site.tensor(at)
-    return _affine(site, x, _arranged(x, site.known(1 - at, "factor")), 0)
+    return _affine(site, x, arranged(x, site.known(1 - at, "factor")), 0)
 
 
 def divide(site: OnnxSite) -> Result:
@@ -120,7 +77,7 @@ def divide(site: OnnxSite) -> Result:
     if isinstance(site.input(1), Tensor):
         raise RefusedError("it divides by an activation", "divide by a constant")
     x = site.tensor()
-    divisor = _arranged(x, site.known(1, "divisor"))
+    divisor = arranged(x, site.known(1, "divisor"))
     if not np.all(divisor.array):
         raise RefusedError("it divides by zero", "divide by another constant")
     return _affine(site, x, Constant(np.reciprocal(divisor.array), divisor.name), 0)
@@ -149,7 +106,7 @@ def _affine(site: OnnxSite, x: Tensor, factor: Constant | float, bias: Constant 
     return Tensor(importing.scale(site, x.value, factor, bias), x.order)
 
 
-def _arranged(x: Tensor, known: Known | None) -> Constant:
+def arranged(x: Tensor, known: Known | None) -> Constant:
     """A constant that is combined with `x`, for the node that `x` is a view of."""
     if known is None:
         raise RefusedError("its second input is left out", "give it")
@@ -189,16 +146,11 @@ def softmax_axis(site: OnnxSite) -> int:
 
 ARITHMETIC: dict[str, Converter] = {
     "Add": add,
-    "Clip": clip,
     "Div": divide,
     "Exp": exponential,
-    "LeakyRelu": leaky_relu,
     "Log": logarithm,
-    "Max": maximum,
     "Mul": multiply,
     "Neg": negate,
-    "PRelu": prelu,
-    "Relu": relu,
     "Sub": subtract,
     "Sum": total,
 }

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from snnc.frontends.importing import RefusedError
+from snnc.frontends.importing import FINE_TUNE, RefusedError
 from snnc.frontends.onnx.reading import shown
 
-_RELU = "a neuron's rate follows max(x, 0), not this activation"
+_CURVE = "a neuron's rate follows max(x, 0) up to a bound, not this curve"
+_REPLACE = f"put Relu or Clip(0, b) in its place and {FINE_TUNE}"
 _TABLE: tuple[tuple[str, str, str], ...] = (
-    ("Gelu HardSwish Mish Elu Selu Celu Softplus Softsign ThresholdedRelu Swish Erf Shrink", _RELU,
-     "train with ReLU"),
-    ("Sigmoid Tanh HardSigmoid", _RELU,
-     "train with ReLU; at the end of the network, return the logits"),
+    ("Gelu HardSwish Mish Elu Selu Celu Softplus Softsign ThresholdedRelu Swish Erf Shrink "
+     "HardSigmoid", _CURVE, _REPLACE),
+    ("Sigmoid Tanh", "a neuron's rate follows max(x, 0) up to a bound; only on an output is this "
+     "kept, as the function of the output", _REPLACE),
     ("LayerNormalization GroupNormalization InstanceNormalization LRN LpNormalization "
      "RMSNormalization MeanVarianceNormalization",
-     "it divides by statistics of each sample, which spikes do not have", "train with BatchNorm"),
+     "it divides by statistics of each sample, which spikes do not have",
+     "put BatchNorm in its place, and train the network again"),
     ("ConvTranspose", "the IR has no transposed convolution", "use Resize and Conv"),
-    ("Attention", "attention multiplies activations with each other", "use convolutions"),
+    ("Attention", "attention multiplies activations with each other, and a neuron only sums "
+     "them", "use convolutions"),
     ("LSTM GRU RNN", "recurrent layers need a sequence as input", "use a feed-forward network"),
     ("Einsum", "it multiplies activations with each other, or has no layer of its own",
      "use Gemm"),
     ("ArgMax ArgMin TopK", "it compares activations", "return the logits"),
-    ("Min Where Equal Less Greater ReduceMax ReduceMin NonMaxSuppression",
+    ("Where Equal Less Greater ReduceMax ReduceMin NonMaxSuppression",
      "it compares activations", "use MaxPool, or Relu"),
     ("If Loop Scan", "control flow depends on values", "export the model without it"),
     ("Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial",

@@ -15,6 +15,7 @@ from snnc.errors import Loc, ModelError
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.onnx.folding import FOLDED, fold
 from snnc.frontends.onnx.layout import InputLayout
+from snnc.frontends.onnx.ops_activation import ACTIVATIONS, SQUASHING
 from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
 from snnc.frontends.onnx.ops_layers import LAYERS, Converter
 from snnc.frontends.onnx.ops_shape import SHAPES
@@ -23,8 +24,10 @@ from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
 from snnc.frontends.onnx.windows import LIMIT
 
-CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ARITHMETIC, **SHAPES}
+CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES}
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
+AFTER = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""What may follow a sigmoid or tanh that is kept as the function of an output."""
 QUANTIZED = "quantized_activations"
 """Key of `Graph.meta`: the scale and the zero point an activation had in a quantised model."""
 
@@ -54,6 +57,10 @@ class _Walk:
     def __post_init__(self) -> None:
         nodes = self.model.graph.node
         self.makers = {name: node for node in nodes for name in node.output}
+        self.users: dict[str, list[NodeProto]] = {}
+        for node in nodes:
+            for name in node.input:
+                self.users.setdefault(name, []).append(node)
         self.uses = Counter(name for node in nodes for name in node.input)
         self.uses.update(self.model.outputs)
 
@@ -84,7 +91,7 @@ class _Walk:
 
     def _operation(self, node: NodeProto) -> None:
         site = self._site(node)
-        known = node.op_type in CONVERTERS or node.op_type in SOFTMAX or node.op_type in FOLDED
+        known = node.op_type in {*CONVERTERS, *SOFTMAX, *SQUASHING, *FOLDED}
         missing = self.lost.intersection(node.input)
         if missing and known and node.domain in DOMAINS:
             self.lost.update(node.output)
@@ -116,6 +123,8 @@ class _Walk:
         if kind in SOFTMAX:
             x, axis = site.value(), softmax_axis(site)
             return (tensor_of(self.importer.drop_softmax(site, x, axis, SOFTMAX[kind])),)
+        if kind in SQUASHING and self._leads_to_outputs(node):
+            return (tensor_of(self.importer.keep_function(site.value(), SQUASHING[kind])),)
         if kind not in CONVERTERS:
             raise refusal(kind)
         result = CONVERTERS[kind](site)
@@ -124,6 +133,21 @@ class _Walk:
             if size > LIMIT:
                 raise RefusedError(f"its result has {size} elements", "make it smaller")
         return results
+
+    def _leads_to_outputs(self, node: NodeProto) -> bool:
+        """Whether a result is used by outputs only, directly or after operations of `AFTER`."""
+        pending, seen = list(node.output), set[str]()
+        while pending:
+            name = pending.pop()
+            users = self.users.get(name, [])
+            if not users and name not in self.model.outputs:
+                continue
+            if any(user.op_type not in AFTER or name != user.input[0] for user in users):
+                return False
+            new = {output for user in users for output in user.output} - seen
+            seen |= new
+            pending += new
+        return True
 
     def _fold(self, site: OnnxSite) -> tuple[Result, ...]:
         """The results of an operation of constants."""

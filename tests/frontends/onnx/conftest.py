@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save_
 from snnc.frontends import load, reference
 from snnc.interp import run_ann
 from snnc.ir import Graph
+from snnc.output_function import applied
 
 Write = Callable[..., Path]
 Compare = Callable[..., Graph]
@@ -76,8 +77,11 @@ def compare(write: Write) -> Compare:
                   zip(*(run.run(None, {entry.name: s}) for s in samples), strict=True)]  # fmt: skip
         values = run_ann(graph, x)
         own = reference(str(path))(x)
-        for output, computed, expected in zip(graph.outputs, own, wanted, strict=True):
-            np.testing.assert_allclose(values[output].numpy(), expected, rtol=1e-4, atol=1e-5)
+        for i, (output, computed, expected) in enumerate(
+            zip(graph.outputs, own, wanted, strict=True)
+        ):
+            value = applied(graph.meta, values[output].numpy(), i)
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-5)
         return graph
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from snnc.ir import Relu
+
 node = helper.make_node
 RNG = np.random.default_rng(0)
 
@@ -153,6 +155,62 @@ def test_batch_norm(compare: Any) -> None:
 def test_relu_in_all_its_spellings(compare: Any, activation: Any) -> None:
     graph = compare([activation], ["N", 3, 4], {"zero": np.float32(0)})
     assert [n.op.mnemonic for n in graph] == ["input", "relu"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "op"),
+    [
+        ([node("Clip", ["x", "zero", "six"], ["y"])], Relu(upper=6.0)),
+        (
+            [node("Relu", ["x"], ["a"]), node("Clip", ["a", "", "six"], ["y"])],
+            Relu(upper=6.0),
+        ),
+        ([node("Relu", ["x"], ["a"]), node("Min", ["six", "a"], ["y"])], Relu(upper=6.0)),
+        (
+            [
+                node("Clip", ["x", "zero", "six"], ["a"]),
+                node("Add", ["a", "half"], ["b"]),
+                node("Floor", ["b"], ["y"]),
+            ],
+            Relu(upper=1.0, levels=6),
+        ),
+        (
+            [node("Clip", ["x", "zero", "six"], ["a"]), node("Round", ["a"], ["y"])],
+            Relu(upper=1.0, levels=6),
+        ),
+    ],
+)
+def test_bounded_and_rounded_activations(compare: Any, nodes: Any, op: Relu) -> None:
+    # of 6 x; a rounded activation takes the 6 into its threshold
+    arrays = {"zero": np.float32(0), "six": np.float32(6), "half": np.float32(0.5)}
+    graph = compare([node("Mul", ["x", "six"], ["m"]), *_fed(nodes)], ["N", 3, 4], arrays)
+    assert [n.op for n in graph if isinstance(n.op, Relu)] == [op]
+
+
+def _fed(nodes: Any) -> Any:
+    """The nodes, with `m` in the place of `x`."""
+    nodes[0].input[:] = ["m" if name == "x" else name for name in nodes[0].input]
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope"),
+    [
+        (node("LeakyRelu", ["x"], ["y"], alpha=0.2), 0.2),
+        (node("PRelu", ["x", "slope"], ["y"]), np.float32([0.3])),
+        (node("PRelu", ["x", "slope"], ["y"]), np.float32([[[0.3]], [[-0.1]], [[0.5]]])),
+    ],
+)
+def test_leaky_activations(compare: Any, activation: Any, slope: Any) -> None:
+    graph = compare([activation], ["N", 3, 4, 4], {"slope": np.asarray(slope, np.float32)})
+    assert [n.op.mnemonic for n in graph].count("relu") == 2
+
+
+@pytest.mark.parametrize("op", ["Sigmoid", "Tanh"])
+def test_a_squashed_output_is_kept(compare: Any, op: str) -> None:
+    nodes = [node("Relu", ["x"], ["h"]), node(op, ["h"], ["s"]), node("Identity", ["s"], ["y"])]
+    graph = compare(nodes, ["N", 3])
+    assert graph.meta["output_functions"] == [op.lower()]
 
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])

@@ -1,0 +1,138 @@
+"""Let weighted layers take activations, where they take sums of them, which are currents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from snnc.ir import (
+    Add,
+    AvgPool,
+    Graph,
+    Node,
+    Op,
+    Pool,
+    Rearrange,
+    Relu,
+    Scale,
+    Stage,
+    SumPool,
+    Weighted,
+)
+from snnc.ir.walk import descendants, rewrite
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._affine import affine_of, fold_into_outputs
+from snnc_passes._max_pools import only_user
+
+MOVING = (AvgPool, SumPool, Rearrange, Scale)
+"""Linear ops that may lie between a sum and a weighted layer, or an activation and a sum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSums(Pass):
+    """Let weighted layers take activations, where they take sums of them: W(x + y) = W x + W y.
+
+    A sum is a current, and a layer on a current (S6) can be neither rounded to integers nor put on
+    a crossbar; each of its terms, an activation and a factor, becomes spikes. So a LeakyReLU,
+    relu(x) - a relu(-x), is two populations, whose spikes both go into the next layers. A factor
+    between a layer and an activation goes into a copy of the layer, if it has other users too: the
+    negative population has its own weights.
+
+    Metrics: `factors`, those moved into layers; `split`, layers and pools that took sums.
+    """
+
+    name = "split-sums"
+    takes = Stage.ANN
+    gives = Stage.ANN
+    preserves_function = True
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Split; other layers on currents are left as they are."""
+        factors = rewrite(graph, _factor_of_sum, _factor_of_layer)
+        split = rewrite(graph, _split)
+        graph.prune_params()
+        return PassResult(graph, metrics={"factors": factors, "split": split})
+
+
+def _factor_of_sum(graph: Graph, node: Node) -> bool:
+    """f (x + y) = f x + f y before an activation or a sum."""
+    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Add):
+        return False
+    total = graph.node(node.inputs[0])
+    if not isinstance(total.op, Add):
+        return False
+    _distribute(graph, node, total)
+    return True
+
+
+def _factor_of_layer(graph: Graph, node: Node) -> bool:
+    """Put a factor behind a weighted layer, and before an activation or a sum, into the layer."""
+    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Add):
+        return False
+    layer = graph.node(node.inputs[0])
+    affine = affine_of(graph, node.op)
+    if not isinstance(layer.op, Weighted) or affine.factor.ndim > 1:
+        return False
+    if only_user(graph, layer.name) == node.name:
+        fold_into_outputs(graph, layer.name, affine)
+        graph.replace_op(layer.name, graph.node(layer.name).op, origins=[node.name])
+        graph.bypass(node.name)
+        return True
+    graph.set_input(node.name, 0, layer.inputs[0])
+    graph.replace_op(node.name, layer.op, origins=[layer.name])
+    fold_into_outputs(graph, node.name, affine)
+    return True
+
+
+def _split(graph: Graph, node: Node) -> bool:
+    """Apply a weighted layer, or what leads to one, to every term of a sum of activations."""
+    if not isinstance(node.op, (Weighted, *MOVING)) or len(node.inputs) != 1:
+        return False
+    total = graph.node(node.inputs[0])
+    if not isinstance(total.op, Add) or not _leads_to_layer(graph, node):
+        return False
+    if not all(_fires(graph, graph.node(term)) for term in total.inputs):
+        return False
+    _distribute(graph, node, total)
+    return True
+
+
+def _distribute(graph: Graph, node: Node, total: Node) -> None:
+    """Replace a linear op of one input, `total`, by the sum of it on every term of `total`."""
+    parts: list[str] = []
+    for number, term in enumerate(total.inputs):
+        op = node.op
+        if number and isinstance(op, Weighted | Scale):
+            op = replace(op, bias=None)
+        name = graph.fresh(f"{node.name}.{number}")
+        parts.append(graph.add(name, op, [term], loc=node.loc, origins=[node.name]))
+    summed = graph.add(graph.fresh(f"{node.name}.sum"), Add(), parts, loc=node.loc)
+    for user, port in node.users:
+        graph.set_input(user, port, summed)
+    graph.outputs = tuple(summed if name == node.name else name for name in graph.outputs)
+    graph.remove(node.name)
+    if not total.users and total.name not in graph.outputs:
+        graph.remove(total.name)
+
+
+def _used_by(graph: Graph, node: Node, *kinds: type[Op]) -> bool:
+    """Whether a node has users, all of these kinds, and is no output."""
+    users = [graph.node(user).op for user, _ in node.users]
+    return (
+        bool(users) and node.name not in graph.outputs and all(isinstance(u, kinds) for u in users)
+    )
+
+
+def _leads_to_layer(graph: Graph, node: Node) -> bool:
+    """Whether a node is a weighted layer, or one follows behind linear ops and sums."""
+    if isinstance(node.op, Weighted):
+        return True
+    behind = descendants(graph, node.name, until=lambda n: not isinstance(n.op, (Add, *MOVING)))
+    return any(isinstance(graph.node(name).op, Weighted) for name in behind)
+
+
+def _fires(graph: Graph, node: Node) -> bool:
+    """Whether a node is an activation, or a factor, a pool or elements of activations only."""
+    if isinstance(node.op, Relu):
+        return True
+    passes = isinstance(node.op, Scale | Pool | Rearrange)
+    return passes and all(_fires(graph, graph.node(source)) for source in node.inputs)

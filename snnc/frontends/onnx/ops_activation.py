@@ -1,0 +1,99 @@
+"""Converters of activations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.frontends import importing
+from snnc.frontends.importing import Constant, RefusedError
+from snnc.frontends.onnx.ops_arithmetic import arranged
+from snnc.frontends.onnx.ops_layers import Converter
+from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor
+from snnc.output_function import OutputFunction
+
+_COMPARES = ("it compares activations", "use MaxPool, or Relu")
+LARGEST = np.finfo(np.float32).max
+
+
+def relu(site: OnnxSite) -> Result:
+    """Converter of `Relu`."""
+    x = site.tensor()
+    return Tensor(importing.relu(site, x.value), x.order)
+
+
+def clip(site: OnnxSite) -> Result:
+    """Converter of `Clip` from 0 to a bound, or to a bound alone behind a Relu."""
+    low, high = (site.optional_constant(i, "bound") for i in (1, 2))
+    low = None if low is None or np.all(low.array <= -LARGEST) else low
+    high = None if high is None or np.all(high.array >= LARGEST) else high
+    x = site.tensor()
+    if low is None and high is None:
+        return x
+    return Tensor(importing.clip(site, x.value, _number(low), _number(high)), x.order)
+
+
+def _number(bound: Constant | None) -> float | None:
+    """The bound, which ONNX defines as one number."""
+    return None if bound is None else float(bound.array.reshape(-1)[0])
+
+
+def leaky_relu(site: OnnxSite) -> Result:
+    """Converter of `LeakyRelu`."""
+    x, slope = site.tensor(), float(site.attributes.get("alpha", 0.01))
+    return Tensor(importing.leaky_relu(site, x.value, slope), x.order)
+
+
+def prelu(site: OnnxSite) -> Result:
+    """Converter of `PRelu`."""
+    x = site.tensor()
+    slope = arranged(x, site.known(1, "slope"))
+    return Tensor(importing.leaky_relu(site, x.value, slope), x.order)
+
+
+def maximum(site: OnnxSite) -> Result:
+    """Converter of `Max` with 0, which is a ReLU."""
+    x, bound = _with_constant(site)
+    if np.any(bound.array):
+        raise RefusedError(*_COMPARES)
+    return Tensor(importing.relu(site, x.value), x.order)
+
+
+def minimum(site: OnnxSite) -> Result:
+    """Converter of `Min` with a constant, behind a Relu."""
+    x, bound = _with_constant(site)
+    high = arranged(x, Known(bound.array, bound.name))
+    return Tensor(importing.clip(site, x.value, None, high), x.order)
+
+
+def _with_constant(site: OnnxSite) -> tuple[Tensor, Constant]:
+    """The two inputs, one of which is a constant."""
+    bounds = [i for i in range(len(site.inputs)) if isinstance(site.input(i), Known)]
+    if len(site.inputs) != 2 or len(bounds) != 1:
+        raise RefusedError(*_COMPARES)
+    return site.tensor(1 - bounds[0]), site.constant(bounds[0], "bound")
+
+
+def floor(site: OnnxSite) -> Result:
+    """Converter of `Floor` in an activation of whole levels."""
+    x = site.tensor()
+    return Tensor(importing.floor(site, x.value), x.order)
+
+
+def round_half_even(site: OnnxSite) -> Result:
+    """Converter of `Round` in an activation of whole levels."""
+    x = site.tensor()
+    return Tensor(importing.round_half_even(site, x.value), x.order)
+
+
+ACTIVATIONS: dict[str, Converter] = {
+    "Clip": clip,
+    "Floor": floor,
+    "LeakyRelu": leaky_relu,
+    "Max": maximum,
+    "Min": minimum,
+    "PRelu": prelu,
+    "Relu": relu,
+    "Round": round_half_even,
+}
+SQUASHING = {"Sigmoid": OutputFunction("sigmoid"), "Tanh": OutputFunction("tanh")}
+"""Kept on outputs, as their function."""

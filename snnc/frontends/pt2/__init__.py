@@ -1,0 +1,1 @@
+"""Programs of torch.export, read as data: `torch.export.save(program, "model.pt2")`."""
