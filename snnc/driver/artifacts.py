@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -239,14 +239,20 @@ def run_on_data(
             done += len(x)
             advance(len(x))
     inputs.warn(log)
+    joined = _joined(results)
+    return replace(joined, output=applied(graph.meta, joined.output))
+
+
+def _joined(results: Sequence[RunResult]) -> RunResult:
+    """The results of batches, in this order, as one."""
     readouts = [each.readout for each in results if each.readout is not None]
     first = results[0]
     return RunResult(
-        output=applied(graph.meta, np.concatenate([each.output for each in results])),
+        output=np.concatenate([each.output for each in results]),
         readout=np.concatenate(readouts) if readouts else None,
         counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
         spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
-        timesteps=window,
+        timesteps=first.timesteps,
     )
 
 
