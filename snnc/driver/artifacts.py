@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -243,10 +243,10 @@ def run_on_data(
     return replace(joined, output=applied(graph.meta, joined.output))
 
 
-def _joined(results: Sequence[RunResult]) -> RunResult:
-    """The results of batches, in this order, as one."""
-    readouts = [each.readout for each in results if each.readout is not None]
+def _joined(results: list[RunResult]) -> RunResult:
+    """The results of consecutive batches as one."""
     first = results[0]
+    readouts = [each.readout for each in results if each.readout is not None]
     return RunResult(
         output=np.concatenate([each.output for each in results]),
         readout=np.concatenate(readouts) if readouts else None,
