@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,11 @@ from snnc.ir import (
     Ref,
     Scale,
     Shape,
+    SumPool,
     Weighted,
     broadcast_to_sample,
 )
+from snnc.ir.kinds import Positions
 from snnc.ir.walk import descendants
 
 Floats = NDArray[np.float64]
@@ -157,12 +160,62 @@ def moved_factor(op: Rearrange, factors: Sequence[Floats]) -> Floats:
 
     Zeros that `op` inserts may have any factor: they get that of their channel, or 0.
     """
-    moved = op.move(factors, np.nan)
-    flat = moved.reshape(len(moved), -1)
+    return _filled(op.move(factors, np.nan), 0.0)
+
+
+def _filled(values: Floats, otherwise: float) -> Floats:
+    """Values of a sample as (C,) if each channel has one; NaN is any value, else `otherwise`."""
+    flat = values.reshape(len(values), -1)
     channel = np.nanmax(np.where(np.isnan(flat), -np.inf, flat), axis=1)
-    channel = np.where(np.isfinite(channel), channel, 0.0)
+    channel = np.where(np.isfinite(channel), channel, otherwise)
     same = np.isnan(flat) | (flat == channel[:, None])
-    return channel if np.all(same) else np.nan_to_num(moved)
+    return channel if np.all(same) else np.nan_to_num(values, nan=otherwise)
+
+
+def pulled(op: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
+    """The map g with affine(op(x)) = op(g(x)) for inputs of `shape`; None if there is none.
+
+    An element that `op` repeats must have one factor and one shift, a zero that it inserts no
+    shift.
+    """
+    positions = op.positions([shape])
+    inserted = positions < 0
+    factor = _pulled_values(positions, affine.factor, shape, unused=1.0)
+    if factor is None or affine.bias is None:
+        return None if factor is None else Affine(factor)
+    if np.any(full(affine.bias, positions.shape)[inserted] != 0):
+        return None
+    bias = _pulled_values(positions, affine.bias, shape, unused=0.0)
+    return None if bias is None else Affine(factor, bias)
+
+
+def pulled_before_sums(op: SumPool, affine: Affine, shape: Shape) -> Affine | None:
+    """`pulled` for a sum pool: factors per channel, and shifts if every window is as large."""
+    arrays = [affine.factor, *([] if affine.bias is None else [affine.bias])]
+    if any(array.shape not in ((), shape[:1]) for array in arrays):
+        return None
+    if affine.bias is None:
+        return affine
+    sizes = _applied(op, np.ones(shape))
+    same = bool(np.all(sizes == sizes.flat[0]))
+    return Affine(affine.factor, affine.bias / sizes.flat[0]) if same else None
+
+
+def _pulled_values(
+    positions: Positions, values: Floats, shape: Shape, *, unused: float
+) -> Floats | None:
+    """Values of the elements of the input; None if an element is repeated with different ones.
+
+    Elements that do not occur in the result get the value of their channel, or `unused`.
+    """
+    if values.ndim == 0:
+        return values
+    wanted, used = full(values, positions.shape), positions >= 0
+    flat = np.full(prod(shape), np.nan)
+    flat[positions[used]] = wanted[used]
+    if np.any(flat[positions[used]] != wanted[used]):
+        return None
+    return _filled(flat.reshape(shape), unused)
 
 
 def _applied(op: Op, sample: Floats) -> Floats:

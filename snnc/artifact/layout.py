@@ -11,8 +11,8 @@ from typing import Any
 from snnc.errors import ArtifactError
 
 FORMAT = "snnc"
-VERSION = "2.2"
-"""2.1 brings `SAMPLES`, which readers of 2.0 ignore; in 2.2 a crossbar stores no conductances."""
+VERSION = "2.1"
+"""2.1: `SAMPLES`, bounds of neurons, maxima of counts; a crossbar stores no conductances."""
 MANIFEST = "manifest.json"
 GRAPH = "graph.json"
 TENSORS = "tensors.safetensors"

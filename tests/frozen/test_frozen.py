@@ -40,8 +40,7 @@ _FIRST = (
 OPS = {
     "v1": _FIRST,
     "v2": _FIRST,
-    "v2.1": f"{_FIRST} upsample",
-    "v2.2": f"{_FIRST} upsample count-maxpool",
+    "v2.1": f"{_FIRST} upsample count-maxpool",
 }
 """Per version, the operations of spiking graphs when it was written."""
 

@@ -98,6 +98,20 @@ class Residual(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Bounded(nn.Module):
+    """Bounded activations, a max pool, and a sigmoid on the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 6, 3, padding=1)
+        self.bn = nn.BatchNorm2d(6)
+        self.fc = nn.Linear(6 * 4 * 4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.max_pool2d(torch.clamp(self.bn(self.conv(x)), 0, 0.5), 2)
+        return torch.sigmoid(self.fc(x.flatten(1)))
+
+
 def frozen() -> Iterator[Frozen]:
     """What is frozen."""
     yield from _real()
@@ -131,6 +145,7 @@ def _whole() -> Iterator[Frozen]:
 
     leaky = {"leak": 0.9, "order": "fire-integrate", "reset": "zero"}
     yield convert("int-direct-convert", Plain(), "convert{bits=8}")
+    yield convert("int-bounded-convert", Bounded(), "convert{bits=8}")
     yield Frozen("int-poisson-convert", randomised(Plain()), passes=f"{POISSON},quantize{{bits=8}}")
     yield convert("int-wait-convert", Residual(), "convert{bits=8 wait=T}")
     yield convert("int-signed-convert", Residual(), "convert{bits=8 signed=true}")

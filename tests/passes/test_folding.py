@@ -23,7 +23,9 @@ from snnc.ir import (
     Linear,
     MaxPool,
     Neuron,
+    Op,
     Pad,
+    Permute,
     Relu,
     Reshape,
     Scale,
@@ -40,6 +42,7 @@ from snnc_passes.fold.fold_normalization import FoldNormalization
 from snnc_passes.fold.fold_scale import FoldScale
 from snnc_passes.lower.lower_avgpool import LowerAvgpool
 
+SPIKING = "fold-batchnorm,lower-avgpool,activations-to-neurons"
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -307,6 +310,29 @@ def test_a_scale_of_a_current_goes_back_into_the_weights_that_made_it() -> None:
     x = net.graph.add("act", Relu(), [net.graph.add("pool", pool, [x])])
     graph = LowerAvgpool().run(net.done(net.linear("fc", x, 2)), PassContext()).graph
     assert Scale not in kinds(assert_same(FoldScale(), converted(graph)))
+
+
+@pytest.mark.parametrize(
+    ("op", "folds"),
+    [
+        (Slice(starts=(0, 0, 0), stops=(4, 6, 6), steps=(1, 2, 2)), True),
+        (Upsample(factors=(2, 2)), True),
+        (AvgPool(windows=(((0, 3), (3, 6)),) * 2, divisors=((3, 3),) * 2), True),
+        (AvgPool(windows=(((0, 2), (1, 4)),) * 2, divisors=((3, 3),) * 2), False),  # uneven shift
+        (Pad(padding=((0, 0), (1, 1), (1, 1))), False),  # zeros are shifted
+        (Permute(axes=(1, 0, 2)), False),  # factors of rows, not of channels
+    ],
+)
+def test_a_batch_norm_behind_a_moved_current_goes_back_into_its_weights(
+    op: Op, folds: bool
+) -> None:
+    net = Net(2, 6, 6)
+    moved = net.graph.add("moved", op, [net.conv("conv", "x", 4)])
+    relu = net.graph.add("relu", Relu(), [net.norm("norm", moved)])
+    net.graph.outputs = (net.linear("fc", relu, 3),)
+    snn = Pipeline.from_text(SPIKING).run(net.graph, PassContext())
+    folded = assert_same(FoldScale(), snn.graph)
+    assert folds == (not any(isinstance(node.op, Scale) for node in folded))
 
 
 def test_nothing_to_do_is_no_change() -> None:

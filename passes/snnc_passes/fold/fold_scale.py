@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snnc.ir import Graph, Node, Scale, SumPool, Weighted
-from snnc.ir.walk import rewrite
+from snnc.ir import Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
+from snnc.ir.walk import rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import PASSABLE, affine_of, fold_into_outputs
+from snnc_passes._affine import (
+    PASSABLE,
+    Affine,
+    affine_of,
+    fold_into_outputs,
+    pulled,
+    pulled_before_sums,
+)
 from snnc_passes._events import event_kinds
 from snnc_passes._scale_propagation import ScalePropagation
 
@@ -20,8 +28,9 @@ class FoldScale(Pass):
 
     Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes scales
     the input channels of the next layer's weights. Consecutive Scales are merged; a Scale of a
-    current is folded into the weights before it. A Scale in front of a sum, a neuron or a readout
-    is kept. The function stays the same; a quantised graph is not changed.
+    current is folded into the weights before it, also past rearrangements. A Scale in front of a
+    sum, a neuron or a readout is kept. The function stays the same; a quantised graph is not
+    changed.
 
     Metrics: `left`, the Scales that remain.
     """
@@ -48,7 +57,7 @@ def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
     if affine_of(graph, op).is_identity and node.inputs[0] not in event_kinds(graph):
         graph.bypass(node.name)
         return True
-    return _fold_back(graph, node, op) or scales.propagate(
+    return _fold_back(graph, scales.shapes, node, op) or scales.propagate(
         node.name, lambda user: _takes(graph, user, op)
     )
 
@@ -59,17 +68,25 @@ def _takes(graph: Graph, user: str, op: Scale) -> bool:
     return isinstance(target, Scale) or (op.bias is None and isinstance(target, TAKES_FACTOR))
 
 
-def _fold_back(graph: Graph, node: Node, op: Scale) -> bool:
-    """Fold into the layer before, also past a sum pool, if neither has other users."""
+def _fold_back(graph: Graph, shapes: Mapping[str, Shape], node: Node, op: Scale) -> bool:
+    """Fold into the layer before, also past sum pools and rearrangements, if none is shared."""
     (source,) = graph.inputs_of(node.name)
-    if len(graph.users_of(source)) > 1:
-        return False
-    if isinstance(graph.node(source).op, SumPool) and op.bias is None:
-        (source,) = graph.inputs_of(source)
-        if len(graph.users_of(source)) > 1:
+    affine: Affine | None = affine_of(graph, op)
+    while used_once(graph, source) and not isinstance(graph.node(source).op, Weighted):
+        passed, inputs = graph.node(source).op, graph.inputs_of(source)
+        affine = _before(passed, affine, shapes[inputs[0]]) if len(inputs) == 1 else None
+        if affine is None:
             return False
-    if not fold_into_outputs(graph, source, affine_of(graph, op)):
+        (source,) = inputs
+    if not used_once(graph, source) or not fold_into_outputs(graph, source, affine):
         return False
     graph.replace_op(source, graph.node(source).op, origins=[node.name, *node.origins])
     graph.bypass(node.name)
     return True
+
+
+def _before(op: Op, affine: Affine, shape: Shape) -> Affine | None:
+    """The map before `op`, whose input has `shape`, that equals `affine` behind it; else None."""
+    if isinstance(op, Rearrange):
+        return pulled(op, affine, shape)
+    return pulled_before_sums(op, affine, shape) if isinstance(op, SumPool) else None
