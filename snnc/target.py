@@ -68,6 +68,19 @@ class RunResult:
     timesteps: int = 0
 
 
+def joined(parts: Sequence[RunResult]) -> RunResult:
+    """The results of consecutive samples as one, without `stats`."""
+    first = parts[0]
+    readouts = [part.readout for part in parts if part.readout is not None]
+    return RunResult(
+        output=np.concatenate([part.output for part in parts]),
+        readout=np.concatenate(readouts) if readouts else None,
+        counts={n: np.concatenate([part.counts[n] for part in parts]) for n in first.counts},
+        spikes={n: np.concatenate([part.spikes[n] for part in parts], 1) for n in first.spikes},
+        timesteps=first.timesteps,
+    )
+
+
 class Program(Protocol):
     """A loaded artifact, ready to run."""
 

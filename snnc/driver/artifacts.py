@@ -38,7 +38,7 @@ from snnc.output_function import applied
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult, StoredApart, figures_of
+from snnc.target import Program, Record, RunResult, StoredApart, figures_of, joined
 from snnc.transform import Batches, PassContext, Progress, silent, size_of
 
 
@@ -258,21 +258,8 @@ def run_on_data(
             done += len(x)
             advance(len(x))
     inputs.warn(log)
-    joined = _joined(results)
-    return replace(joined, output=applied(graph.meta, joined.output))
-
-
-def _joined(results: list[RunResult]) -> RunResult:
-    """The results of consecutive batches as one."""
-    first = results[0]
-    readouts = [each.readout for each in results if each.readout is not None]
-    return RunResult(
-        output=np.concatenate([each.output for each in results]),
-        readout=np.concatenate(readouts) if readouts else None,
-        counts={n: np.concatenate([each.counts[n] for each in results]) for n in first.counts},
-        spikes={n: np.concatenate([each.spikes[n] for each in results], 1) for n in first.spikes},
-        timesteps=first.timesteps,
-    )
+    result = joined(results)
+    return replace(result, output=applied(graph.meta, result.output))
 
 
 def window_to_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from snnc.errors import DataError
 from snnc.interp.interpreter import Interpreter, SnnValues
 from snnc.ir import Graph, Signal, TensorType
 from snnc.memory import REFERENCE_BYTES, rows_that_fit, run_fits
-from snnc.target import Record, RunResult, checked_input, checked_window
+from snnc.target import Record, RunResult, checked_input, checked_window, joined
 
 HELD = 4
 """About how many tensors of the size of the largest one an interpreter holds at a time."""
@@ -137,12 +138,4 @@ def _joined(parts: Sequence[RunResult]) -> RunResult:
             t: np.concatenate([p.stats["prefixes"][t] for p in parts])
             for t in first.stats["prefixes"]
         }
-    readouts = [p.readout for p in parts if p.readout is not None]
-    return RunResult(
-        output=np.concatenate([p.output for p in parts]),
-        readout=np.concatenate(readouts) if readouts else None,
-        counts={n: np.concatenate([p.counts[n] for p in parts]) for n in first.counts},
-        spikes={n: np.concatenate([p.spikes[n] for p in parts], 1) for n in first.spikes},
-        stats=stats,
-        timesteps=first.timesteps,
-    )
+    return replace(joined(parts), stats=stats)
