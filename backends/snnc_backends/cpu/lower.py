@@ -171,16 +171,9 @@ class _Lowering:
         x, y = site.inputs[0], site.result
         kind, arrays = self._bias(bias, y.shape)
         common: dict[str, Any] = {
-            "source": storage(x),
+            **self._planes(site),
             "weight": weight_type(weight, storage(y)),
-            "dtype": storage(y),
-            "height": plane(x.shape)[0],
-            "width": plane(x.shape)[1],
-            "channels": x.shape[0],
-            "out_height": plane(y.shape)[0],
-            "out_width": plane(y.shape)[1],
             "bias": kind,
-            "constant": self._constant(site),
             **geometry,
         }
         outputs, inputs = weight.shape[0] // groups, weight.shape[1]
@@ -244,9 +237,13 @@ class _Lowering:
 
     def _windows(self, op: ir.Pool, site: _Site) -> tuple[dict[str, Any], dict[str, Array]]:
         """The fields and arrays of a `Windowed` kernel."""
-        x, y = site.inputs[0], site.result
         rows = (*(((0, 1),),) * (2 - len(op.windows)), *op.windows)
-        geometry = {
+        return self._planes(site), {"rows_y": np.array(rows[0]), "rows_x": np.array(rows[1])}
+
+    def _planes(self, site: _Site) -> dict[str, Any]:
+        """The fields of a kernel from planes of channels to planes: types and sizes."""
+        x, y = site.inputs[0], site.result
+        return {
             "source": storage(x),
             "dtype": storage(y),
             "height": plane(x.shape)[0],
@@ -256,7 +253,6 @@ class _Lowering:
             "out_width": plane(y.shape)[1],
             "constant": self._constant(site),
         }
-        return geometry, {"rows_y": np.array(rows[0]), "rows_x": np.array(rows[1])}
 
     def _rearrange(self, op: ir.Rearrange, site: _Site, numbers: tuple[int, ...]) -> None:
         """Nothing for a view, else a gather; several inputs are concatenated first."""
