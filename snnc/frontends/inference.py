@@ -57,9 +57,7 @@ def check_finite(state: Mapping[str, Any], name: str) -> None:
     bad = [
         key
         for key, value in state.items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not _finite(value)
+        if isinstance(value, Tensor) and value.is_floating_point() and not _finite(value)
     ]
     if bad:
         more = f" and {len(bad) - 5} more" if bad[5:] else ""

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import NodeProto
 
 from snnc.errors import ModelError, UsageError
 from snnc.frontends.onnx.reading import OnnxModel
 from snnc.frontends.onnx.windows import LIMIT
 
 LOG = logging.getLogger("snnc.frontends")
+_KEEPS_AXES_NAMES = (
+    "Add Cast Clip Concat DequantizeLinear Div Gather Identity Mul Neg Pad QuantizeLinear Relu "
+    "Slice Sub"
+)
+_KEEPS_AXES = frozenset(_KEEPS_AXES_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,13 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
 
 
 def input_order(model: OnnxModel) -> tuple[int, ...]:
-    """The `order` of the input: channels last if the model begins by moving them to the front."""
+    """The `order` of the input: channels last if the model begins by moving them to the front.
+
+    Operations that keep the axes (scaling of pixels, padding) may come before.
+    """
     rank = len(model.sizes) - 1
     plain, last = tuple(range(rank)), (*range(1, rank), 0)
-    users = [n for n in model.graph.node if model.input in n.input and n.op_type != "Shape"]
+    users = _first_to_move(model)
     to_front = [0, rank, *range(1, rank)]
     if rank < 2 or not users:
         return plain
@@ -80,6 +89,19 @@ def input_order(model: OnnxModel) -> tuple[int, ...]:
         return last
     grey = model.sizes[-1] == 1 and rank > 2 and model.sizes[1] not in (1, None)
     return last if grey and all(node.op_type == "Reshape" for node in users) else plain
+
+
+def _first_to_move(model: OnnxModel) -> list[NodeProto]:
+    """The first operations behind the input that do not keep the axes."""
+    reached, found = {model.input}, list[NodeProto]()
+    for node in model.graph.node:
+        if not reached.intersection(node.input) or node.op_type == "Shape":
+            continue
+        if node.op_type in _KEEPS_AXES:
+            reached.update(node.output)
+        else:
+            found.append(node)
+    return found
 
 
 def as_model_takes(x: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:

@@ -185,7 +185,11 @@ def _input(graph: GraphProto, name: str) -> tuple[str, tuple[int | None, ...]]:
     inputs = [entry for entry in graph.input if entry.name not in stored]
     if len(inputs) != 1:
         names = ", ".join(shown(entry.name) for entry in inputs)
-        raise ModelError(f"{name} takes {len(inputs)} inputs ({names}); a network takes one")
+        raise ModelError(
+            f"{name} takes {len(inputs)} inputs ({names}); a network takes one",
+            hint="numbers that Keras exports as inputs (Normalization): leave that layer out, and "
+            "give --mean and --std",
+        )
     kind = inputs[0].type.tensor_type
     if kind.elem_type != TensorProto.FLOAT:
         raise ModelError(

@@ -19,12 +19,15 @@ from snnc.frontends.onnx.ops_activation import ACTIVATIONS, SQUASHING
 from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
 from snnc.frontends.onnx.ops_layers import LAYERS, Converter
 from snnc.frontends.onnx.ops_shape import SHAPES
+from snnc.frontends.onnx.ops_spatial import SPATIAL
 from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
 from snnc.frontends.onnx.windows import LIMIT
 
-CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES}
+CONVERTERS: Mapping[str, Converter] = {
+    **LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES, **SPATIAL,
+}  # fmt: skip
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
 AFTER = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """What may follow a sigmoid or tanh that is kept as the function of an output."""

@@ -112,3 +112,27 @@ def test_axes_are_those_of_the_model(write: Any) -> None:
     x = normal(2, 2, 5, 4)
     (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 3, 1)})
     np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_pixels_are_scaled_and_padded_before(write: Any) -> None:
+    """Rescaling, BGR and ZeroPadding2D of Keras come before the first transpose."""
+    nodes = [
+        node("Mul", ["x", "scale"], ["m"]),
+        node("Sub", ["m", "mean"], ["s"]),
+        node("Gather", ["s", "bgr"], ["g"], axis=3),
+        node("Pad", ["g", "p"], ["z"]),
+        node("Transpose", ["z"], ["t"], perm=TO_FIRST),
+        node("Conv", ["t", "w"], ["y"]),
+    ]
+    arrays = {
+        "scale": np.float32(0.5), "mean": normal(3), "bgr": np.array([2, 1, 0]),
+        "p": np.array([0, 1, 0, 0, 0, 1, 1, 0]), "w": normal(4, 3, 3, 3),
+    }  # fmt: skip
+    path = str(write(nodes, ["N", 5, 4, 3], arrays))
+    graph = load(path)
+    assert graph.type_of(graph.input).shape == (3, 5, 4)
+    assert [n.op.mnemonic for n in graph] == ["input", "scale", "scale", "slice", "pad", "conv"]
+    x = normal(2, 3, 5, 4)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 3, 1)})
+    np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)
