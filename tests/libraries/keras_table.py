@@ -62,11 +62,11 @@ def outcome(path: Path) -> tuple[bool, str]:
 def main(folder: Path) -> int:
     """Print the table; the number of networks that are wrong."""
     wrong = 0
-    for case in json.loads((folder / "models.json").read_text()):
-        right, text = outcome(folder / f"{case['name']}.onnx")
+    for name in json.loads((folder / "models.json").read_text()):
+        right, text = outcome(folder / f"{name}.onnx")
         wrong += not right
-        shape = ",".join(map(str, case["shape"]))
-        print(f"{case['name']} {shape}\n    {'' if right else 'WRONG: '}{text}", flush=True)
+        text = text.replace(f"{folder}/", "").replace("\n", "\n    ")
+        print(f"{name}\n    {'' if right else 'WRONG: '}{text}", flush=True)
     print(f"{wrong} wrong")
     return wrong
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, Quantizer
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
 
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 _KEEPS_SIGN_NAMES = (
@@ -44,17 +45,22 @@ def in_floats(model: OnnxModel) -> OnnxModel:
     proto = ModelProto()
     proto.CopyFrom(model.proto)
     makers = {name: node for node in proto.graph.node for name in node.output}
-    quantizers: dict[str, Quantizer] = {}
+    quantizers: dict[str, ActivationRange] = {}
     names = {node.output[0] for node in nodes}
     for node in proto.graph.node:
         if not node.output or node.output[0] not in names:
             continue
         scale, zero = _numbers(model, node, stored)
         if node.op_type == "QuantizeLinear":
-            if scale.size == 1:
-                quantizers[node.output[0]] = Quantizer(float(scale), int(zero.reshape(-1)[0]))
-            lowest = np.iinfo(zero.dtype).min if zero.dtype.kind in "iu" else None
-            if np.all(zero == lowest) and not _not_negative(node.input[0], makers, model.input):
+            kind = np.iinfo(zero.dtype) if zero.dtype.kind in "iu" else None
+            if scale.size == 1 and zero.size == 1 and kind is not None:
+                own = ActivationRange(float(scale.item()), int(zero.item()), int(kind.max))
+                quantizers[node.output[0]] = own
+            if (
+                kind is not None
+                and np.all(zero == kind.min)
+                and not _not_negative(node.input[0], makers, model.input)
+            ):
                 _become(node, "Relu")
                 continue
         _become(node, "Identity")

@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
+from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
 from snnc.frontends.onnx.external_data import ExternalData
@@ -21,19 +22,6 @@ FILE_LIMIT = (2 << 30) - 1
 
 DOMAINS = ("", "ai.onnx")
 """Names of the domain of the standard operations."""
-
-
-@dataclass(frozen=True)
-class Quantizer:
-    """How an activation was quantised.
-
-    Attributes:
-        scale: what a step stands for.
-        zero_point: the integer that stands for 0.
-    """
-
-    scale: float
-    zero_point: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class OnnxModel:
     opset: int
     input: str
     sizes: tuple[int | None, ...]
-    quantizers: Mapping[str, Quantizer] = field(default_factory=dict[str, Quantizer])
+    quantizers: Mapping[str, ActivationRange] = field(default_factory=dict[str, ActivationRange])
 
     @property
     def graph(self) -> GraphProto:

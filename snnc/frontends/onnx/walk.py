@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import NodeProto, TensorProto, numpy_helper
 
+from snnc.activation_range import ActivationRange, to_meta
 from snnc.errors import Loc, ModelError
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.importing.names import clean, shown
@@ -31,9 +32,6 @@ CONVERTERS: Mapping[str, Converter] = {
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
 AFTER = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """What may follow a sigmoid or tanh that is kept as the function of an output."""
-QUANTIZED = "quantized_activations"
-"""Key of `Graph.meta`: the scale and the zero point an activation had in a quantised model."""
-
 BATCHES = (1_000_003, 1_000_033)
 """Two sizes of a batch of any size, in the arithmetic of shapes: what differs depends on it."""
 
@@ -83,14 +81,13 @@ class _Walk:
         return imported
 
     def _keep_scales(self, imported: Imported) -> None:
-        """Note in the graph how activations were quantised, by node: `meta[QUANTIZED]`."""
-        kept: dict[str, dict[str, float]] = {}
+        """Note in the graph how activations were quantised, by node."""
+        kept: dict[str, ActivationRange] = {}
         for name, quantizer in self.model.quantizers.items():
             result = self.results.get(name)
             if isinstance(result, Tensor) and result.value.name in imported.graph:
-                kept[result.value.name] = asdict(quantizer)
-        if kept:
-            imported.graph.meta[QUANTIZED] = kept
+                kept[result.value.name] = quantizer
+        imported.graph.meta.update(to_meta(kept))
 
     def _operation(self, node: NodeProto) -> None:
         site = self._site(node)
