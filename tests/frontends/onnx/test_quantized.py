@@ -13,7 +13,7 @@ from onnx import helper
 import snnc
 from snnc.errors import ModelError, UnsupportedError
 from snnc.frontends import load, reference
-from snnc.interp import run_ann
+from snnc.interp import run_ann, run_snn
 from snnc.ir import Neuron
 
 node = helper.make_node
@@ -114,3 +114,8 @@ def test_ranges_become_thresholds(write: Any) -> None:
     assert compiled.report["synthetic"] is None
     (neuron,) = (node.op for node in compiled.graph if isinstance(node.op, Neuron))
     assert neuron.threshold == pytest.approx(255 * float(arrays["sh"]))
+    x = RNG.standard_normal((8, 2, 6, 6)).astype(np.float32)
+    graph = load(path)
+    wanted = run_ann(graph, x)[graph.outputs[0]].numpy()
+    (found,) = run_snn(compiled.graph, x, timesteps=64).outputs.values()
+    assert np.abs(found.numpy() - wanted).max() < 0.1 * np.abs(wanted).max()
