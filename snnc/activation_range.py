@@ -33,18 +33,21 @@ class ActivationRange:
 
 def activation_ranges(meta: Mapping[str, Any]) -> dict[str, ActivationRange]:
     """The ranges in a graph's `meta`, by node; what is malformed is left out."""
-    stored = meta.get(ACTIVATION_RANGES)
-    entries = stored.items() if isinstance(stored, dict) else ()  # pyright: ignore
-    found = {str(name): _read(entry) for name, entry in entries}  # pyright: ignore
+    stored: Any = meta.get(ACTIVATION_RANGES)
+    if not isinstance(stored, dict):
+        return {}
+    entries: dict[str, Any] = stored
+    found = {name: _read(entry) for name, entry in entries.items()}
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
 def _read(entry: Any) -> ActivationRange | None:
-    fields = ("scale", "zero_point", "largest")
-    numbers = [entry.get(field) for field in fields] if isinstance(entry, dict) else []  # pyright: ignore
-    if len(numbers) < 3 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+    names = ("scale", "zero_point", "largest")
+    numbers: list[Any] = [entry.get(name) for name in names] if isinstance(entry, dict) else [None]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
         return None
-    return ActivationRange(float(numbers[0]), int(numbers[1]), int(numbers[2]))
+    scale, zero_point, largest = numbers
+    return ActivationRange(float(scale), int(zero_point), int(largest))
 
 
 def to_meta(ranges: Mapping[str, ActivationRange]) -> dict[str, Any]:

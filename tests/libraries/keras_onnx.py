@@ -133,7 +133,9 @@ OWN: tuple[Build, ...] = (mobilenet, inverted, pooled, decoder, wave, merged, ch
 
 def application(name: str) -> Build:
     """A network of `keras.applications` at its own size."""
-    return lambda: getattr(keras.applications, name)(weights=None, classifier_activation=None)
+    sized = {"input_shape": (224, 224, 3)} if name.startswith("MobileNetV3") else {}
+    build = getattr(keras.applications, name)
+    return lambda: build(weights=None, classifier_activation=None, **sized)
 
 
 def with_statistics(model: Model) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from snnc.errors import ModelError, UsageError
-from snnc.frontends.onnx.reading import OnnxModel
+from snnc.frontends.onnx.reading import OnnxModel, array_of
 from snnc.frontends.onnx.windows import LIMIT
 
 LOG = logging.getLogger("snnc.frontends")
@@ -74,18 +74,15 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
 def input_order(model: OnnxModel) -> tuple[int, ...]:
     """The `order` of the input: channels last if the model begins by moving them to the front.
 
-    Operations that keep the axes (scaling of pixels, padding) may come before.
+    Operations that keep the axes (scaling of pixels, padding) may come before, and one that adds
+    an axis before the channels (as convolutions of sequences are exported).
     """
     rank = len(model.sizes) - 1
     plain, last = tuple(range(rank)), (*range(1, rank), 0)
     users = _first_to_move(model)
-    to_front = [0, rank, *range(1, rank)]
     if rank < 2 or not users:
         return plain
-    if all(
-        node.op_type == "Transpose" and [list(a.ints) for a in node.attribute] == [to_front]
-        for node in users
-    ):
+    if all(_moves_last_to_front(node) for node in users):
         return last
     grey = model.sizes[-1] == 1 and rank > 2 and model.sizes[1] not in (1, None)
     return last if grey and all(node.op_type == "Reshape" for node in users) else plain
@@ -97,11 +94,31 @@ def _first_to_move(model: OnnxModel) -> list[NodeProto]:
     for node in model.graph.node:
         if not reached.intersection(node.input) or node.op_type == "Shape":
             continue
-        if node.op_type in _KEEPS_AXES:
+        if node.op_type in _KEEPS_AXES or _adds_axis(node, model):
             reached.update(node.output)
         else:
             found.append(node)
     return found
+
+
+def _moves_last_to_front(node: NodeProto) -> bool:
+    orders = [list(a.ints) for a in node.attribute if a.name == "perm"]
+    moved = [[0, len(order) - 1, *range(1, len(order) - 1)] for order in orders]
+    return node.op_type == "Transpose" and len(orders) == 1 and orders == moved
+
+
+def _adds_axis(node: NodeProto, model: OnnxModel) -> bool:
+    """Whether it adds one axis, between the batch and the last one."""
+    if node.op_type != "Unsqueeze":
+        return False
+    given = [list(a.ints) for a in node.attribute if a.name == "axes"]
+    given += [
+        [int(n) for n in array_of(tensor, model.name).reshape(-1)]
+        for tensor in model.graph.initializer
+        if tensor.name in node.input[1:]
+    ]
+    rank = len(model.sizes) + 1
+    return len(given) == 1 and len(given[0]) == 1 and 0 < given[0][0] % rank < rank - 1
 
 
 def as_model_takes(x: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:

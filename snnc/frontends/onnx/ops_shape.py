@@ -75,7 +75,18 @@ def squeeze(site: OnnxSite) -> Result:
     gone = {axis % len(dims) for axis in chosen}
     if 0 in gone:
         raise RefusedError("it removes the batch axis", "name the axes it removes")
+    x = site.tensor()
+    if not x.plain and all(dims[axis] == 1 for axis in gone):
+        return _without(site, x, {x.order[axis - 1] for axis in gone})
     return _reshaped(site, [n for i, n in enumerate(dims) if i not in gone])
+
+
+def _without(site: OnnxSite, x: Tensor, gone: set[int]) -> Result:
+    """A view without axes of length 1 of the node that it is a view of; it stays a view."""
+    left = [axis for axis in range(len(x.order)) if axis not in gone]
+    shape = tuple(x.value.shape[axis] for axis in left)
+    order = tuple(left.index(axis) for axis in x.order if axis in left)
+    return Tensor(importing.reshape(site, x.value, shape), order)
 
 
 def unsqueeze(site: OnnxSite) -> Result:
@@ -83,9 +94,24 @@ def unsqueeze(site: OnnxSite) -> Result:
     dims = [site.batch, *site.tensor().shape]
     axes = site.axes(1, 13) or []
     rank = len(dims) + len(axes)
-    for axis in sorted(axis % rank for axis in axes):
+    added = sorted(axis % rank for axis in axes)
+    x = site.tensor()
+    if not x.plain and 0 not in added:
+        return _with(site, x, added)
+    for axis in added:
         dims.insert(axis, 1)
     return _reshaped(site, dims)
+
+
+def _with(site: OnnxSite, x: Tensor, added: Sequence[int]) -> Result:
+    """A view with axes of length 1, the batch being axis 0; it stays a view."""
+    shape, order = list(x.value.shape), list(x.order)
+    for axis in added:  # where the next axis of the view lies
+        at = order[axis - 1] if axis <= len(order) else len(shape)
+        shape.insert(at, 1)
+        order = [other + (other >= at) for other in order]
+        order.insert(axis - 1, at)
+    return Tensor(importing.reshape(site, x.value, tuple(shape)), tuple(order))
 
 
 def transpose(site: OnnxSite) -> Result:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto
 
 from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, array_of
 
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 _KEEPS_SIGN_NAMES = (
@@ -111,11 +111,7 @@ def _constants(model: OnnxModel) -> dict[str, NDArray[Any]]:
     for node in model.graph.node:
         if node.op_type == "Constant":
             tensors += [(node.output[0], a.t) for a in node.attribute if a.name == "value"]
-    small = [(name, tensor) for name, tensor in tensors if len(tensor.dims) <= 1]
-    try:
-        return {name: numpy_helper.to_array(tensor) for name, tensor in small}
-    except Exception as error:  # whatever numpy raises for bytes that do not fit
-        raise ModelError(f"{model.name}: an array is damaged: {error}") from None
+    return {name: array_of(t, model.name) for name, t in tensors if len(t.dims) <= 1}
 
 
 def _known(model: OnnxModel, stored: Mapping[str, NDArray[Any]]) -> set[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, numpy_helper
 
 from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
@@ -53,6 +55,14 @@ class OnnxModel:
     def outputs(self) -> list[str]:
         """Names of the outputs."""
         return [output.name for output in self.graph.output]
+
+
+def array_of(tensor: TensorProto, name: str) -> NDArray[Any]:
+    """The numbers of an array of the model `name`. Raises `ModelError` if they do not fit it."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # whatever numpy raises for bytes that do not fit
+        raise ModelError(f"{name}: an array is damaged: {error}") from None
 
 
 def read(reference: str) -> OnnxModel:

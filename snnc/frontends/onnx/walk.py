@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto
 
 from snnc.activation_range import ActivationRange, to_meta
 from snnc.errors import Loc, ModelError
@@ -21,7 +21,7 @@ from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
 from snnc.frontends.onnx.ops_layers import LAYERS, Converter
 from snnc.frontends.onnx.ops_shape import SHAPES
 from snnc.frontends.onnx.ops_spatial import SPATIAL
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, array_of
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
 from snnc.frontends.onnx.windows import LIMIT
@@ -70,7 +70,7 @@ class _Walk:
         value = self.importer.input(layout.stored)
         self.results[self.model.input] = Tensor(value, layout.order)
         for tensor in graph.initializer:
-            self.results[tensor.name] = Known(_array(tensor, self.model.name), clean(tensor.name))
+            self.results[tensor.name] = Known(array_of(tensor, self.model.name), clean(tensor.name))
         live = _needed(self.model)
         for node in graph.node:
             if live.intersection(node.output):
@@ -205,13 +205,6 @@ def _returned(site: OnnxSite, result: Result) -> Value:
     if isinstance(result, Tensor):
         return site.moved(result)
     raise RefusedError("it returns a constant", "return tensors computed from the input")
-
-
-def _array(tensor: TensorProto, name: str) -> np.ndarray:
-    try:
-        return numpy_helper.to_array(tensor)
-    except Exception as error:  # whatever numpy raises for bytes that do not fit
-        raise ModelError(f"{name}: an array is damaged: {error}") from None
 
 
 def _needed(model: OnnxModel) -> set[str]:

@@ -136,3 +136,28 @@ def test_pixels_are_scaled_and_padded_before(write: Any) -> None:
     (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 3, 1)})
     np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_sequences_of_channels_last(write: Any) -> None:
+    """A Conv1D of Keras is one of height 1, between axes that are added and removed."""
+    nodes = [
+        node("Unsqueeze", ["x", "one"], ["u"]),
+        node("Transpose", ["u"], ["t"], perm=TO_FIRST),
+        node("Conv", ["t", "w"], ["c"], pads=[0, 1, 0, 1]),
+        node("Transpose", ["c"], ["d"], perm=TO_LAST),
+        node("Squeeze", ["d", "one"], ["s"]),
+        node("Relu", ["s"], ["r"]),
+        node("Unsqueeze", ["r", "one"], ["v"]),
+        node("Transpose", ["v"], ["p"], perm=TO_FIRST),
+        node("MaxPool", ["p"], ["q"], kernel_shape=[1, 2]),
+        node("Squeeze", ["q", "two"], ["y"]),
+    ]
+    arrays = {"one": np.array([1]), "two": np.array([2]), "w": normal(4, 3, 1, 3)}
+    path = str(write(nodes, ["N", 9, 3], arrays))
+    graph = load(path)
+    assert graph.type_of(graph.input).shape == (3, 9)
+    assert "permute" not in [n.op.mnemonic for n in graph]
+    x = normal(2, 3, 9)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 1)})
+    np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from snnc.errors import UnsupportedError
+
 node = helper.make_node
 RNG = np.random.default_rng(0)
 
@@ -126,3 +128,27 @@ def test_constants_are_repeated(compare: Any) -> None:
         node("MatMul", ["x", "v"], ["y"]),
     ]
     compare(nodes, ["N", 4], {"w": normal(2, 3), "n": whole(2, 1)})
+
+
+EVEN = {
+    ("asymmetric", "floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+    ("pytorch_half_pixel", "round_prefer_floor"),
+    ("pytorch_half_pixel", "round_prefer_ceil"),
+}
+"""Ways to take a neighbour that repeat every element as often, for any whole factor."""
+
+
+@pytest.mark.parametrize("mode", ["asymmetric", "half_pixel", "pytorch_half_pixel"])
+@pytest.mark.parametrize("how", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+def test_every_way_to_take_a_neighbour(compare: Any, mode: str, how: str) -> None:
+    attributes = {"coordinate_transformation_mode": mode, "nearest_mode": how}
+    nodes = [node("Resize", ["x", "", "s"], ["y"], mode="nearest", **attributes)]
+    arrays = {"s": np.array([1, 1, 2, 3], np.float32)}
+    if (mode, how) in EVEN:
+        graph = compare(nodes, ["N", 2, 3, 4], arrays, opset=18)
+        assert [n.op.mnemonic for n in graph] == ["input", "upsample"]
+        return
+    with pytest.raises(UnsupportedError, match="unevenly"):
+        compare(nodes, ["N", 2, 3, 4], arrays, opset=18)
