@@ -105,7 +105,8 @@ class _Walk:
         if found is None and not missing and node.op_type in KEEP_SHAPE:
             first = next((x for x in site.inputs if isinstance(x, Tensor)), None)
             if first is not None:
-                found = (tensor_of(self.importer.stand_in(site, first.shape)),)
+                stand_in = self.importer.stand_in(site, first.value.shape)
+                found = (Tensor(stand_in, first.order),)
         if found is None:
             self.lost.update(node.output)
             return

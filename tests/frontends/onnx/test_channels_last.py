@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+from snnc.errors import UnsupportedError
 from snnc.frontends import load, reference
 from snnc.interp import run_ann
 
@@ -161,3 +162,15 @@ def test_sequences_of_channels_last(write: Any) -> None:
     (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 1)})
     np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_refused_keeps_the_order_of_axes(write: Any) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["x1"], perm=TO_FIRST),
+        node("Conv", ["x1", "w"], ["c"]),
+        node("Transpose", ["c"], ["t"], perm=TO_LAST),
+        node("HardSwish", ["t"], ["h"]),
+        node("ReduceMean", ["h"], ["y"], axes=[1, 2], keepdims=0),
+    ]
+    with pytest.raises(UnsupportedError, match="1 operation cannot"):
+        load(str(write(nodes, ["N", 7, 6, 2], {"w": normal(3, 2, 3, 3)})))
