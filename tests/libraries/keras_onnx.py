@@ -25,8 +25,7 @@ from keras import Input, Model, layers
 Build = Callable[[], Model]
 APPLICATIONS = (
     "MobileNet", "MobileNetV2", "ResNet50", "ResNet50V2", "DenseNet121", "InceptionV3",
-    "Xception", "NASNetMobile", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0",
-    "ConvNeXtTiny",
+    "Xception", "NASNetMobile", "MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny",
 )  # fmt: skip
 SAMPLES = 2
 
