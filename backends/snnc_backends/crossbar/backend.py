@@ -72,11 +72,17 @@ class CrossbarBackend:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.machine:
-            self._set_by_machine()
         if self.threads < 0:
             raise ValueError(f"threads must not be negative, but is {self.threads}")
-        self.chip()
+        if not self.machine:
+            self.chip()
+            return
+        machine = self.machine
+        self._set_by_machine()
+        try:
+            self.chip()
+        except ValueError as error:
+            raise ValueError(f"machine {machine}: {error}") from None
 
     def _set_by_machine(self) -> None:
         """Take the options of the file; the text of the target then has them, and not the file."""
@@ -87,7 +93,9 @@ class CrossbarBackend:
             name, value = field_.name, getattr(self, field_.name)
             if name in options and value not in (field_.default, options[name]):
                 option = name.replace("_", "-")
-                raise ValueError(f"{option} is {value}, in {self.machine} it is {options[name]}")
+                raise ValueError(
+                    f"machine {self.machine}: {option} is {options[name]}, the target's is {value}"
+                )
         for name, value in {**options, "machine": ""}.items():
             object.__setattr__(self, name, value)
 

@@ -67,10 +67,9 @@ class Chip:
 
     @property
     def room(self) -> str:
-        """What to do where a network is too large for it."""
-        packings = PACKINGS[PACKINGS.index(self.packing) + 1 :]
-        packed = f"packing={packings[-1]}, " if packings and self.replication == "none" else ""
-        return f"choose {packed}cells or cell-bits with fewer columns a weight, or a larger chip"
+        """What to do where a network takes too many tiles."""
+        packed = "packing=time-multiplexed" if self.packing != "time-multiplexed" else "fewer bits"
+        return f"choose {packed} or a larger chip"
 
     @property
     def largest_level(self) -> int:
