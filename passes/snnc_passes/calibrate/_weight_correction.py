@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale, Weighted
+from snnc.ir import Add, AnyNeuron, Conv, Graph, Linear, Node, Scale, Weighted
 from snnc.ir.walk import used_once
 from snnc_passes._affine import combine, own_param
 
@@ -47,7 +47,7 @@ def weighted(graph: Graph, name: str) -> Node | None:
 
 def _depends_on_spikes(graph: Graph, name: str) -> bool:
     return any(
-        isinstance(graph.node(source).op, Neuron) or _depends_on_spikes(graph, source)
+        isinstance(graph.node(source).op, AnyNeuron) or _depends_on_spikes(graph, source)
         for source in graph.inputs_of(name)
     )
 

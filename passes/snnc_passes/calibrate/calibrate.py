@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.interp import for_sample
-from snnc.ir import Conv, Graph, Linear, Neuron, Readout
+from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Readout
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
@@ -119,14 +119,14 @@ class Calibrate(Pass):
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}
         errors: dict[str, float] = {}
-        populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)
+        populations = sum(isinstance(n.op, AnyNeuron | Readout) for n in graph.nodes)
         with ctx.progress(self.name, populations) as advance, torch.no_grad():
             for layer in sweep.layers():
                 op, name = layer.node.op, layer.node.name
-                fixed = isinstance(op, Neuron) and op.fixed
+                fixed = isinstance(op, AnyNeuron) and op.fixed
                 if self.weights and not fixed:
                     self._compensate(sweep, layer)
-                if isinstance(op, Neuron):
+                if isinstance(op, AnyNeuron):
                     choose = _as_given if fixed else self._neuron
                     chosen[name], errors[name] = choose(sweep, layer)
                 elif self.bias:
@@ -165,8 +165,8 @@ class Calibrate(Pass):
             outputs = rows_of_outputs(sweep.mean(layer.source, rows))
             parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer, rows))))
         population, device = layer.node.op, sweep.interpreter.device
-        neuron = isinstance(population, Neuron)
-        upper = upper_of(graph, population, layer.shape[0], device) if neuron else None
+        rectifies = isinstance(population, Neuron)
+        upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
@@ -176,7 +176,7 @@ class Calibrate(Pass):
     def _neuron(self, sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
         """Choose the settings of one population, write its bias into the graph, and run it."""
         graph, op = sweep.graph, layer.node.op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
         biased = self.bias and bool(summed_into(graph, layer.source))
         current, target = sweep.kept(layer)
@@ -210,13 +210,13 @@ class Calibrate(Pass):
 def _as_given(sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
     """Run a population that keeps its settings; its weights and bias are not corrected either."""
     op = layer.node.op
-    assert isinstance(op, Neuron)
+    assert isinstance(op, AnyNeuron)
     settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
     return settings, sweep.fire_on(layer, settings.threshold, settings.start, sweep.kept(layer))
 
 
 def _set_start(graph: Graph, name: str, start: NDArray[np.float32]) -> None:
     op = graph.node(name).op
-    assert isinstance(op, Neuron)
+    assert isinstance(op, AnyNeuron)
     ref = own_param(graph, name, "v_init", start.astype(np.float64))
     graph.replace_op(name, replace(op, v_init=ref))
