@@ -71,7 +71,7 @@ def _what(graph: Graph, node: Node) -> str:
             return "whose negative factors make the maximum a minimum"
         return "whose factors or shifts differ within a window"
     if isinstance(node.op, Add):
-        return "a sum, as a LeakyReLU is; put a ReLU between the two"
+        return "a sum, as a LeakyReLU of a negative slope is; put a ReLU between the two"
     return "which may be negative; put a ReLU before the pool or directly behind it"
 
 
