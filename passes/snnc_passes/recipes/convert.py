@@ -54,6 +54,7 @@ class Convert(Recipe):
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
             "split-sums",
+            "linear-bottlenecks",
             self._neurons(),
             f"threshold-balance{{source=ann {self._statistic()} granularity=channel}}",
             "initialize-potential{fraction=0.5}",
