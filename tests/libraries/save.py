@@ -35,4 +35,4 @@ if __name__ == "__main__":
     import torch_cases  # noqa: F401
     from cases import save_all
 
-    sys.exit(save_all(Path(sys.argv[1])) > 0)
+    sys.exit(save_all(Path(sys.argv[1]).resolve()) > 0)
