@@ -25,6 +25,7 @@ from snnc.frontends.importing.pooling import (
 from snnc.frontends.importing.rearrange import (
     concat,
     pad,
+    pad_with_elements,
     permute,
     regroup,
     reshape,
@@ -71,6 +72,7 @@ __all__ = [
     "max_pool",
     "need_value",
     "pad",
+    "pad_with_elements",
     "permute",
     "reduce_spatial",
     "relu",

@@ -1,0 +1,122 @@
+"""The architectures of torchvision, timm and Keras: their names, families and graphs.
+
+All networks have random weights, and the size of input that they were made for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from without_kernels import import_torchvision
+
+from snnc.frontends import trace
+from snnc.frontends.onnx.frontend import OnnxFrontend
+from snnc.ir import Graph
+
+CLASSIFIED = 224
+"""Height and width of an image, where an architecture does not say its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zoo:
+    """The architectures of one library.
+
+    Attributes:
+        library: its name.
+        families: per entry the family, which is the module of the library that defines it.
+        load: the graph of an architecture. Raises what snnc raises, and what the library does.
+        architecture: the name of the architecture that an entry stands for.
+    """
+
+    library: str
+    families: Mapping[str, str]
+    load: Callable[[str], Graph]
+    architecture: Callable[[str], str] = str
+
+
+def torchvision_zoo() -> Zoo:
+    """Every network that torchvision classifies images with."""
+    import_torchvision()
+    from torchvision import models
+
+    def load(name: str) -> Graph:
+        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        module = models.get_model(name, weights=None, **options)
+        size = _size(models.get_model_weights(name).DEFAULT.transforms())
+        return trace(randomized(module), (3, size, size))
+
+    names = models.list_models(module=models)
+    builders = {name: models.get_model_builder(name) for name in names}
+    return Zoo("torchvision", {name: _module(each) for name, each in builders.items()}, load)
+
+
+def timm_zoo() -> Zoo:
+    """Of every module of timm the architecture with the fewest parameters."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import_torchvision()
+    import timm
+
+    def load(name: str) -> Graph:
+        module = timm.create_model(name)
+        return trace(randomized(module), tuple(module.default_cfg["input_size"]))
+
+    return Zoo("timm", {family: family for family in timm.list_modules()}, load, _smallest)
+
+
+def keras_zoo() -> Zoo:
+    """Every network of `keras.applications`, exported as ONNX on the torch backend."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    def load(name: str) -> Graph:
+        model = getattr(keras.applications, name)(weights=None)
+        model(keras.ops.zeros((1, *model.input_shape[1:])))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            model.export(path, format="onnx", verbose=False)
+            return OnnxFrontend().load(str(path))
+
+    builders = {name: getattr(keras.applications, name) for name in dir(keras.applications)}
+    classes = {name: each for name, each in builders.items() if name[0].isupper()}
+    return Zoo("Keras", {name: _module(each) for name, each in classes.items()}, load)
+
+
+ZOOS = {"torchvision": torchvision_zoo, "timm": timm_zoo, "keras": keras_zoo}
+
+
+def randomized(module: nn.Module) -> nn.Module:
+    """The module with statistics of batch norms that no network has by default."""
+    for part in module.modules():
+        mean, variance = (getattr(part, f"running_{each}", None) for each in ("mean", "var"))
+        if isinstance(mean, Tensor) and isinstance(variance, Tensor):
+            torch.nn.init.normal_(mean, std=0.1)
+            torch.nn.init.uniform_(variance, 0.5, 2)
+    return module.eval()
+
+
+def _module(builder: Any) -> str:
+    return builder.__module__.rpartition(".")[2]
+
+
+def _size(transforms: Any) -> int:
+    sizes = getattr(transforms, "crop_size", [CLASSIFIED])
+    return int(sizes[0])
+
+
+def _smallest(family: str) -> str:
+    """The architecture of a module of timm with the fewest parameters."""
+    import timm
+
+    with torch.device("meta"):
+        sizes = {
+            name: sum(p.numel() for p in timm.create_model(name).parameters())
+            for name in timm.list_models(module=family)
+        }
+    return min(sizes, key=lambda name: (sizes[name], name))
