@@ -77,7 +77,7 @@ def channel_shuffle(site: TorchSite, input: Any, groups: int) -> Result:
     return importing.regroup(site, x, (groups, channels // groups, *spatial), axes, x.shape)
 
 
-def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
+def pad(site: TorchSite, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Result:
     """Converter of `F.pad` with zeros or with elements; negative padding becomes a slice."""
     x = need_value(input)
     if mode == "constant" and value not in (None, 0, 0.0):
@@ -90,7 +90,7 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: An
     padding = (*[(0, 0)] * (len(x.shape) - len(pairs)), *pairs[::-1])
     if mode == "constant":
         return importing.pad(site, x, padding)
-    return importing.pad_with_elements(site, x, padding, mode)
+    return importing.pad_with_elements(site, x, padding, mode)  # torch refuses other modes
 
 
 def pad_with(mode: str) -> Converter:

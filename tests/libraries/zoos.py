@@ -1,6 +1,7 @@
 """The architectures of torchvision, timm and Keras: their names, families and graphs.
 
-All networks have random weights, and the size of input that they were made for.
+All networks have random weights. Images are of 96x96 where the network takes such ones, as that is
+faster, and else of the size that it was made for.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from snnc.frontends import trace
 from snnc.frontends.onnx.frontend import OnnxFrontend
 from snnc.ir import Graph
 
-CLASSIFIED = 224
-"""Height and width of an image, where an architecture does not say its own."""
+SMALL = 96
+"""Height and width of an image, where the architecture takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ def torchvision_zoo() -> Zoo:
     def load(name: str) -> Graph:
         options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         module = models.get_model(name, weights=None, **options)
-        size = _size(models.get_model_weights(name).DEFAULT.transforms())
-        return trace(randomized(module), (3, size, size))
+        transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
+        size = int(transforms.crop_size[0])
+        return trace(module, _shape(randomized(module), (3, size, size)))
 
     names = models.list_models(module=models)
     builders = {name: models.get_model_builder(name) for name in names}
@@ -65,7 +67,8 @@ def timm_zoo() -> Zoo:
 
     def load(name: str) -> Graph:
         module = timm.create_model(name)
-        return trace(randomized(module), tuple(module.default_cfg["input_size"]))
+        own = tuple(module.default_cfg["input_size"])
+        return trace(module, _shape(randomized(module), own))
 
     return Zoo("timm", {family: family for family in timm.list_modules()}, load, _smallest)
 
@@ -76,7 +79,7 @@ def keras_zoo() -> Zoo:
     import keras
 
     def load(name: str) -> Graph:
-        model = getattr(keras.applications, name)(weights=None)
+        model = getattr(keras.applications, name)(weights=None, input_shape=(SMALL, SMALL, 3))
         model(keras.ops.zeros((1, *model.input_shape[1:])))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
@@ -105,9 +108,17 @@ def _module(builder: Any) -> str:
     return builder.__module__.rpartition(".")[2]
 
 
-def _size(transforms: Any) -> int:
-    sizes = getattr(transforms, "crop_size", [CLASSIFIED])
-    return int(sizes[0])
+def _shape(module: nn.Module, own: tuple[int, ...]) -> tuple[int, ...]:
+    """The small size if `module` takes it, else `own`."""
+    small = (own[0], SMALL, SMALL)
+    if own[-1] > SMALL:
+        try:
+            with torch.no_grad():
+                module(torch.zeros(2, *small))
+        except Exception:  # torch, or the library, may raise anything
+            return own
+        return small
+    return own
 
 
 def _smallest(family: str) -> str:
