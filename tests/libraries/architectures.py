@@ -31,9 +31,8 @@ Row = dict[str, Any]
 _PROBLEM = re.compile(r"^  .* \(([^()]+)\): ([^;]+);")
 
 
-def imported(zoo: Zoo, entry: str) -> Row:
+def imported(zoo: Zoo, name: str) -> Row:
     """Import an architecture in this process: what came of it."""
-    name = zoo.architecture(entry)
     torch.manual_seed(0)
     start = time.monotonic()
     try:
@@ -46,7 +45,7 @@ def imported(zoo: Zoo, entry: str) -> Row:
         came = {"outcome": "taken", "nodes": len(list(graph))}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     seconds = time.monotonic() - start
-    row = {"entry": entry, "name": name, "family": zoo.families[entry]}
+    row = {"name": name, "family": zoo.families[name]}
     return {**row, **came, "seconds": round(seconds, 1), "gigabytes": round(peak, 2)}
 
 
@@ -57,17 +56,17 @@ def reasons(message: str) -> list[str]:
     return list(listed) or message.splitlines()[-1:]
 
 
-def _child(sender: Connection, zoo: Zoo, entry: str) -> None:
+def _child(sender: Connection, zoo: Zoo, name: str) -> None:
     limit = GIGABYTES * 1_000_000_000
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    sender.send(imported(zoo, entry))
+    sender.send(imported(zoo, name))
 
 
-def row_of(zoo: Zoo, entry: str) -> Row:
+def row_of(zoo: Zoo, name: str) -> Row:
     """Import an architecture in a process of its own: what came of it."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, zoo, entry))
+    process = context.Process(target=_child, args=(sender, zoo, name))
     process.start()
     sender.close()
     try:
@@ -80,16 +79,16 @@ def row_of(zoo: Zoo, entry: str) -> Row:
     finally:
         process.kill()
         process.join()
-    return {"entry": entry, "family": zoo.families[entry], "outcome": "failed", "said": said}
+    return {"name": name, "family": zoo.families[name], "outcome": "failed", "said": said}
 
 
 def rows_of(zoo: Zoo, path: Path) -> list[Row]:
     """The rows of a zoo; those that `path` has are not made again."""
     rows: list[Row] = json.loads(path.read_text()) if path.exists() else []
-    done = {row["entry"] for row in rows}
-    for entry in zoo.families:
-        if entry not in done:
-            row = row_of(zoo, entry)
+    done = {row["name"] for row in rows}
+    for name in zoo.families:
+        if name not in done:
+            row = row_of(zoo, name)
             rows.append(row)
             path.write_text(json.dumps(rows, indent=1) + "\n")
             print(zoo.library, row, file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm_architectures import FAMILIES
 from torch import Tensor, nn
 from without_kernels import import_torchvision
 
@@ -31,15 +32,13 @@ class Zoo:
 
     Attributes:
         library: its name.
-        families: per entry the family, which is the module of the library that defines it.
+        families: per name of an architecture the module of the library that defines it.
         load: the graph of an architecture. Raises what snnc raises, and what the library does.
-        architecture: the name of the architecture that an entry stands for.
     """
 
     library: str
     families: Mapping[str, str]
     load: Callable[[str], Graph]
-    architecture: Callable[[str], str] = str
 
 
 def torchvision_zoo() -> Zoo:
@@ -60,7 +59,7 @@ def torchvision_zoo() -> Zoo:
 
 
 def timm_zoo() -> Zoo:
-    """Of every module of timm the architecture with the fewest parameters."""
+    """Small networks of every module of timm."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import_torchvision()
     import timm
@@ -70,7 +69,7 @@ def timm_zoo() -> Zoo:
         own = tuple(module.default_cfg["input_size"])
         return trace(module, _shape(randomized(module), own))
 
-    return Zoo("timm", {family: family for family in timm.list_modules()}, load, _smallest)
+    return Zoo("timm", FAMILIES, load)
 
 
 def keras_zoo() -> Zoo:
@@ -119,15 +118,3 @@ def _shape(module: nn.Module, own: tuple[int, ...]) -> tuple[int, ...]:
             return own
         return small
     return own
-
-
-def _smallest(family: str) -> str:
-    """The architecture of a module of timm with the fewest parameters."""
-    import timm
-
-    with torch.device("meta"):
-        sizes = {
-            name: sum(p.numel() for p in timm.create_model(name).parameters())
-            for name in timm.list_models(module=family)
-        }
-    return min(sizes, key=lambda name: (sizes[name], name))
