@@ -26,6 +26,13 @@ SMALL = 96
 """Height and width of an image, where the architecture takes it."""
 
 
+KERAS = (
+    "MobileNet MobileNetV2 MobileNetV3Small VGG16 ResNet50 ResNet50V2 DenseNet121 Xception "
+    "InceptionV3 InceptionResNetV2 NASNetMobile EfficientNetB0 EfficientNetV2B0 ConvNeXtTiny"
+)
+"""The smallest network of every family."""
+
+
 @dataclass(frozen=True, slots=True)
 class Zoo:
     """The architectures of one library.
@@ -73,7 +80,7 @@ def timm_zoo() -> Zoo:
 
 
 def keras_zoo() -> Zoo:
-    """Every network of `keras.applications`, exported as ONNX on the torch backend."""
+    """Small networks of `keras.applications`, exported as ONNX on the torch backend."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
@@ -85,9 +92,8 @@ def keras_zoo() -> Zoo:
             model.export(path, format="onnx", verbose=False)
             return OnnxFrontend().load(str(path))
 
-    builders = {name: getattr(keras.applications, name) for name in dir(keras.applications)}
-    classes = {name: each for name, each in builders.items() if name[0].isupper()}
-    return Zoo("Keras", {name: _module(each) for name, each in classes.items()}, load)
+    builders = {name: getattr(keras.applications, name) for name in KERAS.split()}
+    return Zoo("Keras", {name: _module(each) for name, each in builders.items()}, load)
 
 
 ZOOS = {"torchvision": torchvision_zoo, "timm": timm_zoo, "keras": keras_zoo}
