@@ -23,6 +23,7 @@ from snnc.ir import (
     AvgPool,
     BatchNorm,
     Conv,
+    Identity,
     Linear,
     Maximum,
     Op,
@@ -135,6 +136,10 @@ def _relu(op: Relu, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
     return y if op.levels is None else _rounded(y, upper, op.levels)
 
 
+def _identity(op: Identity, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
+    return inputs[0]
+
+
 def _rounded(y: Tensor, upper: Tensor, levels: int) -> Tensor:
     """`y`, in 0..upper, rounded to multiples of upper / levels; the gradient is that of `y`."""
     value = torch.floor(y / upper * levels + 0.5) / levels * upper
@@ -238,6 +243,7 @@ MEANINGS: Mapping[type[Op], Meaning] = MappingProxyType(
         Linear: _linear,
         BatchNorm: _batchnorm,
         Relu: _relu,
+        Identity: _identity,
         Scale: _scale,
         SumPool: _sumpool,
         AvgPool: _avgpool,

@@ -59,6 +59,7 @@ class Convert(Recipe):
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
             "split-sums",
+            "linear-bottlenecks",
             self._neurons(),
             f"threshold-balance{{{self._balance()}}}",
             "initialize-potential{fraction=0.5}",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.activation_range import activation_ranges
 from snnc.errors import PassError
-from snnc.ir import Graph, Neuron
+from snnc.ir import Graph, Neuron, TwoSidedNeuron
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity, Histogram
@@ -48,6 +48,8 @@ class ThresholdBalance(Pass):
     A Scale of threshold / previous threshold is inserted behind every population (behind max pools
     of spikes), and v_init is multiplied by it, so that the value of a spike is proportional to the
     threshold.
+
+    The statistics of a linear activation (two-sided neurons) are those of its magnitude.
 
     No threshold is raised above the upper bound of a bounded activation (ReLU6), and populations
     with a threshold of their own (quantised activations) are left as they are.
@@ -140,16 +142,17 @@ class ThresholdBalance(Pass):
             percent = 100.0 if self.statistic == "max" else self.percentile
             steps = self.timesteps or ctx.timesteps
             return current_statistic(graph, ctx, names, percent, self.granularity, steps)
-        return ann_statistic(graph, ctx, names, self._pick(ctx.timesteps), self.granularity)
+        return ann_statistic(graph, ctx, names, self._pick(graph, ctx.timesteps), self.granularity)
 
-    def _pick(self, timesteps: int) -> Pick | None:
+    def _pick(self, graph: Graph, timesteps: int) -> Pick | None:
         if self.statistic == "max" or (self.statistic == "percentile" and self.percentile == 100):
             return None
         levels = self.levels or timesteps
 
-        def pick(histogram: Histogram) -> NDArray[np.float64]:
+        def pick(name: str, histogram: Histogram) -> NDArray[np.float64]:
             if self.statistic == "mse":
-                return histogram.least_squares(levels)
+                rounds = not isinstance(graph.node(name).op, TwoSidedNeuron)
+                return histogram.least_squares(levels, start=0.5 if rounds else 0.0)
             return histogram.percentile(self.percentile)
 
         return pick
