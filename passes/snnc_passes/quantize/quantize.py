@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from snnc.errors import PassError, UnsupportedError
+from snnc.errors import Diagnostic, PassError, UnsupportedError
 from snnc.ir import Encode, Graph, Scale, Weighted
 from snnc.ir.populations import groups
 from snnc.transform import Pass, PassContext, PassResult
@@ -81,14 +81,19 @@ def _refuse_chains(graph: Graph) -> None:
     """Raise `UnsupportedError` listing every layer whose input is a current."""
     kinds = event_kinds(graph)
     chained = [
-        f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
+        Diagnostic(
+            node.op.mnemonic,
+            node.name,
+            node.loc,
+            f"takes the current of {source}",
+            "put a ReLU between two weighted layers",
+        )
         for node in graph.nodes
         if isinstance(node.op, Weighted | Scale)
         for source in graph.inputs_of(node.name)
         if source not in kinds
     ]
     if chained:
-        raise UnsupportedError(
-            "integer weights on currents have no bound:\n  " + "\n  ".join(chained),
-            hint="run fold-scale before quantize; put a ReLU between two weighted layers",
-        )
+        title = "integer weights on currents have no bound:"
+        hint = "run fold-scale before quantize"
+        raise UnsupportedError.listing(title, chained, hint=hint)
