@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from snnc.errors import Diagnostic, PassError, UnsupportedError
 from snnc.ir import Encode, Graph, Scale, Weighted
-from snnc.ir.populations import groups
+from snnc.ir.populations import groups, only_signs
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
@@ -89,7 +89,7 @@ def _refuse_chains(graph: Graph) -> None:
             "put a ReLU between two weighted layers",
         )
         for node in graph.nodes
-        if isinstance(node.op, Weighted | Scale)
+        if isinstance(node.op, Weighted | Scale) and not only_signs(graph, node.name)
         for source in graph.inputs_of(node.name)
         if source not in kinds
     ]
