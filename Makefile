@@ -17,6 +17,7 @@ DIGITS := examples/digits
 DEMO_OUT := demo-out
 CHECKPOINTS_OUT := checkpoints-out
 NIR_OUT := nir-out
+ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
@@ -25,7 +26,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long fuzz checkpoints nir lint clean
+.PHONY: help demo test test-long fuzz checkpoints nir architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -110,5 +111,10 @@ nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, Spiking
 		-o $(NIR_OUT)/net.snnc
 	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
 
+# Interrupted, it goes on from $(ARCHITECTURES_OUT); without it, every network is imported again.
+architectures: export OMP_NUM_THREADS := 1
+architectures: .venv-libraries/.installed ## the networks of torchvision, timm and Keras: taken or refused
+	PYTHONPATH=. .venv-libraries/bin/python -W ignore tests/libraries/architectures.py $(ARCHITECTURES_OUT)
+
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,10 +6,11 @@ from typing import Literal
 
 from snnc.ir import (
     Add,
+    AnyNeuron,
     Encode,
     Graph,
+    Identity,
     Input,
-    Neuron,
     Pool,
     Readout,
     Rearrange,
@@ -32,7 +33,7 @@ def event_kinds(graph: Graph) -> dict[str, EventKind]:
     kinds: dict[str, EventKind] = {}
     for node in graph.nodes:
         sources: set[EventKind | None] = {kinds.get(s) for s in graph.inputs_of(node.name)}
-        if isinstance(node.op, Neuron | Relu):
+        if isinstance(node.op, AnyNeuron | Relu | Identity):
             kinds[node.name] = "spike"
         elif isinstance(node.op, Input) and graph.stage is Stage.ANN:
             kinds[node.name] = "direct"

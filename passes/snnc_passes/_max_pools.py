@@ -7,7 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from snnc.errors import Diagnostic, UnsupportedError
-from snnc.ir import Add, Graph, Input, Maximum, MaxPool, Node, Pool, Rearrange, Relu, Scale, Windows
+from snnc.ir import (
+    Add,
+    Graph,
+    Identity,
+    Input,
+    Maximum,
+    MaxPool,
+    Node,
+    Pool,
+    Rearrange,
+    Relu,
+    Scale,
+    Windows,
+)
 from snnc.ir.walk import ancestors, used_once
 from snnc_passes._affine import affine_of, leads_to
 from snnc_passes._analog import before_encode
@@ -51,7 +64,7 @@ def _why_not(graph: Graph, pool: Node) -> tuple[str, str] | None:
             "pools the input together with activations, which differ in value",
             "pool them apart",
         )
-    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Input)]
+    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Identity | Input)]
     if not others:
         return None
     what, remedy = _what(graph, graph.node(others[0]))
@@ -65,13 +78,13 @@ def _what(graph: Graph, node: Node) -> tuple[str, str]:
             return "whose negative factors make the maximum a minimum", AVERAGE
         return "whose factors or shifts differ within a window", AVERAGE
     if isinstance(node.op, Add):
-        return "a sum, as a LeakyReLU is", "put a ReLU between the two"
+        return "a sum, as a LeakyReLU of a negative slope is", "put a ReLU between the two"
     return "which may be negative", "put a ReLU before the pool or directly behind it"
 
 
 def fires(graph: Graph, name: str) -> bool:
-    """Whether the values of a node are those of ReLUs, pooled and rearranged at most."""
-    return all(isinstance(graph.node(maker).op, Relu) for maker in _makers(graph, name))
+    """Whether the values of a node are those of activations, pooled and rearranged at most."""
+    return all(isinstance(graph.node(maker).op, Relu | Identity) for maker in _makers(graph, name))
 
 
 def feeds_maximum(graph: Graph, name: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import Encode, Graph, Maximum, Neuron, Node, Pool, Rearrange
+from snnc.ir import AnyNeuron, Encode, Graph, Maximum, Node, Pool, Rearrange
 from snnc.ir.populations import integrates
 from snnc.ir.walk import ancestors
 from snnc_passes._affine import Floats, full, leads_to, window_extremes
@@ -82,7 +82,7 @@ def with_equal_windows(graph: Graph, values: Mapping[str, Floats]) -> dict[str, 
     result = dict(values)
     for name, classes in together.items():
         op = graph.node(name).op
-        if isinstance(op, Neuron) and not op.fixed:
+        if isinstance(op, AnyNeuron) and not op.fixed:
             shared = np.array([largest[each] for each in classes.tolist()])
             if np.all(shared > 0):
                 result[name] = shared

@@ -10,6 +10,7 @@ from snnc.ir import (
     Add,
     AvgPool,
     Graph,
+    Identity,
     Node,
     Op,
     Pool,
@@ -126,7 +127,7 @@ def _scale_activation(graph: Graph, name: str, size: Floats) -> None:
     assert isinstance(op, Relu)
     before = graph.fresh(f"{name}.unit")
     if op.upper is not None:
-        upper = graph.array(op.upper) / size
+        upper = np.divide(graph.array(op.upper), size)
         bound = float(upper) if upper.ndim == 0 else own_param(graph, before, "upper", upper)
         op = replace(op, upper=bound)
     graph.insert_before(name, 0, before, op)
@@ -182,7 +183,7 @@ def _leads_to_layer(graph: Graph, node: Node) -> bool:
 
 def _fires(graph: Graph, node: Node) -> bool:
     """Whether a node is an activation, or a factor, a pool or elements of activations only."""
-    if isinstance(node.op, Relu):
+    if isinstance(node.op, Relu | Identity):
         return True
     passes = isinstance(node.op, Scale | Pool | Rearrange)
     return passes and all(_fires(graph, graph.node(source)) for source in node.inputs)

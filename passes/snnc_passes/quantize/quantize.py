@@ -95,5 +95,5 @@ def _refuse_chains(graph: Graph) -> None:
     ]
     if chained:
         title = "integer weights on currents have no bound:"
-        hint = "run fold-scale before quantize"
+        hint = "put linear-bottlenecks before activations-to-neurons, fold-scale before quantize"
         raise UnsupportedError.listing(title, chained, hint=hint)
