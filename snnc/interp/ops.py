@@ -71,7 +71,7 @@ def evaluate(
     meaning = meaning or meaning_of(op)
     if meaning is None:
         raise GraphError(f"{op.mnemonic} is not a stateless operation")
-    lead = torch.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
+    lead = np.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
     flat = [_folded(x, lead, rank) for x in inputs]
     y = meaning(op, flat, constant)
     return y.reshape(*lead, *y.shape[1:])
