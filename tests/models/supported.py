@@ -264,6 +264,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "clamp-in-place": lambda x: (x * 1).clamp_(0, 0.5),
     "minimum": lambda x: torch.minimum(torch.relu(x), torch.tensor(0.5)),
     "min-max": lambda x: x.maximum(torch.tensor(0.0)).min(torch.tensor(0.5)),
+    "max-pool-of-one": lambda x: F.max_pool2d(F.relu(x), (1, 2), dilation=(2, 1)),
     "relu6-pool": lambda x: F.max_pool2d(F.relu6(x * 9), 2),
     "pool-relu6": lambda x: F.relu6(F.max_pool2d(x * 9, 2)),
     "clip-floor-shift": lambda x: torch.floor(torch.clamp(x / 0.7, 0, 1) * 4 + 0.5) / 4 * 0.7,

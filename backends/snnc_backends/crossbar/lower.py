@@ -35,7 +35,7 @@ def lower(graph: Graph, chip: Chip, timesteps: int) -> dict[str, bytes]:
     try:
         mapped = layout(graph, chip, timesteps)
     except DoesNotFit as error:
-        raise GraphError(f"the chip is too small: {error}") from None
+        raise GraphError(f"the network does not fit: {error}") from None
     return {
         MAPPING: _json(_mapping(mapped, graph)),
         f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph)),
