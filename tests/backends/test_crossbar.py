@@ -126,6 +126,7 @@ def test_silence_gives_nothing_and_is_not_read() -> None:
     assert not result.readout.any()  # type: ignore[union-attr]
     tiles = 3 * 3  # row blocks of 2, column blocks of 16 outputs
     expected = {"reads": 0, "conversions": 0, "skipped_reads": 3 * 8 * tiles, "rows_driven": 0}
+    expected["clipped"] = 0
     assert result.stats["activity"] == {"fc": expected}
 
 
@@ -194,8 +195,9 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("device=pcm", "unknown device 'pcm'"),
         ("device=ideal{g-max=1}", "did you mean 'g-max-us'?"),
         ("device=ideal{g-max-us=0}", "device ideal: g-max-us must be positive"),
-        ("adc-bits=0", "adc-bits must be ideal, not 0"),
-        ("adc-bits=6", "converters of finite resolution are not modelled yet"),
+        ("adc-bits=0", "adc-bits must be ideal or 1 to 16, not 0"),
+        ("adc-bits=17", "adc-bits must be ideal or 1 to 16, not 17"),
+        ("adc-range=max", "data|worst expected"),
         ("adc-bits=none", "int|ideal expected"),
         ("rws=3", "did you mean 'rows'"),
     ],

@@ -35,7 +35,9 @@ class CrossbarBackend:
         cols: bit lines of a tile.
         cells: how a signed weight is stored: differential, in a pair of columns.
         cell_bits: bits of one cell, 1..8.
-        adc_bits: resolution of the converters: ideal.
+        adc_bits: resolution of the converters, 1..16, or ideal.
+        adc_range: how their ranges are chosen: data, with the least error of conversion on
+            calibration data; or worst, the largest sum possible, also where there are no data.
         device: the model of the cells, a plugin of the group `snnc.devices`.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
@@ -48,6 +50,7 @@ class CrossbarBackend:
     cells: str = "differential"
     cell_bits: int = 4
     adc_bits: int | Literal["ideal"] = "ideal"
+    adc_range: Literal["data", "worst"] = "data"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     weight_bits: int = 8
     chip_seed: int = 0
@@ -76,7 +79,9 @@ class CrossbarBackend:
     @property
     def inexact(self) -> str:
         """Why results may differ from the reference; "" if they do not."""
-        return "" if self.device.facts.ideal else f"the cells of {self.device.name} are not ideal"
+        if not self.device.facts.ideal:
+            return f"the cells of {self.device.name} are not ideal"
+        return "" if self.chip().exact else f"its converters have {self.adc_bits} bits"
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -115,10 +120,10 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping and the figures. Raises `GraphError` for real values."""
+        """The mapping, figures, and ranges of converters. Raises `GraphError` for real values."""
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip())
+        return lower(graph, self.chip(), ctx, self.adc_range)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
         """The program of an artifact. Raises `ArtifactError`."""

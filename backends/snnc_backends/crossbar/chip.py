@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import Device, levels_of
 from snnc_backends.crossbar.cells import CELLS, Column, Scheme, weights_of
-from snnc_backends.crossbar.converters import CONVERTERS, Converter
+from snnc_backends.crossbar.converters import Converter, converter
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
-READ_STEP = 2.0**-10
-"""To which cells that are not ideal are rounded, in levels; far below any error of a device."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Chip:
         weight_bits: width of a weight, its sign included.
         scheme: how a weight is stored in cells.
         device: the model of the cells.
-        converter: the analog-to-digital converter of a column.
+        converter: the analog-to-digital converters of the columns.
         seed: of this chip: of everything random in its cells.
     """
 
@@ -62,22 +58,15 @@ class Chip:
         """Levels (…, physical columns) of weights (…, outputs)."""
         return self.scheme.levels(weights, self.columns, self.cell_bits)
 
-    def cells_of(self, layer: str, weights: NDArray[np.integer]) -> NDArray[Any]:
-        """The cells of a layer of this chip, in units of a level, as they are read.
+    @property
+    def exact_cells(self) -> bool:
+        """Whether every cell is read as the level it is programmed to."""
+        return self.device.facts.ideal
 
-        They are whole for an ideal device. Otherwise every layer is programmed with random numbers
-        of its own, from the seed and the layer's name, and read once, right after; values are
-        rounded to a multiple of `READ_STEP`, so that sums of them are exact in any order.
-
-        Returns:
-            (…, physical columns) of weights (…, outputs); uint8, float64 if not ideal.
-        """
-        if self.device.facts.ideal:
-            return self.levels(weights)
-        rng = np.random.default_rng([self.seed, crc32(layer.encode())])
-        read = self.device.read(self.conductances_us(weights, rng), rng, 0.0)
-        cells = levels_of(read, self.device.facts, self.largest_level)
-        return np.rint(cells / READ_STEP) * READ_STEP
+    @property
+    def exact(self) -> bool:
+        """Whether the result of a layer is that of its integer weights."""
+        return self.exact_cells and self.converter.bits is None
 
     def conductances_us(
         self, weights: NDArray[np.integer], rng: np.random.Generator
@@ -128,21 +117,11 @@ def chip(
             f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
             f"a cell of {device.name} has {most}"
         )
-    converter = _converter(adc_bits)
-    built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter, seed)
+    built = Chip(
+        rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter(adc_bits), seed
+    )
     if not built.outputs_per_tile:
         raise ValueError(
             f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"
         )
     return built
-
-
-def _converter(adc_bits: int | str) -> Converter:
-    if isinstance(adc_bits, int) and adc_bits < 1:
-        raise ValueError(f"adc-bits must be ideal, not {adc_bits}: a converter needs a bit or more")
-    if adc_bits not in CONVERTERS:
-        raise ValueError(
-            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
-            "converters of finite resolution are not modelled yet"
-        )
-    return CONVERTERS[str(adc_bits)]

@@ -11,6 +11,7 @@ from snnc.errors import GraphError
 from snnc.graph_members import read_graph
 from snnc.ir import Graph
 from snnc.target import FIGURES, Artifact
+from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.figures import figures
 from snnc_backends.crossbar.matrices import matrices
@@ -20,8 +21,8 @@ FOLDER = "crossbar"
 MAPPING = f"{FOLDER}/mapping.json"
 
 
-def lower(graph: Graph, chip: Chip) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, and the figures.
+def lower(graph: Graph, chip: Chip, ctx: PassContext, adc_range: str) -> dict[str, bytes]:
+    """All files: the mapping of an integer graph's weights to tiles, figures, converters' ranges.
 
     `mapping.json` has every tile and the columns of a weight. Levels and conductances of the cells
     follow from it and the weights of the stored graph, and are in no file.
@@ -33,10 +34,15 @@ def lower(graph: Graph, chip: Chip) -> dict[str, bytes]:
         raise GraphError("a crossbar holds integers", hint="end the pipeline with quantize")
     layers = matrices(graph)
     placed = tiles(layers, chip)
-    return {
+    files = {
         MAPPING: _json(_mapping(placed, chip)),
         f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip, graph)),
     }
+    if chip.converter.bits is None:
+        return files
+    from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges, written
+
+    return {**files, MEMBER: written(chosen_ranges(graph, layers, chip, ctx, adc_range))}
 
 
 def stored_graph(artifact: Artifact) -> Graph:
