@@ -39,6 +39,11 @@ class CrossbarBackend:
         adc_range: how their ranges are chosen: data, with the least error of conversion on
             calibration data; or worst, the largest sum possible, also where there are no data.
         device: the model of the cells, a plugin of the group `snnc.devices`.
+        stuck_on: fraction of cells that have the largest conductance, whatever is programmed.
+        stuck_off: fraction of cells that have the least conductance.
+        wire_ohm: resistance of word and bit lines from one cell to the next, in ohm.
+        compensation: gains of the converters are estimated anew when the chip is read, from the
+            sums of columns with all rows driven: one factor a layer, or one a column.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
@@ -52,6 +57,10 @@ class CrossbarBackend:
     adc_bits: int | Literal["ideal"] = "ideal"
     adc_range: Literal["data", "worst"] = "data"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
+    stuck_on: float = 0.0
+    stuck_off: float = 0.0
+    wire_ohm: float = 0.0
+    compensation: Literal["none", "layer", "column"] = "none"
     weight_bits: int = 8
     chip_seed: int = 0
     threads: int = 0
@@ -64,6 +73,7 @@ class CrossbarBackend:
     def chip(self) -> Chip:
         """The chip of these options. Raises `ValueError` naming the option that is wrong."""
         from snnc_backends.crossbar.chip import chip
+        from snnc_backends.crossbar.imperfections import Imperfections
 
         return chip(
             rows=self.rows,
@@ -74,14 +84,21 @@ class CrossbarBackend:
             device=self.device,
             weight_bits=self.weight_bits,
             seed=self.chip_seed,
+            imperfections=Imperfections(
+                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
+            ),
         )
 
     @property
     def inexact(self) -> str:
         """Why results may differ from the reference; "" if they do not."""
+        reasons: list[str] = []
         if not self.device.facts.ideal:
-            return f"the cells of {self.device.name} are not ideal"
-        return "" if self.chip().exact else f"its converters have {self.adc_bits} bits"
+            reasons.append(f"the cells of {self.device.name} are not ideal")
+        reasons += self.chip().imperfections.reasons
+        if self.adc_bits != "ideal":
+            reasons.append(f"its converters have {self.adc_bits} bits")
+        return " and ".join(reasons)
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -99,7 +116,10 @@ class CrossbarBackend:
         }
 
     def read_weights(
-        self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float = 0.0
+        self,
+        weights: NDArray[np.integer],
+        rng: np.random.Generator,
+        seconds: float | None = None,
     ) -> NDArray[np.float64]:
         """Integer weights as read from the cells; see `snnc.transform.TargetInfo`."""
         return self.chip().read_weights(weights, rng, seconds)

@@ -97,7 +97,7 @@ class ColumnNoise:
     def added(self, value: Value, variance: Value, column: Value, lanes: int) -> Value:
         """Sums plus noise, float32, of the columns from `column` on; `variance` is an i32."""
         code, b = self.code, self.code.builder
-        root = self._root(code.convert(variance, "i32", "f32", lanes), lanes)
+        root = self._apply("sqrt", "f32", code.convert(variance, "i32", "f32", lanes), lanes)
         scaled = code.mul("f32", root, self._normal(column, lanes))
         unit = code.splat(ir.Constant(code.type("f32"), float(np.float32(UNIT))), "f32", lanes)
         return b.fadd(value, code.mul("f32", scaled, unit))
@@ -113,7 +113,8 @@ class ColumnNoise:
         words = [self._hash(b.xor(self._hash(numbers, lanes), high), lanes)]
         for _ in range(2):
             words.append(self._hash(b.add(words[-1], self._constant(SHORT, lanes)), lanes))
-        ones = b.sub(b.add(b.ctpop(words[0]), b.ctpop(words[1])), self._constant(32, lanes))
+        counts = [self._apply("ctpop", "i32", word, lanes) for word in words[:2]]
+        ones = b.sub(b.add(*counts), self._constant(32, lanes))
         fill = b.and_(words[2], self._constant(0xFFFF, lanes))
         fill = b.add(fill, b.lshr(words[2], self._constant(16, lanes)))
         whole = b.add(b.mul(ones, self._constant(65536, lanes)), fill)
@@ -133,9 +134,10 @@ class ColumnNoise:
     def _constant(self, value: int, lanes: int) -> Value:
         return self.code.splat(ir.Constant(I32, value), "i32", lanes)
 
-    def _root(self, value: Value, lanes: int) -> Value:
-        module, kind = self.code.builder.module, self.code.type("f32", lanes)
-        name = "llvm.sqrt.f32" if lanes == 1 else f"llvm.sqrt.v{lanes}f32"
+    def _apply(self, intrinsic: str, dtype: str, value: Value, lanes: int) -> Value:
+        """An intrinsic of one argument and a result of the same type."""
+        module, kind = self.code.builder.module, self.code.type(dtype, lanes)
+        name = f"llvm.{intrinsic}.{dtype if lanes == 1 else f'v{lanes}{dtype}'}"
         if name in module.globals:
             function = module.globals[name]
         else:
