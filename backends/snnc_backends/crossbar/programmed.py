@@ -9,9 +9,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.tiling import split
+from snnc_backends.crossbar.placed_order import PlacedOrder
+from snnc_backends.crossbar.tiling import parts, split
 from snnc_backends.crossbar.wires import effective_us
 
 CELL_BITS = 10
@@ -26,7 +28,8 @@ class Programmed:
     """A layer on a chip.
 
     Attributes:
-        cells: (groups, rows, physical columns), whole multiples of 2^-cell_bits levels.
+        order: which rows are placed.
+        cells: (groups, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
         cell_bits: 0 for ideal cells.
         variances: of the noise of one read of a cell, in 2^-10 squared levels; None without noise.
         gains: (groups, row blocks, physical columns) float32; the code of a column is its sum of
@@ -35,6 +38,7 @@ class Programmed:
         top, step_bits: see `converters.Converter`.
     """
 
+    order: PlacedOrder
     cells: NDArray[np.integer]
     cell_bits: int
     variances: NDArray[np.int32] | None
@@ -48,24 +52,28 @@ def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) ->
     """Program a layer: one seed and one name of a layer give the same cells.
 
     Args:
-        ranges: (row blocks, columns of a weight): the sum, in levels, at the largest code of the
-            converters; None for ideal ones.
+        ranges: (row blocks, terms of an output): the sum, in levels, at the largest code of the
+            converters; None for ideal ones. Terms are those of `cells.MatrixCode`.
     """
+    order, code = PlacedOrder.of(matrix, chip), chip.matrix(matrix.outputs)
     cells = _cells(matrix, chip)
-    groups, _, physical = cells.values.shape
-    blocks = len(row_blocks(matrix, chip))
+    values = order.of_cells(cells.values)
+    levels = order.of_cells(chip.levels(matrix.weights))
+    blocks = row_blocks(values.shape[1], chip)
     if ranges is None:
-        ranges = np.ones((blocks, len(chip.columns)))
-    steps = chip.converter.steps(np.tile(ranges, physical // ranges.shape[1]))
-    gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps
-    gains = gains * _factors(cells, matrix, chip)
-    shape = (groups, blocks, physical)
+        ranges = np.ones((len(blocks), len(code.terms)))
+    steps = chip.converter.steps(ranges[:, term_of_column(code)])
+    wanted = np.stack([levels[:, rows].sum(1, dtype=np.float64) for rows in blocks], 1)
+    found = np.stack([values[:, rows].sum(1, dtype=np.float64) for rows in blocks], 1)
+    again = chip.imperfections.factors(wanted, found / (1 << cells.bits), chip.largest_level)
+    gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps * again
     return Programmed(
-        cells=cells.values,
+        order=order,
+        cells=values,
         cell_bits=cells.bits,
-        variances=cells.variances,
-        gains=np.broadcast_to(gains, shape).astype(np.float32),
-        steps=np.broadcast_to(steps, shape),
+        variances=None if cells.variances is None else order.of_cells(cells.variances),
+        gains=gains.astype(np.float32),
+        steps=np.broadcast_to(steps, gains.shape),
         top=chip.converter.top,
         step_bits=chip.converter.step_bits,
     )
@@ -76,9 +84,36 @@ def layer_key(layer: str) -> int:
     return crc32(layer.encode())
 
 
-def row_blocks(matrix: WeightMatrix, chip: Chip) -> list[slice]:
-    """The rows of every row block of a matrix."""
-    return [slice(start, start + size) for start, size in split(matrix.rows, chip.rows)]
+def row_blocks(placed: int, chip: Chip) -> list[slice]:
+    """The placed rows of every row block."""
+    return [slice(start, start + size) for start, size in split(placed, chip.rows)]
+
+
+def term_of_column(code: MatrixCode) -> NDArray[np.intp]:
+    """(physical columns,): the term of an output that a column is."""
+    terms = np.zeros(code.physical, np.intp)
+    for number, (_, places) in enumerate(code.terms):
+        terms[places] = number
+    return terms
+
+
+def factors(code: MatrixCode) -> NDArray[np.int64]:
+    """(physical columns,): what an output has of a column."""
+    found = np.zeros(code.physical, np.int64)
+    for factor, places in code.terms:
+        found[places] = factor
+    return found
+
+
+def line_order(code: MatrixCode) -> NDArray[np.intp]:
+    """(physical columns,): their numbers in the order in which kernels have them.
+
+    First the columns of a weight, each for all outputs, then the references.
+    """
+    places = [np.unique(place) for _, place in code.terms]
+    order = np.empty(code.physical, np.intp)
+    order[np.concatenate(places)] = np.arange(code.physical)
+    return order
 
 
 class _Cells(NamedTuple):
@@ -90,6 +125,7 @@ class _Cells(NamedTuple):
 
 
 def _cells(matrix: WeightMatrix, chip: Chip) -> _Cells:
+    """Of all rows (groups, rows, physical columns), placed or not."""
     if chip.exact_cells:
         return _Cells(chip.levels(matrix.weights), 0, None)
     after = chip.device.facts.read_after_s
@@ -109,26 +145,11 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
 def _wired(
     conductances_us: NDArray[np.float32], matrix: WeightMatrix, chip: Chip
 ) -> NDArray[np.float64]:
-    """The effective conductances, tile by tile."""
+    """The effective conductances, part by part of a tile."""
     result = np.empty(conductances_us.shape)
-    width = chip.outputs_per_tile * len(chip.columns)
-    for group, whole in enumerate(conductances_us):
-        for rows in row_blocks(matrix, chip):
-            below = chip.rows - (rows.stop - rows.start)
-            for start in range(0, whole.shape[1], width):
-                place = slice(start, start + width)
-                tile = whole[rows, place]
-                found = effective_us(tile, chip.imperfections.wire_ohm, below)
-                result[group, rows, place] = found
+    for part in parts(matrix, chip):
+        rows = slice(part.first_row, part.first_row + part.rows)
+        place = part.group, rows, slice(part.first_col, part.first_col + part.cols)
+        below = chip.rows - part.rows
+        result[place] = effective_us(conductances_us[place], chip.imperfections.wire_ohm, below)
     return result
-
-
-def _factors(cells: _Cells, matrix: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
-    """(groups, row blocks, physical columns): what the compensation multiplies gains with."""
-    levels = chip.levels(matrix.weights)
-    sums = [
-        np.stack([table[:, rows].sum(1, dtype=np.float64) for rows in row_blocks(matrix, chip)], 1)
-        for table in (levels, cells.values)
-    ]
-    found = sums[1] / (1 << cells.bits)
-    return chip.imperfections.factors(sums[0], found, chip.largest_level)

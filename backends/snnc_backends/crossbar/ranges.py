@@ -21,6 +21,7 @@ from snnc_backends.crossbar.converters import Converter
 from snnc_backends.crossbar.devices.ideal import Ideal
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.physical import PhysicalProgram
+from snnc_backends.crossbar.placed_order import PlacedOrder
 from snnc_backends.crossbar.programmed import row_blocks
 
 MEMBER = "crossbar/converters.json"
@@ -30,7 +31,7 @@ CANDIDATES = 64
 """Ranges that are compared."""
 
 Ranges = Mapping[str, NDArray[np.float64]]
-"""Per layer, (row blocks, columns of a weight): the sum in levels at the largest code."""
+"""Per layer, (row blocks, terms of an output): the sum in levels at the largest code."""
 
 
 def chosen_ranges(
@@ -48,46 +49,50 @@ def chosen_ranges(
         return {layer.layer: _largest(layer, chip) for layer in layers}
     histograms = _histograms(graph, layers, chip, ctx)
     top = chip.converter.top
-    return {
-        layer.layer: np.array(
-            [
-                [_least_error(histograms[layer.layer, block, i], top) for i in columns(chip)]
-                for block in range(len(row_blocks(layer, chip)))
-            ]
-        )
-        for layer in layers
-    }
+    found: dict[str, NDArray[np.float64]] = {}
+    for layer in layers:
+        found[layer.layer] = np.ones(_shape(layer, chip))
+        for block, term in np.ndindex(*_shape(layer, chip)):
+            histogram = histograms[layer.layer, block, term]
+            found[layer.layer][block, term] = _least_error(histogram, top)
+    return found
 
 
-def columns(chip: Chip) -> range:
-    """The numbers of the columns of a weight."""
-    return range(len(chip.columns))
+def _shape(layer: WeightMatrix, chip: Chip) -> tuple[int, int]:
+    """Row blocks, and terms of an output."""
+    placed = PlacedOrder.of(layer, chip).placed.shape[1]
+    return len(row_blocks(placed, chip)), len(chip.matrix(layer.outputs).terms)
 
 
 def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
-    levels = chip.levels(layer.weights).astype(np.int64)
-    sums = np.array([levels[:, rows].sum(1) for rows in row_blocks(layer, chip)])
-    by_column = sums.reshape(len(sums), -1, len(columns(chip)))
-    return np.maximum(by_column.max(1), 1).astype(np.float64)
+    cells = PlacedOrder.of(layer, chip).of_cells(chip.levels(layer.weights).astype(np.int64))
+    sums = np.array([cells[:, rows].sum(1).max(0) for rows in row_blocks(cells.shape[1], chip)])
+    terms = chip.matrix(layer.outputs).terms
+    largest = np.stack([sums[:, places].max(1) for _, places in terms], 1)
+    return np.maximum(largest, 1).astype(np.float64)
 
 
 def _histograms(
     graph: Graph, layers: Sequence[WeightMatrix], chip: Chip, ctx: PassContext
 ) -> dict[tuple[str, int, int], NDArray[np.int64]]:
-    """How often each sum occurs, by layer, row block and column of a weight."""
+    """How often each sum occurs, by layer, row block and term of an output."""
     found: dict[tuple[str, int, int], NDArray[np.int64]] = defaultdict(
         lambda: np.zeros(1, np.int64)
     )
-    each = len(columns(chip))
+    terms = {
+        layer.layer: [np.unique(places) for _, places in chip.matrix(layer.outputs).terms]
+        for layer in layers
+    }
 
     def observe(layer: str, block: int, sums: Tensor) -> None:
-        for i in columns(chip):
-            counts = torch.bincount(sums[:, :, i::each].reshape(-1).to(torch.int64)).numpy()
-            before = found[layer, block, i]
+        for term, places in enumerate(terms[layer]):
+            own = sums[:, :, torch.from_numpy(places)].reshape(-1)
+            counts = torch.bincount(own.to(torch.int64)).numpy()
+            before = found[layer, block, term]
             longer = np.zeros(max(len(before), len(counts)), np.int64)
             longer[: len(before)] += before
             longer[: len(counts)] += counts
-            found[layer, block, i] = longer
+            found[layer, block, term] = longer
 
     ideal = replace(chip, device=Ideal(), converter=Converter())
     program = PhysicalProgram(graph, layers, ctx.timesteps, ideal, observe=observe)
@@ -135,7 +140,7 @@ def stored_ranges(artifact: Artifact, layers: Sequence[WeightMatrix], chip: Chip
         raise ArtifactError(f"{MEMBER} has no usable ranges: {one_line(error)}") from None
     for layer in layers:
         table = ranges[layer.layer]
-        shape = (len(row_blocks(layer, chip)), len(columns(chip)))
+        shape = _shape(layer, chip)
         if table.shape != shape or not np.isfinite(table).all() or (table <= 0).any():
             raise ArtifactError(f"{MEMBER}: the ranges of {layer.layer} are not {shape} numbers")
     return ranges

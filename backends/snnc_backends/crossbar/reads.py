@@ -1,9 +1,10 @@
-"""Reading the tiles of one layer with matrix products: column sums, converters, shift and add."""
+"""Reading the tiles of one layer: exact column sums, converters, shift and add."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from snnc.ir import Conv, Graph, Linear, TensorType
 from snnc.memory import TILE_VALUES, rows_that_fit
 from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.bits import phases
+from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.column_noise import GOLDEN, noisy, stream
 from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.programmed import Programmed, layer_key, programmed, row_blocks
+from snnc_backends.crossbar.programmed import Programmed, layer_key, line_order, programmed
+from snnc_backends.crossbar.tiling import split, word_lines
 
 EXACT_FLOAT32 = 1 << 24
 Observe = Callable[[str, int, Tensor], None]
@@ -48,29 +51,60 @@ class Samples:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """The tiles of one row block, side by side.
+    """The tiles of one row block of every group.
 
     Attributes:
         number: of the block.
-        rows: their rows of the matrix.
-        lines: (groups, physical columns + 1, rows of the block); the last column is all ones, so
-            that its sum is the number of driven rows.
+        rows: their placed rows of the matrix.
+        levels: (groups, physical columns + 1, rows of the block); the last column has a one for
+            every row that there is, so that its sum is the number of driven rows.
         variances: (groups, physical columns, rows of the block), or None.
+        line: per group, the number of its word lines among those of the block; a group without
+            rows in the block has the number behind the last.
+        tiles, columns: per word lines, tiles side by side and their physical columns.
     """
 
     number: int
     rows: slice
-    lines: Tensor
+    levels: Tensor
     variances: Tensor | None
+    line: Tensor
+    tiles: Tensor
+    columns: Tensor
+
+    def count(self, driven: Tensor, activity: Activity) -> None:
+        """Add what is done where (B, groups, positions) rows are driven."""
+        batch, groups, positions = driven.shape
+        lines = len(self.tiles)
+        if lines == groups:
+            rows = driven
+        else:
+            rows = driven.new_zeros(batch, lines + 1, positions)
+            rows = rows.index_add_(1, self.line, driven)[:, :lines]
+        reading = torch.count_nonzero(rows, (0, 2))
+        reads = int(reading @ self.tiles)
+        activity.reads += reads
+        activity.conversions += int(reading @ self.columns)
+        activity.skipped_reads += batch * positions * int(self.tiles.sum()) - reads
+        activity.rows_driven += int(rows.sum((0, 2), dtype=torch.float64) @ self.tiles.double())
 
 
 @dataclass(frozen=True)
 class LayerTiles:
     """All tiles of a layer.
 
-    Column sum of row block b and physical column p: s[b,p] = sum over rows of cell * bit, exact.
-    y[o] = sum over phases f, row blocks b and the columns p of output o of
-    worth[f] * polarity[p] * significance[p] * ADC(s[b,p]).
+    Column sum of row block b and physical column p: s[b,p] = sum over rows of level * bit, an exact
+    integer. y[o] = sum over phases f, row blocks b and the columns p of output o of
+    worth[f] * polarity[p] * significance[p] * ADC(s[b,p]), p the reference columns included. What
+    the code subtracts digitally is taken off for every driven row.
+
+    Attributes:
+        dtype: float32 if all partial sums are integers below 2^24, so exact in any order; else
+            float64. Partial sums are at most levels * sum of |w| of an output, and twice the shift
+            of the code for every row. What is not ideal is computed in float64, in multiples of a
+            small fraction of a level.
+        layer: its cells and converters.
+        observe: called for every row block that is read; None for nothing.
     """
 
     op: Conv | Linear
@@ -78,27 +112,24 @@ class LayerTiles:
     result: TensorType
     matrix: WeightMatrix
     chip: Chip
+    dtype: torch.dtype
     layer: Programmed
     blocks: tuple[RowBlock, ...]
     observe: Observe | None
 
     @property
-    def dtype(self) -> torch.dtype:
-        """float32 if all partial sums are integers below 2^24, so exact in any order; else float64.
+    def code(self) -> MatrixCode:
+        """Its physical columns."""
+        return self.chip.matrix(self.matrix.outputs)
 
-        Partial sums are at most levels * sum of |w| of an output; what is not ideal is computed in
-        float64, in multiples of a small fraction of a level.
-        """
-        return self.blocks[0].lines.dtype
-
-    @property
-    def column_blocks(self) -> int:
-        """Tiles per row block and group."""
-        return -(-self.matrix.outputs // self.chip.outputs_per_tile)
+    @cached_property
+    def terms(self) -> tuple[tuple[int, Tensor], ...]:
+        """(factor, physical column of every output); see `MatrixCode.terms`."""
+        return tuple((factor, torch.from_numpy(place)) for factor, place in self.code.terms)
 
     def currents(self, x: Tensor, samples: Samples, activity: Activity) -> Tensor:
         """Output currents (B, *result), without the bias, for events (B, *sample)."""
-        inputs = self.matrix.groups * max(self.matrix.rows, self.blocks[0].lines.shape[1])
+        inputs = self.matrix.groups * max(self.matrix.rows, self.code.physical + 1)
         at_once = rows_that_fit(TILE_VALUES, inputs * self._positions())
         parts = zip(x.split(at_once), samples.split(at_once), strict=True)
         return torch.cat([self._part(part, which, activity) for part, which in parts])
@@ -113,16 +144,16 @@ class LayerTiles:
         reads = self._first_reads(samples) * count * len(self.blocks)
         for number, phase in enumerate(phases(x, self.events, self.dtype)):
             if phase.bits is None:
-                tiles = self.matrix.groups * len(self.blocks) * self.column_blocks
+                tiles = sum(int(block.tiles.sum()) for block in self.blocks)
                 activity.skipped_reads += len(x) * self._positions() * tiles
                 continue
             inputs = self._unfold(phase.bits)
             if total is None:
                 shape = (*inputs.shape[:2], self.matrix.outputs, inputs.shape[-1])
                 total = inputs.new_zeros(shape)
+            inputs = self._placed(inputs)
             for block in self.blocks:
-                read = reads + (number * len(self.blocks) + block.number)
-                keys = self._keys(samples, read)
+                keys = self._keys(samples, reads + (number * len(self.blocks) + block.number))
                 rows = inputs[:, :, block.rows]
                 self._read(block, rows, keys, phase.worth, total, activity)
         if total is None:
@@ -132,6 +163,13 @@ class LayerTiles:
         y = total[0, 0].T if isinstance(self.op, Linear) else total
         return y.reshape(len(x), *self.result.shape)
 
+    def _placed(self, rows: Tensor) -> Tensor:
+        """Placed rows (B, groups, placed rows, positions) of all (B, groups, rows, positions)."""
+        order = self.layer.order.rows
+        if order is None:
+            return rows
+        return torch.take_along_dim(rows, torch.from_numpy(order)[None, :, :, None], 2)
+
     def _first_reads(self, samples: Samples) -> NDArray[np.int64]:
         """(B, groups, positions): steps, positions and groups counted through."""
         positions, groups = self._positions(), self.matrix.groups
@@ -139,11 +177,12 @@ class LayerTiles:
         return samples.steps[:, None, None] * (positions * groups) + place
 
     def _keys(self, samples: Samples, read: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """The keys of reads; see `column_noise.noisy`."""
+        """The keys of reads, broadcast to column sums; see `column_noise.noisy`."""
         own = stream(0, layer_key(self.matrix.layer))
         keys = [stream(self.chip.seed, int(sample)) ^ own for sample in samples.identities]
         first = np.array(keys, np.uint64)[:, None, None]
-        return first + np.uint64(GOLDEN) * (read + 1).astype(np.uint64)
+        found = first + np.uint64(GOLDEN) * (read + 1).astype(np.uint64)
+        return found.transpose(1, 2, 0)[None] if isinstance(self.op, Linear) else found[:, :, None]
 
     def _unfold(self, bits: Tensor) -> Tensor:
         """(B, groups, rows, positions) of a convolution; (1, 1, rows, B) of a Linear."""
@@ -169,51 +208,45 @@ class LayerTiles:
         activity: Activity,
     ) -> None:
         """Read one row block at all positions of (B, groups, rows, positions); add to `total`."""
-        lines = block.lines.shape[1]
-        sums = _sums(block.lines, inputs)
+        sums = _sums(block.levels, inputs)
         driven = sums[:, :, -1]
-        reading = int(torch.count_nonzero(driven))
-        activity.reads += reading * self.column_blocks
-        activity.conversions += reading * (lines - 1)
-        activity.skipped_reads += (driven.numel() - reading) * self.column_blocks
-        activity.rows_driven += int(driven.sum(dtype=torch.float64)) * self.column_blocks
-        values = self._convert(block, sums[:, :, :-1], inputs, keys, activity)
-        values = values.unflatten(2, (self.matrix.outputs, -1))
-        for i, column in enumerate(self.chip.columns):
-            factor = worth * column.polarity * column.significance
-            total.add_(values[:, :, :, i], alpha=factor)
+        block.count(driven, activity)
+        spread = None if block.variances is None else _sums(block.variances, inputs)
+        values = self._convert(block.number, sums[:, :, :-1], spread, keys, activity)
+        for factor, columns in self.terms:
+            total.add_(values[:, :, columns], alpha=worth * factor)
+        if self.code.subtracted:
+            shift = self.code.subtracted << self.layer.step_bits
+            total.sub_(driven[:, :, None], alpha=worth * shift)
 
     def _convert(
         self,
-        block: RowBlock,
+        block: int,
         sums: Tensor,
-        inputs: Tensor,
+        spread: Tensor | None,
         keys: NDArray[np.uint64],
         activity: Activity,
     ) -> Tensor:
-        """What the codes of column sums stand for, in 2^-step_bits levels."""
+        """What the codes of column sums stand for, in 2^-step_bits levels.
+
+        Args:
+            spread: variances of the sums.
+        """
         if self.observe is not None:
-            self.observe(self.matrix.layer, block.number, sums)
+            self.observe(self.matrix.layer, block, sums)
         if self.chip.exact:
             return sums
-        layer, outputs = self.layer, self.matrix.outputs
-        values = sums.to(torch.float32)
-        if block.variances is not None:
-            order = np.arange(sums.shape[2])
-            columns = sums.shape[2] // outputs
-            order = order % columns * outputs + order // columns
-            spread = _sums(block.variances, inputs).numpy()
-            keys = (
-                keys.transpose(1, 2, 0)[None] if isinstance(self.op, Linear) else keys[:, :, None]
-            )
-            found = noisy(values.numpy(), spread, keys, order[:, None])
+        layer, values = self.layer, sums.to(torch.float32)
+        if spread is not None:
+            order = line_order(self.code)[:, None]
+            found = noisy(values.numpy(), spread.numpy(), keys, order)
             values = torch.from_numpy(found)
-        values = values * torch.from_numpy(layer.gains[:, block.number].copy())[:, :, None]
+        values = values * torch.from_numpy(layer.gains[:, block, :, None].copy())
         if layer.top:
             outside = (values < -0.5) | (values > layer.top + 0.5)
             activity.clipped += int(torch.count_nonzero(outside))
             values = values.clamp(0, layer.top)
-        steps = torch.from_numpy(layer.steps[:, block.number].copy())[:, :, None]
+        steps = torch.from_numpy(layer.steps[:, block, :, None].copy())
         return values.round().to(self.dtype) * steps
 
 
@@ -237,24 +270,33 @@ def layer_tiles(
     op = node.op
     assert isinstance(op, Conv | Linear)
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
-    reach = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max()) * events.levels
+    largest = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max())
+    reach = (largest + 2 * chip.code.shift * matrix.rows) * events.levels
     narrow = chip.exact and max(reach, matrix.rows) < EXACT_FLOAT32
     dtype = torch.float32 if narrow else torch.float64
     layer = programmed(matrix, chip, ranges)
-    cells = layer.cells.transpose(0, 2, 1)
-    ones = np.ones((matrix.groups, 1, matrix.rows), cells.dtype)
-    lines = torch.from_numpy(np.concatenate([cells, ones], axis=1)).to(dtype)
+    blocks = tuple(_row_blocks(layer, dtype, matrix, chip))
+    result = graph.type_of(matrix.layer)
+    return LayerTiles(op, events, result, matrix, chip, dtype, layer, blocks, observe)
+
+
+def _row_blocks(
+    layer: Programmed, dtype: torch.dtype, matrix: WeightMatrix, chip: Chip
+) -> Iterator[RowBlock]:
+    code, every = chip.matrix(matrix.outputs), word_lines(matrix, chip)
+    ones = layer.order.placed[:, :, None].astype(layer.cells.dtype)
+    cells = np.concatenate([layer.cells, ones], axis=2)
+    lines = torch.from_numpy(cells.transpose(0, 2, 1)).to(dtype)
     spread = None
     if layer.variances is not None:
-        spread = torch.from_numpy(layer.variances.transpose(0, 2, 1).copy()).to(dtype)
-    blocks = tuple(
-        RowBlock(
-            number,
-            rows,
-            lines[:, :, rows].contiguous(),
-            None if spread is None else spread[:, :, rows],
-        )
-        for number, rows in enumerate(row_blocks(matrix, chip))
-    )
-    result = graph.type_of(matrix.layer)
-    return LayerTiles(op, events, result, matrix, chip, layer, blocks, observe)
+        spread = torch.from_numpy(layer.variances.transpose(0, 2, 1)).to(dtype)
+    for block, (start, size) in enumerate(split(lines.shape[2], chip.rows)):
+        rows, own = slice(start, start + size), [w for w in every if w.first_row == start]
+        line = torch.full((matrix.groups,), len(own))
+        for number, each in enumerate(own):
+            line[each.group : each.group + each.groups] = number
+        tiles = torch.tensor([code.tiles if each.groups == 1 else 1 for each in own])
+        columns = torch.tensor([each.groups * code.physical for each in own])
+        levels = lines[:, :, rows].contiguous()
+        variances = None if spread is None else spread[:, :, rows]
+        yield RowBlock(block, rows, levels, variances, line, tiles, columns)

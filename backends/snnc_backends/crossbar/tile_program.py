@@ -7,7 +7,7 @@ and sums are those of the CPU backend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,44 +19,15 @@ from snnc.target import RunResult
 from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import Conv, Depthwise
 from snnc_backends.cpu.kernels.base import LARGEST
-from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import TALLY, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memory
 from snnc_backends.cpu.storage import Blob
-from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.column_noise import stream
+from snnc_backends.crossbar.ideal import activity, counted_plan
 from snnc_backends.crossbar.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.programmed import Programmed, layer_key, programmed
-from snnc_backends.crossbar.tile_reads import COUNTED, TileReads
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer that is read from tiles.
-
-    Attributes:
-        tally: the tensor with its counts.
-        outputs: of one group.
-    """
-
-    tally: str
-    kernel: TileReads
-    outputs: int
-
-    def activity(self, counts: NDArray[np.float64], runs: int, chip: Chip) -> Activity:
-        """From the counts of `runs` steps of samples."""
-        kernel = self.kernel
-        blocks, rows, clipped = (int(count) for count in counts)
-        matrices = kernel.out_height * kernel.out_width * kernel.groups
-        side_by_side = -(-self.outputs // chip.outputs_per_tile)
-        return Activity(
-            reads=blocks * side_by_side,
-            conversions=blocks * kernel.lines,
-            skipped_reads=(runs * matrices * kernel.phases * kernel.blocks - blocks) * side_by_side,
-            rows_driven=rows * side_by_side,
-            clipped=clipped,
-        )
+from snnc_backends.crossbar.programmed import Programmed, factors, layer_key, line_order, programmed
+from snnc_backends.crossbar.tile_reads import TileReads
 
 
 class TileProgram:
@@ -79,7 +50,7 @@ class TileProgram:
         threads: int = 0,
     ) -> None:
         build = _Build(graph, timesteps, chip, ranges)
-        self._chip, self._layers = chip, build.layers
+        self._counters, self._clipped = build.counters, build.clipped
         self.longest = build.plan.longest
         weights = in_memory(build.weights())
         self._program: CpuProgram = compiled(
@@ -89,13 +60,11 @@ class TileProgram:
     def run(self, x: NDArray[np.float32], **options: Any) -> RunResult:
         """Run a batch; see `snnc.target.Program`. `stats["activity"]` as in `activity.Activity`."""
         result = self._program.run(x, **options)
-        stats = dict(result.stats)
-        tallies = stats.pop("tallies", {})
-        activity: dict[str, Mapping[str, int]] = {}
-        for name, layer in self._layers.items():
-            runs = len(result.output) * (1 if layer.kernel.constant else result.timesteps)
-            activity[name] = asdict(layer.activity(tallies[layer.tally], runs, self._chip))
-        return replace(result, stats={**stats, "activity": activity})
+        stats = {k: v for k, v in result.stats.items() if k != "tallies"}
+        found = activity(self._counters, result)
+        for layer, tally in self._clipped.items():
+            found[layer]["clipped"] = int(result.stats["tallies"][tally].item())
+        return replace(result, stats={**stats, "activity": found})
 
 
 class _Build:
@@ -105,13 +74,13 @@ class _Build:
         self, graph: Graph, timesteps: int, chip: Chip, ranges: Mapping[str, NDArray[Any]]
     ) -> None:
         self._graph, self._chip, self._ranges = graph, chip, ranges
-        plan, own = lower(graph, timesteps)
-        self._own, self._blob = own, Blob()
+        plan, self._own, self.counters = counted_plan(graph, timesteps, chip)
+        self._blob = Blob()
         self._matrices = {matrix.layer: matrix for matrix in matrices(graph)}
         self._bounds = magnitudes(graph)
         self._tensors = list(plan.tensors)
         self._growth = 1
-        self.layers: dict[str, _Layer] = {}
+        self.clipped: dict[str, str] = {}
         self.sample_keys: SampleKeys | None = None
         steps = [*plan.steps[: plan.analog], *map(self._step, plan.steps[plan.analog :])]
         longest = plan.longest // self._growth
@@ -131,9 +100,9 @@ class _Build:
         reach = _reach(layer, matrix, self._chip, events.levels)
         self._growth = max(self._growth, -(-reach // max(1, self._bounds[name])))
         kernel = _kernel(step.kernel, layer, events, matrix, self._chip, reach)
-        tally = self._graph.fresh(f"{name}.read")
-        self.layers[name] = _Layer(tally, kernel, matrix.outputs)
-        number = self._tensor(Tensor(tally, (len(COUNTED),), "f64", kernel.constant, TALLY))
+        self.clipped[name] = self._graph.fresh(f"{name}.clipped")
+        tally = Tensor(self.clipped[name], (1,), "f64", kernel.constant, TALLY)
+        number = self._tensor(tally)
         inputs = (*step.inputs, number, *([self._key()] if kernel.noisy else []))
         arrays = self._arrays(kernel, layer, matrix, step)
         return Step(kernel, inputs, step.output, arrays)
@@ -153,14 +122,17 @@ class _Build:
         self, kernel: TileReads, layer: Programmed, matrix: WeightMatrix, step: Step
     ) -> dict[str, int]:
         """Append the arrays of a kernel; where they lie."""
-        worth = np.array([c.polarity * c.significance for c in self._chip.columns])
+        code = self._chip.matrix(matrix.outputs)
+        columns = np.argsort(line_order(code))
         arrays: dict[str, NDArray[Any]] = {
-            "cells": _by_column(layer.cells, matrix.outputs),
-            "gain": _by_column(layer.gains, matrix.outputs),
-            "worth": _by_column(layer.steps * np.tile(worth, matrix.outputs), matrix.outputs),
+            "cells": layer.cells[..., columns],
+            "gain": layer.gains[..., columns],
+            "worth": (layer.steps * factors(code))[..., columns],
         }
+        if kernel.partly:
+            arrays["place"] = layer.order.places(matrix.rows)
         if layer.variances is not None:
-            arrays["variance"] = _by_column(layer.variances, matrix.outputs)
+            arrays["variance"] = layer.variances[..., columns]
             key = np.array([stream(0, layer_key(matrix.layer))], np.uint64)
             arrays["layer"] = key.view(np.int64)
         kinds = kernel.arrays()
@@ -169,22 +141,17 @@ class _Build:
         return offsets | ({"bias": step.arrays["bias"]} if kernel.bias != "none" else {})
 
 
-def _by_column(table: NDArray[Any], outputs: int) -> NDArray[Any]:
-    """(…, physical columns) with the columns of a weight first, then the outputs."""
-    return np.swapaxes(table.reshape(*table.shape[:-1], outputs, -1), -1, -2)
-
-
 def _reach(layer: Programmed, matrix: WeightMatrix, chip: Chip, levels: int) -> int:
     """A bound on |y| of the layer, in weights, for events of at most `levels`."""
-    worth = np.array([abs(c.polarity * c.significance) for c in chip.columns], np.float64)
-    total = 0.0
+    code = chip.matrix(matrix.outputs)
+    total = float(code.subtracted * matrix.rows << layer.step_bits)
     for block in range(layer.gains.shape[1]):
         rows = slice(block * chip.rows, (block + 1) * chip.rows)
         sums = np.abs(layer.cells[:, rows]).sum(1, dtype=np.int64)
         codes = sums * layer.gains[:, block] + 1
         codes = np.minimum(codes, layer.top) if layer.top else codes
-        values = codes * layer.steps[:, block] * np.tile(worth, matrix.outputs)
-        total += float(values.reshape(matrix.groups, matrix.outputs, -1).sum(-1).max())
+        values = codes * layer.steps[:, block] * np.abs(factors(code))
+        total += float(np.sum([values[:, places] for _, places in code.terms], 0).max())
     noise = 1 if layer.variances is None else 2
     return int(total * levels * noise / (1 << layer.step_bits)) + 1
 
@@ -200,6 +167,7 @@ def _kernel(
     shared = ("source", "height", "width", "channels", "out_height", "out_width", "kernel_h",
               "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left",
               "bias", "constant")  # fmt: skip
+    code = chip.matrix(matrix.outputs)
     small = np.abs(layer.cells).max(initial=0) < 1 << 15
     return TileReads(
         **{name: getattr(conv, name) for name in shared},
@@ -209,10 +177,12 @@ def _kernel(
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,
         rows=chip.rows,
-        columns=len(chip.columns),
-        references=0,
+        placed=layer.cells.shape[1],
+        partly=layer.order.rows is not None,
+        columns=len(chip.code.columns),
+        references=code.physical - matrix.outputs * len(chip.code.columns),
         per_tile=chip.outputs_per_tile,
-        subtracted=0,
+        subtracted=code.subtracted,
         bits=events.levels.bit_length(),
         signed=events.signed,
         top=layer.top,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from snnc_backends.cpu.kernels import Code, Kernel, Port, Table
 from snnc_backends.cpu.kernels.events import Events, scratch
-from snnc_backends.crossbar.tile_reads_code import COUNTED, StepReads
+from snnc_backends.crossbar.tile_reads_code import MOST_LANES, StepReads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +18,18 @@ class TileReads(Kernel):
     code is the sum times the gain of the column, rounded half to even, within 0..top. Cells are
     laid out (groups, rows, lines): first the columns of a weight, each for all outputs, then the
     reference columns, one for every `per_tile` outputs. Row c*K + k of a group is channel c at tap
-    k of the K taps of the kernel, block b holds the rows from b*rows on.
+    k of the K taps of the kernel, block b holds the placed rows from b*rows on.
 
-    The second input is written, not read: the tally of each step, `COUNTED`. With `noisy` there is
-    a third, the number of the sample's noise.
+    The second input is written, not read: in each step, how many conversions are clipped. With
+    `noisy` there is a third, the key of the sample's noise.
 
     Attributes:
         source: type of the events, i8 or i32.
         cell: type of a cell, i16 or i32; `cell_bits` of it are behind the binary point.
         total: type that sums of worths fit, i32 or i64; `total_bits` are behind the point.
         rows: word lines of a tile.
+        placed: rows of a group in the tiles.
+        partly: not all rows of the matrix are placed; a table says where they are.
         columns: of a weight.
         references: reference columns, whose values are added to the outputs of their tile.
         per_tile: outputs of a tile.
@@ -60,6 +62,8 @@ class TileReads(Kernel):
     pad_top: int
     pad_left: int
     rows: int
+    placed: int
+    partly: bool
     columns: int
     references: int
     per_tile: int
@@ -94,7 +98,7 @@ class TileReads(Kernel):
     @property
     def blocks(self) -> int:
         """Row blocks of a group."""
-        return -(-self.matrix_rows // self.rows)
+        return -(-self.placed // self.rows)
 
     @property
     def lines(self) -> int:
@@ -108,7 +112,7 @@ class TileReads(Kernel):
 
     def inputs(self) -> tuple[Port, ...]:
         events = Port(self.source, self.height * self.width * self.channels, self.constant)
-        tally = Port("f64", len(COUNTED), self.constant)
+        tally = Port("f64", 1, self.constant)
         return (events, tally, *([Port("i64", 1, True)] if self.noisy else []))
 
     def output(self) -> Port:
@@ -116,7 +120,7 @@ class TileReads(Kernel):
         return Port("i32", size, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        cells = self.groups * self.matrix_rows * self.lines
+        cells = self.groups * self.placed * self.lines
         converted = self.groups * self.blocks * self.lines
         tables = {
             "cells": Table(self.cell, cells),
@@ -125,12 +129,19 @@ class TileReads(Kernel):
         }
         if self.noisy:
             tables |= {"variance": Table("i32", cells), "layer": Table("i64", 1)}
+        if self.partly:
+            tables["place"] = Table("i32", self.groups * self.matrix_rows)
         if self.bias != "none":
             size = self.out_channels if self.bias == "channel" else self.output().size
             tables["bias"] = Table("i32", size)
         return tables
 
     def scratch(self) -> int:
+        return self.sums_at + 2 * 4 * max(1, self.columns) * MOST_LANES
+
+    @property
+    def sums_at(self) -> int:
+        """Where column sums lie, and behind them their variances, while they are converted."""
         return self.totals_at + 16 * self.outputs
 
     @property

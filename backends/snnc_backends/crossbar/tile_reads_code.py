@@ -15,8 +15,8 @@ from snnc_backends.crossbar.column_noise import ColumnNoise
 if TYPE_CHECKING:
     from snnc_backends.crossbar.tile_reads import TileReads
 
-COUNTED = ("reads", "driven", "clipped")
-"""What the tally of a layer has per step: row blocks read, rows driven, conversions clipped."""
+MOST_LANES = 64
+"""Most columns that are converted together."""
 MAGIC = 1.5 * 2.0**23
 """Adding and subtracting it rounds a float32 below 2^22 to a whole number, half to even."""
 
@@ -26,22 +26,21 @@ class StepReads:
 
     def __init__(self, spec: TileReads, code: Code, events: Events, first: Value, t: Value) -> None:
         self.spec, self.code, self.events, self.first, self.t = spec, code, events, first, t
-        self.counted = [code.local("i64") for _ in COUNTED]
-        for total in self.counted:
-            code.set(total, code.int(0))
+        self.clipped = code.local("i64")
+        code.set(self.clipped, code.int(0))
         own = scratch(events.segments, spec.inputs()[0].size) // 4
         self.counts = code.at(code.scratch, "i32", own)
         self.lists = code.at(code.scratch, "i32", own + spec.blocks)
         self.totals = code.at(code.scratch, "i64", spec.totals_at // 8)
         self.shared = code.at(code.scratch, "i64", spec.totals_at // 8 + spec.outputs)
+        self.sums = code.at(code.scratch, "i32", spec.sums_at // 4)
         self.noise = ColumnNoise(code) if spec.noisy else None
 
     def tally(self) -> None:
         """Store what was counted."""
         code = self.code
-        for k, total in enumerate(self.counted):
-            value = code.convert(code.get(total, "i64"), "i64", "f64")
-            code.store(value, code.inputs[1], "f64", code.index((self.t, len(COUNTED)), k))
+        value = code.convert(code.get(self.clipped, "i64"), "i64", "f64")
+        code.store(value, code.inputs[1], "f64", self.t)
 
     def position(self, y: Value, x: Value, g: Value) -> None:
         """The outputs of a group at one position."""
@@ -77,7 +76,18 @@ class StepReads:
                 with code.loop(begin, end) as k:
                     place = self.events.position(k)
                     line = code.index((b.sub(place, start), spec.taps), tap)
-                    self._append(line, self._driven(place, sign, bit))
+                    driven = self._driven(place, sign, bit)
+                    self._append_placed(g, line, driven)
+
+    def _append_placed(self, g: Value, line: Value, driven: Value) -> None:
+        """Append a row of the matrix, if it is placed and driven."""
+        spec, code, b = self.spec, self.code, self.code.builder
+        if not spec.partly:
+            self._append(line, driven)
+            return
+        place = code.load(code.arrays["place"], "i32", code.index((g, spec.matrix_rows), line))
+        with b.if_then(b.icmp_signed(">=", place, code.zero("i32"))):
+            self._append(code.convert(place, "i32", "i64"), driven)
 
     def _append(self, line: Value, driven: Value) -> None:
         """Append a row to the list of its block, if it is driven."""
@@ -106,9 +116,6 @@ class StepReads:
         spec, code, b = self.spec, self.code, self.code.builder
         count = code.convert(code.load(self.counts, "i32", read.block), "i32", "i64")
         with b.if_then(code.greater("i64", count, code.int(0))):
-            reads, driven, _ = self.counted
-            code.set(reads, code.index(code.get(reads, "i64"), 1))
-            code.set(driven, code.index(code.get(driven, "i64"), count))
             if self.noise is not None:
                 self.noise.seek(read.number(spec, code, self.t))
             worth = b.shl(code.int(1), bit)
@@ -186,19 +193,22 @@ class _Columns:
     def convert(self, offset: Value, lanes: int) -> None:
         """Sum up and convert the columns of `lanes` outputs from `offset` on; add to totals."""
         spec, code = self.of.spec, self.of.code
-        places = [code.index(i * spec.outputs, offset) for i in range(spec.columns)]
-        part = self._start(offset, lanes)
-        for value in self._values(places, lanes):
-            part = code.add(spec.total, part, value)
+        part = code.local(spec.total, lanes)
+        code.set(part, self._start(offset, lanes))
+        self._add_values(part, offset, spec.columns, lanes)
+        total = code.get(part, spec.total, lanes)
         if spec.phases > 1:
-            part = code.mul(spec.total, part, code.splat(self.worth, spec.total, lanes))
+            total = code.mul(spec.total, total, code.splat(self.worth, spec.total, lanes))
         before = code.load(self.of.totals, spec.total, offset, lanes)
-        code.store(code.add(spec.total, before, part), self.of.totals, spec.total, offset)
+        code.store(code.add(spec.total, before, total), self.of.totals, spec.total, offset)
 
     def share(self, offset: Value, lanes: int) -> None:
         """Convert `lanes` reference columns from `offset` on, for all outputs of their tiles."""
         spec, code, b = self.of.spec, self.of.code, self.of.code.builder
-        (values,) = self._values([code.index(spec.columns * spec.outputs, offset)], lanes)
+        part = code.local(spec.total, lanes)
+        code.set(part, code.zero(spec.total, lanes))
+        self._add_values(part, code.index(spec.columns * spec.outputs, offset), 1, lanes)
+        values = code.get(part, spec.total, lanes)
         for lane in range(lanes):
             place = ir.Constant(I32, lane)
             value = b.extract_element(values, place) if lanes > 1 else values
@@ -217,45 +227,52 @@ class _Columns:
         taken = b.mul(self.count, code.int(-spec.subtracted << spec.total_bits))
         return code.splat(code.convert(taken, "i64", spec.total), spec.total, lanes)
 
-    def _values(self, places: list[Value], lanes: int) -> list[Value]:
-        """Worth times code of `lanes` columns from each place on."""
+    def _add_values(self, part: Value, first: Value, columns: int, lanes: int) -> None:
+        """Add worth times code of `columns` columns of `lanes` outputs, from line `first` on."""
         spec, code = self.of.spec, self.of.code
+        sums = self._sums(first, columns, lanes)
         block = code.index((self.read.g, spec.blocks), self.read.block)
-        values: list[Value] = []
-        for place, (total, spread) in zip(places, self._sums(places, lanes), strict=True):
-            value = code.convert(total, "i32", "f32", lanes)
+        with code.loop(0, columns) as i:
+            line = code.index(first, (i, spec.outputs))
+            kept = code.index((i, lanes))
+            value = code.load(sums["cells"], "i32", kept, lanes)
+            value = code.convert(value, "i32", "f32", lanes)
             if self.of.noise is not None:
-                value = self.of.noise.added(value, spread, place, lanes)
-            at = code.index((block, spec.lines), place)
+                spread = code.load(sums["variance"], "i32", kept, lanes)
+                value = self.of.noise.added(value, spread, line, lanes)
+            at = code.index((block, spec.lines), line)
             gain = code.load(code.arrays["gain"], "f32", at, lanes)
             whole = self._code(code.mul("f32", value, gain), lanes)
             worth = code.load(code.arrays["worth"], "i32", at, lanes)
             worth = code.convert(worth, "i32", spec.total, lanes)
-            whole = code.convert(whole, "f32", spec.total, lanes)
-            values.append(code.mul(spec.total, whole, worth))
-        return values
+            value = code.mul(spec.total, code.convert(whole, "f32", spec.total, lanes), worth)
+            code.set(part, code.add(spec.total, code.get(part, spec.total, lanes), value))
 
-    def _sums(self, places: list[Value], lanes: int) -> list[tuple[Value, Value]]:
-        """Per place the sum of its driven cells, and of their variances."""
+    def _sums(self, first: Value, columns: int, lanes: int) -> dict[str, Value]:
+        """Per column the sum of its driven cells, and of their variances: `lanes` i32 each."""
         spec, code = self.of.spec, self.of.code
         kinds = {"cells": spec.cell, **({"variance": "i32"} if spec.noisy else {})}
-        sums = {name: [code.local("i32", lanes) for _ in places] for name in kinds}
-        for each in sums.values():
+        totals = {name: [code.local("i32", lanes) for _ in range(columns)] for name in kinds}
+        for each in totals.values():
             for total in each:
                 code.set(total, code.zero("i32", lanes))
         start = code.index((self.read.block, spec.rows))
         with code.loop(start, code.index(start, self.count)) as k:
-            line = code.convert(code.load(self.of.lists, "i32", k), "i32", "i64")
-            first = code.index((code.index((self.read.g, spec.matrix_rows), line), spec.lines))
-            for i, place in enumerate(places):
-                for name, kind in kinds.items():
-                    at = code.index(first, place)
+            row = code.convert(code.load(self.of.lists, "i32", k), "i32", "i64")
+            row = code.index((code.index((self.read.g, spec.placed), row), spec.lines), first)
+            for name, kind in kinds.items():
+                for i, total in enumerate(totals[name]):
+                    at = code.index(row, i * spec.outputs)
                     cell = code.load(code.arrays[name], kind, at, lanes)
-                    total = sums[name][i]
                     wide = code.convert(cell, kind, "i32", lanes)
                     code.set(total, code.add("i32", code.get(total, "i32", lanes), wide))
-        read = {name: [code.get(s, "i32", lanes) for s in each] for name, each in sums.items()}
-        return list(zip(read["cells"], read.get("variance", read["cells"]), strict=True))
+        sizes = {name: number * spec.columns * MOST_LANES for number, name in enumerate(kinds)}
+        kept = {name: code.at(self.of.sums, "i32", size) for name, size in sizes.items()}
+        for name, each in totals.items():
+            for i, total in enumerate(each):
+                value = code.get(total, "i32", lanes)
+                code.store(value, kept[name], "i32", code.int(i * lanes))
+        return kept
 
     def _code(self, value: Value, lanes: int) -> Value:
         """The code of a value, a whole float32; counts what is clipped."""
@@ -270,7 +287,7 @@ class _Columns:
             above = b.fcmp_ordered(">", value, constant(spec.top + 0.5))
             outside = b.or_(below, above)
             mask = b.bitcast(outside, ir.IntType(lanes)) if lanes > 1 else outside
-            clipped = self.of.counted[2]
+            clipped = self.of.clipped
             wide = b.zext(mask, I64) if lanes < 64 else mask
             code.set(clipped, code.index(code.get(clipped, "i64"), b.ctpop(wide)))
             value = b.select(b.fcmp_ordered("<", value, low), low, value)
