@@ -97,8 +97,8 @@ def test_rectangles_that_fill_tiles(parts: list[Size], tiles: int) -> None:
 
 
 def test_dual_feasible_functions_see_what_the_area_does_not() -> None:
-    parts = [(6, 12)] * 2 + [(5, 12)] * 2
-    assert simple_rectangle_bound(parts, TILE) == 3 and rectangle_bound(parts, TILE) == 3
+    parts = [(9, 5)] * 8
+    assert simple_rectangle_bound(parts, TILE) == 3 and rectangle_bound(parts, TILE) == 4
     parts = [(7, 12)] * 3 + [(4, 12)]
     assert simple_rectangle_bound(parts, TILE) == 3 and rectangle_bound(parts, TILE) == 4
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnc_backends.crossbar.packing import Size
+
+ROUNDING = 1e-6
+"""Far above the errors of sums of areas, far below a tile."""
 
 
 def area_bound(cells: int, size: Size) -> int:
@@ -18,10 +23,12 @@ def area_bound(cells: int, size: Size) -> int:
 def rectangle_bound(parts: Sequence[Size], size: Size) -> int:
     """Tiles that parts need where none overlap: the rule of time-multiplexed tiles.
 
-    The largest of the area bound, the number of parts with both sides above half of the tile's, and
-    the bounds of dual feasible functions (Fekete and Schepers 2004): sides are replaced by
-    u(x; p) = 1 for x > 1 - p, 0 for x < p, x in between (p at most 1/2, sides in units of the
-    tile's), after which parts that fit in a tile still have an area of at most 1 in all.
+    The larger of the simple bound and those of dual feasible functions (Fekete and Schepers, 2001):
+    functions of a side x, in units of the tile's, after which parts that fit in a tile still have
+    an area of at most 1 in all. For every p up to 1/2 these are
+
+        u(x) = 1 for x > 1 - p, 0 for x < p, x in between
+        v(x) = floor(x / p) / floor(1 / p) for x < 1/2, 1/2 for 1/2, 1 - v(1 - x) above
     """
     return max(simple_rectangle_bound(parts, size), _dual_bound(parts, size))
 
@@ -36,7 +43,7 @@ def concurrency_bound(parts: Sequence[Size], size: Size) -> int:
     """Tiles that parts need where those of a tile share no row and no column.
 
     The largest of: rows of all parts, and columns, in tiles; parts with more than half of the rows,
-    or of the columns; those with more than half of either, if any two of them exclude each other.
+    or of the columns.
     """
     bounds = [0]
     for axis, side in enumerate(size):
@@ -47,17 +54,22 @@ def concurrency_bound(parts: Sequence[Size], size: Size) -> int:
 
 
 def _dual_bound(parts: Sequence[Size], size: Size) -> int:
-    """The best bound over pairs of thresholds, in whole numbers of size[0] * size[1]."""
+    """The best bound over pairs of functions."""
     counted = Counter(parts)
     sides = np.array(list(counted), np.int64).reshape(-1, 2).T
     number = np.array(list(counted.values()), np.int64)
-    high, wide = (_replaced(sides[axis], size[axis]) for axis in (0, 1))
-    areas = np.einsum("pn,qn,n->pq", high, wide, number)
-    return int(-(-areas.max(initial=0) // (size[0] * size[1])))
+    high, wide = (_dual_feasible(sides[axis], size[axis]) for axis in (0, 1))
+    areas = (high * number) @ wide.T
+    return ceil(areas.max(initial=0) - ROUNDING)
 
 
-def _replaced(sides: np.ndarray, side: int) -> np.ndarray:
-    """u of every side (…, n) in units of 1 / `side`, for every threshold that matters (p, n)."""
-    thresholds = np.unique([0, *sides[2 * sides <= side], *(side - sides[2 * sides > side] + 1)])
+def _dual_feasible(sides: NDArray[np.int64], side: int) -> NDArray[np.float64]:
+    """u and v of every side (n,) in a tile's, for every p that matters: (functions, n)."""
+    above = 2 * sides > side
+    thresholds = np.unique([0, *sides[~above], *(side - sides[above] + 1)])
     p = thresholds[2 * thresholds <= side][:, None]
-    return np.where(sides > side - p, side, np.where(sides < p, 0, sides))
+    u = np.where(sides > side - p, 1, np.where(sides < p, 0, sides / side))
+    p = p[p > 0][:, None]
+    v = np.minimum(sides, side - sides) // p / (side // p)
+    v = np.where(2 * sides == side, 0.5, np.where(above, 1 - v, v))
+    return np.concatenate([u, v])

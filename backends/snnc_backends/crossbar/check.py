@@ -54,7 +54,8 @@ def _too_large(graph: Graph, chip: Chip) -> Iterator[Diagnostic]:
         layout(graph, chip, timesteps=1)
     except DoesNotFit as error:
         node = graph.node(error.layer)
-        yield Diagnostic(node.op.mnemonic, node.name, node.loc, error.reason, chip.room)
+        remedy = error.remedy or chip.room
+        yield Diagnostic(node.op.mnemonic, node.name, node.loc, error.reason, remedy)
 
 
 def _problems(

@@ -12,11 +12,12 @@ class DoesNotFit(ValueError):
     Attributes:
         layer: its node.
         reason: the resource, the need and the limit, in words.
+        remedy: what to do besides taking a larger chip; "" for nothing.
     """
 
-    def __init__(self, layer: str, reason: str) -> None:
+    def __init__(self, layer: str, reason: str, remedy: str = "") -> None:
         super().__init__(f"{layer} {reason}")
-        self.layer, self.reason = layer, reason
+        self.layer, self.reason, self.remedy = layer, reason, remedy
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _require_fits(tile: TileNeeds, limits: CoreLimits) -> None:
         limit: int | None = getattr(limits, resource)
         if limit is not None and need > limit:
             reason = f"has a tile with {need} {resource}, a core has {limit}"
-            raise DoesNotFit(tile.layer, reason)
+            raise DoesNotFit(tile.layer, reason, "choose smaller tiles")
 
 
 def _require_cores(tiles: Sequence[TileNeeds], assigned: Sequence[int], limit: int | None) -> None:

@@ -35,10 +35,10 @@ def read_machine(path: Path) -> Mapping[str, Any]:
         if key not in OPTIONS:
             near = get_close_matches(key, OPTIONS, 1)
             meant = f"did you mean {near[0]}?" if near else f"keys are {', '.join(OPTIONS)}"
-            raise ValueError(f"{path}: unknown key {key!r}; {meant}")
+            raise ValueError(f"machine {path}: unknown key {key!r:.40}; {meant}")
         kind, wanted = (str, "text") if key in TEXT else (int, "a whole number")
         if type(value) is not kind:
-            raise ValueError(f"{path}: {key} must be {wanted}, not {value!r:.40}")
+            raise ValueError(f"machine {path}: {key} must be {wanted}, not {value!r:.40}")
     return {key.replace("-", "_"): value for key, value in options.items()}
 
 

@@ -129,8 +129,7 @@ def _require_tiles(placed: Sequence[Part], places: Sequence[Place], limit: int |
     free = sum(tile < limit for tile in own)
     raise DoesNotFit(
         beyond.layer,
-        f"needs {len(own)} tiles, {free} of the chip's {limit} are left for it; "
-        f"the network needs {need}",
+        f"needs {len(own)} tiles, {free} of the chip's {limit} left (the network needs {need})",
     )
 
 
