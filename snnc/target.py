@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc, UsageError, one_line
+from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
 
 if TYPE_CHECKING:
@@ -243,18 +243,12 @@ def figures_of(
     member = f"{target.partition('{')[0]}/{FIGURES}"
     if member not in names:
         return None
-    try:
-        figures = json.loads(read(member))
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{member} is not readable JSON: {one_line(error)}") from None
+    figures = parse_json(read(member), member)
     keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
-    if not isinstance(figures, dict):
-        raise ArtifactError(f"{member} is not a JSON object")
-    checked = cast(dict[str, Any], figures)
     for key, kind in keys.items():
-        if not isinstance(checked.get(key), kind):
+        if not isinstance(figures.get(key), kind):
             raise ArtifactError(f"{member} has no usable {key!r}")
-    return checked
+    return figures
 
 
 def stored_window(graph: Graph) -> int:
