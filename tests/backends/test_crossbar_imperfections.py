@@ -164,7 +164,7 @@ def reads(count: int, columns: int, sample: int = 0) -> NDArray[np.float32]:
     )
     zero = np.zeros((count, columns), np.float32)
     variance = np.full((count, columns), 1 << 10)  # one squared level
-    return noisy(zero, variance, keys[:, None], np.arange(columns)) / 1024
+    return noisy(zero, variance, 10, keys[:, None], np.arange(columns)) / 1024
 
 
 def test_read_noise_is_normal_and_new_in_every_read() -> None:

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from snnc.native.code import I32, I64, Value
 from snnc_backends.cpu.kernels import Code
 
-UNIT = 2.0**5 / (2.0**16 * sqrt(16 + 1 / 6))
-"""From sqrt(variance in 2^-10 squared levels) times the random integer to 2^-10 levels."""
 GOLDEN = 0x9E3779B97F4A7C15
 MIX64 = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 """Shifts and factors of the finaliser of SplitMix64 (Steele et al., 2014)."""
@@ -27,6 +25,11 @@ MIX32 = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1))
 """Shifts and factors of a 32-bit hash of low bias (Wellons, "Hash Prospector", 2018)."""
 SHORT = 0x9E3779B9
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
+
+
+def unit(variance_bits: int) -> np.float32:
+    """From sqrt(variance in 2^-variance_bits squared levels) * random integer to 2^-10 levels."""
+    return np.float32(2.0 ** (10 - variance_bits // 2) / (2.0**16 * sqrt(16 + 1 / 6)))
 
 
 def stream(seed: int, number: int) -> int:
@@ -44,13 +47,15 @@ def _mix(value: int) -> int:
 def noisy(
     sums: NDArray[np.float32],
     variances: NDArray[Any],
+    variance_bits: int,
     keys: NDArray[np.uint64],
     columns: NDArray[np.integer],
 ) -> NDArray[np.float32]:
     """Column sums with their noise, as the kernel gives them.
 
     Args:
-        sums, variances: of a column, whole numbers of 2^-10 levels and 2^-10 squared levels.
+        sums, variances: of a column, whole numbers of 2^-10 levels and 2^-variance_bits squared
+            levels.
         keys: of the reads: sample key ^ layer key, plus GOLDEN * (number of the read + 1).
         columns: number of the column in its row block.
     """
@@ -66,7 +71,7 @@ def noisy(
     fill = (words[2] & np.uint32(0xFFFF)) + (words[2] >> np.uint32(16))
     normal = (ones * 65536 + fill.astype(np.int32) - 65535).astype(np.float32)
     scaled = np.sqrt(variances.astype(np.float32)) * normal
-    return (sums + scaled * np.float32(UNIT)).astype(np.float32)
+    return (sums + scaled * unit(variance_bits)).astype(np.float32)
 
 
 def _hashed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -78,8 +83,9 @@ def _hashed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
 class ColumnNoise:
     """The same in a kernel; inputs[2] has the key of the sample, the array `layer` its own."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, variance_bits: int) -> None:
         self.code = code
+        self.unit = float(unit(variance_bits))
         self.low, self.high = code.local("i32"), code.local("i32")
         sample = code.load(code.inputs[2], "i64", code.int(0))
         layer = code.load(code.arrays["layer"], "i64", code.int(0))
@@ -99,8 +105,8 @@ class ColumnNoise:
         code, b = self.code, self.code.builder
         root = self._apply("sqrt", "f32", code.convert(variance, "i32", "f32", lanes), lanes)
         scaled = code.mul("f32", root, self._normal(column, lanes))
-        unit = code.splat(ir.Constant(code.type("f32"), float(np.float32(UNIT))), "f32", lanes)
-        return b.fadd(value, code.mul("f32", scaled, unit))
+        factor = code.splat(ir.Constant(code.type("f32"), self.unit), "f32", lanes)
+        return b.fadd(value, code.mul("f32", scaled, factor))
 
     def _normal(self, column: Value, lanes: int) -> Value:
         code, b = self.code, self.code.builder

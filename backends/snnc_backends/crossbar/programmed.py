@@ -19,6 +19,9 @@ from snnc_backends.crossbar.wires import effective_us
 CELL_BITS = 10
 """Binary places to which cells that are not ideal are rounded, in levels: far below any error of a
 device, so that sums of cells are exact and do not depend on the order."""
+VARIANCE_BITS = (20, 10)
+"""Binary places of variances: even, so that the root of the unit is a power of two."""
+LARGEST_SUM = 2.0**31
 FAULTS = 1
 """Third number of the seed of stuck cells, which so do not depend on the device."""
 
@@ -31,7 +34,9 @@ class Programmed:
         order: which rows are placed.
         cells: (groups, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
         cell_bits: 0 for ideal cells.
-        variances: of the noise of one read of a cell, in 2^-10 squared levels; None without noise.
+        variances: of the noise of one read of a cell, in 2^-variance_bits squared levels; None
+            without noise.
+        variance_bits: 20, or 10 where sums would not fit 31 bits.
         gains: (groups, row blocks, physical columns) float32; the code of a column is its sum of
             cells times its gain, rounded half to even, clipped to 0..top unless top is 0.
         steps: likewise int32, the levels a code stands for, in 2^-step_bits levels.
@@ -42,6 +47,7 @@ class Programmed:
     cells: NDArray[np.integer]
     cell_bits: int
     variances: NDArray[np.int32] | None
+    variance_bits: int
     gains: NDArray[np.float32]
     steps: NDArray[np.int32]
     top: int
@@ -57,6 +63,9 @@ def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) ->
     """
     order, code = PlacedOrder.of(matrix, chip), chip.matrix(matrix.outputs)
     cells = _cells(matrix, chip)
+    variances, variance_bits = None, 0
+    if cells.variances is not None:
+        variances, variance_bits = _whole_variances(order.of_cells(cells.variances), chip.rows)
     values = order.of_cells(cells.values)
     levels = order.of_cells(chip.levels(matrix.weights))
     blocks = row_blocks(values.shape[1], chip)
@@ -71,7 +80,8 @@ def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) ->
         order=order,
         cells=values,
         cell_bits=cells.bits,
-        variances=None if cells.variances is None else order.of_cells(cells.variances),
+        variances=variances,
+        variance_bits=variance_bits,
         gains=gains.astype(np.float32),
         steps=np.broadcast_to(steps, gains.shape),
         top=chip.converter.top,
@@ -117,11 +127,11 @@ def line_order(code: MatrixCode) -> NDArray[np.intp]:
 
 
 class _Cells(NamedTuple):
-    """Cells, in 2^-bits levels, and the variances of their reads, in 2^-10 squared levels."""
+    """Cells, in 2^-bits levels, and the variances of their reads, in squared levels."""
 
     values: NDArray[np.integer]
     bits: int
-    variances: NDArray[np.int32] | None
+    variances: NDArray[np.float64] | None
 
 
 def _cells(matrix: WeightMatrix, chip: Chip) -> _Cells:
@@ -133,13 +143,20 @@ def _cells(matrix: WeightMatrix, chip: Chip) -> _Cells:
     faults = np.random.default_rng([*key, FAULTS])
     aged = chip.aged_us(matrix.weights, np.random.default_rng(key), faults, after)
     noise = chip.noise_in_levels(aged, after)
-    variances = None if noise is None else _whole(np.square(noise))
+    variances = None if noise is None else np.square(noise)
     wired = _wired(aged, matrix, chip) if chip.imperfections.wire_ohm else aged
     return _Cells(_whole(chip.in_levels(wired)), CELL_BITS, variances)
 
 
 def _whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.rint(values * (1 << CELL_BITS)).astype(np.int32)
+
+
+def _whole_variances(values: NDArray[np.float64], rows: int) -> tuple[NDArray[np.int32], int]:
+    """Whole multiples of 2^-bits, and the bits: as many as sums over a row block allow."""
+    largest = float(values.max(initial=0)) * rows
+    bits = next((bits for bits in VARIANCE_BITS if largest * (1 << bits) < LARGEST_SUM), 0)
+    return np.rint(values * (1 << bits)).astype(np.int32), bits
 
 
 def _wired(

@@ -239,7 +239,7 @@ class LayerTiles:
         layer, values = self.layer, sums.to(torch.float32)
         if spread is not None:
             order = line_order(self.code)[:, None]
-            found = noisy(values.numpy(), spread.numpy(), keys, order)
+            found = noisy(values.numpy(), spread.numpy(), layer.variance_bits, keys, order)
             values = torch.from_numpy(found)
         values = values * torch.from_numpy(layer.gains[:, block, :, None].copy())
         if layer.top:

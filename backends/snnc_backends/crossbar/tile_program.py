@@ -156,6 +156,10 @@ def _reach(layer: Programmed, matrix: WeightMatrix, chip: Chip, levels: int) -> 
     return int(total * levels * noise / (1 << layer.step_bits)) + 1
 
 
+def _kind(table: NDArray[np.integer]) -> str:
+    return "i16" if np.abs(table).max(initial=0) < 1 << 15 else "i32"
+
+
 def _kernel(
     conv: Conv | Depthwise,
     layer: Programmed,
@@ -168,12 +172,11 @@ def _kernel(
               "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left",
               "bias", "constant")  # fmt: skip
     code = chip.matrix(matrix.outputs)
-    small = np.abs(layer.cells).max(initial=0) < 1 << 15
     return TileReads(
         **{name: getattr(conv, name) for name in shared},
         groups=matrix.groups,
         out_channels=matrix.groups * matrix.outputs,
-        cell="i16" if small else "i32",
+        cell=_kind(layer.cells),
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,
         rows=chip.rows,
@@ -186,5 +189,6 @@ def _kernel(
         bits=events.levels.bit_length(),
         signed=events.signed,
         top=layer.top,
-        noisy=layer.variances is not None,
+        variance="none" if layer.variances is None else _kind(layer.variances),
+        variance_bits=layer.variance_bits,
     )

@@ -37,7 +37,8 @@ class TileReads(Kernel):
         bits: phases of a count: bits of its largest value.
         signed: negative events have phases of their own.
         top: largest code; 0 for converters without limit.
-        noisy: every conversion adds noise; see `column_noise`.
+        variance: type of the variances of cells, i16 or i32, with `variance_bits` behind the point;
+            none without read noise; see `column_noise`.
         bias: none, channel or map.
     """
 
@@ -71,7 +72,8 @@ class TileReads(Kernel):
     bits: int
     signed: bool
     top: int
-    noisy: bool
+    variance: str
+    variance_bits: int
     bias: str
     constant: bool
 
@@ -110,6 +112,11 @@ class TileReads(Kernel):
         """Drives of the word lines a step."""
         return self.bits * (2 if self.signed else 1)
 
+    @property
+    def noisy(self) -> bool:
+        """Whether every conversion has noise."""
+        return self.variance != "none"
+
     def inputs(self) -> tuple[Port, ...]:
         events = Port(self.source, self.height * self.width * self.channels, self.constant)
         tally = Port("f64", 1, self.constant)
@@ -128,7 +135,7 @@ class TileReads(Kernel):
             "worth": Table("i32", converted),
         }
         if self.noisy:
-            tables |= {"variance": Table("i32", cells), "layer": Table("i64", 1)}
+            tables |= {"variance": Table(self.variance, cells), "layer": Table("i64", 1)}
         if self.partly:
             tables["place"] = Table("i32", self.groups * self.matrix_rows)
         if self.bias != "none":

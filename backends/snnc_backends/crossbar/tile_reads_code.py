@@ -34,7 +34,7 @@ class StepReads:
         self.totals = code.at(code.scratch, "i64", spec.totals_at // 8)
         self.shared = code.at(code.scratch, "i64", spec.totals_at // 8 + spec.outputs)
         self.sums = code.at(code.scratch, "i32", spec.sums_at // 4)
-        self.noise = ColumnNoise(code) if spec.noisy else None
+        self.noise = ColumnNoise(code, spec.variance_bits) if spec.noisy else None
 
     def tally(self) -> None:
         """Store what was counted."""
@@ -251,7 +251,7 @@ class _Columns:
     def _sums(self, first: Value, columns: int, lanes: int) -> dict[str, Value]:
         """Per column the sum of its driven cells, and of their variances: `lanes` i32 each."""
         spec, code = self.of.spec, self.of.code
-        kinds = {"cells": spec.cell, **({"variance": "i32"} if spec.noisy else {})}
+        kinds = {"cells": spec.cell, **({"variance": spec.variance} if spec.noisy else {})}
         totals = {name: [code.local("i32", lanes) for _ in range(columns)] for name in kinds}
         for each in totals.values():
             for total in each:
