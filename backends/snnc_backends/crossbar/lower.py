@@ -36,7 +36,7 @@ def lower(graph: Graph, chip: Chip, ctx: PassContext, adc_range: str) -> dict[st
     try:
         mapped = layout(graph, chip, ctx.timesteps)
     except DoesNotFit as error:
-        raise GraphError(f"the chip is too small: {error}") from None
+        raise GraphError(f"the network does not fit: {error}") from None
     files = {
         MAPPING: _json(_mapping(mapped, graph)),
         f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph)),
