@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snnc.errors import ArtifactError, one_line
 from snnc.ir import Graph
+from snnc.jsontext import parse_json
 from snnc.target import Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
@@ -131,11 +132,11 @@ def written(ranges: Ranges) -> bytes:
 
 def stored_ranges(artifact: Artifact, layers: Sequence[WeightMatrix], chip: Chip) -> Ranges:
     """The ranges in an artifact. Raises `ArtifactError` for a wrong shape or a number <= 0."""
-    content = artifact.read(MEMBER)
+    content = parse_json(artifact.read(MEMBER), MEMBER)
     try:
-        tables = json.loads(content)["range"]
+        tables = content["range"]
         ranges = {layer.layer: np.array(tables[layer.layer], np.float64) for layer in layers}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{MEMBER} has no usable ranges: {one_line(error)}") from None
     for layer in layers:
         table = ranges[layer.layer]
