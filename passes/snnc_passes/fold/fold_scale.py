@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snnc.ir import Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
+from snnc.ir import Add, Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
 from snnc.ir.walk import rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import (
@@ -28,9 +28,9 @@ class FoldScale(Pass):
 
     Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes scales
     the input channels of the next layer's weights. Consecutive Scales are merged; a Scale of a
-    current is folded into the weights before it, also past rearrangements. A Scale in front of a
-    sum, a neuron or a readout is kept. The function stays the same; a quantised graph is not
-    changed.
+    current is folded into the weights before it, also past sums, pools and rearrangements. A Scale
+    in front of a sum, a neuron or a readout is kept. The function stays the same; a quantised graph
+    is not changed.
 
     Metrics: `left`, the Scales that remain.
     """
@@ -69,20 +69,42 @@ def _takes(graph: Graph, user: str, op: Scale) -> bool:
 
 
 def _fold_back(graph: Graph, shapes: Mapping[str, Shape], node: Node, op: Scale) -> bool:
-    """Fold into the layer before, also past sum pools and rearrangements, if none is shared."""
+    """Fold into the layers before, also past sums, pools and rearrangements, if none is shared."""
     (source,) = graph.inputs_of(node.name)
-    affine: Affine | None = affine_of(graph, op)
-    while used_once(graph, source) and not isinstance(graph.node(source).op, Weighted):
-        passed, inputs = graph.node(source).op, graph.inputs_of(source)
-        affine = _before(passed, affine, shapes[inputs[0]]) if len(inputs) == 1 else None
-        if affine is None:
-            return False
-        (source,) = inputs
-    if not used_once(graph, source) or not fold_into_outputs(graph, source, affine):
+    layers = _layers_before(graph, shapes, source, affine_of(graph, op))
+    if layers is None:
         return False
-    graph.replace_op(source, graph.node(source).op, origins=[node.name, *node.origins])
+    for name, affine in layers:
+        fold_into_outputs(graph, name, affine)
+        graph.replace_op(name, graph.node(name).op, origins=[node.name, *node.origins])
     graph.bypass(node.name)
     return True
+
+
+def _layers_before(
+    graph: Graph, shapes: Mapping[str, Shape], source: str, affine: Affine
+) -> list[tuple[str, Affine]] | None:
+    """The layers that `source` is computed from, each with what `affine` behind it becomes there.
+
+    None if a result on the way has other users, or a layer or an op cannot take it.
+    """
+    if not used_once(graph, source):
+        return None
+    op, inputs = graph.node(source).op, graph.inputs_of(source)
+    if isinstance(op, Weighted):
+        fits = affine.factor.shape in ((), shapes[source][:1])
+        return [(source, affine)] if fits else None
+    if isinstance(op, Add):  # the shift is added once
+        parts = [affine, *(Affine(affine.factor) for _ in inputs[1:])]
+    else:
+        parts = [_before(op, affine, shapes[inputs[0]])] if len(inputs) == 1 else [None]
+    layers: list[tuple[str, Affine]] = []
+    for name, part in zip(inputs, parts, strict=False):
+        found = None if part is None else _layers_before(graph, shapes, name, part)
+        if found is None:
+            return None
+        layers += found
+    return layers
 
 
 def _before(op: Op, affine: Affine, shape: Shape) -> Affine | None:
