@@ -188,6 +188,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean-keep": lambda x: x.mean([-1, -2], keepdim=True),
     "mean-one-axis": lambda x: torch.mean(x, 2),
     "sum": lambda x: x.sum(dim=(2, 3)),
+    "amax": lambda x: x.amax((2, 3)) + torch.amax(x, -1, keepdim=True).amax(dim=[2, 3]),
     "reshape": lambda x: x.reshape(-1, 4, 36),
     "squeeze": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
     "squeeze-all": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(),
