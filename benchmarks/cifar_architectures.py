@@ -16,8 +16,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import snnc
-from snnc.data import open_data
+from snnc.data import Dataset, open_data
 from snnc.driver import Compiled
 from snnc.plugins import BACKENDS, Registry
 from snnc.testing import load_program
@@ -81,6 +81,13 @@ class Bench:
             part.replace(self.options.results)
         print(row.name, self.rows()[row.name], file=sys.stderr, flush=True)
 
+    @cached_property
+    def parts(self) -> Mapping[str, Dataset]:
+        """The test images that are bit-exact, and the first `--others` of those that are not."""
+        parts, most = self.task.parts, self.options.others
+        others = parts["decoded"]
+        return {"exact": parts["exact"], "other": replace(others, indices=others.indices[:most])}
+
     @cache  # noqa: B019
     def model(self, network: str) -> nn.Sequential:
         """The network after training."""
@@ -92,7 +99,7 @@ class Bench:
 
     def _figures(self, row: Row) -> dict[str, Any]:
         compiled, figures = self._compiled(row), dict[str, Any]()
-        for part, images in self.task.parts.items():
+        for part, images in self.parts.items():
             theirs, labels = self._ann(row.network, part)
             ours = np.concatenate(
                 [compiled.program.run(x).output.argmax(axis=1) for x, _ in images]
@@ -125,7 +132,7 @@ class Bench:
     def _crossbar(self, row: Row, compiled: Compiled) -> dict[str, Any]:
         """Bit-exact test images that run on both targets, and those with equal readouts."""
         program = load_program(Registry(BACKENDS).get("crossbar")(), compiled.graph, row.timesteps)
-        x, _ = self.task.parts["exact"].take(np.arange(ON_CROSSBAR))
+        x, _ = self.parts["exact"].take(np.arange(ON_CROSSBAR))
         ours, theirs = program.run(x).readout, compiled.program.run(x).readout
         equal = (ours == theirs).reshape(len(x), -1).all(axis=1)
         return {"images": len(x), "equal": int(equal.sum())}
@@ -136,7 +143,7 @@ class Bench:
         classes: list[NDArray[np.int64]] = []
         labels: list[NDArray[np.int64]] = []
         with torch.no_grad():
-            for x, y in self.task.parts[part]:
+            for x, y in self.parts[part]:
                 assert y is not None
                 classes.append(self.model(network)(normalized(self.task, x)).argmax(1).numpy())
                 labels.append(y)
@@ -199,6 +206,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("cifar-out/results.json"))
     parser.add_argument("--networks", nargs="+", choices=[*BUILDERS], default=[*BUILDERS])
     parser.add_argument("--precisions", nargs="*", choices=[*RECIPES], default=[*RECIPES])
+    parser.add_argument("--others", type=int, help="so many of the test images not bit-exact")
     parser.add_argument("--timesteps", nargs="+", type=int, default=[8, 16, 32])
     options = parser.parse_args()
     bench = Bench(options)

@@ -19,7 +19,7 @@ from snnc.data import open_data
 
 BATCH = 128
 PADDING = 4
-WARM_UP, FALL = 2, 4
+WARM_UP, FALL = 2, 3
 """Epochs in which the learning rate rises, and in which it falls."""
 
 
