@@ -38,8 +38,8 @@ from snnc.testing import load_program
 CALIBRATED, ON_CROSSBAR = 1024, 200
 TITLES = {"resnet18": "ResNet-18, width 1/4", "mobilenet-v2": "MobileNet-v2, width 1/4"}
 TRAININGS = {
-    "resnet18": Training(epochs=24, bfloat16=True),
-    "mobilenet-v2": Training(epochs=32, bfloat16=False),
+    "resnet18": Training(epochs=7, bfloat16=True),
+    "mobilenet-v2": Training(epochs=7, bfloat16=False),
 }
 RECIPES = {"real": "convert", "8 bits": "convert{bits=8}"}
 
