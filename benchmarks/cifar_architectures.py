@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     lines = [_line([*heads, "crossbar"]), _line(["---"] * (len(heads) + 1))]
     known = {(row["network"], row["precision"], row["timesteps"]): row for row in rows}
-    for network, precision in dict.fromkeys((row["network"], row["precision"]) for row in rows):
+    for network, precision in product(BUILDERS, RECIPES):
         own = [known.get((network, precision, t)) for t in windows]
-        first = next(row for row in own if row)
+        first = next((row for row in own if row), {"parts": {}})
         for part, figures in first["parts"].items():
             ann = f"{100 * figures['ann_accuracy']:.2f}"
             cells = [_gap(row["parts"][part]) if row else "" for row in own]
