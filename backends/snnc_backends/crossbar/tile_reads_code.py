@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
@@ -11,12 +10,8 @@ from snnc.native.code import I32, I64, Value
 from snnc_backends.cpu.kernels import Code
 from snnc_backends.cpu.kernels.events import Events, scratch
 from snnc_backends.crossbar.column_noise import ColumnNoise
+from snnc_backends.crossbar.tile_layout import MOST_LANES, TileLayout
 
-if TYPE_CHECKING:
-    from snnc_backends.crossbar.tile_reads import TileReads
-
-MOST_LANES = 64
-"""Most columns that are converted together."""
 MAGIC = 1.5 * 2.0**23
 """Adding and subtracting it rounds a float32 below 2^22 to a whole number, half to even."""
 
@@ -24,7 +19,9 @@ MAGIC = 1.5 * 2.0**23
 class StepReads:
     """The reads of one step, while their code is generated."""
 
-    def __init__(self, spec: TileReads, code: Code, events: Events, first: Value, t: Value) -> None:
+    def __init__(
+        self, spec: TileLayout, code: Code, events: Events, first: Value, t: Value
+    ) -> None:
         self.spec, self.code, self.events, self.first, self.t = spec, code, events, first, t
         self.clipped = code.local("i64")
         code.set(self.clipped, code.int(0))
@@ -168,7 +165,7 @@ class _Read:
     block: Value
     phase: Value
 
-    def number(self, spec: TileReads, code: Code, t: Value) -> Value:
+    def number(self, spec: TileLayout, code: Code, t: Value) -> Value:
         """Its number among all reads of the layer for one sample."""
         position = code.index((code.index((t, spec.out_height), self.y), spec.out_width), self.x)
         matrix = code.index((position, spec.groups), self.g)
