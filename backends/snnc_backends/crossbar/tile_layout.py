@@ -15,9 +15,9 @@ MOST_LANES = 64
 class TileLayout(Kernel):
     """The tiles of a layer, and their input and output.
 
-    Cells are laid out (groups, rows, lines). Lines are first the columns of a weight, each for all outputs, then the reference columns, one
-    for every `per_tile` outputs. Row c*K + k of a group is channel c at tap k of the K taps of the
-    kernel, block b holds the placed rows from b*rows on.
+    Cells are laid out (groups, rows, lines). Lines are first the columns of a weight, each for all
+    outputs, then the reference columns, one for every `per_tile` outputs. Row c*K + k of a group is
+    channel c at tap k of the K taps of the kernel, block b holds the placed rows from b*rows on.
 
     The second input is written, not read: in each step, how many conversions are clipped. With
     `noisy` there is a third, the key of the sample's noise.
