@@ -170,7 +170,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             ann = f"{100 * figures['ann_accuracy']:.2f}"
             cells = [_gap(row["parts"][part]) if row else "" for row in own]
             images = f"{figures['images']:,} {part}"
-            lines.append(_line([TITLES[network], images, ann, precision, *cells, _equal(own)]))
+            equal = _equal(own) if part == "exact" else ""
+            lines.append(_line([TITLES[network], images, ann, precision, *cells, equal]))
     return "\n".join(lines)
 
 
