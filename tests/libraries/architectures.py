@@ -30,6 +30,8 @@ SECONDS, GIGABYTES = 900, 14
 Row = dict[str, Any]
 _PROBLEM = re.compile(r"^  .* \(([^()]+)\): ([^;]+);")
 
+_SHAPE = re.compile(r" of a sample of shape \([^()]*\)")
+
 
 def imported(zoo: Zoo, name: str) -> Row:
     """Import an architecture in this process: what came of it."""
@@ -51,7 +53,7 @@ def imported(zoo: Zoo, name: str) -> Row:
 
 def reasons(message: str) -> list[str]:
     """The operations that are refused and why, each once, in the order of the message."""
-    found = (_PROBLEM.match(line) for line in message.splitlines())
+    found = (_PROBLEM.match(_SHAPE.sub("", line)) for line in message.splitlines())
     listed = dict.fromkeys(f"{each[1]}: {each[2]}" for each in found if each is not None)
     return list(listed) or message.splitlines()[-1:]
 

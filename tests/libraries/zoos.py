@@ -26,6 +26,9 @@ SMALL = 96
 """Height and width of an image, where the architecture takes it."""
 
 
+OWN = {"inception_v3": 299}
+"""Sizes of images of torchvision other than 224, where the module does not tell it."""
+SLOW_TO_INITIALIZE = ("googlenet", "inception_v3")
 KERAS = (
     "MobileNet MobileNetV2 MobileNetV3Small VGG16 ResNet50 ResNet50V2 DenseNet121 Xception "
     "InceptionV3 InceptionResNetV2 NASNetMobile EfficientNetB0 EfficientNetV2B0 ConvNeXtTiny"
@@ -54,10 +57,9 @@ def torchvision_zoo() -> Zoo:
     from torchvision import models
 
     def load(name: str) -> Graph:
-        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        options = {"init_weights": False} if name in SLOW_TO_INITIALIZE else {}
         module = models.get_model(name, weights=None, **options)
-        transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
-        size = int(transforms.crop_size[0])
+        size = getattr(module, "image_size", OWN.get(name, 224))
         return trace(module, _shape(randomized(module), (3, size, size)))
 
     names = models.list_models(module=models)
