@@ -170,6 +170,7 @@ FUNCTIONS: Converters = converters(
     (with_indices(pool.adaptive_max_pool(2)), (aten.adaptive_max_pool2d.default,)),
     (pool.reduction(mean=True), (aten.mean.dim,)),
     (pool.reduction(mean=False), (aten.sum.dim_IntList,)),
+    (pool.largest, (aten.amax.default,)),
     # arithmetic
     (arithmetic.exponential, (aten.exp.default,)),
     (arithmetic.logarithm, (aten.log.default,)),

@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _models(place)
     _artifacts(place)
     _broken_artifacts(place)
+    _machines(place)
     return place
 
 
@@ -131,3 +132,12 @@ def _broken_artifacts(place: Path) -> None:
     with zipfile.ZipFile(place / "newer.snnc", "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+
+
+def _machines(place: Path) -> None:
+    """Machine descriptions of a crossbar chip."""
+    (place / "chip.toml").write_text("rows = 64\ncols = 64\ncores = 2\ntiles-per-core = 2\n")
+    (place / "axons.toml").write_text("tiles-per-core = 4\naxons-per-core = 16\n")
+    (place / "key.toml").write_text("rows = 64\ntile-per-core = 2\n")
+    (place / "float.toml").write_text("rows = 64.0\n")
+    (place / "negative.toml").write_text("cores = -2\ntiles-per-core = 4\n")
