@@ -1,6 +1,6 @@
-"""Imports the architectures of torchvision, timm and Keras, and says what is taken or refused.
+"""Imports the architectures of torchvision and timm, and says what is taken or refused.
 
-`python architectures.py FOLDER [torchvision] [timm] [keras]`, with snnc on the path. Every
+`python architectures.py FOLDER [torchvision] [timm]`, with snnc on the path. Every
 architecture is imported in a process of its own, with limits of time and memory. FOLDER keeps a row
 for each, and the same command goes on where it was stopped. At the end come tables in Markdown. The
 exit status is 1 if an import ended in another way than taken or refused.
