@@ -128,7 +128,15 @@ def _check_arguments(module: nn.Module, name: str) -> None:
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = list(inspect.signature(module.forward).parameters.values())
     needed = [p for p in parameters if p.default is p.empty and p.kind in plain]
-    if len(needed) > 1 or not parameters or parameters[0].kind not in plain:
+    if len(needed) > 1:
+        names = ", ".join(p.name for p in needed)
+        raise UnsupportedError(
+            f"{name} cannot be traced: forward takes {len(needed)} inputs ({names}); a network "
+            "takes one",
+            hint="join them by torch.cat along dim=1 and split them in forward, or give every "
+            "argument but the first a default",
+        )
+    if not parameters or parameters[0].kind not in plain:
         shown = ", ".join(map(str, parameters))
         raise UnsupportedError(
             f"{name} cannot be traced: forward({shown}) does not take exactly one input",
