@@ -16,6 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 DIGITS := examples/digits
 DEMO_OUT := demo-out
 CHECKPOINTS_OUT := checkpoints-out
+NIR_OUT := nir-out
 ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
@@ -25,7 +26,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long fuzz checkpoints architectures lint clean
+.PHONY: help demo test test-long fuzz checkpoints nir architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -91,6 +92,25 @@ checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, acce
 	.venv-libraries/bin/python -W ignore tests/libraries/save.py $(CHECKPOINTS_OUT)
 	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
 
+SPIKING_INSTALL := .venv-spiking/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.venv-spiking/.installed: $(wildcard tests/spiking_libraries/*.txt) constraints.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-spiking
+	$(SPIKING_INSTALL) -r tests/spiking_libraries/requirements.txt
+	$(SPIKING_INSTALL) --no-deps -r tests/spiking_libraries/libraries.txt
+	@touch $@
+
+nir: export OMP_NUM_THREADS := 1
+nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, SpikingJelly and sinabs: the library's own spikes
+	rm -rf $(NIR_OUT)
+	.venv-spiking/bin/python -W ignore tests/spiking_libraries/write.py $(NIR_OUT)
+	$(BIN)/python tests/spiking_libraries/compare.py $(NIR_OUT)
+	cd $(NIR_OUT) && ../.venv-spiking/bin/python -W ignore ../tests/spiking_libraries/from_snntorch.py
+	$(BIN)/snnc compile $(NIR_OUT)/net.nir --frontend 'nir{dialect=snntorch reset=zero}' --target cpu -T 32 \
+		-o $(NIR_OUT)/net.snnc
+	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
+
 .venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/libraries/keras-requirements.txt
@@ -106,4 +126,4 @@ architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/
 	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-keras build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

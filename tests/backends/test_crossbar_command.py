@@ -58,7 +58,7 @@ def test_compile_shows_figures_and_what_is_not_modelled(
     assert "the target crossbar runs integers only: quantize is added" in err
     assert "its own copy" not in out
     assert "\ntiles 18, split formula tiles 18, area bound tiles 12, " in out
-    assert "not modelled yet: read noise" in out
+    assert "not modelled yet: energy" in out
     document = json.loads(command(capsys, *words, "--json")[1])
     assert document["legalize"] == "" and document["pipeline"].endswith(",fold-scale,quantize")
     assert document["steps"][-1]["name"] == "quantize"

@@ -13,8 +13,7 @@ from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import placed_rows
 
 NOTES = (
-    "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance, "
-    "energy, area, latency, placement, communication",
+    "not modelled yet: energy, area, latency, placement, communication",
     "neurons, factors, pooling, biases and readouts are digital and take no tile",
 )
 COUNTERS = "max pools of spikes are digital counters beside the tiles"

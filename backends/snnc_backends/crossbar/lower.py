@@ -10,6 +10,7 @@ from snnc.errors import GraphError
 from snnc.graph_members import read_graph
 from snnc.ir import Graph
 from snnc.target import FIGURES, Artifact
+from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit
 from snnc_backends.crossbar.digital import digital_units
@@ -21,8 +22,8 @@ FOLDER = "crossbar"
 MAPPING = f"{FOLDER}/mapping.json"
 
 
-def lower(graph: Graph, chip: Chip, timesteps: int) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, and the figures.
+def lower(graph: Graph, chip: Chip, ctx: PassContext, adc_range: str) -> dict[str, bytes]:
+    """All files: the mapping of an integer graph's weights to tiles, figures, converters' ranges.
 
     `mapping.json` has every part of a tile and the columns of a weight. Levels and conductances of
     the cells follow from it and the weights of the stored graph, and are in no file.
@@ -33,13 +34,18 @@ def lower(graph: Graph, chip: Chip, timesteps: int) -> dict[str, bytes]:
     if not graph.quantized:
         raise GraphError("a crossbar holds integers", hint="end the pipeline with quantize")
     try:
-        mapped = layout(graph, chip, timesteps)
+        mapped = layout(graph, chip, ctx.timesteps)
     except DoesNotFit as error:
-        raise GraphError(f"the chip is too small: {error}") from None
-    return {
+        raise GraphError(f"the network does not fit: {error}") from None
+    files = {
         MAPPING: _json(_mapping(mapped, graph)),
         f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph)),
     }
+    if chip.converter.bits is None:
+        return files
+    from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges, written
+
+    return {**files, MEMBER: written(chosen_ranges(graph, mapped.layers, chip, ctx, adc_range))}
 
 
 def stored_graph(artifact: Artifact) -> Graph:
