@@ -111,10 +111,19 @@ nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, Spiking
 		-o $(NIR_OUT)/net.snnc
 	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
 
+.venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/libraries/keras-requirements.txt
+	@touch $@
+
+$(ARCHITECTURES_OUT)/keras/models.json: tests/libraries/keras_onnx.py .venv-keras/.installed
+	.venv-keras/bin/python -W ignore tests/libraries/keras_onnx.py $(ARCHITECTURES_OUT)/keras
+
 # Interrupted, it goes on from $(ARCHITECTURES_OUT); without it, every network is imported again.
 architectures: export OMP_NUM_THREADS := 1
-architectures: .venv-libraries/.installed ## the networks of torchvision, timm and Keras: taken or refused
+architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/models.json ## the networks of torchvision, timm and Keras: taken or refused
 	PYTHONPATH=. .venv-libraries/bin/python -W ignore tests/libraries/architectures.py $(ARCHITECTURES_OUT)
+	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
