@@ -199,6 +199,15 @@ def why_inexact(backend: Backend) -> str:
 
 
 @runtime_checkable
+class NamesFiles(Protocol):
+    """A backend whose options name files, which are read when it compiles, and only then."""
+
+    def require_files(self) -> None:
+        """Raise `UsageError` for a file that cannot be used, before minutes of work."""
+        ...
+
+
+@runtime_checkable
 class NeedsIntegers(Protocol):
     """A backend that runs graphs of integers only."""
 
@@ -240,21 +249,37 @@ def figures_of(
     Raises:
         ArtifactError: the member is not JSON, or lacks a key.
     """
-    member = f"{target.partition('{')[0]}/{FIGURES}"
+    checked = json_member(FIGURES, names, read, target)
+    if checked is None:
+        return None
+    keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
+    for key, kind in keys.items():
+        if not isinstance(checked.get(key), kind):
+            raise ArtifactError(f"{_member(FIGURES, target)} has no usable {key!r}")
+    return checked
+
+
+def _member(name: str, target: str) -> str:
+    return f"{target.partition('{')[0]}/{name}"
+
+
+def json_member(
+    name: str, names: Collection[str], read: Callable[[str], bytes], target: str
+) -> dict[str, Any] | None:
+    """A JSON object in the folder of a target, or None if there is none of that name.
+
+    The other arguments, and what is raised, are those of `figures_of`.
+    """
+    member = _member(name, target)
     if member not in names:
         return None
     try:
-        figures = json.loads(read(member))
+        content = json.loads(read(member))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{member} is not readable JSON: {one_line(error)}") from None
-    keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
-    if not isinstance(figures, dict):
+    if not isinstance(content, dict):
         raise ArtifactError(f"{member} is not a JSON object")
-    checked = cast(dict[str, Any], figures)
-    for key, kind in keys.items():
-        if not isinstance(checked.get(key), kind):
-            raise ArtifactError(f"{member} has no usable {key!r}")
-    return checked
+    return cast(dict[str, Any], content)
 
 
 def stored_window(graph: Graph) -> int:

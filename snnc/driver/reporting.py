@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactContent, ArtifactFile
+from snnc.driver.costing import cost_of_compilation
 from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
@@ -36,7 +37,8 @@ def compile_report(
         seconds: spent on each part.
     """
     info, window = content.info, window_of(result.graph, job.timesteps)
-    hardware = figures_of(content.files, content.read, content.target or "")
+    own = (content.files, content.read, content.target or "")
+    hardware, cost = figures_of(*own), cost_of_compilation(*own, result.graph)
     return {
         "kind": "compile",
         "report_version": REPORT_VERSION,
@@ -60,6 +62,7 @@ def compile_report(
         "seconds": dict(seconds),
         "layers": layers(result.graph),
         **({} if hardware is None else {"hardware": hardware}),
+        **({} if cost is None else {"cost": cost}),
     }
 
 

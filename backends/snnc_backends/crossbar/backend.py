@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.cost import Inference
 from snnc.device import Device
 from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.transform import PassContext
     from snnc_backends.crossbar.chip import Chip
+    from snnc_backends.crossbar.cost_files import CostOptions
     from snnc_backends.crossbar.program import CrossbarProgram
 
 QUANTIZE_BITS = 8
@@ -40,6 +42,9 @@ class CrossbarBackend:
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
+        technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
+        rates: JSON file of spike rates to place and cost by; none for the calibration data.
+        mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
     """
 
     name: ClassVar[str] = "crossbar"
@@ -52,11 +57,28 @@ class CrossbarBackend:
     weight_bits: int = 8
     chip_seed: int = 0
     threads: int = 0
+    technology: str = "none"
+    rates: str = "none"
+    mesh: str = "none"
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads must not be negative, but is {self.threads}")
         self.chip()
+        self.costs()
+
+    def costs(self) -> CostOptions:
+        """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
+        from snnc_backends.crossbar.cost_files import CostOptions
+        from snnc_backends.crossbar.mesh import mesh
+
+        return CostOptions(
+            self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
+        )
+
+    def require_files(self) -> None:
+        """Raise `UsageError` for files of the options that cannot be used; see `snnc.target`."""
+        self.costs().require_files()
 
     def chip(self) -> Chip:
         """The chip of these options. Raises `ValueError` naming the option that is wrong."""
@@ -115,13 +137,28 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping and the figures. Raises `GraphError` for real values."""
+        """The mapping and the figures; placement and cost where they are asked for.
+
+        Raises:
+            GraphError: real values.
+            UsageError: a file of the options cannot be used.
+        """
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip())
+        return lower(graph, self.chip(), self.costs(), ctx)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
         """The program of an artifact. Raises `ArtifactError`."""
         from snnc_backends.crossbar.program import load
 
         return load(artifact, self.chip(), self.threads)
+
+    def cost(self, artifact: Artifact, run: Inference) -> dict[str, Any] | None:
+        """The cost of an inference of an artifact; None if it was compiled without a technology.
+
+        Raises `ArtifactError`.
+        """
+        from snnc_backends.crossbar.cost_files import cost_of_run
+        from snnc_backends.crossbar.lower import stored_graph
+
+        return cost_of_run(artifact, self.chip(), self.adc_bits, run, stored_graph(artifact))

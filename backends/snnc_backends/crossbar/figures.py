@@ -9,12 +9,12 @@ from typing import Any
 
 from snnc.ir import CountMaxPool, Graph
 from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.cost_files import Costed
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import Tile
 
 NOTES = (
-    "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance, "
-    "energy, area, latency, placement, communication",
+    "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance",
     "neurons, factors, pooling, biases and readouts are digital and take no tile",
 )
 COUNTERS = "max pools of spikes are digital counters beside the tiles"
@@ -24,14 +24,18 @@ GROUPED = "grouped convolutions take tiles of their own for every group: most of
 
 
 def figures(
-    layers: Sequence[WeightMatrix], placed: Sequence[Tile], chip: Chip, graph: Graph
+    layers: Sequence[WeightMatrix],
+    placed: Sequence[Tile],
+    chip: Chip,
+    graph: Graph,
+    costed: Costed,
 ) -> dict[str, Any]:
     """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
     Per layer and in all (docs/crossbar.md): `cells_used` = rows * physical columns, both columns of
     a pair and weights that are zero included; `utilisation` = cells used / cells of the tiles;
     `area_bound_tiles` = ceil(cells used / cells of a tile); `count_maxpools`, the digital counters
-    of max pools, if there are any.
+    of max pools, if there are any; `placement`, the content of `placement.json`.
     """
     rows = {matrix.layer: _layer(matrix, placed, chip) for matrix in layers}
     used = sum(matrix.weights.size for matrix in layers) * len(chip.columns)
@@ -45,13 +49,26 @@ def figures(
             **_use(used, len(placed), chip),
             "weights": sum(matrix.weights.size for matrix in layers),
             **counted,
+            **_placed(costed),
         },
         "layers": rows,
         "tiles": [asdict(tile) for tile in placed],
         "tile_shape": [chip.rows, chip.cols],
         **({"count_maxpools": pools} if pools else {}),
-        "notes": [*NOTES, *grouped, *([COUNTERS] if pools else [])],
+        **({} if costed.placement is None else {"placement": costed.placement}),
+        "notes": [*NOTES, *costed.notes, *grouped, *([COUNTERS] if pools else [])],
     }
+
+
+def _placed(costed: Costed) -> dict[str, Any]:
+    """The totals of a placement: cores, hops, the greatest lower bound, the optimum if known."""
+    found = costed.placement
+    if found is None:
+        return {}
+    bound = max(number for name, number in found.items() if name.startswith("bound_"))
+    totals = {"cores": len(found["cores"]), "hops": found["hops"], "hops_bound": bound}
+    best = found["hops_optimum"]
+    return totals if best is None else {**totals, "hops_optimum": best}
 
 
 def count_maxpools(graph: Graph) -> dict[str, dict[str, int]]:

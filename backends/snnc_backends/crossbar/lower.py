@@ -11,31 +11,33 @@ from snnc.errors import GraphError
 from snnc.graph_members import read_graph
 from snnc.ir import Graph
 from snnc.target import FIGURES, Artifact
+from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.cost_files import FOLDER, MAPPING, CostOptions, cost_files
 from snnc_backends.crossbar.figures import figures
 from snnc_backends.crossbar.matrices import matrices
 from snnc_backends.crossbar.tiling import Tile, tiles
 
-FOLDER = "crossbar"
-MAPPING = f"{FOLDER}/mapping.json"
 
-
-def lower(graph: Graph, chip: Chip) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, and the figures.
+def lower(graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext) -> dict[str, bytes]:
+    """All files: the mapping of an integer graph's weights to tiles, the figures, placement, cost.
 
     `mapping.json` has every tile and the columns of a weight. Levels and conductances of the cells
     follow from it and the weights of the stored graph, and are in no file.
 
     Raises:
         GraphError: the graph is not quantised.
+        UsageError: a file of `costs` cannot be used.
     """
     if not graph.quantized:
         raise GraphError("a crossbar holds integers", hint="end the pipeline with quantize")
     layers = matrices(graph)
     placed = tiles(layers, chip)
+    costed = cost_files(graph, chip, placed, costs, ctx)
     return {
         MAPPING: _json(_mapping(placed, chip)),
-        f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip, graph)),
+        f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip, graph, costed)),
+        **costed.files,
     }
 
 
