@@ -298,7 +298,7 @@ def checked_window(timesteps: int | None, stored: int, record: str, prefixes: Se
         UsageError: `record` is not one of `RECORDS`.
     """
     if record not in RECORDS:
-        raise UsageError(f"record={record!r} is none of {', '.join(RECORDS)}")
+        raise UsageError(f"record must be one of {', '.join(RECORDS)}, not {record!r}")
     steps = stored if timesteps is None else timesteps
     numbers: list[tuple[str, object]] = [("a window", steps), *(("a prefix", t) for t in prefixes)]
     for what, number in numbers:
@@ -325,7 +325,10 @@ def checked_input(
     batch = _numbers(x, np.float32, "the input")
     if batch.ndim == 0 or batch.shape[1:] != shape:
         takes = ", ".join(["N", *map(str, shape)])
-        raise DataError(f"input has shape {batch.shape}, the network takes ({takes})")
+        raise DataError(
+            f"the input has shape {batch.shape}, the network takes ({takes})",
+            hint="a batch of one sample is x[None]" if batch.shape == shape else None,
+        )
     if not len(batch):
         raise DataError("the input has no samples")
     bad = np.flatnonzero(np.isnan(batch.reshape(len(batch), -1)).any(1))
@@ -338,11 +341,11 @@ def checked_input(
 
 
 def _numbers(values: Any, dtype: type[Any], what: str) -> NDArray[Any]:
+    kind = "whole numbers" if dtype is np.int64 else "numbers"
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "biuf" or (dtype is np.int64 and array.dtype.kind == "f"):
-            raise ValueError(f"an array of {array.dtype}")
-        return array.astype(dtype, copy=False)
-    except (TypeError, ValueError) as error:
-        kind = "whole numbers" if dtype is np.int64 else "numbers"
-        raise DataError(f"{what} is not an array of {kind}: {error}") from None
+    except (TypeError, ValueError):
+        raise DataError(f"{what} is not an array: its parts differ in shape") from None
+    if array.dtype.kind not in "biuf" or (dtype is np.int64 and array.dtype.kind == "f"):
+        raise DataError(f"{what} is not an array of {kind}, but of {array.dtype}")
+    return array.astype(dtype, copy=False)

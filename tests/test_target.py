@@ -20,7 +20,7 @@ from snnc.target import checked_input, checked_window
         (0, "none", (), DataError, "a window of 0 steps; it needs at least one"),
         (4, "none", (5,), DataError, "prefix of 5 steps outside a window of 4"),
         (4, "none", (1.5,), DataError, "a prefix of 1.5 steps"),
-        (4, "all", (), UsageError, "record='all' is none of none, counts, spikes"),
+        (4, "all", (), UsageError, "record must be one of none, counts, spikes, not 'all'"),
     ],
 )
 def test_windows_that_cannot_be(
@@ -39,7 +39,7 @@ def test_the_stored_window_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("x", "ids", "reason"),
     [
-        ([[0.0, 1.0], [0.0]], None, "the input is not an array of numbers"),
+        ([[0.0, 1.0], [0.0]], None, "the input is not an array: its parts differ in shape"),
         ([["a", "b"]], None, "the input is not an array of numbers"),
         ([[None, 1.0]], None, "the input is not an array of numbers"),
         ([[0.0, 1.0]], ["first"], "sample_ids is not an array of whole numbers"),

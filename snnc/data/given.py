@@ -47,7 +47,7 @@ def open_given(
         return Dataset(DataSpec("npy", what), source, np.arange(len(source)), batch_size)
     if not isinstance(data, Iterable) or iter(cast("Iterable[Any]", data)) is data:
         raise DataError(
-            f"a {type(data).__name__} can be gone through once only, or not at all",
+            f"data of type {type(data).__name__} can be gone through once only, or not at all",
             hint="a DATA text, an array or a tensor, (x, y), a Dataset, a DataLoader, or a list of "
             "batches",
         )

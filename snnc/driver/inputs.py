@@ -41,7 +41,8 @@ def open_batches(
         _check_shape(opened, shape)
         opened = opened if class_numbers is None else opened.judged_by(class_numbers)
     except DataError as error:
-        raise DataError(f"{what}: {error.message}", hint=error.hint) from error
+        said = error.message.removeprefix(f"{what}: ")  # errors of a stream of batches begin so
+        raise DataError(f"{what}: {said}", hint=error.hint) from error
     if log is not None:
         for note in opened.notes:
             log.info("%s: %s", what, note)

@@ -28,7 +28,10 @@ _DEEPEST = 5  # levels of dicts within dicts in which a state dict is looked for
 _SHOWN = 5
 _HEAD = 16  # bytes read to tell formats apart
 SAVE = "save them with torch.save(model.state_dict(), path), or as safetensors"
-_SHARDED = "torch.distributed.tensor.DTensor"
+_SHARDED = (
+    "torch.distributed.tensor.DTensor",
+    "torch.distributed._shard.sharded_tensor.api.ShardedTensor",
+)
 _GATHER = (
     "save get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)) of "
     "torch.distributed.checkpoint.state_dict"
@@ -89,10 +92,11 @@ def _read_safe(path: Path) -> Mapping[str, Any]:
 def _read_torch(path: Path) -> Any:
     names = named_classes(path)
     refused = refused_names(names)
-    if _SHARDED in refused:
-        raise ModelError(
-            f"weights {path} holds parts of tensors ({_SHARDED}), not whole ones", hint=_GATHER
-        )
+    for name in _SHARDED:
+        if name in refused:
+            raise ModelError(
+                f"weights {path} holds parts of tensors ({name}), not whole ones", hint=_GATHER
+            )
     what = f"holds more than tensors: {', '.join(refused[:_SHOWN])}"
     try:
         if not refused:

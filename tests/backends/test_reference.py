@@ -152,7 +152,7 @@ def test_refused_inputs() -> None:
         run(x, prefixes=(7,))
     with pytest.raises(DataError, match=r"sample_ids has shape \(3,\) for 2 samples"):
         run(x, sample_ids=np.arange(3))
-    with pytest.raises(UsageError, match="record='all' is none of none, counts, spikes"):
+    with pytest.raises(UsageError, match="record must be one of none, counts, spikes, not 'all'"):
         run(x, record="all")  # type: ignore[arg-type]
 
 

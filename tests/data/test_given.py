@@ -170,7 +170,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "iterator": (iter([(X, Y)]), "can be gone through once only"),
     "generator": ((each for each in [(X, Y)]), "can be gone through once only"),
     "used up": (Consumed(), "train: there are no batches in a second pass"),
-    "number": (3, "a int can be gone through once only, or not at all"),
+    "number": (3, "data of type int can be gone through once only, or not at all"),
     "nothing": ([], "there are no batches"),
     "one sample": (X[0], "samples have shape"),
     "channels last": (np.moveaxis(X, 1, -1), "samples have shape"),

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed._shard.sharded_tensor import Shard, init_from_local_shards
 from torch.distributed.tensor import distribute_tensor, init_device_mesh
 from torch.nn.utils import parametrizations, prune
 
@@ -245,11 +246,21 @@ def group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def _distributed(value: Tensor) -> object:
+    return distribute_tensor(value, init_device_mesh("cpu", (1,)))
+
+
+def _sharded(value: Tensor) -> object:
+    shard = Shard.from_tensor_and_offsets(value, [0] * value.ndim, 0)
+    return init_from_local_shards([shard], value.shape)
+
+
 @pytest.mark.usefixtures("group")
-def test_parts_of_tensors_are_refused(tmp_path: Path) -> None:
-    mesh = init_device_mesh("cpu", (1,))
-    parts = {key: distribute_tensor(value, mesh) for key, value in WANTED.items()}
-    torch.save(parts, tmp_path / "w.pt")
+@pytest.mark.filterwarnings("ignore:Please use DTensor:FutureWarning")
+@pytest.mark.parametrize("kind", ["DTensor", "ShardedTensor"])
+def test_parts_of_tensors_are_refused(kind: str, tmp_path: Path) -> None:
+    part = {"DTensor": _distributed, "ShardedTensor": _sharded}[kind]
+    torch.save({key: part(value) for key, value in WANTED.items()}, tmp_path / "w.pt")
     with pytest.raises(ModelError, match="holds parts of tensors") as error:
         load_weights(network(3), tmp_path / "w.pt")
     assert "full_state_dict=True" in (error.value.hint or "")

@@ -33,6 +33,7 @@ if __name__ == "__main__":
     import lightning_cases  # noqa: F401
     import other_cases  # noqa: F401
     import torch_cases  # noqa: F401
+    import two_process_cases  # noqa: F401
     from cases import save_all
 
     sys.exit(save_all(Path(sys.argv[1])) > 0)
