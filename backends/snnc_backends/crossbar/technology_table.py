@@ -157,10 +157,13 @@ def parse(name: str, text: str) -> Technology:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"technology {name} is not readable TOML: {one_line(error)}") from None
     except ValueError as error:
-        raise UsageError(f"technology {name}: {error}") from None
+        reason, *hints = error.args
+        hint = hints[0] if hints else None
+        raise UsageError(f"technology {name}: {reason}", hint=hint) from None
 
 
 def _table(name: str, document: Mapping[str, Any]) -> Technology:
+    """The table of a document. Raises `ValueError`; its second argument, if any, is a hint."""
     _known(document, (*KEYS, *UNITS), "")
     node = _positive(document.get("node_nm"), "node_nm", "the process node of the chip in nm")
     about, converters = document.get("about", ""), document.get("converters_per_tile", 1)
@@ -215,8 +218,9 @@ def _entry(name: str, given: Any, section: str, node: float) -> Entry:
         raise ValueError(f"{name}.scaled must be a text")
     if own != node and not scaled.strip():
         raise ValueError(
-            f"{name} is of {own:g} nm and the chip of {node:g} nm: scale the value, give its new "
-            "node_nm, and say in `scaled` how; or say there that it was not scaled"
+            f"{name} is of {own:g} nm, the chip of {node:g} nm",
+            "scale the value, give its new node_nm, and say in `scaled` how; or say there that it "
+            "is not scaled",
         )
     return Entry(name, value * UNITS[section][unit], own, source, scaled)
 
@@ -224,7 +228,7 @@ def _entry(name: str, given: Any, section: str, node: float) -> Entry:
 def _known(given: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     wrong = [name for name in given if name not in names]
     if wrong:
-        raise ValueError(f"unknown entry {where}{wrong[0]}; known are {', '.join(names)}")
+        raise ValueError(f"unknown entry {where}{wrong[0]}", f"known: {', '.join(names)}")
 
 
 def _positive(value: Any, name: str, what: str) -> float:
