@@ -55,13 +55,13 @@ def cores_of(tiles: Sequence[Tile], mesh: Mesh) -> dict[int, int]:
 def place(mesh: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:
     """The cores of `core_of` on the sites where their packets take few hops.
 
-    The start is the order of the tiles along a snake; see `assignment.search`. Where all
-    arrangements can be looked at, the best one is taken.
+    The start is the order of the tiles along a snake; see `assignment.search`. Where the optimum is
+    found, it is taken.
     """
     flow, distance = packets.total, mesh.distances
     start = mesh.snake(packets.cores)
     searched = search(flow, distance, start, np.random.default_rng(seed))
-    best = optimum(flow, distance)
+    best = optimum(flow, mesh, searched)
     lower = bounds(flow, distance)
     found: dict[str, float | None] = {
         "hops_in_tile_order": hops(flow, distance, start),

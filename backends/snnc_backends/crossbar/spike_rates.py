@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnc.cost import Inference
 from snnc.errors import UsageError, one_line
@@ -103,12 +104,14 @@ def _activity(
     graph: Graph, shape: LayerShape, rates: Mapping[str, float], rows: int
 ) -> Mapping[str, float]:
     chance = _chance(graph, shape, rates)
-    inside = _inside(graph, shape)
+    inside, positions = _inside(graph, shape)
     blocks = np.full(shape.row_blocks, rows, np.float64)
     blocks[-1] = shape.matrix.rows - rows * (shape.row_blocks - 1)
     groups, side = shape.matrix.groups, shape.column_blocks
-    read = float((1 - (1 - chance) ** (blocks * inside)).sum()) * shape.applications * groups
-    driven = chance * inside * shape.matrix.rows * shape.applications * groups
+    drives = shape.phases * shape.steps * groups
+    missed = (1 - chance) ** np.outer(inside, blocks)
+    read = float(((1 - missed) * positions[:, None]).sum()) * drives
+    driven = chance * float(inside @ positions) * shape.matrix.rows * drives
     total = float(shape.row_blocks * shape.applications * groups)
     return {
         "reads": read * side,
@@ -130,15 +133,17 @@ def _chance(graph: Graph, shape: LayerShape, rates: Mapping[str, float]) -> floa
     return min(1.0, events / kind.size / shape.phases)
 
 
-def _inside(graph: Graph, shape: LayerShape) -> float:
-    """Fraction of the rows of all positions that lie over the input, not over padding."""
+def _inside(graph: Graph, shape: LayerShape) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Parts of the rows that lie over the input, not over padding, and at how many positions."""
     op: Any = graph.node(shape.layer).op
-    if not isinstance(op, Conv):
-        return 1.0
-    sizes, outs = graph.type_of(shape.source).shape[1:], graph.type_of(shape.layer).shape[1:]
-    part = 1.0
-    for axis, (size, out, taps) in enumerate(zip(sizes, outs, shape.matrix.kernel, strict=True)):
-        at = np.arange(out)[:, None] * op.stride[axis] - op.padding[axis][0]
-        at = at + np.arange(taps) * op.dilation[axis]
-        part *= float(((at >= 0) & (at < size)).mean())
-    return part
+    parts = np.ones(1)
+    if isinstance(op, Conv):
+        sizes, outs = graph.type_of(shape.source).shape[1:], graph.type_of(shape.layer).shape[1:]
+        for axis, (size, out, taps) in enumerate(
+            zip(sizes, outs, shape.matrix.kernel, strict=True)
+        ):
+            at = np.arange(out)[:, None] * op.stride[axis] - op.padding[axis][0]
+            at = at + np.arange(taps) * op.dilation[axis]
+            parts = np.outer(parts, ((at >= 0) & (at < size)).mean(1)).ravel()
+    found, counts = np.unique(parts, return_counts=True)
+    return found, counts.astype(np.float64)
