@@ -15,6 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DIGITS := examples/digits
 DEMO_OUT := demo-out
+COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
@@ -24,7 +25,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long fuzz checkpoints lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -60,6 +61,15 @@ demo: .venv/.demo ## compile a pickled network for a crossbar and the CPU, verif
 	$(BIN)/snnc eval $(DEMO_OUT)/crossbar.snnc --data 'digits#test' --sweep 1,2,4,8,16 \
 		--compare $(DEMO_OUT)/model.pt --min-accuracy 0.95 --report $(DEMO_OUT)/report
 
+cost: export OMP_NUM_THREADS := 1
+cost: .venv/.demo ## energy, time, area and placement of the same network on a crossbar chip
+	@mkdir -p $(COST_OUT)
+	$(BIN)/python $(DIGITS)/pickled.py $(COST_OUT)/model.pt
+	$(BIN)/snnc compile $(COST_OUT)/model.pt --target 'crossbar{technology=isaac-32nm mesh=3x3}' \
+		--recipe 'convert{bits=8}' -T 8 --calibration 'digits\#train' --quiet -o $(COST_OUT)/net.snnc
+	@echo
+	$(BIN)/snnc eval $(COST_OUT)/net.snnc --data 'digits#test' --report $(COST_OUT)/report
+
 lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -91,4 +101,4 @@ checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, acce
 	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

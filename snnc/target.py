@@ -174,9 +174,7 @@ class StoredApart(Protocol):
     """A backend whose programs lie in files of their own, which may be of another network."""
 
     def require_match(self, program: Any, graph: Graph) -> None:
-        """Raise `ArtifactError` where a loaded `program` takes, records or gives anything else
-        than the stored `graph`.
-        """
+        """Raise `ArtifactError` where `program` takes, records or gives other than `graph`."""
         ...
 
 

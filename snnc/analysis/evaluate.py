@@ -157,11 +157,9 @@ class _Tally:
 
     def judge(self, key: int, result: Classified, y: NDArray[np.generic] | None) -> None:
         """Compare a batch of outputs with its labels."""
-        if y is None:
-            return
-        if _real(y):
+        if y is not None and _real(y):
             self.error.setdefault(key, Deviation()).add(result.values, y)
-        else:
+        elif y is not None:
             self.right[key] = self.right.get(key, 0) + int((result.classes == y).sum())
 
     def compare(self, key: int, result: Classified, expected: Classified, classified: bool) -> None:

@@ -189,7 +189,8 @@ class CostModel:
             "taken to overlap with the reads",
             f"ANN: inputs of {ANN_BITS} bits, of which a fraction of {DENSITY:g} is 1; its energy "
             f"is that of {', '.join(TILE_COMPONENTS)}, to be compared with tiles_energy_pj",
-            "calibration, control and clocks are left out; programming is not part of energy_pj",
+            "idle tiles are not switched off; calibration, control and clocks are left out; "
+            "programming is not part of energy_pj",
         ]  # fmt: skip
         return [note for note in notes if note]
 

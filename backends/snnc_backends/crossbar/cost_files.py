@@ -65,7 +65,7 @@ class CostOptions:
 
 
 @dataclass(frozen=True)
-class Costed:
+class CostFiles:
     """What costing a compilation gives.
 
     Attributes:
@@ -81,7 +81,7 @@ class Costed:
 
 def cost_files(
     graph: Graph, chip: Chip, tiles: Sequence[Tile], options: CostOptions, ctx: PassContext
-) -> Costed:
+) -> CostFiles:
     """Place and cost a mapped network by its spike rates.
 
     Raises:
@@ -104,7 +104,7 @@ def cost_files(
             model = CostModel(graph, chip, tiles, table, options.adc_bits, placed)
             files[f"{FOLDER}/{COST}"] = model.cost(run, basis)
     members = {name: _json(content) for name, content in files.items()}
-    return Costed(members, files.get(PLACEMENT), notes)
+    return CostFiles(members, files.get(PLACEMENT), notes)
 
 
 def cost_of_run(
@@ -130,7 +130,7 @@ def cost_of_run(
             None if placed is None else placing.from_json(placed),
         )
         return model.cost(run, "measured")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(f"the files of the mapping are damaged: {one_line(error)}") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from snnc.ir import CountMaxPool, Graph
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.cost_files import Costed
+from snnc_backends.crossbar.cost_files import CostFiles
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import Tile
 
@@ -28,7 +28,7 @@ def figures(
     placed: Sequence[Tile],
     chip: Chip,
     graph: Graph,
-    costed: Costed,
+    costed: CostFiles,
 ) -> dict[str, Any]:
     """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
@@ -60,7 +60,7 @@ def figures(
     }
 
 
-def _placed(costed: Costed) -> dict[str, Any]:
+def _placed(costed: CostFiles) -> dict[str, Any]:
     """The totals of a placement: cores, hops, the greatest lower bound, the optimum if known."""
     found = costed.placement
     if found is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.crossbar.assignment import bounds, hops, optimum, search
-from snnc_backends.crossbar.mesh import Mesh
+from snnc_backends.crossbar.mesh import Mesh, mesh
 from snnc_backends.crossbar.tiling import Tile
 from snnc_backends.crossbar.traffic import Traffic
 
@@ -45,23 +45,23 @@ class Placement:
         }
 
 
-def cores_of(tiles: Sequence[Tile], mesh: Mesh) -> dict[int, int]:
+def cores_of(tiles: Sequence[Tile], grid: Mesh) -> dict[int, int]:
     """Tiles to cores in the order of the tiles, as evenly as the number of sites asks for."""
     numbers = sorted({tile.tile for tile in tiles})
-    per_core = max(1, -(-len(numbers) // mesh.sites))
+    per_core = max(1, -(-len(numbers) // grid.sites))
     return {number: place // per_core for place, number in enumerate(numbers)}
 
 
-def place(mesh: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:
+def place(grid: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:
     """The cores of `core_of` on the sites where their packets take few hops.
 
     The start is the order of the tiles along a snake; see `assignment.search`. Where the optimum is
     found, it is taken.
     """
-    flow, distance = packets.total, mesh.distances
-    start = mesh.snake(packets.cores)
+    flow, distance = packets.total, grid.distances
+    start = grid.snake(packets.cores)
     searched = search(flow, distance, start, np.random.default_rng(seed))
-    best = optimum(flow, mesh, searched)
+    best = optimum(flow, grid, searched)
     lower = bounds(flow, distance)
     found: dict[str, float | None] = {
         "hops_in_tile_order": hops(flow, distance, start),
@@ -69,7 +69,7 @@ def place(mesh: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -
         **{f"bound_{name}": bound for name, bound in lower.items()},
         "hops_optimum": None if best is None else hops(flow, distance, best),
     }
-    return Placement(mesh, searched if best is None else best, core_of, found)
+    return Placement(grid, searched if best is None else best, core_of, found)
 
 
 def to_json(placement: Placement, packets: Traffic, basis: str) -> dict[str, Any]:
@@ -95,8 +95,14 @@ def to_json(placement: Placement, packets: Traffic, basis: str) -> dict[str, Any
 
 
 def from_json(stored: Mapping[str, Any]) -> Placement:
-    """The placement in a `placement.json`."""
+    """The placement in a `placement.json`. Raises `ValueError`, `KeyError` or `TypeError`."""
     columns, rows = stored["mesh"]
-    sites = [core["y"] * columns + core["x"] for core in stored["cores"]]
+    grid = mesh(f"{columns}x{rows}")
+    if grid is None:
+        raise ValueError("no mesh")
+    sites = [core["y"] * grid.columns + core["x"] for core in stored["cores"]]
+    numbers = [core["core"] for core in stored["cores"]]
+    if numbers != list(range(len(numbers))) or not set(sites) <= set(range(grid.sites)):
+        raise ValueError("cores that are not on the mesh")
     core_of = {tile: core["core"] for core in stored["cores"] for tile in core["tiles"]}
-    return Placement(Mesh(columns, rows), np.array(sites, np.int64), core_of, {})
+    return Placement(grid, np.array(sites, np.int64), core_of, {})

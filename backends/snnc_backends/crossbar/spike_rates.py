@@ -144,6 +144,7 @@ def _inside(graph: Graph, shape: LayerShape) -> tuple[NDArray[np.float64], NDArr
         ):
             at = np.arange(out)[:, None] * op.stride[axis] - op.padding[axis][0]
             at = at + np.arange(taps) * op.dilation[axis]
-            parts = np.outer(parts, ((at >= 0) & (at < size)).mean(1)).ravel()
+            inside: NDArray[np.float64] = ((at >= 0) & (at < size)).mean(1)
+            parts = (parts[:, None] * inside).ravel()
     found, counts = np.unique(parts, return_counts=True)
     return found, counts.astype(np.float64)

@@ -108,8 +108,10 @@ class Technology:
 
 
 def from_json(stored: Mapping[str, Any]) -> Technology:
-    """The table that `Technology.json` gave."""
+    """The table that `Technology.json` gave. Raises `ValueError`, `KeyError` or `TypeError`."""
     entries = [Entry(**entry) for entry in stored["entries"]]
+    if not all(isfinite(entry.value) and entry.value >= 0 for entry in entries):
+        raise ValueError("a value that is negative or not finite")
     return Technology(**{**stored, "entries": {entry.name: entry for entry in entries}})
 
 
