@@ -66,7 +66,7 @@ cost: .venv/.demo ## energy, time, area and placement of the same network on a c
 	@mkdir -p $(COST_OUT)
 	$(BIN)/python $(DIGITS)/pickled.py $(COST_OUT)/model.pt
 	$(BIN)/snnc compile $(COST_OUT)/model.pt --target 'crossbar{technology=isaac-32nm mesh=3x3}' \
-		--recipe 'convert{bits=8}' -T 8 --calibration 'digits\#train' --quiet -o $(COST_OUT)/net.snnc
+		--recipe 'convert{bits=8}' -T 8 --calibration 'digits#train' --quiet -o $(COST_OUT)/net.snnc
 	@echo
 	$(BIN)/snnc eval $(COST_OUT)/net.snnc --data 'digits#test' --report $(COST_OUT)/report
 

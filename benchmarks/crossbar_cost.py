@@ -3,9 +3,9 @@
     python benchmarks/crossbar_cost.py
 
 The network is that of `crossbar_vgg16.py`: random integer weights of 8 bits, default tiles, T = 4.
-Every population fires with the rate of `--rate` per neuron and step, which is written to a JSON file
-as a user would: the figures show what the counts amount to, not what a trained network does. One
-process checks, maps, places, costs and writes the artifact; peak memory includes the network.
+Every population fires with the rate of `--rate` per neuron and step, from a JSON file: the figures
+show what the counts amount to, not what a trained network does. One process checks, maps, places,
+costs and writes the artifact; peak memory includes the network.
 """
 
 from __future__ import annotations
