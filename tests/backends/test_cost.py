@@ -26,19 +26,25 @@ from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cost import CostModel
 from snnc_backends.crossbar.cost_files import inference
-from snnc_backends.crossbar.layer_shapes import layer_shapes
-from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.layer_shapes import PlacedPart, layer_shapes, parts_of
+from snnc_backends.crossbar.mapping import layout
 from snnc_backends.crossbar.program import CrossbarProgram
 from snnc_backends.crossbar.spike_rates import expected, uniform
 from snnc_backends.crossbar.technology_table import Entry, technology
-from snnc_backends.crossbar.tiling import tiles
 
 TABLE = technology("isaac-32nm")
 
 
 def model(graph: Graph, backend: CrossbarBackend) -> CostModel:
-    chip = backend.chip()
-    return CostModel(graph, chip, tiles(matrices(graph), chip), TABLE, backend.adc_bits)
+    return CostModel(graph, backend.chip(), parts(graph, backend), TABLE, backend.adc_bits)
+
+
+def parts(graph: Graph, backend: CrossbarBackend) -> list[PlacedPart]:
+    return parts_of(layout(graph, backend.chip(), 4))
+
+
+def shapes_of(graph: Graph, backend: CrossbarBackend, timesteps: int) -> Any:
+    return layer_shapes(graph, backend.chip(), parts(graph, backend), timesteps)
 
 
 def measured(graph: Graph, backend: CrossbarBackend, timesteps: int, x: Any) -> Inference:
@@ -52,8 +58,8 @@ def test_energy_is_the_sum_of_counts_times_the_table(seed: int, rows: int, rate:
     graph = random_graph(seed)
     backend = CrossbarBackend(rows=rows, cols=24, cell_bits=3)
     assume(not backend.check(graph))
-    shapes = layer_shapes(graph, backend.chip(), 4)
-    run = expected(graph, shapes, dict.fromkeys(uniform(graph), rate), 4, rows)
+    shapes = shapes_of(graph, backend, 4)
+    run = expected(graph, shapes, dict.fromkeys(uniform(graph), rate), 4)
     cost = model(graph, backend).cost(run, "made up")
     price = {e["name"]: e["value"] for e in cost["table"]}
     bits = (rows * 7).bit_length()
@@ -93,6 +99,60 @@ def test_what_a_layer_costs_counted_by_hand(chain: Callable[..., Graph]) -> None
     ann = cost["bitserial_ann_conversions"]
     assert ann == 8 * 3 * 80 + 8 * 10 * 12
     assert cost["conversions_vs_bitserial_ann"] == (8 * 80 + 10 * 12 * 4) / ann
+
+
+def packed_convolution() -> Graph:
+    """A depthwise convolution of 12 channels, whose groups can share tiles."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(12, 5, 5)))
+    graph.add("encode", EncodePoisson(scale=1.0, hi=1), ["x"])
+    weight = graph.set_param("w", np.ones((12, 1, 3, 3), np.int8))
+    graph.add("conv", Conv(weight=weight, groups=12), ["encode"])
+    graph.add("act", Neuron(threshold=3), ["conv"])
+    wide = graph.set_param("v", np.ones((6, 12, 3, 3), np.int8))
+    graph.add("last", Conv(weight=wide), ["act"])
+    graph.add("out", Readout(), ["last"])
+    graph.outputs = ("out",)
+    return graph
+
+
+@pytest.mark.parametrize("packing", ["none", "groups", "disjoint", "time-multiplexed"])
+@pytest.mark.parametrize("cells", ["differential", "unit-column"])
+def test_every_driven_row_reads_the_columns_of_its_tile(packing: Any, cells: str) -> None:
+    graph = packed_convolution()
+    backend = CrossbarBackend(rows=64, cols=64, packing=packing, cells=cells)
+    x = np.ones((1, 12, 5, 5), np.float32)
+    run = measured(graph, backend, 3, x)
+    cost = model(graph, backend).cost(run, "measured")
+    for shape in shapes_of(graph, backend, 3):
+        events = cost["counts"][shape.layer]
+        assert events["row"] == run.activity[shape.layer]["rows_driven"]
+        cells_used = sum(each.part.rows * each.part.cols for each in shape.parts)
+        assert events["cell"] == pytest.approx(cells_used * shape.drives), "every row is driven"
+        assert events["conversion"] == sum(each.part.cols for each in shape.parts) * shape.drives
+    ann = cost["bitserial_ann_conversions"]
+    assert cost["conversions"] == ann * 3 / 8, "spikes of 3 steps beside 8 bits"
+    conv, last = (each.step_ns for each in map(Row, cost["layers"].values()) if each.step_ns)
+    shared = packing == "time-multiplexed"
+    assert cost["step_ns"] == (conv + last if shared else max(conv, last))
+    assert cost["critical_path_ns"] == conv + last
+
+
+class Row:
+    """A layer of a cost."""
+
+    def __init__(self, row: Mapping[str, float]) -> None:
+        self.step_ns = row.get("step_ns", 0.0)
+
+
+def test_copies_share_the_positions() -> None:
+    graph = packed_convolution()
+    single = model(graph, CrossbarBackend(packing="groups")).cost(Inference(3, {}, {}), "")
+    backend = CrossbarBackend(packing="groups", replication="balanced", tiles=6)
+    copied = model(graph, backend).cost(Inference(3, {}, {}), "")
+    assert copied["step_ns"] < single["step_ns"] / 2
+    assert copied["area_um2"] > single["area_um2"]
+    assert copied["bitserial_ann_conversions"] == single["bitserial_ann_conversions"]
 
 
 def test_silence_costs_no_read(chain: Callable[..., Graph]) -> None:
@@ -179,8 +239,8 @@ def test_rates_give_the_counts_of_independent_spikes() -> None:
     found = measured(graph, backend, 10, x)
     rate = found.events["encode"] / (6 * 9 * 9 * 10)
     assert rate == pytest.approx(3 / 15, rel=0.05)
-    shapes = layer_shapes(graph, backend.chip(), 10)
-    guessed = expected(graph, shapes, {"encode": rate}, 10, 7).activity["conv"]
+    shapes = shapes_of(graph, backend, 10)
+    guessed = expected(graph, shapes, {"encode": rate}, 10).activity["conv"]
     for name, number in found.activity["conv"].items():
         assert guessed[name] == pytest.approx(number, rel=0.05), name
     total = guessed["reads"] + guessed["skipped_reads"]

@@ -68,30 +68,46 @@ def test_keeps_the_contract(backend: CrossbarBackend) -> None:
     assert_backend_contract(backend, cases=cases)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=16, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(1, 20),
-    cols=st.integers(14, 40),
+    cols=st.integers(17, 40),
+    cells=st.sampled_from(["differential", "offset", "unit-column"]),
     cell_bits=st.integers(1, 8),
+    packing=st.sampled_from(["none", "groups"]),
+    pruned=st.booleans(),
     timesteps=st.integers(1, 7),
 )
 def test_random_graphs_on_random_tiles_equal_the_reference(
-    seed: int, rows: int, cols: int, cell_bits: int, timesteps: int
+    seed: int, timesteps: int, pruned: bool, **options: Any
 ) -> None:
     graph = random_graph(seed)
-    backend = CrossbarBackend(rows=rows, cols=cols, cell_bits=cell_bits)
+    if pruned:
+        prune_rows(graph, seed)
+    backend = CrossbarBackend(**options)
     assume(not backend.check(graph))
     x, prefixes = sample_inputs(graph, 3), tuple(range(1, timesteps))
-    options: dict[str, Any] = {"record": "spikes", "seed": 3, "prefixes": prefixes}
-    ours = program(graph, backend, timesteps).run(x, **options)
-    columns = column_by_column(graph, backend, timesteps).run(x, **options)
-    theirs = ReferenceProgram(graph, timesteps).run(x, **options)
+    run: dict[str, Any] = {"record": "spikes", "seed": 3, "prefixes": prefixes}
+    ours = program(graph, backend, timesteps).run(x, **run)
+    columns = column_by_column(graph, backend, timesteps).run(x, **run)
+    theirs = ReferenceProgram(graph, timesteps).run(x, **run)
     for each in (ours, columns):
         assert_equal_runs(each, theirs, f"seed {seed}")
         for t in prefixes:
             np.testing.assert_array_equal(each.stats["prefixes"][t], theirs.stats["prefixes"][t])
     assert ours.stats["activity"] == columns.stats["activity"]
+
+
+def prune_rows(graph: Graph, seed: int) -> None:
+    """Set a third of the rows of every matrix to zero."""
+    rng = np.random.default_rng(seed)
+    for node in list(graph.nodes):
+        if isinstance(node.op, Conv | Linear):
+            weight = np.array(graph.array(node.op.weight))
+            rows = weight.reshape(node.op.matrices, len(weight) // node.op.matrices, -1)
+            rows *= rng.random((len(rows), 1, rows.shape[2])) > 1 / 3
+            graph.set_param(node.op.weight.name, weight)
 
 
 def line(weights: np.ndarray, *, lo: int = 0, hi: int = 255) -> Graph:
@@ -190,7 +206,14 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("cols=3", "cols must be at least 4, the columns of one weight"),
         ("cell-bits=9", "cell-bits must be 1 to 8"),
         ("weight-bits=1", "weight-bits must be 2 to 16"),
-        ("cells=offset", "cells must be one of differential, not 'offset'"),
+        ("cells=single", "cells must be one of differential, offset, unit-column, not 'single'"),
+        ("cells=unit-column cols=2", "cols must be at least 3, the columns of one weight"),
+        ("packing=all", "one of none, groups, disjoint, time-multiplexed expected, not 'all'"),
+        ("tiles=0", "tiles must be 1 or more, not 0"),
+        ("cores=4", "cores need tiles-per-core"),
+        ("replication=balanced", "replication needs tiles"),
+        ("replication=balanced tiles=9 packing=time-multiplexed", "wait for each other"),
+        ("replication=balanced tiles=9 device=gaussian", "copies would differ"),
         ("device=pcm", "unknown device 'pcm'"),
         ("device=ideal{g-max=1}", "did you mean 'g-max-us'?"),
         ("device=ideal{g-max-us=0}", "device ideal: g-max-us must be positive"),

@@ -20,9 +20,11 @@ from snnc.target import figures_of
 from snnc.testing import assert_exporter_contract, quantized_cases, random_graph, snn_cases
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.cells import Differential, weights_of
+from snnc_backends.crossbar.cells import CELLS, MatrixCode
+from snnc_backends.crossbar.ideal import IdealProgram
 from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.physical import PhysicalProgram
 from snnc_backends.exporters.conductances import CONDUCTANCES, ConductancesExporter
 
 TILES = [CrossbarBackend(), CrossbarBackend(rows=5, cols=19, cell_bits=3)]
@@ -56,20 +58,44 @@ def test_exports_of_conductances() -> None:
 
 @given(
     seed=st.integers(0, 10_000),
+    cells=st.sampled_from(list(CELLS)),
     weight_bits=st.integers(2, 16),
     cell_bits=st.integers(1, 8),
+    per_tile=st.integers(1, 6),
 )
-def test_levels_hold_the_weights(seed: int, weight_bits: int, cell_bits: int) -> None:
+def test_levels_hold_the_weights(
+    seed: int, cells: str, weight_bits: int, cell_bits: int, per_tile: int
+) -> None:
     largest = 2 ** (weight_bits - 1) - 1
     weights = np.random.default_rng(seed).integers(-largest, largest + 1, (2, 7, 5))
-    scheme = Differential()
-    columns = scheme.columns(weight_bits, cell_bits)
-    levels = scheme.levels(weights, columns, cell_bits)
-    assert len(columns) == 2 * ceil((weight_bits - 1) / cell_bits)
-    assert levels.max() < 2**cell_bits and levels.shape == (2, 7, 5 * len(columns))
-    np.testing.assert_array_equal(weights_of(levels, columns), weights)
-    pairs = levels.reshape(2, 7, 5, 2, -1).any(-1)
-    assert not pairs.all(-1).any(), "only one column of a pair conducts"
+    code = MatrixCode(CELLS[cells](weight_bits, cell_bits), 5, per_tile)
+    levels = code.levels(weights, cell_bits)
+    halves, bits = (2, weight_bits - 1) if cells == "differential" else (1, weight_bits)
+    references = ceil(5 / per_tile) if cells == "unit-column" else 0
+    assert len(code.code.columns) == halves * ceil(bits / cell_bits)
+    assert levels.shape == (2, 7, code.physical)
+    assert code.physical == 5 * len(code.code.columns) + references
+    assert levels.max() < 2**cell_bits
+    np.testing.assert_array_equal(code.weights(levels), weights)
+    if cells == "differential":
+        pairs = levels.reshape(2, 7, 5, 2, -1).any(-1)
+        assert not pairs.all(-1).any(), "only one column of a pair conducts"
+
+
+@pytest.mark.parametrize("cells", CELLS)
+@pytest.mark.parametrize("cell_bits", range(1, 9))
+def test_the_factor_of_a_weight_is_exactly_one(cells: str, cell_bits: int) -> None:
+    """One driven row with every weight there is: the sums of the columns give the weights back."""
+    weights = np.arange(-127, 128)[:, None]
+    graph = line(weights.astype(np.int8))
+    backend = CrossbarBackend(cells=cells, cell_bits=cell_bits, cols=40)
+    chip = backend.chip()
+    for program in (
+        IdealProgram(graph, 1, chip),
+        PhysicalProgram(graph, matrices(graph), 1, chip),
+    ):
+        readout = program.run(np.ones((1, 1), np.float32)).readout
+        np.testing.assert_array_equal(readout, weights.T)
 
 
 @pytest.mark.parametrize("backend", TILES, ids=["large", "small"])
@@ -81,25 +107,27 @@ def test_every_weight_is_placed_once_and_can_be_read_back(
     exported = conductances(case.graph, backend, tmp_path)
     chip = backend.chip()
     k = len(mapping["columns_of_a_weight"])
-    assert [tile["tile"] for tile in mapping["tiles"]] == list(range(len(mapping["tiles"])))
-    for matrix in matrices(case.graph):
+    parts = [dict(zip(mapping["columns"], row, strict=True)) for row in mapping["parts"]]
+    assert [part["tile"] for part in parts] == list(range(len(parts)))
+    for number, matrix in enumerate(matrices(case.graph)):
         stored = exported[f"{matrix.layer}.conductance_us"]
         assert stored.shape == (matrix.groups, matrix.rows, matrix.outputs * k)
+        assert mapping["layers"][number] == matrix.layer
         placed = np.zeros(stored.shape, int)
-        for tile in (tile for tile in mapping["tiles"] if tile["layer"] == matrix.layer):
-            assert 0 < tile["rows"] <= backend.rows and 0 < tile["cols"] <= backend.cols
-            assert tile["cols"] == k * tile["outputs"]
-            assert tile["first_col"] == k * tile["first_output"]
-            rows = slice(tile["first_row"], tile["first_row"] + tile["rows"])
-            cols = slice(tile["first_col"], tile["first_col"] + tile["cols"])
-            placed[tile["group"], rows, cols] += 1
+        for part in (part for part in parts if part["layer"] == number):
+            assert 0 < part["rows"] <= backend.rows and 0 < part["cols"] <= backend.cols
+            assert part["cols"] == k * part["outputs"]
+            assert part["first_col"] == k * part["first_output"]
+            rows = slice(part["first_row"], part["first_row"] + part["rows"])
+            cols = slice(part["first_col"], part["first_col"] + part["cols"])
+            placed[part["group"], rows, cols] += 1
         assert (placed == 1).all()
         levels = np.rint(levels_of(stored, chip.device.facts, chip.largest_level)).astype(int)
         op = case.graph.node(matrix.layer).op
         assert isinstance(op, Conv | Linear)
         weight = np.asarray(case.graph.array(op.weight))
-        again = weights_of(levels, chip.columns).transpose(0, 2, 1).reshape(weight.shape)
-        np.testing.assert_array_equal(again, weight)
+        again = chip.matrix(matrix.outputs).weights(levels).transpose(0, 2, 1)
+        np.testing.assert_array_equal(again.reshape(weight.shape), weight)
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), cols=st.integers(6, 60))
@@ -121,6 +149,17 @@ def test_figures_follow_the_split_formula(seed: int, rows: int, cols: int) -> No
     assert used == totals["cells_used"]
     assert totals["utilisation"] == used / (totals["tiles"] * rows * cols) <= 1
     assert figures["tile_shape"] == [rows, cols]
+
+
+def line(weights: np.ndarray) -> Graph:
+    """A Linear on spikes, and a readout."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(weights.shape[1],)))
+    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
+    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
+    graph.add("out", Readout(), ["fc"])
+    graph.outputs = ("out",)
+    return graph
 
 
 def test_a_network_without_weights_takes_no_tile() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from snnc.ir import Graph, Neuron, Weighted
+from snnc.errors import UsageError
+from snnc.ir import Conv, EncodeDirect, Graph, Input, Neuron, Readout, Stage, Weighted
 from snnc.ir.walk import nearest_before
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.assignment import bounds, hops, linear_assignment, optimum, search
-from snnc_backends.crossbar.layer_shapes import layer_shapes
-from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping import layout
 from snnc_backends.crossbar.mesh import Mesh
 from snnc_backends.crossbar.placement import cores_of, from_json, place, to_json
-from snnc_backends.crossbar.tiling import tiles
 from snnc_backends.crossbar.traffic import Traffic, traffic
 
 SMALL = CrossbarBackend(rows=7, cols=9, cell_bits=2, weight_bits=8)
@@ -114,17 +115,18 @@ def test_links_carry_what_passes_them() -> None:
     assert across.sum() + down.sum() == hops(flow, mesh.distances, sites)
 
 
-def placed(graph: Graph, events: dict[str, float], mesh: Mesh) -> tuple[Traffic, dict[int, int]]:
-    chip = SMALL.chip()
-    parts = tiles(matrices(graph), chip)
-    core_of = cores_of(parts, mesh)
-    return traffic(graph, layer_shapes(graph, chip, 4), parts, core_of, events, 4), core_of
+def placed(
+    graph: Graph, events: dict[str, float], mesh: Mesh, backend: CrossbarBackend = SMALL
+) -> tuple[Traffic, dict[int, int]]:
+    mapped = layout(graph, backend.chip(), 4)
+    core_of = cores_of(mapped, mesh)
+    shapes = layer_shapes(graph, mapped.chip, parts_of(mapped), 4)
+    return traffic(graph, shapes, core_of, events, 4), core_of
 
 
 def spikes_one_by_one(graph: Graph, core_of: dict[int, int], events: dict[str, float]) -> float:
     """Packets of the spikes that feed a Linear directly, element by element."""
-    chip = SMALL.chip()
-    parts = tiles(matrices(graph), chip)
+    parts = parts_of(layout(graph, SMALL.chip(), 4))
     total = 0.0
     for node in graph.nodes:
         if not isinstance(node.op, Weighted) or len(graph.type_of(node.name).shape) != 1:
@@ -135,12 +137,12 @@ def spikes_one_by_one(graph: Graph, core_of: dict[int, int], events: dict[str, f
         (layer,) = nearest_before(graph, source, Weighted)
         for element in range(graph.type_of(source).size):
             home = next(
-                core_of[p.tile] for p in parts
+                core_of[tile] for p, tile in parts
                 if p.layer == layer and p.first_row == 0
                 and p.first_output <= element < p.first_output + p.outputs
             )  # fmt: skip
             needing = {
-                core_of[p.tile] for p in parts
+                core_of[tile] for p, tile in parts
                 if p.layer == node.name and p.first_row <= element < p.first_row + p.rows
             }  # fmt: skip
             total += len(needing - {home}) * events[source] / graph.type_of(source).size
@@ -178,3 +180,35 @@ def test_random_graphs_are_placed(seed: int) -> None:
     assert max(v for k, v in stored.items() if k.startswith("bound_")) <= stored["hops"] + 1e-6
     again = from_json(stored)
     assert again.core_of == core_of and again.hops(packets) == found.hops(packets)
+
+
+def test_the_cores_of_a_machine_are_kept(chain: Callable[..., Graph]) -> None:
+    graph = chain((6, 40, 30, 5))
+    machine = replace(SMALL, tiles_per_core=3)
+    packets, core_of = placed(graph, {"act1": 5.0, "act2": 5.0}, Mesh(10, 9), machine)
+    assert core_of == {tile: tile // 3 for tile in core_of}
+    assert packets.cores == -(-len(core_of) // 3)
+    with pytest.raises(UsageError, match="mesh 2x2 has 4 sites, the network takes"):
+        placed(graph, {}, Mesh(2, 2), machine)
+
+
+@pytest.mark.parametrize("packing", ["groups", "disjoint", "time-multiplexed"])
+def test_rows_that_are_not_placed_need_no_packets(packing: Any) -> None:
+    """Two layers of which the second has weights for one channel only."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(2, 4, 4)))
+    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
+    first = graph.set_param("w", np.ones((6, 2, 1, 1), np.int8))
+    graph.add("one", Conv(weight=first), ["encode"])
+    graph.add("act", Neuron(threshold=3), ["one"])
+    second = np.zeros((4, 6, 1, 1), np.int8)
+    second[:, 5] = 1
+    graph.add("two", Conv(weight=graph.set_param("v", second)), ["act"])
+    graph.add("out", Readout(), ["two"])
+    graph.outputs = ("out",)
+    backend = replace(SMALL, packing=packing, rows=2, cols=16)
+    packets, core_of = placed(graph, {"act": 60.0}, Mesh(4, 4), backend)
+    columns = {core for core in core_of.values() if packets.layers["two"][:, core].any()}
+    assert packets.spikes == 10 * len(columns), "a sixth of the spikes is of channel 5"
+    everything, _ = placed(graph, {"act": 60.0}, Mesh(4, 4), replace(backend, packing="none"))
+    assert everything.spikes > 3 * packets.spikes

@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _artifacts(place)
     _broken_artifacts(place)
     _technologies(place)
+    _machines(place)
     return place
 
 
@@ -156,3 +157,12 @@ def _technologies(place: Path) -> None:
     (place / "rates-negative.json").write_text('{"relu": -0.1}')
     (place / "rates-unknown.json").write_text('{"relu": 0.1}')
     (place / "rates-cut.json").write_text('{"relu": ')
+
+
+def _machines(place: Path) -> None:
+    """Machine descriptions of a crossbar chip."""
+    (place / "chip.toml").write_text("rows = 64\ncols = 64\ncores = 2\ntiles-per-core = 2\n")
+    (place / "axons.toml").write_text("tiles-per-core = 4\naxons-per-core = 16\n")
+    (place / "key.toml").write_text("rows = 64\ntile-per-core = 2\n")
+    (place / "float.toml").write_text("rows = 64.0\n")
+    (place / "negative.toml").write_text("cores = -2\ntiles-per-core = 4\n")

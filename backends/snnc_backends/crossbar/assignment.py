@@ -106,7 +106,7 @@ class _Exchanges:
     def _changes(self) -> Floats:
         """(cores, sites): change of the cost by the exchange of a core with a place."""
         cores, own = len(self.both), self.at.diagonal()
-        change = self.at - own[:, None]
+        change: Floats = np.subtract(self.at, own[:, None])
         change[:, :cores] += self.at[:, :cores].T - own
         change[:, :cores] += 2 * self.both * self.near[:cores, :cores]
         change[:, :cores][self.once] = np.inf

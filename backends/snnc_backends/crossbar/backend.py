@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -35,16 +36,25 @@ class CrossbarBackend:
     Attributes:
         rows: word lines of a tile.
         cols: bit lines of a tile.
-        cells: how a signed weight is stored: differential, in a pair of columns.
+        cells: how a signed weight is stored: differential, in a pair of columns; offset, plus half
+            of the range, which is subtracted digitally; unit-column, the same, subtracted by a
+            reference column of every tile.
         cell_bits: bits of one cell, 1..8.
         adc_bits: resolution of the converters: ideal.
         device: the model of the cells, a plugin of the group `snnc.devices`.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
-        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
+        packing: what shares a tile: none, groups of a layer, or also layers that lie in disjoint
+            rows and columns or that are read one after the other.
+        replication: balanced copies layers so that the pipeline is as fast as `tiles` allow.
+        tiles: of the chip; none for as many as it takes.
+        cores: of the chip, each with `tiles_per_core` tiles; none for as many as it takes.
+        tiles_per_core, axons_per_core, synapses_per_core: what a core holds; none for no limit.
+        machine: a TOML file with any of the options above, which it sets.
         technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
         rates: JSON file of spike rates to place and cost by; none for the calibration data.
         mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
+        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
     """
 
     name: ClassVar[str] = "crossbar"
@@ -56,16 +66,69 @@ class CrossbarBackend:
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     weight_bits: int = 8
     chip_seed: int = 0
-    threads: int = 0
+    packing: Literal["none", "groups", "disjoint", "time-multiplexed"] = "none"
+    replication: Literal["none", "balanced"] = "none"
+    tiles: int | None = None
+    cores: int | None = None
+    tiles_per_core: int | None = None
+    axons_per_core: int | None = None
+    synapses_per_core: int | None = None
+    machine: str = ""
     technology: str = "none"
     rates: str = "none"
     mesh: str = "none"
+    threads: int = 0
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads must not be negative, but is {self.threads}")
-        self.chip()
         self.costs()
+        if not self.machine:
+            self.chip()
+            return
+        machine = self.machine
+        self._set_by_machine()
+        try:
+            self.chip()
+        except ValueError as error:
+            raise ValueError(f"machine {machine}: {error}") from None
+
+    def _set_by_machine(self) -> None:
+        """Take the options of the file; the text of the target then has them, and not the file."""
+        from snnc_backends.crossbar.machine import read_machine
+
+        options = read_machine(Path(self.machine))
+        for field_ in fields(self):
+            name, value = field_.name, getattr(self, field_.name)
+            if name in options and value not in (field_.default, options[name]):
+                option = name.replace("_", "-")
+                raise ValueError(
+                    f"machine {self.machine}: {option} is {options[name]}, the target's is {value}"
+                )
+        for name, value in {**options, "machine": ""}.items():
+            object.__setattr__(self, name, value)
+
+    def chip(self) -> Chip:
+        """The chip of these options. Raises `ValueError` naming the option that is wrong."""
+        from snnc_backends.crossbar.chip import chip
+        from snnc_backends.crossbar.cores import CoreLimits
+
+        return chip(
+            rows=self.rows,
+            cols=self.cols,
+            cells=self.cells,
+            cell_bits=self.cell_bits,
+            adc_bits=self.adc_bits,
+            device=self.device,
+            weight_bits=self.weight_bits,
+            seed=self.chip_seed,
+            packing=self.packing,
+            replication=self.replication,
+            tiles=self.tiles,
+            cores=CoreLimits(
+                self.cores, self.tiles_per_core, self.axons_per_core, self.synapses_per_core
+            ),
+        )
 
     def costs(self) -> CostOptions:
         """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
@@ -79,21 +142,6 @@ class CrossbarBackend:
     def require_files(self) -> None:
         """Raise `UsageError` for files of the options that cannot be used; see `snnc.target`."""
         self.costs().require_files()
-
-    def chip(self) -> Chip:
-        """The chip of these options. Raises `ValueError` naming the option that is wrong."""
-        from snnc_backends.crossbar.chip import chip
-
-        return chip(
-            rows=self.rows,
-            cols=self.cols,
-            cells=self.cells,
-            cell_bits=self.cell_bits,
-            adc_bits=self.adc_bits,
-            device=self.device,
-            weight_bits=self.weight_bits,
-            seed=self.chip_seed,
-        )
 
     @property
     def inexact(self) -> str:
@@ -122,10 +170,12 @@ class CrossbarBackend:
         return self.chip().read_weights(weights, rng, seconds)
 
     def check(self, graph: Graph) -> list[Diagnostic]:
-        """Layers whose input is a current, weights that are too wide, broken rules of the graph."""
+        """Layers whose input is a current, weights that are too wide, broken rules of the graph,
+        and, of an integer graph, what is too large for the chip.
+        """
         from snnc_backends.crossbar.check import check
 
-        return check(graph, self.weight_bits)
+        return check(graph, self.chip())
 
     @property
     def quantizer(self) -> str:
@@ -140,8 +190,8 @@ class CrossbarBackend:
         """The mapping and the figures; placement and cost where they are asked for.
 
         Raises:
-            GraphError: real values.
-            UsageError: a file of the options cannot be used.
+            GraphError: real values, or a chip that is too small.
+            UsageError: a file of the options cannot be used, or a mesh is too small.
         """
         from snnc_backends.crossbar.lower import lower
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ class Column(NamedTuple):
 
     Attributes:
         polarity: +1 or -1, the sign of the column in the sum.
-        slice: which bits of the magnitude it holds, 0 for the lowest.
+        slice: which bits of the stored number it holds, 0 for the lowest.
         significance: value of level 1 in units of the weight: 2^(slice * cell_bits).
     """
 
@@ -24,56 +24,142 @@ class Column(NamedTuple):
     significance: int
 
 
-class Scheme(Protocol):
-    """How weights become levels of cells."""
-
-    def columns(self, weight_bits: int, cell_bits: int) -> tuple[Column, ...]:
-        """The columns of one weight, in physical order."""
-        ...
-
-    def levels(
-        self, weights: NDArray[np.integer], columns: tuple[Column, ...], cell_bits: int
-    ) -> NDArray[np.uint8]:
-        """Levels (…, outputs * len(columns)) of integer weights (…, outputs)."""
-        ...
-
-
 @dataclass(frozen=True)
-class Differential:
-    """A pair of columns for a sign-magnitude weight: w = sum of significance * (g+ - g-).
+class WeightCode:
+    """How a weight w is stored: w + shift, cut into slices of cell_bits.
 
-    The magnitude, weight_bits - 1 bits, is split into slices of cell_bits. A positive weight is
-    stored in the first half of the columns, a negative one in the second; the others hold 0.
+    A column holds the bits of its slice of max(polarity * (w + shift), 0), so that
+
+        w + shift = sum over columns of polarity * significance * level
+
+    and the shift is taken off again for every driven row: by the reference column of the tile, or
+    digitally where there is none. The factor of a weight in the result is exactly 1.
+
+    Attributes:
+        columns: of one weight, in physical order.
+        shift: what is added to a weight before it is stored.
+        reference: the column that every tile has once, behind its weights, and that is subtracted
+            from every output of the tile; None for none. All its cells hold `reference_level`.
+        reference_level: level * significance of the reference is the shift.
     """
 
-    def columns(self, weight_bits: int, cell_bits: int) -> tuple[Column, ...]:
-        """ceil((weight_bits - 1) / cell_bits) slices for +, and as many for -."""
-        slices = -(-(weight_bits - 1) // cell_bits)
-        return tuple(
-            Column(polarity, i, 1 << (i * cell_bits)) for polarity in (1, -1) for i in range(slices)
-        )
+    columns: tuple[Column, ...]
+    shift: int = 0
+    reference: Column | None = None
+    reference_level: int = 0
 
-    def levels(
-        self, weights: NDArray[np.integer], columns: tuple[Column, ...], cell_bits: int
-    ) -> NDArray[np.uint8]:
-        """Level of a column: bits slice*cell_bits and on of max(polarity * weight, 0)."""
-        wide = weights.astype(np.int64)
+    def levels(self, weights: NDArray[np.integer], cell_bits: int) -> NDArray[np.uint8]:
+        """Levels (…, outputs * len(columns)) of weights (…, outputs), without references."""
+        wide = weights.astype(np.int64) + self.shift
         mask = (1 << cell_bits) - 1
         parts = [
-            (np.maximum(c.polarity * wide, 0) >> (c.slice * cell_bits)) & mask for c in columns
+            (np.maximum(c.polarity * wide, 0) >> (c.slice * cell_bits)) & mask for c in self.columns
         ]
         stacked = np.stack(parts, axis=-1).astype(np.uint8)
         return stacked.reshape(*weights.shape[:-1], -1)
 
 
-def weights_of(levels: NDArray[Any], columns: tuple[Column, ...]) -> NDArray[Any]:
-    """The weights (…, outputs) of levels (…, outputs * len(columns)).
+def differential(weight_bits: int, cell_bits: int) -> WeightCode:
+    """A pair of columns for a sign-magnitude weight: w = sum of significance * (g+ - g-).
 
-    int64 for whole levels, float64 for real ones.
+    The magnitude, weight_bits - 1 bits, is split into ceil((weight_bits - 1) / cell_bits) slices. A
+    positive weight is stored in the first half of the columns, a negative one in the second; the
+    others hold 0.
     """
-    worth = np.array([c.polarity * c.significance for c in columns], np.int64)
-    wide = levels.astype(np.result_type(levels, np.int64))
-    return wide.reshape(*levels.shape[:-1], -1, len(columns)) @ worth
+    columns = [_slices(polarity, weight_bits - 1, cell_bits) for polarity in (1, -1)]
+    return WeightCode(columns[0] + columns[1])
 
 
-CELLS: Mapping[str, Scheme] = {"differential": Differential()}
+def offset(weight_bits: int, cell_bits: int) -> WeightCode:
+    """Offset binary: w + 2^(weight_bits - 1) in ceil(weight_bits / cell_bits) columns.
+
+    The offset, times the number of driven rows, is subtracted digitally.
+    """
+    return WeightCode(_slices(1, weight_bits, cell_bits), 1 << (weight_bits - 1))
+
+
+def unit_column(weight_bits: int, cell_bits: int) -> WeightCode:
+    """Offset binary; the offset is measured by a reference column of every tile and subtracted.
+
+    The offset is one bit of the highest slice, so that one column holds it.
+    """
+    code = offset(weight_bits, cell_bits)
+    highest = code.columns[-1]
+    reference = highest._replace(polarity=-1)
+    return WeightCode(code.columns, code.shift, reference, code.shift // highest.significance)
+
+
+def _slices(polarity: int, bits: int, cell_bits: int) -> tuple[Column, ...]:
+    count = -(-bits // cell_bits)
+    return tuple(Column(polarity, i, 1 << (i * cell_bits)) for i in range(count))
+
+
+@dataclass(frozen=True)
+class MatrixCode:
+    """The physical columns of a matrix with this many outputs, split over tiles side by side.
+
+    A tile has `per_tile` outputs (the last one the rest), the columns of each side by side, and
+    behind them its reference, where the code has one.
+    """
+
+    code: WeightCode
+    outputs: int
+    per_tile: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles side by side."""
+        return -(-self.outputs // self.per_tile)
+
+    @property
+    def physical(self) -> int:
+        """Physical columns, references included."""
+        references = self.tiles if self.code.reference is not None else 0
+        return self.outputs * len(self.code.columns) + references
+
+    @property
+    def terms(self) -> tuple[tuple[int, NDArray[np.int64]], ...]:
+        """(factor, physical column of every output): an output is the sum of factor * column.
+
+        Without a reference this is w + shift; with one the shift is gone.
+        """
+        outputs = np.arange(self.outputs)
+        code, tile = self.code, outputs // self.per_tile
+        k, reference = len(code.columns), int(code.reference is not None)
+        first = outputs * k + tile * reference
+        terms = [(c.polarity * c.significance, first + i) for i, c in enumerate(code.columns)]
+        if code.reference is not None:
+            last = np.minimum((tile + 1) * self.per_tile, self.outputs) * k + tile
+            terms.append((code.reference.polarity * code.reference.significance, last))
+        return tuple(terms)
+
+    @property
+    def subtracted(self) -> int:
+        """What is subtracted digitally for every driven row."""
+        return self.code.shift if self.code.reference is None else 0
+
+    def levels(self, weights: NDArray[np.integer], cell_bits: int) -> NDArray[np.uint8]:
+        """Levels (…, physical) of weights (…, outputs)."""
+        own = self.code.levels(weights, cell_bits)
+        if self.code.reference is None:
+            return own
+        levels = np.full((*own.shape[:-1], self.physical), self.code.reference_level, np.uint8)
+        for i, (_, place) in enumerate(self.terms[:-1]):
+            levels[..., place] = own[..., i :: len(self.code.columns)]
+        return levels
+
+    def weights(self, levels: NDArray[Any]) -> NDArray[Any]:
+        """The weights (…, outputs) of levels (…, physical).
+
+        int64 for whole levels, float64 for real ones.
+        """
+        wide = levels.astype(np.result_type(levels, np.int64))
+        parts = [factor * wide[..., place] for factor, place in self.terms]
+        return sum(parts[1:], parts[0]) - self.subtracted
+
+
+CELLS: Mapping[str, Callable[[int, int], WeightCode]] = {
+    "differential": differential,
+    "offset": offset,
+    "unit-column": unit_column,
+}

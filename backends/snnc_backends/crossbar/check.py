@@ -21,22 +21,41 @@ from snnc.ir import (
 )
 from snnc.ir.walk import ancestors
 from snnc.target import Diagnostic
+from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.cores import DoesNotFit
+from snnc_backends.crossbar.mapping import layout
 
 
-def check(graph: Graph, weight_bits: int) -> list[Diagnostic]:
-    """Every problem of this graph, with the line of the model, the reason and the remedy."""
+def check(graph: Graph, chip: Chip) -> list[Diagnostic]:
+    """Every problem of this graph, with the line of the model, the reason and the remedy.
+
+    Whether an integer graph fits on the chip is asked where nothing else is wrong.
+    """
     broken = problems(graph)
     if not broken and not any(isinstance(graph.node(n).op, Readout) for n in graph.outputs):
         broken = ["the graph has no readout"]
     if broken:
         remedy = "give a graph that a pipeline has taken to stage snn"
         return [Diagnostic("graph", "graph", Loc(), reason, remedy) for reason in broken]
-    return [
+    found = [
         Diagnostic(node.op.mnemonic, node.name, node.loc, reason, remedy)
         for node in graph.nodes
         if isinstance(node.op, Weighted)
-        for reason, remedy in _problems(graph, node, node.op, weight_bits)
+        for reason, remedy in _problems(graph, node, node.op, chip.weight_bits)
     ]
+    return found or list(_too_large(graph, chip))
+
+
+def _too_large(graph: Graph, chip: Chip) -> Iterator[Diagnostic]:
+    """The layer for which the chip has too little of something."""
+    if not graph.quantized or not chip.limited:
+        return
+    try:
+        layout(graph, chip, timesteps=1)
+    except DoesNotFit as error:
+        node = graph.node(error.layer)
+        remedy = error.remedy or chip.room
+        yield Diagnostic(node.op.mnemonic, node.name, node.loc, error.reason, remedy)
 
 
 def _problems(

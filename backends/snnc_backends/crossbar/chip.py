@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
@@ -11,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import Device, levels_of
-from snnc_backends.crossbar.cells import CELLS, Column, Scheme, weights_of
+from snnc_backends.crossbar.cells import CELLS, MatrixCode, WeightCode
 from snnc_backends.crossbar.converters import CONVERTERS, Converter
+from snnc_backends.crossbar.cores import CoreLimits
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
+PACKINGS = ("none", "groups", "disjoint", "time-multiplexed")
+"""What shares a tile: nothing; groups of a layer; also layers, by one of the rules of `packing`."""
+REPLICATIONS = ("none", "balanced")
 READ_STEP = 2.0**-10
 """To which cells that are not ideal are rounded, in levels; far below any error of a device."""
 
@@ -28,39 +31,64 @@ class Chip:
         rows, cols: cells of a tile.
         cell_bits: bits a cell holds.
         weight_bits: width of a weight, its sign included.
-        scheme: how a weight is stored in cells.
+        code: how a weight is stored in cells.
         device: the model of the cells.
         converter: the analog-to-digital converter of a column.
         seed: of this chip: of everything random in its cells.
+        packing: what shares a tile, one of `PACKINGS`.
+        replication: whether layers are copied, so that all take about the same time.
+        tiles: of the chip; None for as many as it takes.
+        cores: how tiles are grouped, and what a group holds.
     """
 
     rows: int
     cols: int
     cell_bits: int
     weight_bits: int
-    scheme: Scheme
+    code: WeightCode
     device: Device
     converter: Converter
     seed: int = 0
+    packing: str = "none"
+    replication: str = "none"
+    tiles: int | None = None
+    cores: CoreLimits = field(default_factory=CoreLimits)
+
+    @property
+    def most_tiles(self) -> int | None:
+        """Tiles of the chip, by `tiles` or by its cores, whichever is less; None for no limit."""
+        limits = [limit for limit in (self.tiles, self.cores.chip_tiles) if limit is not None]
+        return min(limits, default=None)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are networks too large for it."""
+        return self.most_tiles is not None or self.cores.given
+
+    @property
+    def room(self) -> str:
+        """What to do where a network takes too many tiles."""
+        packed = "packing=time-multiplexed" if self.packing != "time-multiplexed" else "fewer bits"
+        return f"choose {packed} or a larger chip"
 
     @property
     def largest_level(self) -> int:
         """2^cell_bits - 1."""
         return (1 << self.cell_bits) - 1
 
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns of one weight; all in the same tile."""
-        return self.scheme.columns(self.weight_bits, self.cell_bits)
-
     @property
     def outputs_per_tile(self) -> int:
-        """Weights per row of a tile."""
-        return self.cols // len(self.columns)
+        """Weights per row of a tile; the columns of a weight are all in the same tile."""
+        references = self.code.reference is not None
+        return (self.cols - references) // len(self.code.columns)
+
+    def matrix(self, outputs: int) -> MatrixCode:
+        """The physical columns of a matrix with this many outputs."""
+        return MatrixCode(self.code, outputs, self.outputs_per_tile)
 
     def levels(self, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Levels (…, physical columns) of weights (…, outputs)."""
-        return self.scheme.levels(weights, self.columns, self.cell_bits)
+        return self.matrix(weights.shape[-1]).levels(weights, self.cell_bits)
 
     def cells_of(self, layer: str, weights: NDArray[np.integer]) -> NDArray[Any]:
         """The cells of a layer of this chip, in units of a level, as they are read.
@@ -91,12 +119,14 @@ class Chip:
         """The weights read from cells that were programmed to `weights`, in one read.
 
         Args:
-            weights: (…, outputs), integers of at most `weight_bits` bits.
+            weights: (…, outputs), integers of at most `weight_bits` bits; outputs of a tile share
+                its reference column, where there is one.
             rng: source of the programming and read errors.
             seconds: time from programming to reading.
         """
         read = self.device.read(self.conductances_us(weights, rng), rng, seconds)
-        return weights_of(levels_of(read, self.device.facts, self.largest_level), self.columns)
+        cells = levels_of(read, self.device.facts, self.largest_level)
+        return self.matrix(weights.shape[-1]).weights(cells)
 
 
 def chip(
@@ -109,6 +139,10 @@ def chip(
     device: Device,
     weight_bits: int,
     seed: int,
+    packing: str,
+    replication: str,
+    tiles: int | None,
+    cores: CoreLimits,
 ) -> Chip:
     """The chip with these options. Raises `ValueError` naming the one that is wrong."""
     for name, size in (("rows", rows), ("cols", cols)):
@@ -122,19 +156,50 @@ def chip(
         raise ValueError(f"cells must be one of {', '.join(CELLS)}, not {cells!r}")
     if seed < 0:
         raise ValueError(f"chip-seed must not be negative, but is {seed}")
+    _require_levels(device, cell_bits)
+    built = Chip(
+        rows, cols, cell_bits, weight_bits, CELLS[cells](weight_bits, cell_bits), device,
+        _converter(adc_bits), seed, packing, replication, tiles, cores,
+    )  # fmt: skip
+    if built.outputs_per_tile < 1:
+        needed = MatrixCode(built.code, 1, 1).physical
+        raise ValueError(f"cols must be at least {needed}, the columns of one weight, not {cols}")
+    _require_layout(built)
+    return built
+
+
+def _require_levels(device: Device, cell_bits: int) -> None:
     most = device.facts.max_levels
     if most is not None and 1 << cell_bits > most:
         raise ValueError(
             f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
             f"a cell of {device.name} has {most}"
         )
-    converter = _converter(adc_bits)
-    built = Chip(rows, cols, cell_bits, weight_bits, CELLS[cells], device, converter, seed)
-    if not built.outputs_per_tile:
+
+
+def _require_layout(chip: Chip) -> None:
+    """Raise `ValueError` for options of the mapping that are wrong, or wrong together."""
+    choices = {"packing": (chip.packing, PACKINGS), "replication": (chip.replication, REPLICATIONS)}
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    limits = {"tiles": chip.tiles, "cores": chip.cores.cores, "tiles-per-core": chip.cores.tiles}
+    limits |= {"axons-per-core": chip.cores.axons, "synapses-per-core": chip.cores.synapses}
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be 1 or more, not {limit}")
+    if chip.cores.cores is not None and not chip.cores.given:
+        raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
+    if chip.replication == "none":
+        return
+    if chip.most_tiles is None:
+        raise ValueError("replication needs tiles: how many tiles the copies may take")
+    if chip.packing == "time-multiplexed":
+        raise ValueError("replication is for speed, time-multiplexed tiles wait for each other")
+    if not chip.device.facts.ideal:
         raise ValueError(
-            f"cols must be at least {len(built.columns)}, the columns of one weight, not {cols}"
+            f"replication with {chip.device.name} is not modelled: copies would differ"
         )
-    return built
 
 
 def _converter(adc_bits: int | str) -> Converter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from snnc.cost import Inference
@@ -19,11 +19,10 @@ from snnc_backends.crossbar.cost_events import (
     tile_events,
 )
 from snnc_backends.crossbar.cost_latency import Timing, timing
-from snnc_backends.crossbar.layer_shapes import LayerShape, layer_shapes
+from snnc_backends.crossbar.layer_shapes import LayerShape, PlacedPart, layer_shapes
 from snnc_backends.crossbar.placement import Placement
 from snnc_backends.crossbar.spike_rates import DENSITY
 from snnc_backends.crossbar.technology_table import NAMES, Technology
-from snnc_backends.crossbar.tiling import Tile
 from snnc_backends.crossbar.traffic import traffic
 
 ANN_BITS = 8
@@ -38,7 +37,7 @@ class CostModel:
     """A mapped network and the technology it is costed in.
 
     Attributes:
-        tiles: of the network.
+        parts: of the network on the tiles.
         adc_bits: resolution of the converters; an ideal one is costed with the bits that give the
             sum of a full column exactly.
         placement: of the tiles on a mesh, or None.
@@ -46,7 +45,7 @@ class CostModel:
 
     graph: Graph
     chip: Chip
-    tiles: Sequence[Tile]
+    parts: Sequence[PlacedPart]
     technology: Technology
     adc_bits: int | Literal["ideal"]
     placement: Placement | None = None
@@ -71,9 +70,9 @@ class CostModel:
         Args:
             basis: where the counts of `run` come from.
         """
-        shapes = layer_shapes(self.graph, self.chip, run.timesteps)
+        shapes = layer_shapes(self.graph, self.chip, self.parts, run.timesteps)
         counts = count_events(self.graph, shapes, run, self._hops(shapes, run))
-        times = timing(self.graph, shapes, self.tiles, self.chip, self.technology, run.timesteps)
+        times = timing(self.graph, shapes, self.chip, self.technology, run.timesteps)
         return {
             "technology": self.technology.name,
             "node_nm": self.technology.node_nm,
@@ -93,9 +92,7 @@ class CostModel:
     def _hops(self, shapes: Sequence[LayerShape], run: Inference) -> dict[str, float]:
         if self.placement is None:
             return {}
-        packets = traffic(
-            self.graph, shapes, self.tiles, self.placement.core_of, run.events, run.timesteps
-        )
+        packets = traffic(self.graph, shapes, self.placement.core_of, run.events, run.timesteps)
         return self.placement.hops(packets)
 
     def _energy(self, counts: Counts, times: Timing | None, timesteps: int) -> dict[str, Any]:
@@ -108,7 +105,7 @@ class CostModel:
         static = leakage_mw(self._parts(), self.technology) * (times.latency_ns if times else 0.0)
         total = dynamic + static + outside
         write = self.technology.value("energy.write")
-        cells = sum(tile.rows * tile.cols for tile in self.tiles)
+        cells = sum(each.part.rows * each.part.cols for each in self.parts)
         return {
             "energy_pj": total,
             "dynamic_energy_pj": dynamic,
@@ -122,7 +119,7 @@ class CostModel:
 
     def _parts(self) -> Any:
         cores = 0 if self.placement is None else self.placement.cores
-        tiles = len({tile.tile for tile in self.tiles})
+        tiles = len({each.tile for each in self.parts})
         return inventory(self.graph, self.chip, self.technology, tiles, cores)
 
     def _area(self) -> dict[str, Any]:
@@ -183,8 +180,10 @@ class CostModel:
             f"values scaled from other nodes: {', '.join(scaled)}" if scaled else "",
             f"values of other nodes, as `scaled` of their entries says: {sorted(other)} nm"
             if other else "",
-            "no mesh: transport of spikes, buffers' and routers' area and leakage are left out"
+            "no mesh: transport of spikes, area and leakage of buffers and routers are left out"
             if self.placement is None else "",
+            "the digital subtraction of an offset is left out"
+            if self.chip.code.shift and self.chip.code.reference is None else "",
             "every neuron is updated at every step; times of neurons, pooling and packets are "
             "taken to overlap with the reads",
             f"ANN: inputs of {ANN_BITS} bits, of which a fraction of {DENSITY:g} is 1; its energy "
@@ -209,10 +208,8 @@ def _times(times: Timing | None) -> dict[str, float]:
 
 def _bit_serial(shape: LayerShape) -> tuple[LayerShape, Mapping[str, float]]:
     """The layer in the ANN, and what its tiles do: every row block is read for every bit."""
-    ann = LayerShape(**{**vars(shape), "phases": ANN_BITS, "steps": 1})
-    blocks = shape.matrix.groups * shape.row_blocks * ann.applications
-    rows = DENSITY * shape.matrix.groups * shape.matrix.rows * ann.applications
+    ann = replace(shape, phases=ANN_BITS, steps=1)
     return ann, {
-        "conversions": blocks * shape.physical_cols,
-        "rows_driven": rows * shape.column_blocks,
+        "conversions": ann.drives * float(shape.cols.sum()),
+        "rows_driven": ann.drives * DENSITY * float(shape.rows.sum()),
     }

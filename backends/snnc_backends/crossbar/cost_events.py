@@ -82,11 +82,13 @@ def tile_events(shape: LayerShape, activity: Mapping[str, float]) -> dict[str, f
     source and read with all rows at every position, whether or not they fired.
     """
     conversions = float(activity.get("conversions", 0))
-    rows = float(activity.get("rows_driven", 0))
-    bits = shape.inputs + shape.matrix.groups * shape.matrix.rows * shape.positions
+    driven = float(activity.get("rows_driven", 0))
+    word_lines = float(shape.rows.sum())
+    wide = float(shape.rows @ shape.cols) / word_lines if word_lines else 0.0
+    bits = shape.inputs + sum(map(len, shape.rows_of)) * shape.positions
     return {
-        "row": rows,
-        "cell": rows / shape.column_blocks * shape.physical_cols,
+        "row": driven,
+        "cell": driven * wide,
         "sample": conversions,
         "conversion": conversions,
         "shift_add": conversions,
@@ -97,7 +99,7 @@ def tile_events(shape: LayerShape, activity: Mapping[str, float]) -> dict[str, f
 def skipped_conversions(shape: LayerShape, activity: Mapping[str, float]) -> float:
     """Columns that were not converted because their tile was not read."""
     skipped = float(activity.get("skipped_reads", 0))
-    return skipped / shape.column_blocks * shape.physical_cols
+    return skipped * float(shape.cols.mean()) if skipped else 0.0
 
 
 def _digital(graph: Graph, node: Node, timesteps: int) -> Iterator[tuple[str, float]]:

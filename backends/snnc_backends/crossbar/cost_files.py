@@ -19,12 +19,12 @@ from snnc.transform import Batches, PassContext
 from snnc_backends.crossbar import placement as placing
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost import CostModel
-from snnc_backends.crossbar.layer_shapes import layer_shapes
+from snnc_backends.crossbar.layer_shapes import layer_shapes, parts_of, stored_parts
+from snnc_backends.crossbar.mapping import Layout
 from snnc_backends.crossbar.mesh import Mesh
 from snnc_backends.crossbar.placement import Placement
 from snnc_backends.crossbar.spike_rates import UNIFORM, complete, expected, read_rates, uniform
 from snnc_backends.crossbar.technology_table import Technology, from_json, technology
-from snnc_backends.crossbar.tiling import Tile
 from snnc_backends.crossbar.traffic import traffic
 
 FOLDER = "crossbar"
@@ -79,16 +79,14 @@ class CostFiles:
     notes: Sequence[str]
 
 
-def cost_files(
-    graph: Graph, chip: Chip, tiles: Sequence[Tile], options: CostOptions, ctx: PassContext
-) -> CostFiles:
+def cost_files(graph: Graph, mapped: Layout, options: CostOptions, ctx: PassContext) -> CostFiles:
     """Place and cost a mapped network by its spike rates.
 
     Raises:
-        UsageError: a file of the options cannot be used.
+        UsageError: a file of the options cannot be used, or the mesh is too small.
     """
     table, files, placed, notes = options.table(), dict[str, Any](), None, list[str]()
-    run, basis = _run(graph, chip, options, ctx) if table or options.mesh else (None, "")
+    run, basis = _run(graph, mapped, options, ctx) if table or options.mesh else (None, "")
     if table is None:
         notes.append("no technology: energy, area and latency are not told")
     else:
@@ -96,12 +94,12 @@ def cost_files(
     if options.mesh is None:
         notes.append("no mesh: placement and communication are not told")
     elif run is not None:
-        placed, files[PLACEMENT] = _place(graph, chip, tiles, options, run, basis)
+        placed, files[PLACEMENT] = _place(graph, mapped, options, run, basis)
     if table is not None and run is not None:
         if basis.startswith("uniform"):
             notes.append("no spike rates: energy is told by eval, or with rates=FILE")
         else:
-            model = CostModel(graph, chip, tiles, table, options.adc_bits, placed)
+            model = CostModel(graph, mapped.chip, parts_of(mapped), table, options.adc_bits, placed)
             files[f"{FOLDER}/{COST}"] = model.cost(run, basis)
     members = {name: _json(content) for name, content in files.items()}
     return CostFiles(members, files.get(PLACEMENT), notes)
@@ -124,7 +122,7 @@ def cost_of_run(
         model = CostModel(
             graph,
             chip,
-            [Tile(**tile) for tile in mapping["tiles"]],
+            stored_parts(mapping),
             from_json(stored),
             adc_bits,
             None if placed is None else placing.from_json(placed),
@@ -135,32 +133,29 @@ def cost_of_run(
 
 
 def _place(
-    graph: Graph,
-    chip: Chip,
-    tiles: Sequence[Tile],
-    options: CostOptions,
-    run: Inference,
-    basis: str,
+    graph: Graph, mapped: Layout, options: CostOptions, run: Inference, basis: str
 ) -> tuple[Placement, dict[str, Any]]:
     assert options.mesh is not None
-    core_of = placing.cores_of(tiles, options.mesh)
-    shapes = layer_shapes(graph, chip, run.timesteps)
-    packets = traffic(graph, shapes, tiles, core_of, run.events, run.timesteps)
+    core_of = placing.cores_of(mapped, options.mesh)
+    shapes = layer_shapes(graph, mapped.chip, parts_of(mapped), run.timesteps)
+    packets = traffic(graph, shapes, core_of, run.events, run.timesteps)
     placed = placing.place(options.mesh, core_of, packets, options.seed)
     return placed, placing.to_json(placed, packets, basis)
 
 
-def _run(graph: Graph, chip: Chip, options: CostOptions, ctx: PassContext) -> tuple[Inference, str]:
+def _run(
+    graph: Graph, mapped: Layout, options: CostOptions, ctx: PassContext
+) -> tuple[Inference, str]:
     """The counts to expect of an inference, and where they come from."""
     timesteps = int(graph.meta.get("timesteps", ctx.timesteps))
-    shapes = layer_shapes(graph, chip, timesteps)
+    shapes = layer_shapes(graph, mapped.chip, parts_of(mapped), timesteps)
     if options.rates != "none":
         rates = complete(graph, read_rates(Path(options.rates)), options.rates)
-        return expected(graph, shapes, rates, timesteps, chip.rows), "rates of a file"
+        return expected(graph, shapes, rates, timesteps), "rates of a file"
     x = None if ctx.calibration is None else _first(ctx.calibration)
-    measured = None if x is None else _measured(graph, chip, timesteps, x)
+    measured = None if x is None else _measured(graph, mapped.chip, timesteps, x)
     if x is None or measured is None:
-        even = expected(graph, shapes, uniform(graph), timesteps, chip.rows)
+        even = expected(graph, shapes, uniform(graph), timesteps)
         return even, f"uniform rates of {UNIFORM:g}"
     return measured, f"{len(x)} samples of the calibration data"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from snnc.ir.walk import longest_path
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.layer_shapes import LayerShape
 from snnc_backends.crossbar.technology_table import Technology
-from snnc_backends.crossbar.tiling import Tile
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class Timing:
 def timing(
     graph: Graph,
     shapes: Sequence[LayerShape],
-    tiles: Sequence[Tile],
     chip: Chip,
     technology: Technology,
     timesteps: int,
@@ -46,47 +44,45 @@ def timing(
     """The times of a network; None where the technology has no `time.read`.
 
     A layer takes positions / copies * phases reads one after another in a step; its tiles work in
-    parallel. A read takes as long as the array or as the conversions of its columns, whichever is
-    longer. Skipped reads take their time: the figures hold for every input. Neurons, pooling and
-    packets are taken to overlap with the reads.
+    parallel, time-multiplexed ones one layer after the other. A read takes as long as
+    the array or as the conversions of its columns, whichever is longer. Skipped reads take their
+    time: the figures hold for every input. Neurons, pooling and packets are taken to overlap with
+    the reads.
     """
     read, conversion = (technology.value(f"time.{name}") for name in ("read", "conversion"))
     if read is None:
         return None
-    copies = _copies(tiles)
     layers: dict[str, float] = {}
-    once: dict[str, float] = {}
     for shape in shapes:
-        columns = min(shape.matrix.outputs, chip.outputs_per_tile) * len(chip.columns)
-        converted = -(-columns // technology.converters_per_tile) * (conversion or 0.0)
-        positions = -(-shape.positions // copies.get(shape.layer, 1))
-        layers[shape.layer] = positions * shape.phases * max(read, converted)
-        if shape.steps == 1:
-            once[shape.layer] = layers[shape.layer]
-    step = max((t for name, t in layers.items() if name not in once), default=0.0)
-    path = _longest(graph, layers)
-    later = _longest(graph, {n: t for n, t in layers.items() if n not in once})
+        turns = -(-int(shape.cols.max(initial=0)) // technology.converters_per_tile)
+        positions = -(-shape.positions // shape.copies)
+        layers[shape.layer] = positions * shape.phases * max(read, turns * (conversion or 0.0))
+    every = {s.layer: 0.0 if s.steps == 1 else layers[s.layer] for s in shapes}
+    spent = {s.layer: layers[s.layer] * s.steps for s in shapes}
+    step, path = _busiest(shapes, every, chip), _longest(graph, layers)
     waited = longest_path(graph, lambda n: n.op.wait if isinstance(n.op, Neuron) else 0)
-    steps = timesteps + max((waited[name] for name in graph.outputs), default=0)
+    later = timesteps - 1 + max((waited[name] for name in graph.outputs), default=0)
     return Timing(
         layers=layers,
         critical_path_ns=path,
         step_ns=step,
-        latency_ns=path + (steps - 1) * step,
-        sequential_ns=path + (steps - 1) * later,
-        period_ns=max(timesteps * step, max(once.values(), default=0.0)),
+        latency_ns=path + later * step,
+        sequential_ns=path + later * max(step, _longest(graph, every)),
+        period_ns=_busiest(shapes, spent, chip),
     )
+
+
+def _busiest(shapes: Sequence[LayerShape], spent: Mapping[str, float], chip: Chip) -> float:
+    """The time of the tile with most to do, where every layer takes its time of `spent`."""
+    tiles: defaultdict[int, float] = defaultdict(float)
+    for shape in shapes:
+        own = spent[shape.layer]
+        for tile in shape.tiles:
+            multiplexed = chip.packing == "time-multiplexed"
+            tiles[tile] = tiles[tile] + own if multiplexed else max(tiles[tile], own)
+    return max(tiles.values(), default=0.0)
 
 
 def _longest(graph: Graph, layers: Mapping[str, float]) -> float:
     paths = longest_path(graph, lambda node: layers.get(node.name, 0.0))
     return max((paths[name] for name in graph.outputs), default=0.0)
-
-
-def _copies(tiles: Sequence[Tile]) -> dict[str, int]:
-    """How often each layer is programmed: the copies of its least copied part."""
-    parts = Counter((t.layer, t.group, t.first_row, t.first_col) for t in tiles)
-    copies: dict[str, int] = {}
-    for (layer, *_), number in parts.items():
-        copies[layer] = min(number, copies.get(layer, number))
-    return copies

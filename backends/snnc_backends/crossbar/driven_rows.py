@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.native.code import I16, I32, I64, Value
-from snnc_backends.cpu.kernels import Code, Kernel, Port, Table
+from snnc_backends.cpu.kernels import Code, Port, Table
+from snnc_backends.crossbar.event_windows import EventWindows
 
 LANES = 16
 """Events that are looked at in one vector."""
-POSITIONS = 64
-"""Most output positions that are summed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrivenRows(Kernel):
+class DrivenRows(EventWindows):
     """In each step [reads of row blocks, rows driven], over groups, phases and output positions.
 
     Row c*K + k of a group's matrix is channel c at tap k of the K taps of the kernel. Block b holds
@@ -30,42 +29,11 @@ class DrivenRows(Kernel):
     case of one pixel and one tap.
 
     Attributes:
-        source: type of the events, i8 or i32.
         rows: word lines of a tile.
-        bits: phases of a count: bits of its largest value.
-        signed: negative events have phases of their own.
     """
 
     name: ClassVar[str] = "driven-rows"
-    source: str
-    height: int
-    width: int
-    channels: int
-    groups: int
-    out_height: int
-    out_width: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
     rows: int
-    bits: int
-    signed: bool
-    constant: bool
-
-    @property
-    def taps(self) -> int:
-        """Positions of the kernel."""
-        return self.kernel_h * self.kernel_w
-
-    @property
-    def per_group(self) -> int:
-        """Channels of a group."""
-        return self.channels // self.groups
 
     @property
     def blocks(self) -> int:
@@ -75,21 +43,15 @@ class DrivenRows(Kernel):
     @cached_property
     def tables(self) -> Mapping[str, NDArray[Any]]:
         """Bounds in channels; per block and tap the planes of its two bounds; where a tap lies."""
-        taps = np.arange(self.taps)
         starts = np.arange(self.blocks + 1)[:, None] * self.rows
-        cut = np.clip(-((taps - starts) // self.taps), 0, self.per_group)
+        cut = np.clip(-((np.arange(self.taps) - starts) // self.taps), 0, self.per_group)
         bounds, planes = np.unique(cut, return_inverse=True)
-        planes = planes.reshape(cut.shape) * self._plane
-        across = taps % self.kernel_w * self.dilation_w
-        offsets = taps // self.kernel_w * (self.dilation_h * self._line) + across
+        planes = planes.reshape(cut.shape) * self.plane
         return {
             "bounds": bounds,
-            "first": (planes[:-1] + offsets).ravel(),
-            "last": (planes[1:] + offsets).ravel(),
+            "first": (planes[:-1] + self.offsets).ravel(),
+            "last": (planes[1:] + self.offsets).ravel(),
         }
-
-    def inputs(self) -> tuple[Port, ...]:
-        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
 
     def output(self) -> Port:
         return Port("f64", 2, self.constant)
@@ -98,42 +60,13 @@ class DrivenRows(Kernel):
         return {name: Table("i32", len(table)) for name, table in self.tables.items()}
 
     def scratch(self) -> int:
-        counts = len(self.tables["bounds"]) * self._plane
-        return 4 * (2 * self._words + counts + self._positions + LANES)
+        counts = len(self.tables["bounds"]) * self.plane
+        return 4 * (2 * self._words + counts + self.positions + LANES)
 
     @property
     def _words(self) -> int:
         """Groups of LANES channels, the last one not full (and perhaps empty)."""
         return self.per_group // LANES + 1
-
-    @property
-    def _line(self) -> int:
-        """Pixels of a padded line."""
-        reach = (self.out_width - 1) * self.stride_w + (self.kernel_w - 1) * self.dilation_w + 1
-        return max(self.pad_left + self.width, reach)
-
-    @property
-    def _lanes(self) -> int:
-        """Positions summed at a time: a power of two."""
-        return min(POSITIONS, 1 << (self._last).bit_length())
-
-    @property
-    def _last(self) -> int:
-        """The last output position in a plane: they are counted in pixels, at stride 1."""
-        down = (self.out_height - 1) * self.stride_h
-        return down * self._line + (self.out_width - 1) * self.stride_w
-
-    @property
-    def _positions(self) -> int:
-        """Output positions summed, in whole vectors."""
-        return -(-(self._last + 1) // self._lanes) * self._lanes
-
-    @property
-    def _plane(self) -> int:
-        """Counts of one bound: the padded pixels, and what the last vector reads beyond them."""
-        down, across = (self.kernel_h - 1) * self.dilation_h, (self.kernel_w - 1) * self.dilation_w
-        read = self._positions + down * self._line + across
-        return max(read, (self.pad_top + self.height) * self._line)
 
     def emit(self, code: Code) -> None:
         size = self.inputs()[0].size
@@ -163,7 +96,7 @@ class _Emitted:
         self.words = code.scratch
         self.before = code.at(code.scratch, "i32", words)
         self.counts = code.at(code.scratch, "i32", 2 * words)
-        planes = len(spec.tables["bounds"]) * spec._plane
+        planes = len(spec.tables["bounds"]) * spec.plane
         self.sums = code.at(code.scratch, "i32", 2 * words + planes)
         self.planes = planes
 
@@ -179,12 +112,11 @@ class _Emitted:
         with code.loop(0, spec.height) as y, code.loop(0, spec.width) as x:
             pixel = code.index((y, spec.width), x)
             self._mark(code.index(start, (pixel, spec.channels)), sign, bit)
-            down = code.index(y, spec.pad_top)
-            target = code.index((down, spec._line), x, spec.pad_left)
+            target = spec.pixel(code, y, x)
             with code.loop(0, bounds) as j:
                 bound = code.load(code.arrays["bounds"], "i32", j)
                 before = self._before(bound)
-                code.store(before, self.counts, "i32", code.index((j, spec._plane), target))
+                code.store(before, self.counts, "i32", code.index((j, spec.plane), target))
 
     def _mark(self, first: Value, sign: int, bit: Value) -> None:
         """The driven channels of a pixel as bits of words, and how many come before each word."""
@@ -192,13 +124,13 @@ class _Emitted:
         total = code.local("i32")
         code.set(total, code.zero("i32"))
         with code.loop(0, spec.per_group // LANES) as w:
-            mask = self._driven(code.index(first, (w, LANES)), sign, bit, LANES)
+            mask = spec.driven(code, code.index(first, (w, LANES)), sign, bit, LANES)
             self._append(w, b.zext(b.bitcast(mask, I16), I32), total)
         rest = code.local("i32")
         code.set(rest, code.zero("i32"))
         done = spec.per_group // LANES * LANES
         with code.loop(0, spec.per_group - done) as k:
-            mask = b.zext(self._driven(code.index(first, done, k), sign, bit, 1), I32)
+            mask = b.zext(spec.driven(code, code.index(first, done, k), sign, bit, 1), I32)
             place = b.shl(mask, code.convert(k, "i64", "i32"))
             code.set(rest, b.or_(code.get(rest, "i32"), place))
         self._append(code.int(done // LANES), code.get(rest, "i32"), total)
@@ -209,23 +141,6 @@ class _Emitted:
         before = code.get(total, "i32")
         code.store(before, self.before, "i32", w)
         code.set(total, code.builder.add(before, code.builder.ctpop(word)))
-
-    def _driven(self, index: Value, sign: int, bit: Value, lanes: int) -> Value:
-        """Whether elements drive their rows in the phase of a sign and a bit."""
-        spec, code, b = self.spec, self.code, self.code.builder
-        x = code.load(code.inputs[0], spec.source, index, lanes)
-        zero = code.zero(spec.source, lanes)
-        if not spec.signed and spec.bits == 1:
-            return code.nonzero(spec.source, x, lanes)
-        if sign < 0:
-            x = b.sub(zero, x)
-        positive = b.icmp_signed(">", x, zero)
-        if spec.bits == 1:
-            return positive
-        narrow = code.convert(bit, "i64", spec.source)
-        shifted = b.lshr(x, code.splat(narrow, spec.source, lanes))
-        one = code.splat(narrow.type(1), spec.source, lanes)
-        return b.and_(positive, code.nonzero(spec.source, b.and_(shifted, one), lanes))
 
     def _before(self, bound: Value) -> Value:
         """How many channels below `bound` are driven."""
@@ -239,10 +154,10 @@ class _Emitted:
     def read_blocks(self) -> None:
         """Add up the rows driven of every block at all positions."""
         spec, code = self.spec, self.code
-        lanes = spec._lanes
+        lanes = spec.lanes
         total = code.local("i32", lanes)
         with code.loop(0, spec.blocks) as block:
-            with code.loop(0, spec._positions, lanes) as p:
+            with code.loop(0, spec.positions, lanes) as p:
                 code.set(total, code.zero("i32", lanes))
                 with code.loop(0, spec.taps) as k:
                     self._add(total, code.index((block, spec.taps), k), p, lanes)
@@ -262,8 +177,7 @@ class _Emitted:
         """Count the block at the output positions."""
         spec, code, b = self.spec, self.code, self.code.builder
         with code.loop(0, spec.out_height) as y, code.loop(0, spec.out_width) as x:
-            place = code.index((y, spec.stride_h * spec._line), (x, spec.stride_w))
-            rows = code.load(self.sums, "i32", place)
+            rows = code.load(self.sums, "i32", spec.position(code, y, x))
             read = b.zext(code.nonzero("i32", rows), I64)
             code.set(self.reads, b.add(code.get(self.reads, "i64"), read))
             driven = b.add(code.get(self.driven, "i64"), b.zext(rows, I64))

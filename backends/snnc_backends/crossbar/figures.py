@@ -1,17 +1,17 @@
-"""Static figures of a mapped network: tiles, cells, utilisation, lower bounds."""
+"""The figures of a mapped network: tiles, cells, utilisation, lower bounds, the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from math import prod
 from typing import Any
 
-from snnc.ir import CountMaxPool, Graph
+from snnc.ir import Graph
+from snnc_backends.crossbar.bounds import area_bound
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost_files import CostFiles
+from snnc_backends.crossbar.digital import count_maxpools, digital_units
+from snnc_backends.crossbar.mapping import Layout
 from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.tiling import Tile
+from snnc_backends.crossbar.tiling import placed_rows
 
 NOTES = (
     "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance",
@@ -20,47 +20,52 @@ NOTES = (
 COUNTERS = "max pools of spikes are digital counters beside the tiles"
 COUNTED = ("counters", "comparisons")
 """Figures of `count_maxpools` that the totals have, too."""
-GROUPED = "grouped convolutions take tiles of their own for every group: most of these are empty"
+GROUPED = (
+    "grouped convolutions take tiles of their own for every group: most of these are empty; "
+    "packing=groups puts groups together"
+)
 
 
-def figures(
-    layers: Sequence[WeightMatrix],
-    placed: Sequence[Tile],
-    chip: Chip,
-    graph: Graph,
-    costed: CostFiles,
-) -> dict[str, Any]:
+def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
     """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
-    Per layer and in all (docs/crossbar.md): `cells_used` = rows * physical columns, both columns of
-    a pair and weights that are zero included; `utilisation` = cells used / cells of the tiles;
-    `area_bound_tiles` = ceil(cells used / cells of a tile); `count_maxpools`, the digital counters
-    of max pools, if there are any; `placement`, the content of `placement.json`.
+    Its keys are defined in docs/crossbar.md. Cells count with both columns of a pair, reference
+    columns and weights that are zero; rows that are not placed do not.
     """
-    rows = {matrix.layer: _layer(matrix, placed, chip) for matrix in layers}
-    used = sum(matrix.weights.size for matrix in layers) * len(chip.columns)
+    chip, layers = mapped.chip, mapped.layers
+    tiles = _tiles_of_layers(mapped)
+    rows = {m.layer: _layer(m, mapped, len(tiles[m.layer])) for m in layers}
     pools = count_maxpools(graph)
     counted = {k: sum(p[k] for p in pools.values()) for k in COUNTED} if pools else {}
-    grouped = [GROUPED] if any(matrix.groups > 1 for matrix in layers) else []
+    alone = chip.packing == "none" and any(matrix.groups > 1 for matrix in layers)
     return {
         "totals": {
-            "tiles": len(placed),
+            "tiles": mapped.tiles,
             "split_formula_tiles": sum(row["split_formula_tiles"] for row in rows.values()),
-            **_use(used, len(placed), chip),
+            **_use(sum(_cells_used(m, mapped) for m in layers), mapped.tiles, chip),
+            **{f"{name}_bound_tiles": bound for name, bound in mapped.bounds.items()},
             "weights": sum(matrix.weights.size for matrix in layers),
+            "period": mapped.period,
+            **({"cores": max(mapped.cores, default=-1) + 1} if chip.cores.given else {}),
             **counted,
-            **_placed(costed),
+            **_placed_cores(costed),
         },
         "layers": rows,
-        "tiles": [asdict(tile) for tile in placed],
+        "tiles": _drawn(mapped),
         "tile_shape": [chip.rows, chip.cols],
+        "digital": digital_units(graph),
         **({"count_maxpools": pools} if pools else {}),
         **({} if costed.placement is None else {"placement": costed.placement}),
-        "notes": [*NOTES, *costed.notes, *grouped, *([COUNTERS] if pools else [])],
+        "notes": [
+            *NOTES,
+            *costed.notes,
+            *([GROUPED] if alone else []),
+            *([COUNTERS] if pools else []),
+        ],
     }
 
 
-def _placed(costed: CostFiles) -> dict[str, Any]:
+def _placed_cores(costed: CostFiles) -> dict[str, Any]:
     """The totals of a placement: cores, hops, the greatest lower bound, the optimum if known."""
     found = costed.placement
     if found is None:
@@ -71,60 +76,77 @@ def _placed(costed: CostFiles) -> dict[str, Any]:
     return totals if best is None else {**totals, "hops_optimum": best}
 
 
-def count_maxpools(graph: Graph) -> dict[str, dict[str, int]]:
-    """Per CountMaxPool with a state, the digital unit that it takes beside the tiles (S25).
-
-    `counters`: one for every input and one for every window; `levels`: most a counter grows in a
-    step, so that it has T * levels + 1 values; `comparisons`: of two counts, in one step.
-    """
-    units: dict[str, dict[str, int]] = {}
-    for node in graph.nodes:
-        kind = graph.type_of(node.name)
-        if not isinstance(node.op, CountMaxPool) or kind.constant_in_time:
-            continue
-        inputs = graph.type_of(node.inputs[0]).size
-        sizes = [sum(stop - start for start, stop in axis) for axis in node.op.windows]
-        covered = kind.shape[0] * prod(sizes)
-        units[node.name] = {
-            "counters": inputs + kind.size,
-            "levels": kind.levels,
-            "comparisons": covered - kind.size,
-        }
-    return units
+def _tiles_of_layers(mapped: Layout) -> dict[str, set[int]]:
+    tiles: dict[str, set[int]] = {matrix.layer: set() for matrix in mapped.layers}
+    for part, place in zip(mapped.parts, mapped.places, strict=True):
+        tiles[part.layer].add(place.tile)
+    return tiles
 
 
-def _layer(matrix: WeightMatrix, placed: Sequence[Tile], chip: Chip) -> dict[str, int | float]:
-    k = len(chip.columns)
-    own = sum(tile.layer == matrix.layer for tile in placed)
+def _layer(matrix: WeightMatrix, mapped: Layout, own: int) -> dict[str, int | float]:
+    chip, copies = mapped.chip, mapped.copies[matrix.layer]
+    code, stage = chip.matrix(matrix.outputs), mapped.stages[matrix.layer]
     return {
         "groups": matrix.groups,
         "matrix_rows": matrix.rows,
         "matrix_cols": matrix.outputs,
-        "physical_cols": matrix.outputs * k,
+        "physical_cols": code.physical,
         "row_blocks": -(-matrix.rows // chip.rows),
-        "column_blocks": -(-matrix.outputs // chip.outputs_per_tile),
+        "column_blocks": code.tiles,
         "tiles": own,
         "split_formula_tiles": split_formula(matrix, chip),
-        **_use(matrix.weights.size * k, own, chip),
+        **_use(_cells_used(matrix, mapped), own, chip),
+        "unplaced_rows": matrix.groups * matrix.rows - _placed(matrix, chip),
+        "windows": stage.windows,
+        "copies": copies,
+        "period": stage.period(copies),
     }
+
+
+def _placed(matrix: WeightMatrix, chip: Chip) -> int:
+    return sum(map(len, placed_rows(matrix, chip)))
+
+
+def _cells_used(matrix: WeightMatrix, mapped: Layout) -> int:
+    """Of all copies: rows that are placed times physical columns, group by group."""
+    columns = mapped.chip.matrix(matrix.outputs).physical
+    return mapped.copies[matrix.layer] * _placed(matrix, mapped.chip) * columns
 
 
 def split_formula(matrix: WeightMatrix, chip: Chip) -> int:
     """groups * ceil(r / rows) * ceil(c / cols'), counted in cells.
 
-    c = outputs * columns of a weight; cols' is cols rounded down to a multiple of these columns,
-    since a weight is not cut in two: equal to cols for every power of two.
+    c = outputs * columns of a weight; cols' is cols, less a reference column, rounded down to a
+    multiple of these columns, since a weight is not cut in two: equal to cols for every power of
+    two without a reference.
     """
-    k = len(chip.columns)
-    usable_cols = chip.cols // k * k
+    k = len(chip.code.columns)
+    usable_cols = chip.outputs_per_tile * k
     return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.outputs * k // usable_cols)
 
 
 def _use(used: int, count: int, chip: Chip) -> dict[str, int | float]:
     cells = chip.rows * chip.cols
     return {
-        "area_bound_tiles": -(-used // cells),
+        "area_bound_tiles": area_bound(used, (chip.rows, chip.cols)),
         "cells_used": used,
         "cells": count * cells,
         "utilisation": used / (count * cells) if count else 0.0,
     }
+
+
+def _drawn(mapped: Layout) -> list[dict[str, Any]]:
+    """Every part, as `snnc.target.Backend` defines it; `top` and `left` where tiles are shared."""
+    shared = mapped.chip.packing in ("disjoint", "time-multiplexed")
+    return [
+        {
+            "tile": place.tile,
+            "layer": part.layer,
+            "rows": part.rows,
+            "cols": part.cols,
+            "first_row": part.first_row,
+            "first_col": part.first_col,
+            **({"top": place.top, "left": place.left} if shared else {}),
+        }
+        for part, place in zip(mapped.parts, mapped.places, strict=True)
+    ]

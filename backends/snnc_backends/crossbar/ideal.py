@@ -8,7 +8,7 @@ every weighted layer counts what its events drive.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
 from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.driven_rows import DrivenRows
+from snnc_backends.crossbar.event_windows import EventWindows
+from snnc_backends.crossbar.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.placed_rows import PlacedRows
+from snnc_backends.crossbar.tiling import WordLines, placed_rows, word_lines
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,31 @@ class _Counter:
         layer: its node.
         tally: the tensor with its counts.
         kernel: what counts.
-        outputs: of one group.
+        tables: the arrays of the kernel.
+        tiles: that a position and a phase may read.
+        worth: factors that make [tiles read, columns converted, rows driven in tiles] of the
+            counts of `DrivenRows`; None for those of `PlacedRows`, which are that.
     """
 
     layer: str
     tally: str
-    kernel: DrivenRows
-    outputs: int
+    kernel: DrivenRows | PlacedRows
+    tables: Mapping[str, NDArray[Any]]
+    tiles: int
+    worth: tuple[int, int] | None
 
-    def activity(self, counts: NDArray[np.float64], runs: int, chip: Chip) -> Activity:
-        """From [row blocks read, rows driven] of `runs` steps of samples."""
+    def activity(self, counts: NDArray[np.float64], runs: int) -> Activity:
+        """From the counts of `runs` steps of samples."""
         kernel = self.kernel
-        blocks, rows = (int(count) for count in counts)
-        positions = kernel.out_height * kernel.out_width * kernel.groups
+        whole = [int(count) for count in counts]
+        if self.worth is not None:
+            (blocks, rows), (tiles, columns) = whole, self.worth
+            whole = [blocks * tiles, blocks * columns, rows * tiles]
+        positions = kernel.out_height * kernel.out_width
         phases = kernel.bits * (2 if kernel.signed else 1)
-        side_by_side = -(-self.outputs // chip.outputs_per_tile)
-        return Activity(
-            reads=blocks * side_by_side,
-            conversions=blocks * self.outputs * len(chip.columns),
-            skipped_reads=(runs * positions * phases * kernel.blocks - blocks) * side_by_side,
-            rows_driven=rows * side_by_side,
-        )
+        reads, conversions, driven = whole
+        skipped = runs * positions * phases * self.tiles - reads
+        return Activity(reads, conversions, skipped, driven)
 
 
 class IdealProgram:
@@ -71,7 +79,6 @@ class IdealProgram:
     def __init__(self, graph: Graph, timesteps: int, chip: Chip, threads: int = 0) -> None:
         plan, weights = lower(graph, timesteps)
         plan, tables, self._counters = _with_counters(plan, len(weights), graph, chip)
-        self._chip = chip
         self._program: CpuProgram = compiled(
             plan, in_memory(weights + tables), threads, open_cache()
         )
@@ -85,7 +92,7 @@ class IdealProgram:
         activity: dict[str, Mapping[str, int]] = {}
         for counter in self._counters:
             runs = len(result.output) * (1 if counter.kernel.constant else result.timesteps)
-            found = counter.activity(tallies[counter.tally], runs, self._chip)
+            found = counter.activity(tallies[counter.tally], runs)
             activity[counter.layer] = asdict(found)
         return replace(result, stats={**stats, "activity": activity})
 
@@ -104,6 +111,7 @@ def _with_counters(
         start: where the arrays will lie in the weights.
     """
     tensors, steps = list(plan.tensors), list(plan.steps[: plan.analog])
+    layers = {matrix.layer: matrix for matrix in matrices(graph)}
     counters: list[_Counter] = []
     offsets: dict[DrivenRows, Mapping[str, int]] = {}
     tables = bytearray()
@@ -111,52 +119,70 @@ def _with_counters(
         steps.append(step)
         if not isinstance(step.kernel, Conv | Depthwise):
             continue
-        layer = plan.tensors[step.output].name
-        counter = _counter(step.kernel, layer, graph, chip)
-        if counter.kernel not in offsets:
-            offsets[counter.kernel] = _append(tables, start, counter.kernel)
-        tensors.append(Tensor(counter.tally, (2,), "f64", counter.kernel.constant, TALLY))
-        number = len(tensors) - 1
-        steps.append(Step(counter.kernel, step.inputs, number, offsets[counter.kernel]))
+        matrix = layers[plan.tensors[step.output].name]
+        counter = _counter(step.kernel, matrix, graph, chip)
+        kernel = counter.kernel
+        found = offsets.get(kernel) if isinstance(kernel, DrivenRows) else None
+        found = found or _append(tables, start, counter)
+        if isinstance(kernel, DrivenRows):
+            offsets[kernel] = found
+        tensors.append(Tensor(counter.tally, *_tally(kernel)))
+        steps.append(Step(kernel, step.inputs, len(tensors) - 1, found))
         counters.append(counter)
     counted = replace(plan, tensors=tuple(tensors), steps=tuple(steps))
     return counted, bytes(tables), tuple(counters)
 
 
-def _counter(kernel: Conv | Depthwise, layer: str, graph: Graph, chip: Chip) -> _Counter:
-    events = graph.type_of(graph.inputs_of(layer)[0])
-    convolution = isinstance(kernel, Conv)
-    groups = kernel.groups if convolution else kernel.channels
-    driven = DrivenRows(
-        source=kernel.source,
-        height=kernel.height,
-        width=kernel.width,
-        channels=kernel.channels,
-        groups=groups,
-        out_height=kernel.out_height,
-        out_width=kernel.out_width,
-        kernel_h=kernel.kernel_h,
-        kernel_w=kernel.kernel_w,
-        stride_h=kernel.stride_h,
-        stride_w=kernel.stride_w,
-        dilation_h=kernel.dilation_h,
-        dilation_w=kernel.dilation_w,
-        pad_top=kernel.pad_top,
-        pad_left=kernel.pad_left,
-        rows=chip.rows,
-        bits=events.levels.bit_length(),
-        signed=events.signed,
-        constant=kernel.constant,
-    )
-    outputs = kernel.out_channels // groups if convolution else 1
-    return _Counter(layer, graph.fresh(f"{layer}.driven"), driven, outputs)
+def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool, str]:
+    port = kernel.output()
+    return (port.size,), port.dtype, port.constant, TALLY
 
 
-def _append(tables: bytearray, start: int, kernel: DrivenRows) -> Mapping[str, int]:
+def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> _Counter:
+    events = graph.type_of(graph.inputs_of(matrix.layer)[0])
+    geometry: dict[str, Any] = {
+        f.name: getattr(kernel, f.name) for f in fields(EventWindows) if hasattr(kernel, f.name)
+    }
+    geometry |= {"groups": matrix.groups, "bits": events.levels.bit_length()}
+    geometry |= {"signed": events.signed}
+    name, code = graph.fresh(f"{matrix.layer}.driven"), chip.matrix(matrix.outputs)
+    lines, rows = word_lines(matrix, chip), placed_rows(matrix, chip)
+    if _consecutive(lines, rows, matrix):
+        driven = DrivenRows(**geometry, rows=chip.rows)
+        worth = code.tiles, code.physical
+        return _Counter(matrix.layer, name, driven, driven.tables, len(lines) * code.tiles, worth)
+    sets = [_rows_of(line, rows, matrix.rows) for line in lines]
+    tiles = [code.tiles if line.groups == 1 else 1 for line in lines]
+    columns = [line.groups * code.physical for line in lines]
+    placed = PlacedRows(**geometry, sets=len(lines), placed=sum(map(len, sets)))
+    filled = placed.tables(sets, tiles, columns)
+    return _Counter(matrix.layer, name, placed, filled, sum(tiles), None)
+
+
+def _consecutive(
+    lines: Sequence[WordLines], rows: Sequence[NDArray[np.intp]], matrix: WeightMatrix
+) -> bool:
+    """Whether all rows are placed, and no groups together."""
+    every = all(len(each) == matrix.rows for each in rows)
+    return every and all(line.groups == 1 for line in lines)
+
+
+def _rows_of(
+    line: WordLines, rows: Sequence[NDArray[np.intp]], rows_of_a_group: int
+) -> NDArray[np.intp]:
+    """The rows of word lines, counted over all groups."""
+    stop = line.first_row + line.rows
+    groups = range(line.group, line.group + line.groups)
+    if line.groups == 1:
+        return line.group * rows_of_a_group + rows[line.group][line.first_row : stop]
+    return np.concatenate([group * rows_of_a_group + rows[group] for group in groups])
+
+
+def _append(tables: bytearray, start: int, counter: _Counter) -> Mapping[str, int]:
     """Append the arrays of a kernel; where they lie."""
     offsets: dict[str, int] = {}
-    kinds = kernel.arrays()
-    for name, table in kernel.tables.items():
+    kinds = counter.kernel.arrays()
+    for name, table in counter.tables.items():
         offsets[name] = start + len(tables)
         tables += np.ascontiguousarray(table, DTYPES[kinds[name].dtype]).tobytes()
         tables += bytes(-len(tables) % ALIGNMENT)

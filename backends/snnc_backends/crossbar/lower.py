@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from snnc.errors import GraphError
@@ -13,30 +12,34 @@ from snnc.ir import Graph
 from snnc.target import FIGURES, Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.cores import DoesNotFit
 from snnc_backends.crossbar.cost_files import FOLDER, MAPPING, CostOptions, cost_files
+from snnc_backends.crossbar.digital import digital_units
 from snnc_backends.crossbar.figures import figures
-from snnc_backends.crossbar.matrices import matrices
-from snnc_backends.crossbar.tiling import Tile, tiles
+from snnc_backends.crossbar.mapping import Layout, layout
+from snnc_backends.crossbar.tiling import Part, placed_rows
 
 
 def lower(graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, the figures, placement, cost.
+    """All files: the mapping of an integer graph's weights to tiles, figures, placement, cost.
 
-    `mapping.json` has every tile and the columns of a weight. Levels and conductances of the cells
-    follow from it and the weights of the stored graph, and are in no file.
+    `mapping.json` has every part of a tile and the columns of a weight. Levels and conductances of
+    the cells follow from it and the weights of the stored graph, and are in no file.
 
     Raises:
-        GraphError: the graph is not quantised.
-        UsageError: a file of `costs` cannot be used.
+        GraphError: the graph is not quantised, or the chip is too small.
+        UsageError: a file of `costs` cannot be used, or its mesh is too small.
     """
     if not graph.quantized:
         raise GraphError("a crossbar holds integers", hint="end the pipeline with quantize")
-    layers = matrices(graph)
-    placed = tiles(layers, chip)
-    costed = cost_files(graph, chip, placed, costs, ctx)
+    try:
+        mapped = layout(graph, chip, ctx.timesteps)
+    except DoesNotFit as error:
+        raise GraphError(f"the chip is too small: {error}") from None
+    costed = cost_files(graph, mapped, costs, ctx)
     return {
-        MAPPING: _json(_mapping(placed, chip)),
-        f"{FOLDER}/{FIGURES}": _json(figures(layers, placed, chip, graph, costed)),
+        MAPPING: _json(_mapping(mapped, graph)),
+        f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph, costed)),
         **costed.files,
     }
 
@@ -51,15 +54,45 @@ def stored_graph(artifact: Artifact) -> Graph:
     return graph if graph.quantized else read_graph(artifact, FOLDER)
 
 
-def _mapping(placed: Sequence[Tile], chip: Chip) -> dict[str, Any]:
+def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
+    """The parts as a table, which keeps the file small: a layer is its number in `layers`."""
+    chip, numbers = mapped.chip, {m.layer: i for i, m in enumerate(mapped.layers)}
+    reference = chip.code.reference
     return {
         "rows": chip.rows,
         "cols": chip.cols,
         "cell_bits": chip.cell_bits,
         "weight_bits": chip.weight_bits,
-        "columns_of_a_weight": [column._asdict() for column in chip.columns],
-        "tiles": [asdict(tile) for tile in placed],
+        "packing": chip.packing,
+        "columns_of_a_weight": [column._asdict() for column in chip.code.columns],
+        "shift": chip.code.shift,
+        "reference_column": None if reference is None else reference._asdict(),
+        "reference_level": chip.code.reference_level,
+        "layers": list(numbers),
+        "copies": [mapped.copies[layer] for layer in numbers],
+        "unplaced_rows": _unplaced(mapped),
+        "columns": ["tile", "top", "left", *(field.name for field in fields(Part))],
+        "parts": [
+            [*place, numbers[part.layer], *(getattr(part, name) for name in _NUMBERS)]
+            for part, place in zip(mapped.parts, mapped.places, strict=True)
+        ],
+        "core_of_tile": list(mapped.cores),
+        "digital": digital_units(graph),
     }
+
+
+_NUMBERS = tuple(field.name for field in fields(Part) if field.name != "layer")
+
+
+def _unplaced(mapped: Layout) -> dict[str, list[list[int]]]:
+    """Per layer that has them, group by group, rows of the matrix that have no word line."""
+    found: dict[str, list[list[int]]] = {}
+    for matrix in mapped.layers:
+        placed = placed_rows(matrix, mapped.chip)
+        if sum(map(len, placed)) < matrix.groups * matrix.rows:
+            every = range(matrix.rows)
+            found[matrix.layer] = [sorted(set(every) - set(rows.tolist())) for rows in placed]
+    return found
 
 
 def _json(value: object) -> bytes:

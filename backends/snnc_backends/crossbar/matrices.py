@@ -41,6 +41,11 @@ class WeightMatrix:
         """Outputs of one group."""
         return self.weights.shape[2]
 
+    @property
+    def used_rows(self) -> NDArray[np.bool_]:
+        """(groups, rows): whether a row has a weight that is not zero."""
+        return np.asarray(self.weights.any(2))
+
 
 def matrices(graph: Graph) -> tuple[WeightMatrix, ...]:
     """The matrix of every weighted layer of an integer graph, in graph order."""

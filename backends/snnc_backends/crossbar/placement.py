@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.errors import UsageError
 from snnc_backends.crossbar.assignment import bounds, hops, optimum, search
+from snnc_backends.crossbar.mapping import Layout
 from snnc_backends.crossbar.mesh import Mesh, mesh
-from snnc_backends.crossbar.tiling import Tile
 from snnc_backends.crossbar.traffic import Traffic
 
 
@@ -45,11 +46,23 @@ class Placement:
         }
 
 
-def cores_of(tiles: Sequence[Tile], grid: Mesh) -> dict[int, int]:
-    """Tiles to cores in the order of the tiles, as evenly as the number of sites asks for."""
-    numbers = sorted({tile.tile for tile in tiles})
-    per_core = max(1, -(-len(numbers) // grid.sites))
-    return {number: place // per_core for place, number in enumerate(numbers)}
+def cores_of(mapped: Layout, grid: Mesh) -> dict[int, int]:
+    """The core of every tile: that of the machine, if it has cores.
+
+    Else tiles are put into cores in their order, as many in each as the number of sites asks for.
+
+    Raises `UsageError` for a mesh with fewer sites than the machine takes cores.
+    """
+    if mapped.chip.cores.given:
+        need = max(mapped.cores, default=-1) + 1
+        if need > grid.sites:
+            raise UsageError(
+                f"mesh {grid.columns}x{grid.rows} has {grid.sites} sites, the network takes "
+                f"{need} cores"
+            )
+        return dict(enumerate(mapped.cores))
+    per_core = max(1, -(-mapped.tiles // grid.sites))
+    return {tile: tile // per_core for tile in range(mapped.tiles)}
 
 
 def place(grid: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:

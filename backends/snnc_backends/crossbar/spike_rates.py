@@ -79,11 +79,7 @@ def _makers(graph: Graph) -> list[str]:
 
 
 def expected(
-    graph: Graph,
-    shapes: Sequence[LayerShape],
-    rates: Mapping[str, float],
-    timesteps: int,
-    rows: int,
+    graph: Graph, shapes: Sequence[LayerShape], rates: Mapping[str, float], timesteps: int
 ) -> Inference:
     """The counts to expect of an inference whose events are independent of each other.
 
@@ -93,31 +89,23 @@ def expected(
 
     Args:
         rates: per population, spiking encoder and pool of counts, events per element and step.
-        rows: word lines of a tile.
     """
-    activity = {shape.layer: _activity(graph, shape, rates, rows) for shape in shapes}
+    activity = {shape.layer: _activity(graph, shape, rates) for shape in shapes}
     events = {name: rate * graph.type_of(name).size * timesteps for name, rate in rates.items()}
     return Inference(timesteps, activity, events)
 
 
-def _activity(
-    graph: Graph, shape: LayerShape, rates: Mapping[str, float], rows: int
-) -> Mapping[str, float]:
+def _activity(graph: Graph, shape: LayerShape, rates: Mapping[str, float]) -> Mapping[str, float]:
     chance = _chance(graph, shape, rates)
     inside, positions = _inside(graph, shape)
-    blocks = np.full(shape.row_blocks, rows, np.float64)
-    blocks[-1] = shape.matrix.rows - rows * (shape.row_blocks - 1)
-    groups, side = shape.matrix.groups, shape.column_blocks
-    drives = shape.phases * shape.steps * groups
-    missed = (1 - chance) ** np.outer(inside, blocks)
-    read = float(((1 - missed) * positions[:, None]).sum()) * drives
-    driven = chance * float(inside @ positions) * shape.matrix.rows * drives
-    total = float(shape.row_blocks * shape.applications * groups)
+    drives = shape.phases * shape.steps
+    missed = (1 - chance) ** np.outer(inside, shape.rows)
+    read = positions @ (1 - missed) * drives
     return {
-        "reads": read * side,
-        "conversions": read * shape.physical_cols,
-        "skipped_reads": (total - read) * side,
-        "rows_driven": driven * side,
+        "reads": float(read.sum()),
+        "conversions": float(read @ shape.cols),
+        "skipped_reads": float(len(shape.parts) * shape.drives - read.sum()),
+        "rows_driven": chance * float(inside @ positions) * float(shape.rows.sum()) * drives,
     }
 
 

@@ -4,7 +4,8 @@ A core that holds a row block needs the events of its rows. Of every spike one p
 core that needs it and is not the spike's own, however many tiles need it there. Where the row
 blocks of an output lie in several cores, sums are sent to the core of the first block; where
 branches are added, currents are sent to the core of the first one: a packet per value and step.
-The encoded input is not sent from core to core.
+The encoded input is not sent from core to core, and copies of a layer are taken to lie where the
+first one does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import Add, CountMaxPool, Encode, Graph, Neuron, Node, Pool, Rearrange, Weighted
 from snnc_backends.crossbar.layer_shapes import LayerShape
-from snnc_backends.crossbar.tiling import Tile
+from snnc_backends.crossbar.tiling import Part
 
 NOWHERE = -1
 """Core of the encoded input, and of padding."""
@@ -48,7 +49,6 @@ class Traffic:
 def traffic(
     graph: Graph,
     shapes: Sequence[LayerShape],
-    tiles: Sequence[Tile],
     core_of: Mapping[int, int],
     events: Mapping[str, float],
     timesteps: int,
@@ -59,7 +59,7 @@ def traffic(
         core_of: per tile its core, 0..cores-1.
         events: per population, spiking encoder and pool of counts, its events in an inference.
     """
-    return _Counted(graph, shapes, tiles, core_of, events, timesteps).traffic()
+    return _Counted(graph, shapes, core_of, events, timesteps).traffic()
 
 
 class _Counted:
@@ -69,16 +69,12 @@ class _Counted:
         self,
         graph: Graph,
         shapes: Sequence[LayerShape],
-        tiles: Sequence[Tile],
         core_of: Mapping[int, int],
         events: Mapping[str, float],
         timesteps: int,
     ) -> None:
         self.graph, self.events, self.timesteps, self.core_of = graph, events, timesteps, core_of
         self.shapes = {shape.layer: shape for shape in shapes}
-        self.parts: dict[str, list[Tile]] = {}
-        for tile in tiles:
-            self.parts.setdefault(tile.layer, []).append(tile)
         self.cores = max(core_of.values(), default=-1) + 1
         self.core: dict[str, NDArray[np.int64]] = {}
         self.fired: dict[str, NDArray[np.float64]] = {}
@@ -129,48 +125,40 @@ class _Counted:
 
     def _weighted(self, node: Node) -> NDArray[np.int64]:
         """Send the spikes and the partial sums of a layer; the cores of its results."""
-        shape, parts = self.shapes[node.name], self.parts.get(node.name, [])
+        shape = self.shapes[node.name]
         flow = self._flow(node.name)
-        groups, channels = shape.matrix.groups, shape.matrix.rows
         taps = int(np.prod(shape.matrix.kernel)) if shape.matrix.kernel else 1
-        per_group = channels // taps
-        core = self.core[shape.source].reshape(groups * per_group, -1)
-        fired = self.fired[shape.source].reshape(groups * per_group, -1)
-        needed = np.zeros((self.cores, groups * per_group), bool)
-        for part in parts:
-            first, last = part.first_row // taps, -(-(part.first_row + part.rows) // taps)
-            start = part.group * per_group
-            needed[self.core_of[part.tile], start + first : start + last] = True
+        channels = shape.matrix.groups * (shape.matrix.rows // taps)
+        needed = np.zeros((self.cores, channels), bool)
+        for part, tile in shape.parts:
+            needed[self.core_of[tile], _rows(shape, part) // taps] = True
+        core = self.core[shape.source].reshape(channels, -1)
+        fired = self.fired[shape.source].reshape(channels, -1)
         self.spikes += _send(flow, core, fired, needed)
-        home = self._home(shape, parts)
-        self._send_sums(flow, shape, parts, home)
+        home = self._home(shape)
+        self._send_sums(flow, shape, home)
         result = self.graph.type_of(node.name).shape
         return np.broadcast_to(home.reshape(-1, *(1 for _ in result[1:])), result)
 
-    def _home(self, shape: LayerShape, parts: Sequence[Tile]) -> NDArray[np.int64]:
+    def _home(self, shape: LayerShape) -> NDArray[np.int64]:
         """Per output channel, the core of the first row block."""
         home = np.full(shape.matrix.groups * shape.matrix.outputs, NOWHERE)
-        for part in sorted(parts, key=lambda p: (-p.first_row, -p.tile)):
-            start = part.group * shape.matrix.outputs + part.first_output
-            home[start : start + part.outputs] = self.core_of[part.tile]
+        for part, tile in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
+            home[_outputs(shape, part)] = self.core_of[tile]
         return home
 
     def _send_sums(
-        self,
-        flow: NDArray[np.float64],
-        shape: LayerShape,
-        parts: Sequence[Tile],
-        home: NDArray[np.int64],
+        self, flow: NDArray[np.float64], shape: LayerShape, home: NDArray[np.int64]
     ) -> None:
         """From every other core with row blocks of an output, one sum a step and position."""
         sent: set[tuple[int, int, int]] = set()
-        for part in parts:
-            start = part.group * shape.matrix.outputs + part.first_output
-            own, target = self.core_of[part.tile], int(home[start])
-            if own == target or (own, target, start) in sent:
+        for part, tile in shape.parts:
+            outputs = _outputs(shape, part)
+            own, target = self.core_of[tile], int(home[outputs.start])
+            if own == target or (own, target, outputs.start) in sent:
                 continue
-            sent.add((own, target, start))
-            packets = float(part.outputs * shape.positions * shape.steps)
+            sent.add((own, target, outputs.start))
+            packets = float((outputs.stop - outputs.start) * shape.positions * shape.steps)
             flow[own, target] += packets
             self.sums += packets
 
@@ -184,6 +172,21 @@ class _Counted:
             moved = (source != target) & (source != NOWHERE) & (target != NOWHERE)
             np.add.at(flow, (source[moved], target[moved]), float(steps))
             self.sums += float(moved.sum()) * steps
+
+
+def _rows(shape: LayerShape, part: Part) -> NDArray[np.int64]:
+    """The rows of all groups' matrices, one group behind the other, that lie in a part."""
+    if part.groups == 1:
+        own = shape.rows_of[part.group][part.first_row : part.first_row + part.rows]
+        return own + part.group * shape.matrix.rows
+    groups = range(part.group, part.group + part.groups)
+    return np.concatenate([shape.rows_of[g] + g * shape.matrix.rows for g in groups])
+
+
+def _outputs(shape: LayerShape, part: Part) -> slice:
+    """The channels of the result that a part has columns of."""
+    start = part.group * shape.matrix.outputs + part.first_output
+    return slice(start, start + part.groups * part.outputs)
 
 
 def _filled(value: float, shape: tuple[int, ...]) -> NDArray[Any]:

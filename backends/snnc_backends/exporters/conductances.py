@@ -25,12 +25,13 @@ CONDUCTANCES = Path("conductances.safetensors")
 class ConductancesExporter:
     """Writes `conductances.safetensors`: per layer `NAME.conductance_us`.
 
-    It is of shape (groups, rows, outputs * columns of a weight), in microsiemens, with the
-    programming errors of the device. The options are those of the target crossbar; docs/crossbar.md
+    It is of shape (groups, rows, physical columns), in microsiemens, with the programming errors of
+    the device. The options are those of the target crossbar; docs/crossbar.md
     defines rows and columns.
 
     Attributes:
         cells: how a signed weight is stored.
+        cols: columns of a tile, each of which has a reference column with cells=unit-column.
         cell_bits: bits of one cell.
         weight_bits: width of a weight, its sign included.
         device: the model of the cells.
@@ -39,6 +40,7 @@ class ConductancesExporter:
 
     name: ClassVar[str] = "conductances"
     cells: str = "differential"
+    cols: int = 128
     cell_bits: int = 4
     weight_bits: int = 8
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
@@ -52,6 +54,7 @@ class ConductancesExporter:
     def _target(self) -> CrossbarBackend:
         return CrossbarBackend(
             cells=self.cells,
+            cols=self.cols,
             cell_bits=self.cell_bits,
             weight_bits=self.weight_bits,
             device=self.device,
