@@ -17,6 +17,7 @@ DIGITS := examples/digits
 DEMO_OUT := demo-out
 COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
+ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
@@ -25,7 +26,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo cost test test-long fuzz checkpoints lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -100,5 +101,10 @@ checkpoints: .venv/.dev .venv-libraries/.installed ## what Lightning, timm, acce
 	.venv-libraries/bin/python -W ignore tests/libraries/save.py $(CHECKPOINTS_OUT)
 	$(BIN)/python tests/libraries/table.py $(CHECKPOINTS_OUT)
 
+# Interrupted, it goes on from $(ARCHITECTURES_OUT); without it, every network is imported again.
+architectures: export OMP_NUM_THREADS := 1
+architectures: .venv-libraries/.installed ## the networks of torchvision, timm and Keras: taken or refused
+	PYTHONPATH=. .venv-libraries/bin/python -W ignore tests/libraries/architectures.py $(ARCHITECTURES_OUT)
+
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

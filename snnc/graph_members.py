@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from snnc.errors import ArtifactError, GraphError, one_line
 from snnc.ir import Graph, verify
 from snnc.ir.json import from_json, to_json
+from snnc.jsontext import parse_json
 
 if TYPE_CHECKING:
     from snnc.target import Artifact
 
 GRAPH, TENSORS = "graph.json", "tensors.safetensors"
 """Names of the members, in the backend's folder."""
-
-_NO_JSON = (TypeError, ValueError, RecursionError)
 
 
 def graph_members(graph: Graph, folder: str) -> dict[str, bytes]:
@@ -34,14 +33,12 @@ def read_graph(artifact: Artifact, folder: str) -> Graph:
 
     place = f"{folder}/{GRAPH}"
     try:
-        structure = json.loads(artifact.read(place))
+        structure = parse_json(artifact.read(place), place)
         params = safetensors.numpy.load(artifact.read(f"{folder}/{TENSORS}"))
-    except (safetensors.SafetensorError, KeyError, *_NO_JSON) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the graph in {folder} is damaged: {one_line(error)}") from None
-    if not isinstance(structure, dict):
-        raise ArtifactError(f"{place} is not a JSON object")
     try:
-        graph = from_json(cast(dict[str, Any], structure), params)
+        graph = from_json(structure, params)
         verify(graph)
     except GraphError as error:
         raise ArtifactError(f"{place}: {error.message}") from None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc, UsageError, one_line
+from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
 
 if TYPE_CHECKING:
@@ -269,15 +269,7 @@ def json_member(
     The other arguments, and what is raised, are those of `figures_of`.
     """
     member = _member(name, target)
-    if member not in names:
-        return None
-    try:
-        content = json.loads(read(member))
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{member} is not readable JSON: {one_line(error)}") from None
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{member} is not a JSON object")
-    return cast(dict[str, Any], content)
+    return parse_json(read(member), member) if member in names else None
 
 
 def stored_window(graph: Graph) -> int:

@@ -106,6 +106,7 @@ class PassContext:
             them; any other pass does the same work in each process.
         trial: dry run: only the form of the result matters, not its values. Data are a few samples,
             and a pass that trains takes a single step.
+        integers: whether a later pass of the pipeline makes integers.
         target: limits of the target and errors of its weights, or None if it offers neither.
         log: the pass's logger.
         progress: opens a progress bar.
@@ -122,6 +123,7 @@ class PassContext:
     resume: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     trial: bool = False
+    integers: bool = False
     target: TargetInfo | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("snnc"))
     progress: Progress = silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnc.ir import Add, Encode, Graph, Neuron, Pool, Readout, Rearrange, Scale
+from snnc.ir import Add, AnyNeuron, Encode, Graph, Pool, Readout, Rearrange, Scale
 from snnc.ir.populations import integrates
 
 EventKind = Literal["spike", "direct"]
@@ -19,7 +19,7 @@ def event_kinds(graph: Graph) -> dict[str, EventKind]:
     kinds: dict[str, EventKind] = {}
     for node in graph.nodes:
         sources: set[EventKind | None] = {kinds.get(s) for s in graph.inputs_of(node.name)}
-        if isinstance(node.op, Neuron):
+        if isinstance(node.op, AnyNeuron):
             kinds[node.name] = "spike"
         elif isinstance(node.op, Encode):
             kinds[node.name] = "direct" if node.op.code_class.constant else "spike"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import Population, Run, for_sample
-from snnc.ir import CountMaxPool, Encode, Graph, Input, Neuron, Node, Readout, Stateful
+from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Input, Node, Readout, Stateful
 from snnc.training import FastInterpreter
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
@@ -112,7 +112,7 @@ class LayerSweep:
         channels_last: bool = False,
     ) -> None:
         for node in graph.nodes:
-            if isinstance(node.op, Stateful) and not isinstance(node.op, Neuron | CountMaxPool):
+            if isinstance(node.op, Stateful) and not isinstance(node.op, AnyNeuron | CountMaxPool):
                 raise PassError(
                     f"{node.name} ({node.op.mnemonic}) at {node.loc} has a state, and only neurons "
                     "and maxima of counts can be run layer by layer"
@@ -127,7 +127,7 @@ class LayerSweep:
 
     def layers(self) -> Iterator[Layer]:
         """Populations in order; `fire` must be called for every neuron before the next one."""
-        order = [n for n in self.graph.nodes if isinstance(n.op, Encode | Neuron | Readout)]
+        order = [n for n in self.graph.nodes if isinstance(n.op, Encode | AnyNeuron | Readout)]
         sources = {node.name: self._sources(node.name) for node in order}
         for position, node in enumerate(order):
             if isinstance(node.op, Encode):
@@ -148,7 +148,7 @@ class LayerSweep:
         sources, pending = set[str](), list(self.graph.inputs_of(name))
         while pending:
             source = pending.pop()
-            if isinstance(self.graph.node(source).op, Encode | Neuron):
+            if isinstance(self.graph.node(source).op, Encode | AnyNeuron):
                 sources.add(source)
             else:
                 pending += self.graph.inputs_of(source)
@@ -247,7 +247,7 @@ class LayerSweep:
                 (1, n, *shape).
         """
         op = layer.node.op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         theta, u = for_sample(threshold, layer.shape), for_sample(start, layer.shape)
         before = torch.from_numpy(np.array(self.graph.array(op.threshold), np.float32)).to(theta)
         gain = theta / for_sample(before, layer.shape)
@@ -269,7 +269,7 @@ class LayerSweep:
         population = replace(population, threshold=threshold, v_init=start)
         return scan(population, current, self.timesteps, None)
 
-    def _packed(self, op: Neuron, events: Tensor) -> NDArray[Any]:
+    def _packed(self, op: AnyNeuron, events: Tensor) -> NDArray[Any]:
         if self.at_once:
             small = torch.int8 if self.timesteps < 128 else torch.int32
             return events.to(small).cpu().numpy()

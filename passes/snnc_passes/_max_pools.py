@@ -7,7 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from snnc.errors import UnsupportedError
-from snnc.ir import Add, Graph, Input, Maximum, MaxPool, Node, Pool, Rearrange, Relu, Scale, Windows
+from snnc.ir import (
+    Add,
+    Graph,
+    Identity,
+    Input,
+    Maximum,
+    MaxPool,
+    Node,
+    Pool,
+    Rearrange,
+    Relu,
+    Scale,
+    Windows,
+)
 from snnc.ir.walk import ancestors, used_once
 from snnc_passes._affine import affine_of, leads_to
 from snnc_passes._analog import before_encode
@@ -48,7 +61,7 @@ def _reason(graph: Graph, pool: Node) -> str | None:
     inputs = [name for name in sources if isinstance(graph.node(name).op, Input)]
     if inputs and len(inputs) < len(sources):
         return "pools the input together with activations, which differ in value"
-    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Input)]
+    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Identity | Input)]
     return f"pools {others[0]}, {_what(graph, graph.node(others[0]))}" if others else None
 
 
@@ -58,13 +71,13 @@ def _what(graph: Graph, node: Node) -> str:
             return "whose negative factors make the maximum a minimum"
         return "whose factors or shifts differ within a window"
     if isinstance(node.op, Add):
-        return "a sum, as a LeakyReLU is; put a ReLU between the two"
+        return "a sum, as a LeakyReLU of a negative slope is; put a ReLU between the two"
     return "which may be negative; put a ReLU before the pool or directly behind it"
 
 
 def fires(graph: Graph, name: str) -> bool:
-    """Whether the values of a node are those of ReLUs, pooled and rearranged at most."""
-    return all(isinstance(graph.node(maker).op, Relu) for maker in _makers(graph, name))
+    """Whether the values of a node are those of activations, pooled and rearranged at most."""
+    return all(isinstance(graph.node(maker).op, Relu | Identity) for maker in _makers(graph, name))
 
 
 def feeds_maximum(graph: Graph, name: str) -> bool:

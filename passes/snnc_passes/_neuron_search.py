@@ -11,13 +11,13 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import for_sample
-from snnc.ir import Graph, Neuron
+from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
 from snnc.training.soft_reset import counts_at_once, firing
 from snnc_passes._paired_sweep import counterparts_missing
 
 EVEN = 0.5
-"""The starting potential, in thresholds, that is best for an input constant in time."""
+"""The starting potential, in thresholds, that is best for an input constant in time: one-sided."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,14 @@ class Choices:
 SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5))
 CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
 WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
+TWO_SIDED = Choices((0.65, 0.8, 1.0, 1.25, 1.6), (-0.5, -0.25, 0.0, 0.25, 0.5))
 CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.7))
 
 
-def choices(op: Neuron, timesteps: int) -> Choices:
+def choices(op: AnyNeuron, timesteps: int) -> Choices:
     """The candidates for a kind of neuron."""
+    if isinstance(op, TwoSidedNeuron):
+        return TWO_SIDED
     if op.wait >= timesteps:
         return WAITING
     return CORRECTED if op.signed else SYNCHRONOUS
@@ -50,13 +53,13 @@ class Settings:
     bias: Tensor
 
 
-def upper_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Tensor:
+def upper_of(graph: Graph, op: AnyNeuron, channels: int, device: torch.device) -> Tensor:
     """(C,) the largest threshold of each channel; infinite without a bound (S26)."""
     bound = np.inf if op.upper is None else graph.array(op.upper)
     return torch.from_numpy(np.array(np.broadcast_to(bound, (channels,)), np.float32)).to(device)
 
 
-def settings_of(graph: Graph, op: Neuron, channels: int, device: torch.device) -> Settings:
+def settings_of(graph: Graph, op: AnyNeuron, channels: int, device: torch.device) -> Settings:
     """The settings of the graph, one value per channel; the change of the bias is 0."""
     threshold, start = (
         torch.from_numpy(np.array(np.broadcast_to(graph.array(value), (channels,)), np.float32))
@@ -75,7 +78,7 @@ def refuse_neurons(graph: Graph, ann: Graph, name: str) -> None:
         raise PassError(f"the ANN has no activation {missing[0]} to compare with")
     for node in graph.nodes:
         op = node.op
-        if not isinstance(op, Neuron):
+        if not isinstance(op, AnyNeuron):
             continue
         leak = graph.array(op.leak)
         if np.any(leak != 1) or (op.reset, op.order) != ("subtract", "integrate-fire"):
@@ -101,7 +104,7 @@ class NeuronSearch:
 
     def __init__(
         self,
-        op: Neuron,
+        op: AnyNeuron,
         current: Tensor,
         target: Tensor,
         timesteps: int,
@@ -151,8 +154,14 @@ class NeuronSearch:
         return settings
 
     def biased(self, settings: Settings) -> Settings:
-        """With a bias that compensates for a low start and for the mean error of the output."""
-        late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
+        """With a bias that compensates for the start and for the mean error of the output.
+
+        Of one-sided neurons only for a low start.
+        """
+        if isinstance(self.op, TwoSidedNeuron):
+            late = -settings.start / self.timesteps
+        else:
+            late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
         settings = replace(settings, bias=late)
         return replace(settings, bias=late + self._mean_error(settings, self.few))
 

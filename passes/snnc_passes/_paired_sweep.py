@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Encode, Graph, Input, MaxPool, Neuron, Readout, Relu
+from snnc.ir import AnyNeuron, Encode, Graph, Identity, Input, MaxPool, Readout, Relu
 from snnc.memory import KEPT_VALUES, SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
 from snnc_passes._layer_sweep import ALL, Layer, LayerSweep
@@ -131,7 +131,7 @@ class PairedSweep(LayerSweep):
 
     def _pools_spikes(self, name: str) -> bool:
         node = self.graph.node(name)
-        if isinstance(node.op, Neuron | Encode | Input):
+        if isinstance(node.op, AnyNeuron | Encode | Input):
             return False
         return isinstance(node.op, MaxPool) or any(
             self._pools_spikes(source) for source in self.graph.inputs_of(name)
@@ -143,10 +143,10 @@ def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:
     return [
         node.name
         for node in graph.nodes
-        if isinstance(node.op, Neuron)
+        if isinstance(node.op, AnyNeuron)
         and not (
             node.name in ann
-            and isinstance(ann.node(node.name).op, Relu)
+            and isinstance(ann.node(node.name).op, Relu | Identity)
             and ann.type_of(node.name).shape == graph.type_of(node.name).shape
         )
     ]
@@ -154,6 +154,6 @@ def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:
 
 def waits_for_all(graph: Graph, timesteps: int) -> bool:
     """Whether every population waits for its whole input, so that only its total matters."""
-    neurons = [node.op for node in graph.nodes if isinstance(node.op, Neuron)]
+    neurons = [node.op for node in graph.nodes if isinstance(node.op, AnyNeuron)]
     pooled = any(isinstance(node.op, MaxPool) for node in graph.nodes)
     return not pooled and all(op.wait >= timesteps and not op.signed for op in neurons)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from snnc.errors import PassError
-from snnc.ir import Encode, Graph, Maximum, Neuron, Node, Pool, Rearrange
+from snnc.ir import AnyNeuron, Encode, Graph, Maximum, Node, Pool, Rearrange
 from snnc.ir.populations import integrates
 from snnc.ir.walk import ancestors
 from snnc_passes._affine import Floats, full, leads_to, window_extremes
@@ -47,7 +47,7 @@ def refuse_mixed_channels(graph: Graph) -> None:
     amounts: dict[str, Floats] = {}
     channels = 0
     for node in graph.nodes:
-        if isinstance(node.op, Neuron):
+        if isinstance(node.op, AnyNeuron):
             own = graph.type_of(node.name).shape[0]
             amounts[node.name] = np.arange(channels, channels + own, dtype=np.float64)
             channels += own

@@ -98,17 +98,17 @@ class Histogram:
             percentiles[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
         return np.minimum(percentiles, self.top)
 
-    def least_squares(self, levels: int) -> NDArray[np.float64]:
+    def least_squares(self, levels: int, start: float = 0.5) -> NDArray[np.float64]:
         """(G,) thresholds whose quantiser of `levels` steps has the least mean squared error.
 
-        The quantiser of x is θ/levels * clip(floor(x * levels/θ + ½), 0, levels): the output of a
-        population with threshold θ and starting potential θ/2 for a constant input x in a window
-        of `levels` steps. θ is one of `CLIPS` fractions of the largest value.
+        The quantiser of x is θ/levels * clip(floor(x * levels/θ + start), 0, levels): the output
+        of a population with threshold θ and starting potential start * θ for a constant input x in
+        a window of `levels` steps. θ is one of `CLIPS` fractions of the largest value.
         """
         thresholds = self.top.copy()
         centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
         clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
-        quantised = np.clip(np.floor(centres * levels / clips + 0.5), 0, levels) * clips / levels
+        quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
         squares = (quantised - centres) ** 2
         for group, counts in enumerate(self.counts):
             merged = counts.reshape(-1, MERGED).sum(axis=1, dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph, Neuron, Ref, Scale
+from snnc.ir import AnyNeuron, Graph, Ref, Scale
 from snnc_passes._affine import combine, own_param
 from snnc_passes._pooled_amounts import refuse_unequal
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
@@ -39,7 +39,7 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
     refuse_unequal(graph, gains)
     for name, gain in gains.items():
         op = graph.node(name).op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         start = combine(np.multiply, gain, np.asarray(graph.array(op.v_init)), shapes[name])
         op = replace(op, threshold=param(graph, name, "threshold", thresholds[name]))
         if np.any(start):
@@ -55,7 +55,7 @@ def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> N
 def bounded(graph: Graph, name: str, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
     """Thresholds of a population, (C,) or a single value, cut off at its upper bound (S26)."""
     op = graph.node(name).op
-    if not isinstance(op, Neuron) or op.upper is None:
+    if not isinstance(op, AnyNeuron) or op.upper is None:
         return threshold
     upper = np.asarray(graph.array(op.upper), np.float64)
     return combine(np.minimum, threshold, upper, graph.type_of(name).shape)
@@ -63,7 +63,7 @@ def bounded(graph: Graph, name: str, threshold: NDArray[np.float64]) -> NDArray[
 
 def fitted(graph: Graph) -> list[str]:
     """The populations whose thresholds and starts are fitted to data: those not `fixed` (S27)."""
-    neurons = [(node.name, node.op) for node in graph.nodes if isinstance(node.op, Neuron)]
+    neurons = [(node.name, node.op) for node in graph.nodes if isinstance(node.op, AnyNeuron)]
     return [name for name, op in neurons if not op.fixed]
 
 
@@ -77,7 +77,7 @@ def _threshold(value: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np
 def _gain(graph: Graph, name: str, threshold: NDArray[np.float32]) -> NDArray[np.float64]:
     """New threshold / present threshold of a population."""
     node = graph.node(name)
-    assert isinstance(node.op, Neuron)
+    assert isinstance(node.op, AnyNeuron)
     before = np.asarray(graph.array(node.op.threshold), np.float64)
     return combine(np.divide, threshold.astype(np.float64), before, graph.type_of(name).shape)
 

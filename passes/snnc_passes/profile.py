@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from snnc.errors import PassError
-from snnc.ir import CountMaxPool, Encode, Graph, Neuron, Node, SumPool
+from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Node, SumPool
 from snnc.tallies import FiringTally
 from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult, size_of
@@ -36,7 +36,7 @@ class Profile(Pass):
         tallies: dict[str, _Profile] = {}
 
         def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
-            if isinstance(node.op, Neuron | SumPool | CountMaxPool | Encode):
+            if isinstance(node.op, AnyNeuron | SumPool | CountMaxPool | Encode):
                 tallies.setdefault(node.name, _Profile()).add(value, ctx.timesteps)
 
         interpreter = FastInterpreter(graph, device=ctx.device)

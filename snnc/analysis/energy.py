@@ -21,10 +21,22 @@ from typing import Any
 
 import numpy as np
 
-from snnc.ir import Conv, CountMaxPool, Encode, Graph, Input, Linear, Neuron, Node, Op
+from snnc.ir import (
+    AnyNeuron,
+    Conv,
+    CountMaxPool,
+    Encode,
+    Graph,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    Op,
+    TwoSidedNeuron,
+)
 from snnc.ir.walk import nearest_before
 
-POPULATIONS = (Encode, Neuron, Input)
+POPULATIONS = (Encode, Neuron, TwoSidedNeuron, Input)
 
 
 @dataclass(frozen=True)
@@ -162,6 +174,6 @@ def _is_analog(graph: Graph, node: Node) -> bool:
     """Whether the directly encoded input reaches a layer."""
     ops = [graph.node(name).op for name in nearest_before(graph, node.name, *POPULATIONS)]
     return not all(
-        isinstance(op, Neuron) or (isinstance(op, Encode) and not op.code_class.constant)
+        isinstance(op, AnyNeuron) or (isinstance(op, Encode) and not op.code_class.constant)
         for op in ops
     )

@@ -16,7 +16,7 @@ from snnc.analysis.energy import Energy, energy
 from snnc.analysis.exits import Exits
 from snnc.early_exit import ExitRule
 from snnc.errors import DataError
-from snnc.ir import CountMaxPool, Encode, Graph, Neuron
+from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph
 from snnc.output_function import output_function
 from snnc.tallies import FiringTally
 from snnc.target import Program, RunResult
@@ -309,11 +309,11 @@ def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | 
         return sums[key] / tally.samples if key in sums else None
 
     checked = ann is not None and ann.graph is not None
-    populations = [node.name for node in graph if isinstance(node.op, Neuron)]
+    populations = [node.name for node in graph if isinstance(node.op, AnyNeuron)]
     rates = {
         node.name: tally.firing.get(node.name, FiringTally()).rate
         for node in graph
-        if isinstance(node.op, Neuron | Encode | CountMaxPool)
+        if isinstance(node.op, AnyNeuron | Encode | CountMaxPool)
     }
     return Evaluation(
         samples=tally.samples,

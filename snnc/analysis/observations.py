@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.analysis.raster import evenly, raster
 from snnc.data import first_samples
-from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.ir import AnyNeuron, Graph, broadcast_to_sample
 from snnc.ir.populations import spike_values
 from snnc.memory import OBSERVED_VALUES, rows_that_fit
 from snnc.tallies import ErrorTally, FiringTally, squares_of
@@ -76,7 +76,7 @@ def _tallies(graph: Graph) -> dict[str, _Layer]:
     return {
         node.name: _Layer(node.op.signed, values.get(node.name))
         for node in graph
-        if isinstance(node.op, Neuron)
+        if isinstance(node.op, AnyNeuron)
     }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snnc.analysis.energy import multiplications
 from snnc.analysis.equivalence import FLOAT_TOLERANCE
-from snnc.ir import Graph, Neuron, Stage
+from snnc.ir import AnyNeuron, Graph, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,8 +75,8 @@ class SameFunction:
 
         from snnc.interp import run_snn
 
-        names = [n.name for n in before if isinstance(n.op, Neuron) and n.name in after]
-        names = [name for name in names if isinstance(after.node(name).op, Neuron)]
+        names = [n.name for n in before if isinstance(n.op, AnyNeuron) and n.name in after]
+        names = [name for name in names if isinstance(after.node(name).op, AnyNeuron)]
         with torch.no_grad():
             old, new = (
                 run_snn(graph, x, timesteps=steps, keep=names, seed=self.seed)

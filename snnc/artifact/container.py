@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.artifact.jsontext import parse_json
 from snnc.artifact.layout import (
     GRAPH,
     MANIFEST,
@@ -34,6 +33,7 @@ from snnc.artifact.layout import (
 )
 from snnc.artifact.samples import Samples, read_samples
 from snnc.errors import ArtifactError, GraphError, is_shown, one_line
+from snnc.jsontext import parse_json
 from snnc.special_file import is_special
 
 if TYPE_CHECKING:

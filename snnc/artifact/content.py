@@ -8,7 +8,6 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from snnc.artifact.jsontext import dump_json, parse_json
 from snnc.artifact.layout import (
     FORMAT,
     GRAPH,
@@ -23,6 +22,7 @@ from snnc.artifact.layout import (
 )
 from snnc.artifact.samples import Samples
 from snnc.errors import ArtifactError
+from snnc.jsontext import dump_json, parse_json
 
 if TYPE_CHECKING:
     from snnc.ir import Graph

@@ -12,7 +12,7 @@ from snnc.errors import ArtifactError
 
 FORMAT = "snnc"
 VERSION = "2.1"
-"""2.1: `SAMPLES`, bounds of neurons, maxima of counts; a crossbar stores no conductances."""
+"""2.1: `SAMPLES`, bounds of neurons, maxima of counts, two-sided neurons; no conductances."""
 MANIFEST = "manifest.json"
 GRAPH = "graph.json"
 TENSORS = "tensors.safetensors"

@@ -12,7 +12,8 @@ from snnc.cli.compile_command import show_hardware, show_layers
 from snnc.cli.console import Output, figure
 from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import FlagsOf, Given
-from snnc.errors import ArtifactError, UsageError, one_line
+from snnc.errors import UsageError
+from snnc.jsontext import parse_json
 from snnc.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -114,13 +115,7 @@ def _fact(value: Any) -> str:
 
 def _plans(artifact: ArtifactFile) -> dict[str, Any]:
     """The target's JSON members, read."""
-    import json
-
     own = [n for n in artifact.names() if n.endswith(".json") and "/" in n]
     if not own:
         raise UsageError("this artifact has no plan: its target runs the graph itself")
-    try:
-        return {name: json.loads(artifact.read(name)) for name in own}
-    except (ValueError, RecursionError) as error:
-        reason = f"{artifact.path}: a file of the target is not readable JSON: {one_line(error)}"
-        raise ArtifactError(reason) from None
+    return {name: parse_json(artifact.read(name), f"{artifact.path}: {name}") for name in own}

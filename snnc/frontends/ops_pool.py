@@ -146,6 +146,13 @@ def reduction(mean: bool) -> Any:
     return convert
 
 
+def largest(site: TorchSite, input: Any, dim: Any = (), keepdim: bool = False) -> Value:
+    """Converter of `amax` over spatial axes: a global max pooling."""
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    result = importing.largest_over(site, need_value(input), dims)
+    return importing.reshape(site, result, site.result, "reshape")
+
+
 def _average_module(rank: int) -> ModuleConverter:
     def convert(site: TorchSite, module: Any, input: Any) -> Result:
         override = getattr(module, "divisor_override", None)
@@ -188,10 +195,12 @@ FUNCTIONS: Converters = converters(
     (adaptive_max_pool(2), (F.adaptive_max_pool2d,)),
     (reduction(mean=True), (torch.mean,)),
     (reduction(mean=False), (torch.sum,)),
+    (largest, (torch.amax,)),
 )
 METHODS: Converters = converters(
     (reduction(mean=True), ("mean",)),
     (reduction(mean=False), ("sum",)),
+    (largest, ("amax",)),
 )
 MODULES: ModuleConverters = {
     nn.AvgPool1d: _average_module(1),

@@ -102,9 +102,7 @@ def repeat(site: TorchSite, input: Any, *sizes: Any, **kwargs: Any) -> Result:
     x, wanted = need_value(input), site.result
     if len(wanted) != len(x.shape) or any(m % n for n, m in zip(x.shape, wanted, strict=True)):
         raise RefusedError("it adds an axis to the sample", "use unsqueeze before it")
-    for axis, (n, m) in enumerate(zip(x.shape, wanted, strict=True), start=1):
-        x = importing.concat(site, [x] * (m // n), axis)
-    return x
+    return importing.repeat(site, x, [m // n for n, m in zip(x.shape, wanted, strict=True)])
 
 
 def getitem(site: TorchSite, input: Any, index: Any) -> Result:

@@ -27,10 +27,11 @@ class TensorConstants:
         self._tensors: list[Tensor] = []  # keeps them alive, so that no memory is reused
 
     def constant(self, tensor: Tensor) -> Constant:
-        """The constant of a tensor: a float32 copy, in row-major order."""
+        """The constant of a tensor: a read-only copy in float32, in row-major order."""
         elements = _elements(tensor)
         if elements not in self._constants:
             array = tensor.detach().cpu().float().contiguous().numpy().copy()
+            array.flags.writeable = False  # so that the graph need not copy it once more
             self._constants[elements] = Constant(array, self._keys.get(elements))
             self._tensors.append(tensor)
         return self._constants[elements]

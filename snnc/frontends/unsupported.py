@@ -27,7 +27,7 @@ _ATTENTION = (
 _RECURRENT = "lstm gru rnn lstmcell grucell rnncell"
 _LOOKUP = "embedding embeddingbag"
 _PRODUCT = "matmul bmm mm einsum baddbmm"
-_MAXIMUM = "max min amax amin maximum minimum topk sort argmax argmin where"
+_MAXIMUM = "max min amin maximum minimum topk sort argmax argmin where"
 _RANDOM = "rand rand_like randn_like bernoulli dropout feature_dropout"
 
 REPLACE = f"put ReLU or ReLU6 in its place and {FINE_TUNE}"

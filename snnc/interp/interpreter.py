@@ -33,13 +33,16 @@ from snnc.ir import (
     Stage,
     Stateful,
     TensorType,
+    TwoSidedNeuron,
 )
 
 Keep = Collection[str] | Literal["all"]
 Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
 """Called with a node, its inputs and its result when the node has been computed."""
 STATEFUL: Mapping[type[Op], Callable[[Any, TensorType, Constant], StatefulMeaning]] = (
-    MappingProxyType({Neuron: Population.of, CountMaxPool: CountPool.of})
+    MappingProxyType(
+        {Neuron: Population.of, TwoSidedNeuron: Population.of, CountMaxPool: CountPool.of}
+    )
 )
 """Per stateful op, a function of (op, type of its result, reader of parameters)."""
 

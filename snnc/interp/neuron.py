@@ -1,4 +1,4 @@
-"""The recurrence of a population (docs/semantics.md, S9 to S14)."""
+"""The recurrence of a population (docs/semantics.md, S9 to S14 and S29)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnc.interp.ops import Constant, for_sample
 from snnc.interp.stateful import StatefulMeaning
-from snnc.ir import Neuron, TensorType
+from snnc.ir import AnyNeuron, TensorType, TwoSidedNeuron
 
 LEAK_UNIT = 1 << 15
 
@@ -27,7 +27,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Population(StatefulMeaning):
-    """A `Neuron` op with its parameters as tensors that broadcast against (N, *shape).
+    """A population of neurons with its parameters as tensors that broadcast against (N, *shape).
 
     The dtype of the state is the wider of those of the current and the threshold.
 
@@ -37,14 +37,14 @@ class Population(StatefulMeaning):
         integer: potentials are integers; leak*u is floor(m*u / 2^15) with m = leak * 2^15.
     """
 
-    op: Neuron
+    op: AnyNeuron
     threshold: Tensor
     leak: Tensor | None
     v_init: Tensor
     integer: bool = False
 
     @classmethod
-    def of(cls, op: Neuron, kind: TensorType, constant: Constant) -> Population:
+    def of(cls, op: AnyNeuron, kind: TensorType, constant: Constant) -> Population:
         """The population of an op whose result has type `kind`."""
         leak = for_sample(constant(op.leak), kind.shape)
         idle = not leak.requires_grad and bool((leak == 1).all())
@@ -108,6 +108,8 @@ class Population(StatefulMeaning):
 
     def _fired(self, p: Tensor, total: Tensor) -> Tensor:
         fired = (p > self.threshold).to(p.dtype)
+        if isinstance(self.op, TwoSidedNeuron):
+            return fired - (p < -self.threshold).to(p.dtype)
         return fired - ((total > 0) & (p < 0)).to(p.dtype) if self.op.signed else fired
 
     def _reset(self, p: Tensor, fired: Tensor | None) -> Tensor:

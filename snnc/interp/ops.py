@@ -23,6 +23,7 @@ from snnc.ir import (
     AvgPool,
     BatchNorm,
     Conv,
+    Identity,
     Linear,
     Maximum,
     Op,
@@ -70,7 +71,7 @@ def evaluate(
     meaning = meaning or meaning_of(op)
     if meaning is None:
         raise GraphError(f"{op.mnemonic} is not a stateless operation")
-    lead = torch.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
+    lead = np.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
     flat = [_folded(x, lead, rank) for x in inputs]
     y = meaning(op, flat, constant)
     return y.reshape(*lead, *y.shape[1:])
@@ -133,6 +134,10 @@ def _relu(op: Relu, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
     upper = for_sample(constant(op.upper), inputs[0].shape[1:])
     y = torch.minimum(torch.relu(inputs[0]), upper)
     return y if op.levels is None else _rounded(y, upper, op.levels)
+
+
+def _identity(op: Identity, inputs: Sequence[Tensor], constant: Constant) -> Tensor:
+    return inputs[0]
 
 
 def _rounded(y: Tensor, upper: Tensor, levels: int) -> Tensor:
@@ -238,6 +243,7 @@ MEANINGS: Mapping[type[Op], Meaning] = MappingProxyType(
         Linear: _linear,
         BatchNorm: _batchnorm,
         Relu: _relu,
+        Identity: _identity,
         Scale: _scale,
         SumPool: _sumpool,
         AvgPool: _avgpool,

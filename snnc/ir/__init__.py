@@ -1,11 +1,11 @@
 """The intermediate representation: graphs, operations, types, verification."""
 
-from snnc.ir.elementwise import Add, BatchNorm, Relu, Scale
+from snnc.ir.elementwise import Add, BatchNorm, Identity, Relu, Scale
 from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
 from snnc.ir.endpoints import Input, Readout
 from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Maximum, Pool, Rearrange, Stateful, Weighted
-from snnc.ir.neuron import Neuron
+from snnc.ir.neuron import AnyNeuron, Neuron, TwoSidedNeuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.pool import AvgPool, CountMaxPool, MaxPool, SumPool
@@ -16,6 +16,7 @@ from snnc.ir.weighted import Conv, Linear
 
 __all__ = [
     "Add",
+    "AnyNeuron",
     "Array",
     "AvgPool",
     "BatchNorm",
@@ -27,6 +28,7 @@ __all__ = [
     "EncodeLatency",
     "EncodePoisson",
     "Graph",
+    "Identity",
     "Input",
     "Linear",
     "MaxPool",
@@ -51,6 +53,7 @@ __all__ = [
     "Stateful",
     "SumPool",
     "TensorType",
+    "TwoSidedNeuron",
     "Upsample",
     "Weighted",
     "Windows",

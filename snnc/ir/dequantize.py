@@ -13,7 +13,7 @@ from snnc.ir.elementwise import Scale
 from snnc.ir.endpoints import Readout
 from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Weighted
-from snnc.ir.neuron import Neuron
+from snnc.ir.neuron import AnyNeuron
 from snnc.ir.op import broadcast_to_sample
 from snnc.ir.populations import Group, groups
 from snnc.ir.types import Ref, Shape
@@ -50,10 +50,10 @@ def dequantize(graph: Graph) -> Graph:
 
 def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
     """The unit of a group, () or (C,): a neuron's unit, else the scale of the readout."""
-    neurons = (n for n in group.populations if isinstance(graph.node(n).op, Neuron))
+    neurons = (n for n in group.populations if isinstance(graph.node(n).op, AnyNeuron))
     name = next(neurons, group.populations[0])
     op = graph.node(name).op
-    value = op.unit if isinstance(op, Neuron) else op.scale if isinstance(op, Readout) else 1.0
+    value = op.unit if isinstance(op, AnyNeuron) else op.scale if isinstance(op, Readout) else 1.0
     unit = graph.array(value).astype(np.float64)
     if unit.ndim > 1:
         raise GraphError(f"{name} has a unit for every element, not for every channel")
@@ -80,7 +80,7 @@ def _population(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
     if isinstance(op, Readout):
         scale = _spread(graph.array(op.scale), shape) / _spread(unit, shape)
         graph.replace_op(name, replace(op, scale=_small(graph, name, "scale", scale)))
-    elif isinstance(op, Neuron):
+    elif isinstance(op, AnyNeuron):
         real: dict[str, Ref | float] = {}
         for field in ("threshold", "v_init", "upper"):
             value: Ref | float | None = getattr(op, field)

@@ -1,4 +1,4 @@
-"""Elementwise operations: batch norm, ReLU, scale, sum."""
+"""Elementwise operations: batch norm, activations, scale, sum."""
 
 from __future__ import annotations
 
@@ -66,6 +66,19 @@ class Relu(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Identity(Op):
+    """y = x: a linear activation, which becomes a population of two-sided neurons (S29)."""
+
+    mnemonic = "identity"
+    stages = frozenset({Stage.ANN})
+    keeps_sign = True
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scale(Op):
     """y = factor * x + bias; each a number, (C,) along the channels, or of the sample's shape.
 
@@ -104,4 +117,4 @@ class Add(Op):
         return replace(first, constant_in_time=all(x.constant_in_time for x in inputs))
 
 
-OPS: tuple[type[Op], ...] = (BatchNorm, Relu, Scale, Add)
+OPS: tuple[type[Op], ...] = (BatchNorm, Relu, Identity, Scale, Add)

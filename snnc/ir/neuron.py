@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snnc.ir.kinds import Stateful
 from snnc.ir.op import (
@@ -61,31 +60,19 @@ class Neuron(Stateful):
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs
-        require(x.signal is Signal.CURRENT, f"integrates a current, not {x}")
-        for name in ("threshold", "leak", "v_init", "unit"):
-            check_sample_param(name, getattr(self, name), x.shape, params)
-        threshold, leak, v_init, unit = (
-            np.asarray(array_of(value, params), np.float64)
-            for value in (self.threshold, self.leak, self.v_init, self.unit)
-        )
-        require(bool(np.all(threshold > 0)), "a threshold that is not positive")
-        require(bool(np.all(unit > 0)), "a unit that is not positive")
-        self._check_upper(x.shape, threshold, params)
-        require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
-        require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
-        if x.quantized:
-            are_integers = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
-            require(are_integers, "a threshold or v_init that is not whole on an integer current")
+        _check_population(self, x, params)
+        self._check_upper(x.shape, params)
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
         return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, self.signed)
 
-    def _check_upper(
-        self, shape: tuple[int, ...], threshold: NDArray[np.float64], params: Params
-    ) -> None:
+    def _check_upper(self, shape: tuple[int, ...], params: Params) -> None:
         check_upper(self.upper, shape, params)
         if self.upper is None:
             return
-        upper = np.asarray(array_of(self.upper, params), np.float64)
+        threshold, upper = (
+            np.asarray(array_of(value, params), np.float64)
+            for value in (self.threshold, self.upper)
+        )
         wide, bound = (broadcast_to_sample(array, shape) for array in (threshold, upper))
         excess = np.divide(wide, bound, dtype=np.float64)
         require(
@@ -94,4 +81,61 @@ class Neuron(Stateful):
         )
 
 
-OPS: tuple[type[Op], ...] = (Neuron,)
+@dataclass(frozen=True, kw_only=True)
+class TwoSidedNeuron(Stateful):
+    """A population whose neurons fire for potentials of either sign (docs/semantics.md, S29).
+
+    p[t] = leak*u[t-1] + I[t];  s[t] = 1 if p[t] > threshold, -1 if p[t] < -threshold, else 0;
+    u[t] = p[t] - threshold*s[t]. It stands for a linear activation, such as that of a linear
+    bottleneck, so the total of its spikes may be negative; that of a `signed` Neuron may not.
+    threshold, leak, v_init, unit and wait are those of a `Neuron`.
+
+    The class attributes have the values of the other fields of a `Neuron`.
+
+    Source: ternary spikes, Guo et al., "Ternary Spike: Learning Ternary Spikes for Spiking Neural
+    Networks", 2024, with the reset of S9.
+    """
+
+    mnemonic = "two-sided-neuron"
+    makes_events = True
+    stages = frozenset({Stage.SNN})
+    reset: ClassVar[Literal["subtract"]] = "subtract"
+    order: ClassVar[Literal["integrate-fire"]] = "integrate-fire"
+    signed: ClassVar[bool] = True
+    upper: ClassVar[None] = None
+    fixed: ClassVar[bool] = False
+    threshold: Ref | float = 1.0
+    leak: Ref | float = 1.0
+    v_init: Ref | float = 0.0
+    wait: int = 0
+    unit: Ref | float = 1.0
+
+    def infer(self, inputs: Types, params: Params) -> TensorType:
+        (x,) = inputs
+        _check_population(self, x, params)
+        return TensorType(x.shape, Signal.SPIKE, 1, x.dtype, False, signed=True)
+
+
+AnyNeuron: TypeAlias = Neuron | TwoSidedNeuron
+"""Populations of neurons, for `isinstance` and for annotations."""
+
+
+def _check_population(op: AnyNeuron, x: TensorType, params: Params) -> None:
+    """Raise `OpError` for an input or parameters that no population of neurons can have."""
+    require(x.signal is Signal.CURRENT, f"integrates a current, not {x}")
+    for name in ("threshold", "leak", "v_init", "unit"):
+        check_sample_param(name, getattr(op, name), x.shape, params)
+    threshold, leak, v_init, unit = (
+        np.asarray(array_of(value, params), np.float64)
+        for value in (op.threshold, op.leak, op.v_init, op.unit)
+    )
+    require(bool(np.all(threshold > 0)), "a threshold that is not positive")
+    require(bool(np.all(unit > 0)), "a unit that is not positive")
+    require(bool(np.all((leak >= 0) & (leak <= 1))), "a leak outside 0..1")
+    require(0 <= op.wait <= LONGEST_WINDOW, f"wait {op.wait}, not 0 to {LONGEST_WINDOW}")
+    if x.quantized:
+        are_integers = all(np.array_equal(v, np.rint(v)) for v in (threshold, v_init))
+        require(are_integers, "a threshold or v_init that is not whole on an integer current")
+
+
+OPS: tuple[type[Op], ...] = (Neuron, TwoSidedNeuron)

@@ -14,7 +14,7 @@ from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Readout
 from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Maximum, Rearrange, Stateful, Weighted
-from snnc.ir.neuron import Neuron
+from snnc.ir.neuron import AnyNeuron
 from snnc.ir.node import Node
 from snnc.ir.op import Op, broadcast_to_sample
 from snnc.ir.pool import SumPool
@@ -100,7 +100,7 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
             raise GraphError(
                 f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
                 "not spikes; its integers would have no bound",
-                hint="put a ReLU between two weighted layers, or merge them",
+                hint="put linear-bottlenecks before activations-to-neurons",
             )
         yield WeightedInput(name, gain, moved)
         return
@@ -140,7 +140,7 @@ def spike_values(graph: Graph) -> dict[str, NDArray[np.float64]]:
     threshold * unit: (), (C,) or of the sample's shape. Empty for an integer graph without units
     (files of format 1).
     """
-    neurons = {node.name: node.op for node in graph if isinstance(node.op, Neuron)}
+    neurons = {node.name: node.op for node in graph if isinstance(node.op, AnyNeuron)}
     if graph.quantized and all(op.unit == 1 for op in neurons.values()):
         return {}
     return {

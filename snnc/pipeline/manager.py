@@ -107,7 +107,7 @@ class Pipeline:
 
         Args:
             graph: of the stage the first pass takes.
-            ctx: `ann`, and `timesteps` after a change of the window, are updated between passes.
+            ctx: `integers`, `ann`, and `timesteps` after a change of the window, are set per pass.
             after_pass: called after each pass with its number (from 1), name and result.
             same: called after each pass that changed the graph and declares `preserves_function`.
 
@@ -122,7 +122,8 @@ class Pipeline:
         for number, step in enumerate(self.passes, 1):
             before, earlier = graph, fingerprint
             start = time.perf_counter()
-            result = self._run_pass(number, step, before, ctx)
+            later = any(other.gives_integers for other in self.passes[number:])
+            result = self._run_pass(number, step, before, replace(ctx, integers=later))
             seconds = time.perf_counter() - start
             graph, fingerprint = result.graph, result.graph.fingerprint()
             changed = fingerprint != earlier

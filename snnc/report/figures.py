@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnc.ir import CountMaxPool, Graph, Input, MaxPool, Neuron, Node, Signal, Stage
+from snnc.ir import AnyNeuron, CountMaxPool, Graph, Input, MaxPool, Node, Signal, Stage
 from snnc.ir.walk import longest_path
 
 REPORT_VERSION = 1
@@ -13,7 +13,7 @@ REPORT_VERSION = 1
 
 def latency_timesteps(graph: Graph, timesteps: int) -> int:
     """Steps from the first input to the output: T plus every `wait` on the longest path."""
-    waits = longest_path(graph, lambda node: node.op.wait if isinstance(node.op, Neuron) else 0)
+    waits = longest_path(graph, lambda node: node.op.wait if isinstance(node.op, AnyNeuron) else 0)
     return timesteps + max((waits[name] for name in graph.outputs), default=0)
 
 
@@ -24,7 +24,7 @@ def layers(graph: Graph) -> list[dict[str, Any]]:
 
 def totals(graph: Graph) -> dict[str, int]:
     """Number of nodes, neurons and parameters (shared parameters count once)."""
-    populations = [node.name for node in graph if isinstance(node.op, Neuron)]
+    populations = [node.name for node in graph if isinstance(node.op, AnyNeuron)]
     return {
         "nodes": len(graph),
         "neurons": sum(graph.type_of(name).size for name in populations),
@@ -58,7 +58,7 @@ def _layer(graph: Graph, node: Node) -> dict[str, Any]:
         "location": None if node.loc.file is None else str(node.loc),
         "merged": list(node.origins),
     }
-    if isinstance(node.op, Neuron):
+    if isinstance(node.op, AnyNeuron):
         threshold = graph.array(node.op.threshold)
         row["neurons"] = kind.size
         row["threshold"] = [threshold.min().item(), threshold.max().item()]

@@ -44,10 +44,13 @@ def tile_map(report: Json) -> Picture | None:
     pitch = (FULL - LEFT) / columns
     ratio = min(3.0, max(0.34, shape[0] / shape[1]))
     title = "Tile map"
+    count = len({tile["tile"] for tile in tiles})
     caption = (
         f"Each box is a tile of {shape[0]} rows × {shape[1]} columns, the filled part its used "
-        f"cells; {len(tiles):,} tiles"
-    ) + (f", {drawn:,} of them drawn." if drawn < len(tiles) else ".")
+        f"cells; {count:,} tiles"
+        + (f", a box for each of {len(tiles):,} parts" if count < len(tiles) else "")
+        + (f", {drawn:,} of them drawn." if drawn < len(tiles) else ".")
+    )
 
     def draw(figure: Figure) -> None:
         figure.set_layout_engine("none")
@@ -88,7 +91,9 @@ def _draw(
         y = (band.first_line + place // columns) * (ratio + GAP) + GAP / 2
         outlines.append((x, y, size, ratio * size))
         wide, high = tile["cols"] / shape[1], tile["rows"] / shape[0]
-        filled.append((x, y, size * min(1.0, wide), ratio * size * min(1.0, high)))
+        left, top = tile.get("left", 0) / shape[1], tile.get("top", 0) / shape[0]
+        corner = (x + size * left, y + ratio * size * top)
+        filled.append((*corner, size * min(1.0, wide), ratio * size * min(1.0, high)))
     axes.add_patch(_rectangles(filled, facecolor=colour, edgecolor="none"))
     axes.add_patch(_rectangles(outlines, facecolor="none", edgecolor=MUTED, linewidth=0.6))
     middle = band.first_line * (ratio + GAP) + GAP / 2 + ratio * size / 2

@@ -22,6 +22,7 @@ from snnc.ir import (
     Encode,
     EncodeDirect,
     Graph,
+    Identity,
     Input,
     Linear,
     MaxPool,
@@ -39,6 +40,7 @@ from snnc.ir import (
     Slice,
     Stage,
     SumPool,
+    TwoSidedNeuron,
     Windows,
 )
 
@@ -53,17 +55,6 @@ class Style(StrEnum):
     ANN = "ann"
     SNN = "snn"
     QUANTIZED = "quantized"
-
-
-def windows(size: Sequence[int], kernel: int, stride: int, padding: int = 0) -> Windows:
-    """Pooling windows of a square kernel over the spatial axes `size`, clipped to the input."""
-    return tuple(
-        tuple(
-            (max(start, 0), min(start + kernel, n))
-            for start in range(-padding, n + padding - kernel + 1, stride)
-        )
-        for n in size
-    )
 
 
 class NetBuilder:
@@ -187,6 +178,18 @@ class NetBuilder:
             options["fixed"] = levels is not None
         return self._put(name, Neuron(threshold=threshold_ref, **options), (x,), 0.5)
 
+    def linear_act(self, name: str, x: str) -> str:
+        """A linear activation in an ANN, a population of two-sided neurons in a spiking network."""
+        size = self._size[x]
+        op = TwoSidedNeuron(wait=self.neuron_options.get("wait", 0))
+        if self.style is Style.ANN or self.lowered:
+            return self._put(name, Identity() if self.style is Style.ANN else op, (x,), size)
+        threshold = size * self._rng(name).uniform(0.7, 1.3, self.shape(x)[:1])
+        if self.style is Style.QUANTIZED:
+            threshold = np.maximum(1, np.rint(threshold)).astype(np.int32)
+        op = replace(op, threshold=self._param(f"{name}.threshold", threshold))
+        return self._put(name, op, (x,), 0.5)
+
     def _upper(self, name: str, x: str, size: float, per_channel: bool) -> Ref | float:
         """A bound that some values exceed, and no threshold of 1."""
         high = max(1.5, size)
@@ -238,13 +241,9 @@ class NetBuilder:
         if self.style is Style.QUANTIZED:
             array = np.maximum(1, np.rint(np.abs(array))).astype(np.int32)
         size = self._size[x] * float(np.mean(np.abs(array)))
-        op = Scale(factor=self._param(f"{name}.factor", array))
-        return self._put(
-            name,
-            self._with_bias(op, name, size, self.shape(x), "map" if bias else "none"),
-            (x,),
-            size,
-        )
+        plain, kind = Scale(factor=self._param(f"{name}.factor", array)), "map" if bias else "none"
+        op = self._with_bias(plain, name, size, self.shape(x), kind)
+        return self._put(name, op, (x,), size)
 
     def current(self, x: str, like: str) -> str:
         """`x` as a current of the size of `like`: events get a `Scale`."""

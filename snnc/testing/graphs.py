@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
-from snnc.testing.builder import NetBuilder, Style, windows
+from snnc.testing.builder import NetBuilder, Style
+from snnc.testing.square_windows import windows
 
 Topology = Callable[[NetBuilder], str]
 
@@ -107,6 +108,18 @@ def saturating(net: NetBuilder) -> str:
     return net.linear("fc", x, 5)
 
 
+def bottlenecks(net: NetBuilder) -> str:
+    """Linear layers between expanding ones, and a sum of two; a maximum of two-sided spikes."""
+    x = net.act("act0", net.conv("conv0", net.input, 4))
+    first = net.conv("project1", x, 3, kernel=1, padding=0)
+    x = net.conv("expand", net.linear_act("linear1", first), 6, kernel=1, padding=0)
+    x = net.act("act1", net.conv("depthwise", net.act("act2", x), 6, groups=6), bounded=True)
+    both = net.add("add", net.conv("project2", x, 3, kernel=1, padding=0), first)
+    x = net.linear_act("linear2", both)
+    x = net.count_maxpool("pool", x, windows(net.shape(x)[1:], 2, 2))
+    return net.linear("fc", x, 5)
+
+
 TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "plain": (plain, (2, 6, 6)),
     "residual": (residual, (2, 8, 8)),
@@ -115,6 +128,7 @@ TOPOLOGIES: Mapping[str, tuple[Topology, tuple[int, ...]]] = {
     "enlarged": (enlarged, (2, 8, 8)),
     "pooled": (pooled, (2, 8, 8)),
     "saturating": (saturating, (2, 6, 6)),
+    "bottlenecks": (bottlenecks, (2, 6, 6)),
 }
 """The topologies and the shape of one input sample of each."""
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from snnc.ir import EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
-from snnc.testing.builder import NetBuilder, Style, windows
+from snnc.testing.builder import NetBuilder, Style
+from snnc.testing.square_windows import windows
 
 LARGEST_SAMPLE = 400
 ENCODERS = (EncodeDirect, EncodeDirect, EncodePoisson, EncodeLatency)
@@ -63,9 +64,13 @@ class _Writer:
             branch = self.net.scale(self.name("scale"), current, self.rng.uniform(1, 3, shape[0]))
             current = self.net.add(self.name("add"), current, branch)
         self.net.neuron_options = self.neuron()
-        spike = self.net.act(
-            self.name("act"), current, per_channel=self.chance(0.5), bounded=self.chance(0.2)
-        )
+        per_channel, bounded = self.chance(0.5), self.chance(0.2)
+        if self.chance(0.2):
+            spike = self.net.linear_act(self.name("linear"), current)
+        else:
+            spike = self.net.act(
+                self.name("act"), current, per_channel=per_channel, bounded=bounded
+            )
         self.spikes.append(spike)
         return spike
 

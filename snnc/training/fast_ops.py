@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -168,7 +169,7 @@ def _add(op: Add, inputs: Sequence[Tensor], rank: int) -> Tensor:
 
 
 def _concat(op: Concat, inputs: Sequence[Tensor], rank: int) -> Tensor:
-    lead = torch.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
+    lead = np.broadcast_shapes(*(x.shape[: x.ndim - rank] for x in inputs))
     return torch.cat([x.expand(*lead, *x.shape[x.ndim - rank :]) for x in inputs], op.axis - rank)
 
 

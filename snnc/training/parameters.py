@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snnc.errors import ModelError, UsageError
 from snnc.interp import for_sample
-from snnc.ir import Array, Graph, Neuron, Node, Readout, Ref, Scale
+from snnc.ir import AnyNeuron, Array, Graph, Node, Readout, Ref, Scale
 
 LEARNED = ("weight", "bias", "threshold", "leak")
 """Fields of ops that are trained by default."""
@@ -49,7 +49,7 @@ def with_arrays(graph: Graph, learn: Collection[str]) -> Graph:
 
 def numbers(node: Node, wanted: Collection[str]) -> Iterator[str]:
     """Those of the `wanted` fields of a node that hold a number and could hold an array."""
-    if isinstance(node.op, Neuron | Scale | Readout):
+    if isinstance(node.op, AnyNeuron | Scale | Readout):
         for name in (field.name for field in fields(node.op) if field.name in LEARNABLE):
             if name in wanted and isinstance(getattr(node.op, name), float | int):
                 yield name

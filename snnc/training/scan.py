@@ -15,7 +15,7 @@ g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the
 
 and dL/dv_init is the final d. The indicator h in the reset is treated as a constant, the threshold
 that multiplies it is not. A signed population adds to S the surrogate of its negative spikes, at
-z = -p/V, where the total of its spikes is positive.
+z = -p/V, where the total of its spikes is positive; a two-sided one at z = -p/V - 1.
 
 Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
 ICLR 2020), which use autograd; this is the same recursion written out.
@@ -40,7 +40,7 @@ from torch.autograd.function import once_differentiable
 from snnc.errors import GraphError
 from snnc.interp import Population
 from snnc.interp.stateful import parts
-from snnc.ir import Neuron
+from snnc.ir import AnyNeuron, TwoSidedNeuron
 from snnc.training.surrogate import AnySurrogate, TimedSurrogate
 from snnc.training.train_like import train_like
 
@@ -166,7 +166,7 @@ class Tape:
         wanted: whether current, threshold, leak, v_init need a gradient.
     """
 
-    op: Neuron
+    op: AnyNeuron
     surrogate: AnySurrogate
     potentials: Tensor
     fired: Tensor | None
@@ -240,6 +240,8 @@ class Tape:
         slopes = self._surrogate(normal - 1, since)
         if not self.op.signed:
             return slopes
+        if isinstance(self.op, TwoSidedNeuron):
+            return slopes + self._surrogate(-normal - 1, since)
         positive = h.cumsum(0) - h > 0
         return slopes + positive * self._surrogate(-normal, since)
 

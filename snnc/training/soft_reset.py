@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from snnc.ir import Neuron
+from snnc.ir import AnyNeuron, TwoSidedNeuron
 
 
 def firing(
     current: Tensor,
     threshold: Tensor,
     start: Tensor,
-    op: Neuron,
+    op: AnyNeuron,
     steps: int,
     bias: Tensor | None = None,
 ) -> Iterator[Tensor]:
@@ -27,7 +27,7 @@ def firing(
     Args:
         current: (T or 1, n, *shape).
         threshold, start: broadcast against a sample.
-        op: `wait` and `signed` are read.
+        op: its class, `wait` and `signed` are read.
         steps: T.
         bias: added to the current of every step; broadcast against a sample.
     """
@@ -41,7 +41,9 @@ def firing(
         if t < op.wait:
             continue
         torch.gt(u, threshold, out=fired)
-        if op.signed:
+        if isinstance(op, TwoSidedNeuron):
+            fired.sub_((u < -threshold).to(fired.dtype))
+        elif op.signed:
             fired.sub_(((total > 0) & (u < 0)).to(fired.dtype))
             total.add_(fired)
         u.addcmul_(fired, threshold, value=-1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from snnc.errors import UsageError
 from snnc.interp import Run
-from snnc.ir import Encode, Graph, Neuron, Node, Stage
+from snnc.ir import AnyNeuron, Encode, Graph, Node, Stage
 from snnc.training.fast_interpreter import FastInterpreter
 from snnc.training.parameters import (
     LEARNED,
@@ -135,9 +135,9 @@ class SpikingNetwork(nn.Module):
         """The leak of every neuron node: 0-d, (C,) or of the sample's shape."""
         return {node.name: self.parameter(op.leak) for node, op in self._neurons()}
 
-    def _neurons(self) -> Iterator[tuple[Node, Neuron]]:
+    def _neurons(self) -> Iterator[tuple[Node, AnyNeuron]]:
         for node in self._graph.nodes:
-            if isinstance(node.op, Neuron):
+            if isinstance(node.op, AnyNeuron):
                 yield node, node.op
 
     def parameter(self, array: Any) -> nn.Parameter:
@@ -183,7 +183,7 @@ class _Watched(FastInterpreter):
 
     def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
         value = super().apply(node, inputs, run)
-        if not isinstance(node.op, Neuron):
+        if not isinstance(node.op, AnyNeuron):
             return value
         for spikes in self._recorded:
             spikes[node.name] = value
@@ -194,7 +194,7 @@ class _Watched(FastInterpreter):
 
 
 def _probabilities(graph: Graph, dropout: float | Mapping[str, float]) -> Mapping[str, float]:
-    neurons = [node.name for node in graph.nodes if isinstance(node.op, Neuron)]
+    neurons = [node.name for node in graph.nodes if isinstance(node.op, AnyNeuron)]
     by_node = dropout if isinstance(dropout, Mapping) else dict.fromkeys(neurons, dropout)
     for name, probability in by_node.items():
         if name not in neurons:

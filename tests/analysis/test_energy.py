@@ -22,8 +22,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
-from snnc.testing import build, sample_inputs
-from snnc.testing.builder import Style, windows
+from snnc.testing import Style, build, sample_inputs, windows
 
 
 def network(encode: Encode) -> Graph:

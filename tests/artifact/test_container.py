@@ -306,6 +306,12 @@ def encrypted() -> bytes:
     return bytes(data)
 
 
+def numbered(number: bytes) -> bytes:
+    """A file with this number in the manifest."""
+    manifest = b'{"a":' + number + b"}"
+    return zipped([*(members_of(valid()) | {"manifest.json": manifest}).items()])
+
+
 def oversize(name: str) -> bytes:
     members = members_of(valid()) | {name: b" " * (16 * 2**20 + 1)}
     return zipped([*members.items()])
@@ -386,7 +392,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "manifest NaN": (
         lambda: zipped([*(members_of(valid()) | {"manifest.json": b'{"a":NaN}'}).items()]),
-        "NaN is not a JSON number",
+        "NaN is not a finite number",
+    ),
+    "manifest number": (
+        lambda: numbered(b"1" + b"0" * 400),
+        "is beyond 64 bits",
+    ),
+    "manifest real number": (
+        lambda: numbered(b"1e400"),
+        "1e400 is not a finite number",
     ),
     "manifest key twice": (
         lambda: zipped([*(members_of(valid()) | {"manifest.json": b'{"a":1,"a":2}'}).items()]),

@@ -16,6 +16,7 @@ from snnc.errors import GraphError
 from snnc.interp import run_snn
 from snnc.ir import (
     Add,
+    AnyNeuron,
     Concat,
     Conv,
     CountMaxPool,
@@ -23,7 +24,6 @@ from snnc.ir import (
     Graph,
     Linear,
     MaxPool,
-    Neuron,
     Op,
     Pad,
     Permute,
@@ -33,6 +33,7 @@ from snnc.ir import (
     Scale,
     Slice,
     SumPool,
+    TwoSidedNeuron,
     Upsample,
 )
 from snnc.testing.graphs import Case, quantized_cases, sample_inputs
@@ -121,7 +122,7 @@ class Naive:
         }
         return moves[type(op)](op)
 
-    def neuron(self, op: Neuron, current: Sequence[Integers]) -> list[Integers]:
+    def neuron(self, op: AnyNeuron, current: Sequence[Integers]) -> list[Integers]:
         shape = current[0].shape
         thresholds = self.parameter(op.threshold, shape)
         v_init = self.parameter(op.v_init, shape)
@@ -136,8 +137,8 @@ class Naive:
         return spikes
 
 
-def one_neuron(op: Neuron, current: list[int], threshold: int, m: int, u: int) -> list[int]:
-    """docs/semantics.md, section 2, for one neuron; leak = m / 2^15."""
+def one_neuron(op: AnyNeuron, current: list[int], threshold: int, m: int, u: int) -> list[int]:
+    """docs/semantics.md, sections 2 and 8, for one neuron; leak = m / 2^15."""
     window, emitted, spikes = len(current), 0, []
     for t in range(window + op.wait):
         drive = current[t] if t < window else 0
@@ -145,7 +146,9 @@ def one_neuron(op: Neuron, current: list[int], threshold: int, m: int, u: int) -
         p = ((m * u) >> 15) + drive if first else u
         s = 0
         if t >= op.wait:
-            s = 1 if p > threshold else -1 if op.signed and emitted > 0 and p < 0 else 0
+            two_sided = isinstance(op, TwoSidedNeuron)
+            below = p < -threshold if two_sided else op.signed and emitted > 0 and p < 0
+            s = 1 if p > threshold else -1 if below else 0
             spikes.append(s)
             emitted += s
         if op.reset == "zero":
@@ -164,7 +167,7 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
         if isinstance(op, Encode):
             events = op.code().encode(x[None], T, np.array([sample]), seed=11).values
             values[node.name] = [integers(events[t % len(events), 0]) for t in range(T)]
-        elif isinstance(op, Neuron):
+        elif isinstance(op, AnyNeuron):
             values[node.name] = naive.neuron(op, inputs[0])
         elif isinstance(op, CountMaxPool):
             values[node.name] = naive.count_maxpool(op, inputs[0])
@@ -179,7 +182,7 @@ def run_naively(graph: Graph, x: np.ndarray, sample: int) -> dict[str, list[Inte
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_python_integers(case: Case) -> None:
-    """Rules S9 to S15, S19, S21, S22 and S25 of docs/semantics.md."""
+    """Rules S9 to S15, S19, S21, S22, S25 and S29 of docs/semantics.md."""
     graph, x = case.graph, sample_inputs(case.graph, 2)
     found = run_snn(graph, x, timesteps=T, keep="all", seed=11)
     fired = 0
@@ -195,7 +198,7 @@ def test_equals_python_integers(case: Case) -> None:
             value = found.values[node.name].expand(T, *found.values[node.name].shape[1:])
             for t in range(T):
                 assert value[t, sample].tolist() == expected[node.name][t].tolist(), (node.name, t)
-            fired += isinstance(node.op, Neuron) and int(value[:, sample].abs().sum())
+            fired += isinstance(node.op, AnyNeuron) and int(value[:, sample].abs().sum())
     assert fired > 0, "nothing fired; the comparison says nothing"
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from snnc.interp import Population
 from snnc.interp.neuron import State
-from snnc.ir import Neuron
+from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
 
 FIRST = "integrate-fire"
 SECOND = "fire-integrate"
 
 
-def population(op: Neuron, *, integer: bool = False) -> Population:
+def population(op: AnyNeuron, *, integer: bool = False) -> Population:
     assert isinstance(op.threshold, float) and isinstance(op.leak, float)
     assert isinstance(op.v_init, float)
     values = [torch.tensor(v, dtype=torch.float64) for v in (op.threshold, op.leak, op.v_init)]
@@ -24,7 +24,7 @@ def population(op: Neuron, *, integer: bool = False) -> Population:
     return Population(op, values[0], leak, values[2], integer)
 
 
-def train(op: Neuron, currents: list[float], *, integer: bool = False) -> list[int]:
+def train(op: AnyNeuron, currents: list[float], *, integer: bool = False) -> list[int]:
     """Spikes of one neuron for a current per step."""
     x = torch.tensor(currents, dtype=torch.float64).reshape(-1, 1, 1)
     spikes = population(op, integer=integer).run(x, len(currents))
@@ -84,6 +84,16 @@ BY_HAND = {
     "signed strict": (Neuron(signed=True), [1.5, -0.5, 0.0], [1, 0, 0]),
     # own time: 2, -1 (must not fire, nothing emitted) | -1, -1
     "signed wait": (Neuron(signed=True, wait=2), [2.0, -3.0], [0, 0]),
+    # p: -1.5- -> -.5, -2- -> -1, -1 (strict), 1 (strict), 1.5+ -> .5
+    "two-sided": (TwoSidedNeuron(), [-1.5, -1.5, 0.0, 2.0, 0.5], [-1, -1, 0, 0, 1]),
+    # p: 2.5+ -> .5, -2.5- -> -.5, -2
+    "two-sided threshold": (TwoSidedNeuron(threshold=2.0), [2.5, -3.0, -1.5], [1, -1, 0]),
+    # p: -1.5- -> -.5, -1.25- -> -.25, .875
+    "two-sided leak": (TwoSidedNeuron(leak=0.5), [-1.5, -1.0, 1.0], [-1, -1, 0]),
+    # p: -1.25- -> -.25
+    "two-sided v_init": (TwoSidedNeuron(v_init=-0.5), [-0.75, 0.0], [-1, 0]),
+    # own time: -.75, -1.5, -2.25 | -2.25-, -1.25-, -.25
+    "two-sided wait": (TwoSidedNeuron(wait=3), [-0.75] * 3, [-1, -1, 0]),
     # T = 1
     "one step": (Neuron(leak=0.25, threshold=2.0), [2.5], [1]),
 }  # fmt: skip
@@ -91,7 +101,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_by_hand(name: str) -> None:
-    """Rules S9 to S14 of docs/semantics.md."""
+    """Rules S9 to S14, and S29, of docs/semantics.md."""
     op, currents, expected = BY_HAND[name]
     assert train(op, currents) == expected
 
@@ -181,7 +191,21 @@ def test_signed_population_never_takes_back_more_than_it_gave(
     assert min(np.cumsum(spikes)) >= 0
 
 
+@given(
+    st.lists(st.integers(-30, 30), min_size=1, max_size=12), st.integers(-9, 9), st.integers(0, 3)
+)
+def test_a_two_sided_population_has_no_side(currents: list[int], v_init: int, wait: int) -> None:
+    """Rule S29 of docs/semantics.md: mirrored input gives mirrored spikes, and none is lost."""
+    op = TwoSidedNeuron(threshold=10.0, v_init=float(v_init), wait=wait)
+    values = [float(c) for c in currents]
+    spikes = train(op, values)
+    mirrored = train(replace(op, v_init=-op.v_init), [-c for c in values])
+    assert mirrored == [-s for s in spikes]
+    if all(abs(c) <= 10 for c in currents) and not wait:
+        assert abs(v_init + sum(currents) - 10 * sum(spikes)) <= 10
+
+
 def test_a_longer_window_begins_with_the_shorter_one() -> None:
     currents = [0.7, -0.2, 1.9, 0.1, 0.4]
-    for op in (Neuron(leak=0.9), Neuron(order=SECOND), Neuron(signed=True)):
+    for op in (Neuron(leak=0.9), Neuron(order=SECOND), Neuron(signed=True), TwoSidedNeuron()):
         assert train(op, currents)[:3] == train(op, currents[:3])

@@ -27,7 +27,7 @@ from snnc.ir import (
     Windows,
 )
 from snnc.ir.text import to_text
-from snnc.testing.builder import windows
+from snnc.testing import windows
 from snnc.testing.golden import Golden
 from snnc.testing.graphs import ann_cases, quantized_cases, snn_cases
 

@@ -10,6 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+@torch.fx.wrap
+def wrapped(x: Tensor, kind: str) -> Tensor:
+    """A function that torch.fx is told not to trace through."""
+    return F.relu(x) if kind == "relu" else x
+
+
 class Function(nn.Module):
     """A convolution, then a function of its result."""
 
@@ -201,6 +207,14 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "half": lambda x: x[:, : x.size(1) // 2],
     "split": lambda x: torch.split(x, [1, 3], 1)[1],
     "pad": lambda x: F.pad(x, (1, 2, 0, 3)),
+    "pad-reflect": lambda x: F.pad(x, (1, 2, 0, 3), mode="reflect"),
+    "pad-replicate": lambda x: F.pad(x, (1, 2, 0, 3), mode="replicate"),
+    "pad-circular": lambda x: F.pad(x, (1, 2, 0, 3), "circular"),
+    "matmul": lambda x: x.flatten(1) @ _kernel(144, 3),
+    "matmul-function": lambda x: torch.matmul(x.flatten(1), _kernel(3, 144).t()),
+    "matmul-method": lambda x: x.mean((2, 3)).mm(_kernel(4, 3)),
+    "addmm": lambda x: torch.addmm(_kernel(3), x.mean((2, 3)), _kernel(4, 3)),
+    "wrapped": lambda x: wrapped(x, "relu"),
     "crop": lambda x: F.pad(x, (-1, 1), "constant", 0),
     "interpolate": lambda x: F.interpolate(x, scale_factor=2),
     "interpolate-size": lambda x: F.interpolate(x, size=(18, 6), mode="nearest-exact"),
@@ -300,6 +314,22 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
     "prelu": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU()), _MAP),
     "prelu-channels": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3, init=-0.3)), _MAP),
+    "paddings": (
+        lambda: _sequential(
+            nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(3, 3, (4, 3), padding="same", dilation=(1, 2), padding_mode="circular"),
+            nn.ReflectionPad2d((1, 0, 2, 1)), nn.ReplicationPad2d(1),
+            nn.CircularPad2d((0, 2, 1, 0)),
+        ),
+        _MAP,
+    ),
+    "paddings-1d": (
+        lambda: _sequential(
+            nn.Conv1d(4, 4, 3, padding=2, padding_mode="replicate"), nn.ReflectionPad1d((0, 3)),
+            nn.ReplicationPad1d((2, 0)), nn.CircularPad1d(1),
+        ),
+        (4, 6),
+    ),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

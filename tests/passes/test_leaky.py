@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from snnc.errors import UnsupportedError
 from snnc.frontends import trace
 from snnc.interp import run_ann, run_snn
-from snnc.ir import Add, Conv, Graph, Neuron, Scale, Signal, Weighted
+from snnc.ir import (
+    Add,
+    Conv,
+    CountMaxPool,
+    Graph,
+    Neuron,
+    Scale,
+    Signal,
+    TwoSidedNeuron,
+    Weighted,
+)
 from snnc.pipeline import Pipeline
 from snnc.testing import assert_pass_contract
 from snnc.transform import PassContext
@@ -115,12 +125,48 @@ class Times(nn.Module):
         return x * self.factor
 
 
-@pytest.mark.parametrize("pool_first", [False, True])
-def test_max_pools_of_leaky_activations_are_refused_by_name(pool_first: bool) -> None:
-    last = (
-        [nn.MaxPool2d(2), nn.LeakyReLU(0.1)] if pool_first else [nn.LeakyReLU(0.1), nn.MaxPool2d(2)]
-    )
-    graph = trace(nn.Sequential(nn.Conv2d(2, 4, 3), *last, nn.Conv2d(4, 2, 1)), (2, 6, 6))
+POOLED = {
+    "behind": [nn.PReLU(4), nn.MaxPool2d(2)],
+    "before": [nn.MaxPool2d(2), nn.LeakyReLU(0.1)],
+    "before a batch norm": [nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.LeakyReLU(0.1)],
+    "behind a batch norm": [nn.BatchNorm2d(4), nn.LeakyReLU(0.1), nn.MaxPool2d(3, 1)],
+}
+
+
+def leaky_pool(layers: list[nn.Module], slopes: tuple[float, ...] = (0.1, 0.3, 0.0, 1.5)) -> Graph:
+    torch.manual_seed(0)
+    for layer in layers:
+        if isinstance(layer, nn.PReLU):
+            layer.weight = nn.Parameter(torch.tensor(slopes))
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = torch.tensor([0.1, -0.1, 0.2, 0.0])
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), *layers, nn.Conv2d(4, 2, 1)).eval()
+    return trace(net, (2, 6, 6))
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_a_max_pool_of_a_leaky_activation_is_one_of_spikes(name: str) -> None:
+    """Of one-sided spikes for the positive values, of two-sided ones for all (S25, S29)."""
+    graph, x = leaky_pool(POOLED[name]), samples(8)
+    lowered = run(LOWERED, graph)
+    wanted, found = (run_ann(g, x)[g.outputs[0]].numpy() for g in (graph, lowered))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    text = f"{LOWERED},activations-to-neurons,threshold-balance{{statistic=max}},fold-scale"
+    spiking = run(text, graph)
+    kinds = [type(node.op) for node in spiking]
+    assert all(kinds.count(op) == n for op, n in ((Neuron, 1), (TwoSidedNeuron, 1)))
+    assert kinds.count(CountMaxPool) == 2
+    near = run_snn(spiking, x, timesteps=1024).outputs[spiking.outputs[0]].numpy()
+    assert np.abs(near - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def test_a_leaky_max_pool_of_8_bits_runs_on_a_crossbar() -> None:
+    spiking = run(Convert(bits=8).pipeline(), leaky_pool(POOLED["behind"]))
+    assert spiking.quantized and not CrossbarBackend().check(spiking)
+
+
+def test_max_pools_of_activations_that_fall_are_refused_by_name() -> None:
+    graph = leaky_pool(POOLED["behind"], (0.1, 0.3, 0.2, -0.5))
     with pytest.raises(UnsupportedError, match="cannot be maxima of spike counts") as error:
         run(f"{LOWERED},activations-to-neurons", graph)
-    assert ("may be negative" if pool_first else "LeakyReLU") in error.value.message
+    assert "LeakyReLU" in error.value.message

@@ -238,7 +238,10 @@ def test_windows_of_one_element_are_slices() -> None:
         (negative, "pools bn, whose negative factors make the maximum a minimum"),
         (negative_between, "pools conv, which may be negative"),
         (no_relu, "pools conv, which may be negative; put a ReLU"),
-        (a_sum, "pools sum, a sum, as a LeakyReLU is; put a ReLU between the two"),
+        (
+            a_sum,
+            "pools sum, a sum, as a LeakyReLU of a negative slope is; put a ReLU between the two",
+        ),
         (uneven, "pools scaled, whose factors or shifts differ within a window"),
         (with_the_input, "pools the input together with activations"),
     ],

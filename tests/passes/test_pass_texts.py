@@ -15,6 +15,7 @@ from snnc_passes.fold.fold_normalization import FoldNormalization
 from snnc_passes.fold.fold_scale import FoldScale
 from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
 from snnc_passes.lower.drop_state import DropState
+from snnc_passes.lower.linear_bottlenecks import LinearBottlenecks
 from snnc_passes.lower.lower_avgpool import LowerAvgpool
 from snnc_passes.lower.lower_maxpool import LowerMaxpool
 from snnc_passes.lower.replace_maxpool import ReplaceMaxpool
@@ -154,6 +155,27 @@ BOUNDED = """graph ann {
   @u = float32<2> [4.0, 6.0]
 }
 """
+BOTTLENECKS = """graph ann {
+  %x = ann.input() {shape=(1, 2, 2)} : analog<1x2x2>
+  %first = ann.conv(%x) {weight=@w} : analog<2x2x2>
+  %act = ann.relu(%first) : analog<2x2x2>
+  %project = ann.conv(%act) {weight=@p, bias=@b} : analog<1x2x2>
+  %expand = ann.conv(%project) {weight=@w} : analog<2x2x2>
+  %act2 = ann.relu(%expand) : analog<2x2x2>
+  %project2 = ann.conv(%act2) {weight=@p, bias=@b} : analog<1x2x2>
+  %add = ann.add(%project, %project2) : analog<1x2x2>
+  %flat = ann.reshape(%add) {shape=(4)} : analog<4>
+  %fc1 = ann.linear(%flat) {weight=@l, bias=@c} : analog<2>
+  %fc2 = ann.linear(%fc1) {weight=@m} : analog<1>
+  return %fc2
+  @w = float32<2x1x1x1> [1.0, 2.0]
+  @p = float32<1x2x1x1> [1.0, -1.0]
+  @b = float32<1> 0.5
+  @c = float32<2> [0.5, -0.5]
+  @l = float32<2x4> [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+  @m = float32<1x2> [1.0, 3.0]
+}
+"""
 CASES: Mapping[str, tuple[Pass, str]] = {
     "fold-batchnorm": (FoldBatchnorm(), BATCHNORM),
     "fold-batchnorm-shared": (FoldBatchnorm(), SHARED),
@@ -171,6 +193,8 @@ CASES: Mapping[str, tuple[Pass, str]] = {
     "activations-to-neurons": (ActivationsToNeurons(), RESIDUAL),
     "activations-to-neurons-bounded": (ActivationsToNeurons(), BOUNDED),
     "split-sums": (SplitSums(), LEAKY),
+    "linear-bottlenecks": (LinearBottlenecks(always=True), BOTTLENECKS),
+    "linear-bottlenecks-real-values": (LinearBottlenecks(), BOTTLENECKS),
     "initialize-potential": (InitializePotential(fraction=0.25), NEURONS),
     "drop-state": (DropState(), NEURONS),
 }

@@ -47,8 +47,9 @@ def test_parameters_of_quantised_graphs_are_integers() -> None:
 def test_a_spiking_case_brings_the_ann_of_the_same_names() -> None:
     for case in snn_cases():
         assert case.ann is not None and case.ann.stage is Stage.ANN
-        neurons = {node.name for node in case.graph if node.op.mnemonic == "neuron"}
-        assert neurons == {node.name for node in case.ann if node.op.mnemonic == "relu"}
+        for neuron, activation in (("neuron", "relu"), ("two-sided-neuron", "identity")):
+            neurons = {node.name for node in case.graph if node.op.mnemonic == neuron}
+            assert neurons == {n.name for n in case.ann if n.op.mnemonic == activation}
         lowered = case.name.endswith("-lowered")
         shared = [name for name in case.ann.params if lowered or name.endswith("weight")]
         assert shared

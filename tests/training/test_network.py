@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import snnc
 from snnc.errors import DataError, ModelError, UsageError
 from snnc.interp import run_snn
-from snnc.ir import Conv, EncodePoisson, Graph, Neuron
+from snnc.ir import AnyNeuron, Conv, EncodePoisson, Graph
 from snnc.testing import Style, build, random_graph, snn_cases
 from snnc.testing.graphs import sample_inputs
 from snnc.training import SpikingNetwork, Stdb
@@ -35,7 +35,7 @@ def inputs(graph: Graph, count: int = 6) -> torch.Tensor:
 
 def assert_same_spikes(graph: Graph, *, training: bool) -> None:
     x = inputs(graph, 3)
-    neurons = [node.name for node in graph if isinstance(node.op, Neuron)]
+    neurons = [node.name for node in graph if isinstance(node.op, AnyNeuron)]
     expected = run_snn(graph, x, timesteps=T, keep=neurons, seed=7)
     network = snnc.to_torch(graph, T, dtype=torch.float64).train(training)
     with network.record() as spikes:
@@ -65,7 +65,7 @@ def test_every_case_spikes_as_the_interpreter_says_and_comes_back(case: Any) -> 
 def test_one_step_is_a_feed_forward_binary_network() -> None:
     graph = spiking("plain", neuron={"leak": 0.6, "reset": "zero"})
     for node in graph.nodes:
-        if isinstance(node.op, Neuron):
+        if isinstance(node.op, AnyNeuron):
             graph.replace_op(node.name, replace(node.op, v_init=0.0))
     x, p = inputs(graph), {n: torch.from_numpy(np.array(a)) for n, a in graph.params.items()}
 
@@ -86,7 +86,7 @@ def test_one_step_is_a_feed_forward_binary_network() -> None:
             )
         elif name.startswith("fc"):
             y = biased(F.linear(y, p[f"{name}.weight"]), f"{name}.bias")
-        elif isinstance(node.op, Neuron):
+        elif isinstance(node.op, AnyNeuron):
             y = fire(y, name)
         elif node.op.mnemonic == "scale":
             factor = node.op.factor  # type: ignore[attr-defined]
@@ -100,7 +100,7 @@ def test_one_step_is_a_feed_forward_binary_network() -> None:
     assert torch.equal(output, y) and y.std() > 0
     for leak, reset in ((1.0, "zero"), (0.1, "subtract")):
         for node in graph.nodes:
-            if isinstance(node.op, Neuron):
+            if isinstance(node.op, AnyNeuron):
                 graph.replace_op(node.name, replace(node.op, leak=leak, reset=reset))  # type: ignore[arg-type]
         assert torch.equal(snnc.to_torch(graph, 1)(x), output)
 

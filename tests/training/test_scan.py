@@ -11,23 +11,25 @@ from torch import Tensor
 
 from snnc.errors import GraphError, UsageError
 from snnc.interp import Population
-from snnc.ir import Neuron
+from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
 from snnc.training import SURROGATES, Stdb, TimedSurrogate, find_surrogate
 from snnc.training.scan import scan
 from snnc.training.surrogate import AnySurrogate
 
 T, N, SHAPE = 6, 5, (3, 2, 2)
-OPTIONS: dict[str, dict[str, Any]] = {
-    "subtract": {},
-    "zero": {"reset": "zero"},
-    "wait": {"wait": 2},
-    "wait T zero": {"wait": T, "reset": "zero"},
-    "signed": {"signed": True},
-    "signed wait": {"signed": True, "wait": 1},
-    "second": {"order": "fire-integrate"},
-    "second zero": {"order": "fire-integrate", "reset": "zero"},
-    "second wait": {"order": "fire-integrate", "wait": 2},
-    "second signed": {"order": "fire-integrate", "signed": True},
+OPS: dict[str, AnyNeuron] = {
+    "subtract": Neuron(),
+    "zero": Neuron(reset="zero"),
+    "wait": Neuron(wait=2),
+    "wait T zero": Neuron(wait=T, reset="zero"),
+    "signed": Neuron(signed=True),
+    "signed wait": Neuron(signed=True, wait=1),
+    "second": Neuron(order="fire-integrate"),
+    "second zero": Neuron(order="fire-integrate", reset="zero"),
+    "second wait": Neuron(order="fire-integrate", wait=2),
+    "second signed": Neuron(order="fire-integrate", signed=True),
+    "two-sided": TwoSidedNeuron(),
+    "two-sided wait": TwoSidedNeuron(wait=2),
 }
 
 
@@ -48,7 +50,7 @@ class Spike(torch.autograd.Function):
 class Loop:
     """One population, step after step, as the equations stand in the documentation."""
 
-    op: Neuron
+    op: AnyNeuron
     surrogate: AnySurrogate
 
     def slope(self, z: Tensor, steps: Tensor) -> Tensor:
@@ -61,6 +63,9 @@ class Loop:
         fired = Spike.apply(z, (p > v).to(p.dtype), self.slope(z, steps).detach())
         if not self.op.signed:
             return fired
+        if isinstance(self.op, TwoSidedNeuron):
+            z = -p / v - 1
+            return fired - Spike.apply(z, (p < -v).to(p.dtype), self.slope(z, steps).detach())
         z = -p / v
         back = Spike.apply(z, (p < 0).to(p.dtype), self.slope(z, steps).detach())
         return fired - (total > 0) * back
@@ -111,11 +116,11 @@ def gradients(run: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> tuple[T
     return (spikes.detach(), *torch.autograd.grad((spikes * weights).sum(), inputs))
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", OPS)
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_equals_autograd_of_a_plain_loop(surrogate: str, options: str) -> None:
     found = Stdb(silent=3.0, beta=0.3) if surrogate == "stdb" else find_surrogate(surrogate)
-    op = Neuron(**OPTIONS[options])
+    op = OPS[options]
     for constant in (False, True):
         inputs = tensors(constant=constant)
         naive = gradients(Loop(op, found).run, inputs)

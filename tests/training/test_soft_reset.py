@@ -6,15 +6,22 @@ import pytest
 import torch
 
 from snnc.interp import Population
-from snnc.ir import Neuron
+from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
 from snnc.training.soft_reset import counts_at_once, firing
 
 T = 9
 
 
 @pytest.mark.parametrize("constant", [False, True])
-@pytest.mark.parametrize("op", [Neuron(), Neuron(wait=3), Neuron(wait=1, signed=True)], ids=str)
-def test_firing_in_place_is_the_recurrence(op: Neuron, constant: bool) -> None:
+@pytest.mark.parametrize(
+    "op",
+    [
+        *(Neuron(), Neuron(wait=3), Neuron(wait=1, signed=True)),
+        *(TwoSidedNeuron(), TwoSidedNeuron(wait=2)),
+    ],
+    ids=str,
+)
+def test_firing_in_place_is_the_recurrence(op: AnyNeuron, constant: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     current = torch.randn(1 if constant else T, 40, 6, 2, 2, generator=generator)
     threshold = torch.rand(6, 1, 1, generator=generator) + 0.1

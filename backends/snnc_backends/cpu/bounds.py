@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.ir import Add, Encode, Graph, Input, Neuron, Node, Scale, SumPool, Weighted
+from snnc.ir import Add, AnyNeuron, Encode, Graph, Input, Node, Scale, SumPool, Weighted
 from snnc_backends.cpu.kernels.base import LARGEST
 
 SHORTEST = 1024
@@ -17,7 +17,7 @@ def magnitudes(graph: Graph) -> dict[str, int]:
     bounds: dict[str, int] = {}
     for node in graph.nodes:
         kind = types[node.name]
-        if isinstance(node.op, Encode | Neuron):
+        if isinstance(node.op, Encode | AnyNeuron):
             if kind.levels:
                 bounds[node.name] = kind.levels
         elif kind.quantized or kind.levels:
@@ -56,7 +56,7 @@ def longest_window(graph: Graph, node: Node, current: int) -> int:
     `current` bounds its input. The potential starts at v_init and gains at most `current` a step.
     """
     op = node.op
-    if not isinstance(op, Neuron):
+    if not isinstance(op, AnyNeuron):
         return LARGEST
     rest = LARGEST - _peak(graph, op.v_init) - _peak(graph, op.threshold)
     return max(0, min(LARGEST, rest // max(1, current)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.errors import Loc
-from snnc.ir import Conv, Graph, Maximum, Neuron, Node, Readout, SumPool, problems
+from snnc.ir import AnyNeuron, Conv, Graph, Maximum, Node, Readout, SumPool, problems
 from snnc.target import Diagnostic
 from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels.base import LARGEST
@@ -40,7 +40,7 @@ def _problems(graph: Graph, node: Node, bound: int) -> Iterator[tuple[str, str]]
         yield f"a {len(op.windows)}-d pooling", "use one of one or two dimensions"
     if bound > LARGEST:
         yield f"sums of up to {bound} do not fit 32 bits", "quantize to fewer bits"
-    if isinstance(op, Neuron) and kinds[0].quantized:
+    if isinstance(op, AnyNeuron) and kinds[0].quantized:
         units = np.asarray(graph.array(op.leak), np.float64) * 2.0**15
         if np.any(units != np.rint(units)):
             yield "a leak that is no multiple of 2^-15", "let quantize round it"

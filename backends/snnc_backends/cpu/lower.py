@@ -119,6 +119,7 @@ class _Lowering:
             ir.MaxPool: self._pool,
             ir.CountMaxPool: self._count_maxpool,
             ir.Neuron: self._neuron,
+            ir.TwoSidedNeuron: self._neuron,
         }
         return table[type(op)](op, site)
 
@@ -300,7 +301,7 @@ class _Lowering:
         )
         return kernel, {}
 
-    def _neuron(self, op: ir.Neuron, site: _Site) -> Lowered:
+    def _neuron(self, op: ir.AnyNeuron, site: _Site) -> Lowered:
         x, y = site.inputs[0], site.result
         leak = self.graph.array(op.leak)
         arrays = {
@@ -313,7 +314,8 @@ class _Lowering:
                 np.rint(np.asarray(leak, np.float64) * 2.0**15) if x.quantized else leak
             )
         positions, channels, arrays = spread(arrays, y.shape)
-        kernel = kernels.Neuron(
+        two_sided = isinstance(op, ir.TwoSidedNeuron)
+        kernel = (kernels.TwoSidedNeuron if two_sided else kernels.Neuron)(
             source=storage(x),
             state=self._state(site) if x.quantized else "f32",
             positions=positions,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snnc.errors import ArtifactError
-from snnc.ir import Graph, Neuron
+from snnc.ir import AnyNeuron, Graph
 from snnc_backends.cpu import kernels
 from snnc_backends.cpu.bounds import longest_window, magnitudes
 from snnc_backends.cpu.kernels.base import LARGEST
@@ -43,7 +43,7 @@ def _proved(plan: Plan, graph: Graph) -> int:
     proved = [
         longest_window(graph, node, bounds[source])
         for node in graph.nodes
-        if isinstance(node.op, Neuron) and states.get(node.name) == "i32"
+        if isinstance(node.op, AnyNeuron) and states.get(node.name) == "i32"
         for source in graph.inputs_of(node.name)
     ]
     return min(proved, default=LARGEST)

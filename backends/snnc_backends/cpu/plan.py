@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from snnc.encoding import CODES, Encoded
 from snnc.errors import ArtifactError, one_line
+from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
@@ -133,7 +134,7 @@ class Plan:
     def from_json(cls, text: bytes, weights: NDArray[np.uint8]) -> Plan:
         """Read and check a plan. Raises `ArtifactError` for one that could not be run safely."""
         try:
-            data = json.loads(text)
+            data = parse_json(text, "cpu/plan.json")
             version = data.get("version")
             if version != VERSION:
                 raise ArtifactError(f"cpu/plan.json is of version {version!r:.20}, not {VERSION}")

@@ -8,9 +8,9 @@ import numpy as np
 
 from snnc.errors import Loc
 from snnc.ir import (
+    AnyNeuron,
     Encode,
     Graph,
-    Neuron,
     Node,
     Pool,
     Readout,
@@ -65,7 +65,7 @@ def _problems(
     if graph.type_of(source).signal is Signal.CURRENT and not _is_encoded(graph, source):
         yield (
             f"weighs the current of {source}, which has no bits to drive rows with",
-            "put a ReLU between the two layers, or merge them",
+            "put linear-bottlenecks before activations-to-neurons",
         )
     weight = np.asarray(graph.array(op.weight))
     if np.issubdtype(weight.dtype, np.integer):
@@ -87,4 +87,4 @@ def _is_encoded(graph: Graph, name: str) -> bool:
     start = graph.node(name)
     sources = [name] if ends(start) else ancestors(graph, name, until=ends)
     nodes = (graph.node(source) for source in sources)
-    return all(isinstance(node.op, Encode | Neuron) for node in nodes if ends(node))
+    return all(isinstance(node.op, Encode | AnyNeuron) for node in nodes if ends(node))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from snnc.cost import COST, Inference
 from snnc.errors import ArtifactError, one_line
 from snnc.ir import Graph
+from snnc.jsontext import parse_json
 from snnc.target import Artifact, RunResult
 from snnc.transform import Batches, PassContext
 from snnc_backends.crossbar import placement as placing
@@ -199,10 +200,7 @@ def _member(artifact: Artifact, name: str) -> Any:
         if name in artifact.manifest.get("checksums", {}):
             raise
         return None
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{name} is not readable JSON: {one_line(error)}") from None
+    return parse_json(content, name)
 
 
 def _json(value: object) -> bytes:

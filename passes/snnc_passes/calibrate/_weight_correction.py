@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import Add, Conv, Graph, Linear, Neuron, Node, Scale, Weighted
-from snnc.ir.walk import used_once
+from snnc.ir import Add, AnyNeuron, Conv, Graph, Linear, Node, Scale, Stateful, Weighted
+from snnc.ir.walk import descendants, used_once
 from snnc_passes._affine import combine, own_param
 
 SILENT = 1e-12
@@ -21,23 +21,33 @@ Part = tuple[Tensor, Tensor, Tensor]
 """One chunk: inputs (rows, K), outputs (rows, C) and target outputs (rows, C)."""
 
 
-def summed_into(graph: Graph, name: str) -> list[Node]:
-    """Weighted layers and scales whose sum is `name`, and that have no other users."""
+def summed_into(graph: Graph, name: str, done: Collection[str] | None = None) -> list[Node]:
+    """Weighted layers and scales whose sum is `name`, and that may be changed.
+
+    Those have no other users, or with `done`, the populations that have been run, none among them.
+    """
     node = graph.node(name)
-    if not used_once(graph, name):
+    if not (used_once(graph, name) or (done is not None and _reaches_none(graph, name, done))):
         return []
     if isinstance(node.op, Weighted | Scale):
         return [node]
     if isinstance(node.op, Add):
-        return [term for source in graph.inputs_of(name) for term in summed_into(graph, source)]
+        sources = graph.inputs_of(name)
+        return [term for source in sources for term in summed_into(graph, source, done)]
     return []
 
 
-def weighted(graph: Graph, name: str) -> Node | None:
+def _reaches_none(graph: Graph, name: str, done: Collection[str]) -> bool:
+    """Whether the value of a node enters none of the populations `done`, and is no output."""
+    behind = descendants(graph, name, until=lambda node: isinstance(node.op, Stateful))
+    return name not in graph.outputs and set(done).isdisjoint(behind)
+
+
+def weighted(graph: Graph, name: str, done: Collection[str] | None = None) -> Node | None:
     """The layer of `summed_into` with most weights that depends on spikes and can be solved for."""
     candidates = [
         node
-        for node in summed_into(graph, name)
+        for node in summed_into(graph, name, done)
         if (isinstance(node.op, Conv) and node.op.groups == 1 and len(node.op.stride) == 2)
         or isinstance(node.op, Linear)
     ]
@@ -47,17 +57,19 @@ def weighted(graph: Graph, name: str) -> Node | None:
 
 def _depends_on_spikes(graph: Graph, name: str) -> bool:
     return any(
-        isinstance(graph.node(source).op, Neuron) or _depends_on_spikes(graph, source)
+        isinstance(graph.node(source).op, AnyNeuron) or _depends_on_spikes(graph, source)
         for source in graph.inputs_of(name)
     )
 
 
-def add_bias(graph: Graph, name: str, bias: NDArray[np.floating]) -> bool:
+def add_bias(
+    graph: Graph, name: str, bias: NDArray[np.floating], done: Collection[str] | None = None
+) -> bool:
     """Add a bias (C,) to the value of `name`, in a layer of `summed_into`; False if there is none.
 
     Weighted layers are preferred to scales.
     """
-    layers = summed_into(graph, name)
+    layers = summed_into(graph, name, done)
     layers.sort(key=lambda node: isinstance(node.op, Scale))
     if not layers:
         return False

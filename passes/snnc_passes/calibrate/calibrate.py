@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.interp import for_sample
-from snnc.ir import Conv, Graph, Linear, Neuron, Readout
+from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Readout, TwoSidedNeuron
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
@@ -48,6 +49,10 @@ ROWS_PER_WEIGHT = 4
 """Output positions needed per weight of an output channel; with fewer, weights are not solved."""
 SOLVED = 1 << 16
 """Largest number of output positions, over all samples, for the regression of weights."""
+
+
+Done = Collection[str] | None
+"""The populations that have been run, for layers that may be used by later ones too; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +124,17 @@ class Calibrate(Pass):
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}
         errors: dict[str, float] = {}
-        populations = sum(isinstance(n.op, Neuron | Readout) for n in graph.nodes)
+        populations = sum(isinstance(n.op, AnyNeuron | Readout) for n in graph.nodes)
         with ctx.progress(self.name, populations) as advance, torch.no_grad():
             for layer in sweep.layers():
                 op, name = layer.node.op, layer.node.name
-                fixed = isinstance(op, Neuron) and op.fixed
+                fixed = isinstance(op, AnyNeuron) and op.fixed
+                done = tuple(chosen) if isinstance(op, TwoSidedNeuron) else None
                 if self.weights and not fixed:
-                    self._compensate(sweep, layer)
-                if isinstance(op, Neuron):
+                    self._compensate(sweep, layer, done)
+                if isinstance(op, AnyNeuron):
                     choose = _as_given if fixed else self._neuron
-                    chosen[name], errors[name] = choose(sweep, layer)
+                    chosen[name], errors[name] = choose(sweep, layer, done)
                 elif self.bias:
                     self._readout(sweep, layer)
                 advance(1)
@@ -145,10 +151,10 @@ class Calibrate(Pass):
             most = min(most, max(FEWEST, STEPS // steps))
         return np.concatenate(list(first(batches, most)))
 
-    def _compensate(self, sweep: PairedSweep, layer: Layer) -> None:
+    def _compensate(self, sweep: PairedSweep, layer: Layer, done: Done) -> None:
         """Solve for the weights of the layer before a population."""
         graph = sweep.graph
-        node = weighted(graph, layer.source)
+        node = weighted(graph, layer.source, done)
         if node is None:
             return
         op = node.op
@@ -165,20 +171,20 @@ class Calibrate(Pass):
             outputs = rows_of_outputs(sweep.mean(layer.source, rows))
             parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer, rows))))
         population, device = layer.node.op, sweep.interpreter.device
-        neuron = isinstance(population, Neuron)
-        upper = upper_of(graph, population, layer.shape[0], device) if neuron else None
+        rectifies = isinstance(population, Neuron)
+        upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
-        add_bias(graph, layer.source, shift.numpy())
+        add_bias(graph, layer.source, shift.numpy(), done)
         sweep.edited()
 
-    def _neuron(self, sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
+    def _neuron(self, sweep: PairedSweep, layer: Layer, done: Done) -> tuple[Settings, float]:
         """Choose the settings of one population, write its bias into the graph, and run it."""
         graph, op = sweep.graph, layer.node.op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
-        biased = self.bias and bool(summed_into(graph, layer.source))
+        biased = self.bias and bool(summed_into(graph, layer.source, done))
         current, target = sweep.kept(layer)
         upper = upper_of(graph, op, layer.shape[0], sweep.interpreter.device)
         search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper)
@@ -190,7 +196,7 @@ class Calibrate(Pass):
             settings = search.search(settings, choices(op, sweep.timesteps), biased)
         if biased:
             settings = search.balance(settings, self.rounds)
-            add_bias(graph, layer.source, settings.bias.double().cpu().numpy())
+            add_bias(graph, layer.source, settings.bias.double().cpu().numpy(), done)
             sweep.edited()
         current += for_sample(settings.bias, layer.shape)
         error = sweep.fire_on(layer, settings.threshold, settings.start, (current, target))
@@ -207,16 +213,16 @@ class Calibrate(Pass):
             sweep.edited()
 
 
-def _as_given(sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
+def _as_given(sweep: PairedSweep, layer: Layer, done: Done) -> tuple[Settings, float]:
     """Run a population that keeps its settings; its weights and bias are not corrected either."""
     op = layer.node.op
-    assert isinstance(op, Neuron)
+    assert isinstance(op, AnyNeuron)
     settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
     return settings, sweep.fire_on(layer, settings.threshold, settings.start, sweep.kept(layer))
 
 
 def _set_start(graph: Graph, name: str, start: NDArray[np.float32]) -> None:
     op = graph.node(name).op
-    assert isinstance(op, Neuron)
+    assert isinstance(op, AnyNeuron)
     ref = own_param(graph, name, "v_init", start.astype(np.float64))
     graph.replace_op(name, replace(op, v_init=ref))

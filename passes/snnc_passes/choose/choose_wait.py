@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from snnc.ir import Graph, Neuron, Node
+from snnc.ir import AnyNeuron, Graph, Node
 from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._context import ann_and_calibration
@@ -60,14 +60,14 @@ class ChooseWait(Pass):
         ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ann, self.name)
-        _set_waits(graph, {n.name: 0 for n in graph.nodes if isinstance(n.op, Neuron)})
+        _set_waits(graph, {n.name: 0 for n in graph.nodes if isinstance(n.op, AnyNeuron)})
         x = np.concatenate(list(first(calibration, self.samples)))
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         waits: dict[str, int] = {}
         excess: dict[str, float] = {}
         with ctx.progress(self.name, len(graph.nodes)) as advance, torch.no_grad():
             for layer in sweep.layers():
-                if isinstance(layer.node.op, Neuron):
+                if isinstance(layer.node.op, AnyNeuron):
                     name = layer.node.name
                     waits[name], excess[name] = self._choose(sweep, layer)
                 advance(1)
@@ -84,7 +84,7 @@ class ChooseWait(Pass):
     def _choose(self, sweep: PairedSweep, layer: Layer) -> tuple[int, float]:
         """The wait of one population and its excess error; runs the population."""
         op, steps = layer.node.op, sweep.timesteps
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         settings = settings_of(sweep.graph, op, layer.shape[0], sweep.interpreter.device)
         current, target = sweep.kept(layer)
 
@@ -108,7 +108,7 @@ class ChooseWait(Pass):
 def _set_waits(graph: Graph, waits: Mapping[str, int]) -> None:
     for name, wait in waits.items():
         op = graph.node(name).op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         graph.replace_op(name, replace(op, wait=wait))
 
 

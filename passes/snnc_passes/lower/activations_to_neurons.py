@@ -1,4 +1,4 @@
-"""Replace ReLUs by spiking neurons: stage `ann` to stage `snn`."""
+"""Replace activations by spiking neurons: stage `ann` to stage `snn`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from snnc.ir import (
     EncodeDirect,
     EncodePoisson,
     Graph,
+    Identity,
     Neuron,
     Readout,
     Relu,
     Scale,
     Stage,
+    TwoSidedNeuron,
 )
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode, never_negative
@@ -41,6 +43,9 @@ class ActivationsToNeurons(Pass):
     The bound of a bounded one (ReLU6) is kept as the `upper` of its population, and is its
     threshold if it is below 1 (S26). A quantised ReLU becomes a neuron whose threshold is its
     bound, with half of it as starting potential, which later passes do not fit (S27).
+
+    A linear activation (`Identity`, put in by linear-bottlenecks) becomes a population of two-sided
+    neurons, of which only `leak` and `wait` are options (S29).
 
     The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
@@ -102,9 +107,12 @@ class ActivationsToNeurons(Pass):
         first = before_encode(graph)[-1]
         self._encode(graph, first, ctx)
         relus = {node.name: node.op for node in graph.nodes if isinstance(node.op, Relu)}
-        neurons = sum(prod(shapes[relu]) for relu in relus)
-        for relu in relus:
-            graph.replace_op(relu, self._neuron(ctx.timesteps))
+        linear = [node.name for node in graph.nodes if isinstance(node.op, Identity)]
+        for name in relus:
+            graph.replace_op(name, self._neuron(ctx.timesteps))
+        for name in linear:
+            wait = self._wait(ctx.timesteps)
+            graph.replace_op(name, TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait))
         for pool, windows in pools.items():
             graph.replace_op(pool, CountMaxPool(windows=windows))
         graph.stage = Stage.SNN
@@ -116,8 +124,8 @@ class ActivationsToNeurons(Pass):
         scale_events_into_currents(graph)
         _set_bounds(graph, relus)
         metrics = {
-            "populations": len(relus),
-            "neurons": neurons,
+            "populations": len(relus) + len(linear),
+            "neurons": sum(prod(shapes[name]) for name in (*relus, *linear)),
             "dropped": dropped,
             "max_pools": len(pools),
         }
@@ -143,9 +151,12 @@ class ActivationsToNeurons(Pass):
             leak=self.leak,
             reset=self.reset,
             order=self.order,
-            wait=timesteps if self.wait == "T" else self.wait,
+            wait=self._wait(timesteps),
             signed=self.signed,
         )
+
+    def _wait(self, timesteps: int) -> int:
+        return timesteps if self.wait == "T" else self.wait
 
 
 def _refuse(graph: Graph) -> None:

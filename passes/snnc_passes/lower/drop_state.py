@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snnc.ir import Graph, Neuron, Node, Ref
+from snnc.ir import AnyNeuron, Graph, Neuron, Node, Ref
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import combine, own_param
 from snnc_passes._real_values import refuse_integers
@@ -37,17 +37,19 @@ class DropState(Pass):
         refuse_integers(graph, self.name)
         dropped = 0
         for node in graph.nodes:
-            if isinstance(node.op, Neuron) and _drop(graph, node, node.op):
+            if isinstance(node.op, AnyNeuron) and _drop(graph, node, node.op):
                 dropped += 1
         graph.prune_params()
         return PassResult(graph, metrics={"dropped": dropped})
 
 
-def _drop(graph: Graph, node: Node, op: Neuron) -> bool:
+def _drop(graph: Graph, node: Node, op: AnyNeuron) -> bool:
     """Simplify one population; returns whether it changed."""
     if op.order != "integrate-fire" or op.wait:
         return False
-    simple = replace(op, leak=1.0, reset="subtract", signed=False)
+    simple = replace(op, leak=1.0)
+    if isinstance(simple, Neuron):
+        simple = replace(simple, reset="subtract", signed=False)
     leak, start = (np.asarray(graph.array(v), np.float32) for v in (op.leak, op.v_init))
     if np.any(start) and np.any(leak != 1):
         simple = replace(simple, v_init=_product(graph, node, leak, start))

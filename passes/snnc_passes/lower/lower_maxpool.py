@@ -12,6 +12,7 @@ from snnc_passes._affine import affine_of, fold_into_outputs
 from snnc_passes._analog import before_encode
 from snnc_passes._max_pools import exchange, only_user
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes.lower._leaky_pools import leaky_behind, split_leaky_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,11 @@ class LowerMaxpool(Pass):
     norm behind a ReLU, moves behind it, through rearrangements too, if it is the same for all
     elements of a window. Windows of one element become slices. Pools of the input are kept.
 
-    Metrics: `relus`, `slices`, `scales`, what was moved or replaced.
+    A leaky activation max(x, 0) + a min(x, 0) with a >= 0 before or behind a max pool rises with x.
+    So its maximum is (1 - a) max(relu(x)) + a max(x): a max pool of each, of which the second takes
+    a linear activation, two-sided spikes (S29).
+
+    Metrics: `relus`, `slices`, `scales`, `leaky`, what was moved or replaced.
     """
 
     name = "lower-maxpool"
@@ -42,8 +47,12 @@ class LowerMaxpool(Pass):
         if pools:
             shapes = {name: kind.shape for name, kind in graph.types().items()}
             scales = sink_past_maxima(graph, ScalePropagation(graph, shapes))
+        left = [graph.node(pool) for pool in pools if pool in graph]
+        for node in left:
+            _scale_before_leaky(graph, node.name)
+        leaky = sum(split_leaky_pool(graph, node) for node in left)
         graph.prune_params()
-        metrics = {"relus": relus, "slices": slices, "scales": scales}
+        metrics = {"relus": relus, "slices": slices, "scales": scales, "leaky": leaky}
         return PassResult(graph, metrics=metrics)
 
 
@@ -84,6 +93,16 @@ def _relu_first(graph: Graph, pool: str) -> bool:
         _fold_back(graph, scale)
     exchange(graph, pool, second)
     return True
+
+
+def _scale_before_leaky(graph: Graph, pool: str) -> None:
+    """Move a Scale between a pool and a leaky activation before the pool."""
+    scale = only_user(graph, pool)
+    if scale is None or not _commutes(graph, scale, graph.type_of(pool).shape):
+        return
+    if leaky_behind(graph, scale) is not None:
+        exchange(graph, pool, scale)
+        _fold_back(graph, scale)
 
 
 def _commutes(graph: Graph, name: str, shape: Shape) -> bool:

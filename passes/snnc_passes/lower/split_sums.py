@@ -8,6 +8,7 @@ from snnc.ir import (
     Add,
     AvgPool,
     Graph,
+    Identity,
     Node,
     Op,
     Pool,
@@ -132,7 +133,7 @@ def _leads_to_layer(graph: Graph, node: Node) -> bool:
 
 def _fires(graph: Graph, node: Node) -> bool:
     """Whether a node is an activation, or a factor, a pool or elements of activations only."""
-    if isinstance(node.op, Relu):
+    if isinstance(node.op, Relu | Identity):
         return True
     passes = isinstance(node.op, Scale | Pool | Rearrange)
     return passes and all(_fires(graph, graph.node(source)) for source in node.inputs)

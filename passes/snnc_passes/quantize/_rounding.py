@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.ir import (
+    AnyNeuron,
     CountMaxPool,
     Graph,
     Neuron,
@@ -99,7 +100,7 @@ class Rounding:
         scale = np.max(sizes, axis=0) / (self.q_max if weighted else FACTOR_LEVELS)
         for name in group.populations:
             op = self.graph.node(name).op
-            if isinstance(op, Neuron):
+            if isinstance(op, AnyNeuron):
                 threshold = largest(self._spread(name, op.threshold), channels)
                 scale = np.maximum(scale, threshold * SMALLEST_SCALE)
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
@@ -163,7 +164,7 @@ class Rounding:
                 name, replace(op, scale=self.graph.own_param(name, "scale", real))
             )
             return 0
-        if not isinstance(op, Neuron):
+        if not isinstance(op, AnyNeuron):
             raise PassError(f"{name} ({op.mnemonic}) is no population")
         threshold = self._spread(name, op.threshold)
         q = np.maximum(np.rint(threshold / units), 1)
@@ -176,8 +177,9 @@ class Rounding:
             threshold=self._own(name, "threshold", q),
             v_init=self._own(name, "v_init", v),
             leak=float(leak) if leak.ndim == 0 else self.graph.own_param(name, "leak", leak),
-            upper=self._upper(name, op.upper, units, q),
         )
+        if isinstance(new, Neuron):
+            new = replace(new, upper=self._upper(name, new.upper, units, q))
         self.graph.replace_op(name, new)
         return int(np.abs(v).max() + q.max())
 

@@ -90,5 +90,5 @@ def _refuse_chains(graph: Graph) -> None:
     if chained:
         raise UnsupportedError(
             "integer weights on currents have no bound:\n  " + "\n  ".join(chained),
-            hint="run fold-scale before quantize; put a ReLU between two weighted layers",
+            hint="put linear-bottlenecks before activations-to-neurons, fold-scale before quantize",
         )

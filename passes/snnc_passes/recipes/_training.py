@@ -56,6 +56,7 @@ class TrainingRecipe(Recipe):
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
             "split-sums",
+            "linear-bottlenecks",
             spec("activations-to-neurons", **neurons),
             spec("threshold-balance", timesteps=self.calibration_steps, **given),
             "fold-scale",

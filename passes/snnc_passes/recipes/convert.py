@@ -27,6 +27,8 @@ class Convert(Recipe):
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
         calibrate: whether layers are corrected one after the other.
         percentile: of the activations, taken as threshold; only with calibrate=false.
+        thresholds: "data" fits them to calibration data; "quantized" takes the ranges of a
+            quantised model, and with calibrate=false needs no data.
     """
 
     name: ClassVar[str] = "convert"
@@ -36,11 +38,14 @@ class Convert(Recipe):
     signed: bool = False
     calibrate: bool = True
     percentile: float = 99.9
+    thresholds: Literal["data", "quantized"] = "data"
 
     def __post_init__(self) -> None:
         if self.bits is not None and not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
         check_max_pooling(self.maxpool)
+        if self.thresholds not in ("data", "quantized"):
+            raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
         if self.wait != "T" and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if not 0 < self.percentile <= 100:
@@ -54,8 +59,9 @@ class Convert(Recipe):
             "lower-avgpool",
             *(["lower-maxpool"] if self.maxpool == "count" else []),
             "split-sums",
+            "linear-bottlenecks",
             self._neurons(),
-            f"threshold-balance{{source=ann {self._statistic()} granularity=channel}}",
+            f"threshold-balance{{{self._balance()}}}",
             "initialize-potential{fraction=0.5}",
             *(["calibrate"] if self.calibrate else []),
             "fold-scale",
@@ -71,7 +77,9 @@ class Convert(Recipe):
         ]
         return "activations-to-neurons" + (f"{{{' '.join(options)}}}" if options else "")
 
-    def _statistic(self) -> str:
-        if self.calibrate:
-            return "statistic=mse"
-        return f"statistic=percentile percentile={self.percentile:g}"
+    def _balance(self) -> str:
+        if self.thresholds == "quantized":
+            return "source=quantized"
+        percentile = f"statistic=percentile percentile={self.percentile:g}"
+        statistic = "statistic=mse" if self.calibrate else percentile
+        return f"source=ann {statistic} granularity=channel"

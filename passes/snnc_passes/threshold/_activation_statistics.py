@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import Graph, Node
+from snnc.ir import Graph, Identity, Node
 from snnc.training import FastInterpreter
 from snnc.transform import PassContext, size_of
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
 
 Statistics = Mapping[str, NDArray[np.float64]]
-Pick = Callable[[Histogram], NDArray[np.float64]]
-"""Maps a histogram of activations to one value per group."""
+Pick = Callable[[str, Histogram], NDArray[np.float64]]
+"""Maps a population and the histogram of its activations to one value per group."""
 
 
 def ann_statistic(
@@ -30,9 +30,10 @@ def ann_statistic(
     """Per neuron node, a statistic of the ANN's activation at the node of the same name.
 
     Two sweeps over the calibration data: the exact range, then a histogram, to which `pick` is
-    applied; None for the maximum, which needs one sweep. Negative values count as zero. If the
-    statistic of a group is zero, its maximum is used. Returns (G,) arrays, one value per channel or
-    one for the layer; zero for groups that are never active.
+    applied; None for the maximum, which needs one sweep. Negative values count as zero, those of a
+    linear activation as their magnitude. If the statistic of a group is zero, its maximum is used.
+    Returns (G,) arrays, one value per channel or one for the layer; zero for groups that are never
+    active.
 
     Raises:
         PassError: there is no ANN, no calibration data, or no activation for a neuron node.
@@ -53,7 +54,7 @@ def ann_statistic(
         histograms[name].add(rows)
 
     _sweep(ctx, ann, neurons, granularity, "activation histograms", count)
-    picked = {name: pick(histogram) for name, histogram in histograms.items()}
+    picked = {name: pick(name, histogram) for name, histogram in histograms.items()}
     return {name: np.where(values > 0, values, highs[name]) for name, values in picked.items()}
 
 
@@ -87,13 +88,17 @@ def _sweep(
     title: str,
     use: Callable[[str, Rows], None],
 ) -> None:
-    """Call `use` with the activations of every named node, clipped at 0, chunk by chunk."""
+    """Call `use` with the activations of every named node, chunk by chunk.
+
+    They are clipped at 0; of a linear activation it is called with their magnitudes.
+    """
     wanted = frozenset(names)
     interpreter = FastInterpreter(ann, device=ctx.device)
 
     def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
         if node.name in wanted:
-            use(node.name, in_rows(value.clamp(min=0).cpu().numpy(), granularity))
+            positive = value.abs() if isinstance(node.op, Identity) else value.clamp(min=0)
+            use(node.name, in_rows(positive.cpu().numpy(), granularity))
 
     with ctx.progress(title, size_of(ctx.calibration or ())) as advance, torch.no_grad():
         for x in chunks(ctx.calibration or ()):

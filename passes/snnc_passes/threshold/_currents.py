@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron, broadcast_to_sample
 from snnc.memory import HELD_BYTES
 from snnc.transform import PassContext
 from snnc_passes._layer_sweep import Layer, LayerSweep
@@ -59,8 +59,9 @@ def current_statistic(
 ) -> Mapping[str, NDArray[np.float64]]:
     """Per neuron node, the maximum over `timesteps` steps of a percentile of its weighted input.
 
-    See `_percentile`. Every population is run with the threshold found for it. Returns (G,) arrays,
-    one value per channel or one for the layer; they may be zero or negative.
+    See `_percentile`; of two-sided neurons it is that of the magnitude. Every population is run
+    with the threshold found for it. Returns (G,) arrays, one value per channel or one for the
+    layer; they may be zero or negative.
 
     Raises:
         PassError: there is no calibration data.
@@ -72,9 +73,12 @@ def current_statistic(
     sweep = LayerSweep(graph, x, timesteps, ctx.device)
     with ctx.progress("currents", len(neurons)) as advance, torch.no_grad():
         for layer in sweep.layers():
-            if isinstance(layer.node.op, Neuron):
+            if isinstance(layer.node.op, AnyNeuron):
                 currents = _Currents(sweep, layer)
-                values = _percentile(currents.steps(), percent, granularity)
+                steps = currents.steps()
+                if isinstance(layer.node.op, TwoSidedNeuron):
+                    steps = map(np.abs, steps)
+                values = _percentile(steps, percent, granularity)
                 statistics[layer.node.name] = values
                 threshold = fill_silent(values)
                 if threshold is None:
@@ -109,7 +113,7 @@ def _fire(
 ) -> None:
     """Run a population; its starting potential in thresholds stays the same."""
     op, device = layer.node.op, sweep.interpreter.device
-    assert isinstance(op, Neuron)
+    assert isinstance(op, AnyNeuron)
     shape = layer.shape
     wide, before, start = (
         np.asarray(broadcast_to_sample(np.asarray(value, np.float32), shape), np.float32)

@@ -9,7 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Graph, Neuron
+from snnc.activation_range import activation_ranges
+from snnc.errors import PassError
+from snnc.ir import Graph, Neuron, TwoSidedNeuron
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity, Histogram
@@ -39,10 +41,15 @@ class ThresholdBalance(Pass):
         al., "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing
         Dependent Backpropagation", 2020). If the percentile is positive for no channel of a layer,
         the maximum is used.
+    source=quantized: the largest value of the range that the activation has in the quantised model
+        (QDQ) that the network was read from: one threshold per layer, from the data that the model
+        was quantised with. Needs no calibration data.
 
     A Scale of threshold / previous threshold is inserted behind every population (behind max pools
     of spikes), and v_init is multiplied by it, so that the value of a spike is proportional to the
     threshold.
+
+    The statistics of a linear activation (two-sided neurons) are those of its magnitude.
 
     No threshold is raised above the upper bound of a bounded activation (ReLU6), and populations
     with a threshold of their own (quantised activations) are left as they are.
@@ -52,7 +59,8 @@ class ThresholdBalance(Pass):
     compensates for (the scaling factor of Rathi et al. 2020, and of Rathi & Roy, "DIET-SNN", 2020).
 
     Attributes:
-        source: "ann", activations of the ANN, or "current", weighted inputs of the spiking network.
+        source: "ann", activations of the ANN, "current", weighted inputs of the spiking network, or
+            "quantized", ranges of a quantised model.
         statistic: the statistic that becomes the threshold.
         percentile: used by statistic=percentile.
         levels: number of steps of the quantiser of statistic=mse; none for T.
@@ -66,7 +74,7 @@ class ThresholdBalance(Pass):
 
     name = "threshold-balance"
     needs = frozenset({"calibration", "ann"})
-    source: Literal["ann", "current"] = "ann"
+    source: Literal["ann", "current", "quantized"] = "ann"
     statistic: Literal["percentile", "max", "mse"] = "percentile"
     percentile: float = 99.9
     levels: int | None = None
@@ -76,7 +84,7 @@ class ThresholdBalance(Pass):
 
     def __post_init__(self) -> None:
         for option, choices in (
-            ("source", ("ann", "current")),
+            ("source", ("ann", "current", "quantized")),
             ("statistic", ("percentile", "max", "mse")),
             ("granularity", ("channel", "layer")),
         ):
@@ -85,7 +93,7 @@ class ThresholdBalance(Pass):
                 raise ValueError(f"{option}={wrong} is not one of: {', '.join(choices)}")
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile={self.percentile} is not above 0 and at most 100")
-        if self.statistic == "mse" and self.source == "current":
+        if self.statistic == "mse" and self.source != "ann":
             raise ValueError("statistic=mse is one of activations; it needs source=ann")
         if self.levels is not None and self.levels < 1:
             raise ValueError(f"levels={self.levels} is not positive")
@@ -93,11 +101,13 @@ class ThresholdBalance(Pass):
             raise ValueError(f"scale={self.scale} is not positive")
         if self.timesteps is not None and self.timesteps < 1:
             raise ValueError(f"timesteps={self.timesteps} is not positive")
-        if self.timesteps is not None and self.source == "ann":
-            raise ValueError("timesteps is for source=current; the ANN has no steps")
+        if self.timesteps is not None and self.source != "current":
+            raise ValueError("timesteps is for source=current; an ANN has no steps")
 
     def requirements(self) -> frozenset[str]:
-        """source=current needs no ANN."""
+        """source=current needs no ANN, source=quantized neither that nor data."""
+        if self.source == "quantized":
+            return frozenset()
         return self.needs if self.source == "ann" else self.needs - {"ann"}
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
@@ -126,23 +136,39 @@ class ThresholdBalance(Pass):
     def _measure(
         self, graph: Graph, ctx: PassContext, names: list[str]
     ) -> Mapping[str, NDArray[np.float64]]:
+        if self.source == "quantized":
+            return _quantized(graph, names)
         if self.source == "current":
             percent = 100.0 if self.statistic == "max" else self.percentile
             steps = self.timesteps or ctx.timesteps
             return current_statistic(graph, ctx, names, percent, self.granularity, steps)
-        return ann_statistic(graph, ctx, names, self._pick(ctx.timesteps), self.granularity)
+        return ann_statistic(graph, ctx, names, self._pick(graph, ctx.timesteps), self.granularity)
 
-    def _pick(self, timesteps: int) -> Pick | None:
+    def _pick(self, graph: Graph, timesteps: int) -> Pick | None:
         if self.statistic == "max" or (self.statistic == "percentile" and self.percentile == 100):
             return None
         levels = self.levels or timesteps
 
-        def pick(histogram: Histogram) -> NDArray[np.float64]:
+        def pick(name: str, histogram: Histogram) -> NDArray[np.float64]:
             if self.statistic == "mse":
-                return histogram.least_squares(levels)
+                rounds = not isinstance(graph.node(name).op, TwoSidedNeuron)
+                return histogram.least_squares(levels, start=0.5 if rounds else 0.0)
             return histogram.percentile(self.percentile)
 
         return pick
+
+
+def _quantized(graph: Graph, names: list[str]) -> Mapping[str, NDArray[np.float64]]:
+    """Per population, the largest value of its range in a quantised model. Raises `PassError`."""
+    ranges = activation_ranges(graph.meta)
+    without = [name for name in names if name not in ranges]
+    if without:
+        more = f" and {len(without) - 3} more" if without[3:] else ""
+        raise PassError(
+            f"no quantised model gives a range for {', '.join(without[:3])}{more}",
+            hint="import a QDQ model, or use threshold-balance{source=ann} with --calibration DATA",
+        )
+    return {name: np.asarray([ranges[name].high]) for name in names}
 
 
 def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:

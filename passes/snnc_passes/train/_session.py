@@ -10,7 +10,7 @@ import numpy as np
 
 from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
-from snnc.ir import Graph, Neuron
+from snnc.ir import AnyNeuron, Graph
 from snnc.training import SpikingNetwork, from_torch, to_torch
 from snnc.transform import PassContext, Selectable
 from snnc_passes.train._checkpoint import Checkpoints
@@ -128,7 +128,7 @@ class Session:
     def metrics(self, graph: Graph, stages: list[Trained]) -> dict[str, Any]:
         """Metrics for the report, of all stages and of the final graph."""
         rows = [row for stage in stages for row in stage.rows]
-        neurons = [(n.name, n.op) for n in graph.nodes if isinstance(n.op, Neuron)]
+        neurons = [(n.name, n.op) for n in graph.nodes if isinstance(n.op, AnyNeuron)]
         return {
             "timesteps": stages[-1].graph.meta["timesteps"],
             "precision": self.options.precision,
@@ -147,8 +147,8 @@ def refuse_late(graph: Graph, timesteps: int) -> None:
     delay: dict[str, int] = {}
     for node in graph.nodes:
         behind = min((delay[source] for source in graph.inputs_of(node.name)), default=0)
-        late = isinstance(node.op, Neuron) and node.op.order == "fire-integrate"
-        steps = 1 if late and isinstance(node.op, Neuron) and not node.op.wait else 0
+        late = isinstance(node.op, AnyNeuron) and node.op.order == "fire-integrate"
+        steps = 1 if late and isinstance(node.op, AnyNeuron) and not node.op.wait else 0
         delay[node.name] = behind + steps
     behind = min(delay[name] for name in graph.outputs)
     if behind >= timesteps:

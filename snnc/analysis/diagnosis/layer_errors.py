@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.analysis.diagnosis.result import LayerError
-from snnc.ir import Graph, Neuron, broadcast_to_sample
+from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron, broadcast_to_sample
 from snnc.tallies import ErrorTally, FiringTally, squares_of
 
 Real = NDArray[np.floating[Any]]
@@ -51,6 +51,12 @@ def ideal_counts(z: Real, threshold: Real, v_init: Real, timesteps: int) -> Real
     return np.clip(counts, 0, timesteps)
 
 
+def ideal_two_sided_counts(z: Real, threshold: Real, v_init: Real, timesteps: int) -> Real:
+    """`ideal_counts` of a two-sided neuron: of the magnitude, with the sign of the potential."""
+    total = timesteps * z + v_init
+    return np.sign(total) * np.clip(np.ceil(np.abs(total) / threshold) - 1, 0, timesteps)
+
+
 class LayerTally:
     """Sums of one population.
 
@@ -64,7 +70,7 @@ class LayerTally:
     def __init__(
         self,
         graph: Graph,
-        op: Neuron,
+        op: AnyNeuron,
         shape: tuple[int, ...],
         timesteps: int,
         spike_value: NDArray[np.generic] | None = None,
@@ -78,7 +84,9 @@ class LayerTally:
         bound = np.full((), np.inf) if op.upper is None else graph.array(op.upper)
         self._upper = self._wide(bound, shape) * self._unit
         self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
-        self._half = real / 2
+        self._two_sided = isinstance(op, TwoSidedNeuron)
+        self._counts = ideal_two_sided_counts if self._two_sided else ideal_counts
+        self._half = np.zeros_like(real) if self._two_sided else real / 2
         self._given = (self._v_init - self._half) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
@@ -107,11 +115,13 @@ class LayerTally:
         n = len(rate)
         z, r, a = (np.asarray(v).reshape(n, *self._columns) for v in (current, rate, activation))
         z = z * self._unit + self._given
-        a = np.maximum(a, 0)
-        own = np.clip(z, 0, self._upper)
-        kept = np.minimum(own, self._threshold)
+        if not self._two_sided:
+            a, own = np.maximum(a, 0), np.clip(z, 0, self._upper)
+        else:
+            own = z
+        kept = np.clip(own, -self._threshold, self._threshold)
         step = self._threshold / self._timesteps
-        ideal = ideal_counts(z, self._threshold, self._half, self._timesteps) * step
+        ideal = self._counts(z, self._threshold, self._half, self._timesteps) * step
         decoded = r * self._threshold
         parts = (a - decoded, a - own, own - kept, kept - ideal, ideal - decoded)
         power = squares_of(a)
@@ -133,10 +143,11 @@ class LayerTally:
         self._places += r.shape[0] * r.shape[2]
         spikes = np.abs(r).sum(axis=(0, 2), dtype=np.float64) * self._timesteps
         self._firing.add(float(spikes.sum()), r.size, len(r), (r != 0).any(axis=0))
-        self._largest = np.maximum(self._largest, a.max(axis=(0, 2)))
-        active = a > 0
-        over = a - np.minimum(a, self._threshold)
-        ideal = ideal_counts(a, self._threshold, self._v_init, self._timesteps) * active
+        size = np.abs(a)  # of a one-sided population it is the activation itself
+        self._largest = np.maximum(self._largest, size.max(axis=(0, 2)))
+        active = size > 0
+        over = size - np.minimum(size, self._threshold)
+        ideal = np.abs(self._counts(a, self._threshold, self._v_init, self._timesteps)) * active
         full = np.abs(r) >= 1 - 0.5 / self._timesteps
         batch = {
             "active": active.sum(axis=(0, 2)),

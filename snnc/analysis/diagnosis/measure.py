@@ -16,7 +16,7 @@ from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tal
 from snnc.analysis.input_range import InputTally
 from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
-from snnc.ir import Graph, Maximum, Neuron, Node, Signal
+from snnc.ir import AnyNeuron, Graph, Maximum, Node, Signal
 from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
@@ -50,7 +50,7 @@ class Networks:
         return [
             node.name
             for node in self.snn
-            if isinstance(node.op, Neuron)
+            if isinstance(node.op, AnyNeuron)
             and node.name in self.ann
             and self.ann.type_of(node.name).shape == self.snn.type_of(node.name).shape
         ]
@@ -129,7 +129,7 @@ class _Sweep:
     def _layer(self, name: str) -> LayerTally:
         graph = self._networks.snn
         op = graph.node(name).op
-        assert isinstance(op, Neuron)
+        assert isinstance(op, AnyNeuron)
         value = self._spike_values.get(name)
         return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
 

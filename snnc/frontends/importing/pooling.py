@@ -85,15 +85,25 @@ def reduce_spatial(site: ImportSite, x: Value, axes: Sequence[int], *, mean: boo
 
     Raises `RefusedError` where the batch or the channels would be reduced.
     """
+    pooled = _over(x, axes)
+    divisors = [axis.sizes if mean else (1,) * len(axis.windows) for axis in pooled]
+    return _average(site, x, pooled, divisors)
+
+
+def largest_over(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
+    """The largest over spatial axes, as `reduce_spatial` takes them: a max pooling."""
+    return _max(site, x, _over(x, axes))
+
+
+def _over(x: Value, axes: Sequence[int]) -> list[PooledAxis]:
+    """One window over each of the `axes`, the batch counted; one per position of the others."""
     chosen = {axis % (len(x.shape) + 1) for axis in axes}
     if not chosen or min(chosen) < 2:
         raise RefusedError(
             "it reduces the batch or the channels", "reduce over spatial axes: dim=(2, 3)"
         )
     sizes = enumerate(x.shape[1:], start=2)
-    pooled = [whole_axis(n) if i in chosen else each_position(n) for i, n in sizes]
-    divisors = [axis.sizes if mean else (1,) * len(axis.windows) for axis in pooled]
-    return _average(site, x, pooled, divisors)
+    return [whole_axis(n) if i in chosen else each_position(n) for i, n in sizes]
 
 
 def _axes(

@@ -20,7 +20,7 @@ from snnc.frontends.onnx.windows import LIMIT
 _ELEMENTWISE_NAMES = (
     "Abs Add And Cast Ceil DequantizeLinear Div Equal Exp Expand Floor Greater GreaterOrEqual "
     "Identity Less LessOrEqual Log Max Min Mod Mul Neg Not Or Pow QuantizeLinear Reciprocal "
-    "Relu Round Sign Sqrt Sub Where"
+    "Relu Round Sign Sqrt Sub Sum Where"
 )
 _ELEMENTWISE = frozenset(_ELEMENTWISE_NAMES.split())
 _MOVING_NAMES = (
@@ -28,7 +28,7 @@ _MOVING_NAMES = (
     "Reshape Shape Size Slice Split Squeeze Transpose Unsqueeze"
 )
 _MOVING = frozenset(_MOVING_NAMES.split())
-FOLDED = _ELEMENTWISE | _MOVING | {"ConstantOfShape", "Gather", "Range"}
+FOLDED = _ELEMENTWISE | _MOVING | {"ConstantOfShape", "Gather", "Range", "Tile"}
 """Types of operations that are computed during import if all their inputs are known."""
 
 Arrays = Sequence[NDArray[Any] | None]
@@ -91,6 +91,8 @@ def _result_size(node: NodeProto, arrays: Arrays) -> int:
         return 0 if delta == 0 else max(math.ceil((limit - start) / delta), 0)
     if node.op_type == "Gather":
         return given[0].size * max(given[1].size, 1)
+    if node.op_type == "Tile":
+        return given[0].size * math.prod(int(n) for n in given[1].reshape(-1))
     if node.op_type == "Expand":
         shape = np.broadcast_shapes(given[0].shape, tuple(int(n) for n in given[1].reshape(-1)))
         return math.prod(shape)

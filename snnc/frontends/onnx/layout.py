@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import NodeProto
 
 from snnc.errors import ModelError, UsageError
-from snnc.frontends.onnx.reading import OnnxModel
+from snnc.frontends.onnx.reading import OnnxModel, array_of
 from snnc.frontends.onnx.windows import LIMIT
 
 LOG = logging.getLogger("snnc.frontends")
+_KEEPS_AXES_NAMES = (
+    "Add Cast Clip Concat DequantizeLinear Div Gather Identity Mul Neg Pad QuantizeLinear Relu "
+    "Slice Sub"
+)
+_KEEPS_AXES = frozenset(_KEEPS_AXES_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -66,20 +72,53 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
 
 
 def input_order(model: OnnxModel) -> tuple[int, ...]:
-    """The `order` of the input: channels last if the model begins by moving them to the front."""
+    """The `order` of the input: channels last if the model begins by moving them to the front.
+
+    Operations that keep the axes (scaling of pixels, padding) may come before, and one that adds
+    an axis before the channels (as convolutions of sequences are exported).
+    """
     rank = len(model.sizes) - 1
     plain, last = tuple(range(rank)), (*range(1, rank), 0)
-    users = [n for n in model.graph.node if model.input in n.input and n.op_type != "Shape"]
-    to_front = [0, rank, *range(1, rank)]
+    users = _first_to_move(model)
     if rank < 2 or not users:
         return plain
-    if all(
-        node.op_type == "Transpose" and [list(a.ints) for a in node.attribute] == [to_front]
-        for node in users
-    ):
+    if all(_moves_last_to_front(node) for node in users):
         return last
     grey = model.sizes[-1] == 1 and rank > 2 and model.sizes[1] not in (1, None)
     return last if grey and all(node.op_type == "Reshape" for node in users) else plain
+
+
+def _first_to_move(model: OnnxModel) -> list[NodeProto]:
+    """The first operations behind the input that do not keep the axes."""
+    reached, found = {model.input}, list[NodeProto]()
+    for node in model.graph.node:
+        if not reached.intersection(node.input) or node.op_type == "Shape":
+            continue
+        if node.op_type in _KEEPS_AXES or _adds_axis(node, model):
+            reached.update(node.output)
+        else:
+            found.append(node)
+    return found
+
+
+def _moves_last_to_front(node: NodeProto) -> bool:
+    orders = [list(a.ints) for a in node.attribute if a.name == "perm"]
+    moved = [[0, len(order) - 1, *range(1, len(order) - 1)] for order in orders]
+    return node.op_type == "Transpose" and len(orders) == 1 and orders == moved
+
+
+def _adds_axis(node: NodeProto, model: OnnxModel) -> bool:
+    """Whether it adds one axis, between the batch and the last one."""
+    if node.op_type != "Unsqueeze":
+        return False
+    given = [list(a.ints) for a in node.attribute if a.name == "axes"]
+    given += [
+        [int(n) for n in array_of(tensor, model.name).reshape(-1)]
+        for tensor in model.graph.initializer
+        if tensor.name in node.input[1:]
+    ]
+    rank = len(model.sizes) + 1
+    return len(given) == 1 and len(given[0]) == 1 and 0 < given[0][0] % rank < rank - 1
 
 
 def as_model_takes(x: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:

@@ -9,7 +9,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
 
-from snnc.frontends.onnx.windows import nearest, padding, per_axis, resized
+from snnc.frontends.onnx.windows import (
+    nearest,
+    padding,
+    per_axis,
+    resized,
+    transposed_padding,
+)
 
 Array = NDArray[Any]
 
@@ -71,6 +77,32 @@ class Conv(OpRun):
         if bias is not None:
             y = y + bias.reshape(-1, *(1,) * len(spatial))
         return (y.astype(x.dtype),)
+
+
+class ConvTranspose(OpRun):
+    """Every position times the kernel, added up where the kernels overlap."""
+
+    op_domain = ""
+
+    def _run(
+        self, x: Array, weight: Array, bias: Array | None = None, group: int = 1, **options: Any
+    ) -> tuple[Array]:
+        options.pop("kernel_shape", None)
+        given, kernel, size = _encoded(options), weight.shape[2:], x.shape[2:]
+        stride, dilation = (per_axis(given, n, len(kernel)) for n in ("strides", "dilations"))
+        cut, added = transposed_padding(given, size, kernel, stride, dilation)
+        axes = zip(size, kernel, stride, dilation, added, strict=True)
+        whole = [(n - 1) * s + d * (k - 1) + 1 + more for n, k, s, d, more in axes]
+        y = np.zeros((len(x), weight.shape[1] * group, *whole), x.dtype)
+        parts = list(zip(np.split(x, group, 1), np.split(weight, group), strict=True))
+        for at in np.ndindex(*kernel):
+            steps = zip(at, size, stride, dilation, strict=True)
+            to = tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, n, s, d in steps)
+            own = [np.tensordot(part, w[(..., *at)], (1, 0)) for part, w in parts]
+            y[(slice(None), slice(None), *to)] += np.moveaxis(np.concatenate(own, -1), -1, 1)
+        kept = [slice(before, n - after) for (before, after), n in zip(cut, whole, strict=True)]
+        y = y[(slice(None), slice(None), *kept)]
+        return (y if bias is None else y + bias.reshape(-1, *(1,) * len(kernel)),)
 
 
 def _axes(windows: Array, rank: int) -> tuple[int, ...]:
@@ -194,6 +226,7 @@ OPERATORS = [
     AveragePool,
     BatchNormalization,
     Conv,
+    ConvTranspose,
     DequantizeLinear,
     MaxPool,
     Pad,

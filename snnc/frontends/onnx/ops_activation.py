@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from snnc.frontends import importing
@@ -52,7 +54,9 @@ def prelu(site: OnnxSite) -> Result:
 
 def maximum(site: OnnxSite) -> Result:
     """Converter of `Max` with 0, which is a ReLU."""
-    x, bound = _with_constant(site)
+    x, bound = _with_bound(site, np.maximum)
+    if bound is None:
+        return x
     if np.any(bound.array):
         raise RefusedError(*_COMPARES)
     return Tensor(importing.relu(site, x.value), x.order)
@@ -60,17 +64,22 @@ def maximum(site: OnnxSite) -> Result:
 
 def minimum(site: OnnxSite) -> Result:
     """Converter of `Min` with a constant, behind a Relu."""
-    x, bound = _with_constant(site)
+    x, bound = _with_bound(site, np.minimum)
+    if bound is None:
+        return x
     high = arranged(x, Known(bound.array, bound.name))
     return Tensor(importing.clip(site, x.value, None, high), x.order)
 
 
-def _with_constant(site: OnnxSite) -> tuple[Tensor, Constant]:
-    """The two inputs, one of which is a constant."""
-    bounds = [i for i in range(len(site.inputs)) if isinstance(site.input(i), Known)]
-    if len(site.inputs) != 2 or len(bounds) != 1:
+def _with_bound(site: OnnxSite, combine: np.ufunc) -> tuple[Tensor, Constant | None]:
+    """The only input that is no constant, and all others combined; None if there is no other."""
+    tensors = [x for x in site.inputs if isinstance(x, Tensor)]
+    bounds = [x.constant for x in site.inputs if isinstance(x, Known)]
+    if len(tensors) != 1:
         raise RefusedError(*_COMPARES)
-    return site.tensor(1 - bounds[0]), site.constant(bounds[0], "bound")
+    if len(bounds) < 2:
+        return tensors[0], bounds[0] if bounds else None
+    return tensors[0], Constant(reduce(combine, (bound.array for bound in bounds)))
 
 
 def floor(site: OnnxSite) -> Result:

@@ -88,7 +88,7 @@ def negate(site: OnnxSite) -> Result:
     return _affine(site, site.tensor(), -1, 0)
 
 
-def total(site: OnnxSite) -> Result:
+def total(site: OnnxSite) -> Tensor:
     """Converter of `Sum` of activations."""
     first = site.tensor()
     order = first.order
@@ -100,6 +100,11 @@ def total(site: OnnxSite) -> Result:
     for value in values[1:]:
         result = importing.add(site, result, value)
     return Tensor(result, order)
+
+
+def mean(site: OnnxSite) -> Result:
+    """Converter of `Mean` of activations."""
+    return _affine(site, total(site), 1 / len(site.inputs), 0)
 
 
 def _affine(site: OnnxSite, x: Tensor, factor: Constant | float, bias: Constant | float) -> Result:
@@ -149,6 +154,7 @@ ARITHMETIC: dict[str, Converter] = {
     "Div": divide,
     "Exp": exponential,
     "Log": logarithm,
+    "Mean": mean,
     "Mul": multiply,
     "Neg": negate,
     "Sub": subtract,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from snnc.frontends import importing
 from snnc.frontends.importing import Constant, Pairs, RefusedError, Value
 from snnc.frontends.onnx.site import OnnxSite, Result, Tensor, tensor_of
-from snnc.frontends.onnx.windows import padding, per_axis
+from snnc.frontends.onnx.windows import check_size, padding, per_axis, transposed_padding
 
 Converter = Callable[[OnnxSite], "Result | tuple[Result, ...]"]
 
@@ -34,13 +35,47 @@ def conv(site: OnnxSite) -> Result:
     )
 
 
+def conv_transpose(site: OnnxSite) -> Result:
+    """Converter of `ConvTranspose` of any rank."""
+    x, weight = site.value(), site.constant(1, "weight")
+    kernel, groups = weight.shape[2:], site.attributes.get("group", 1)
+    importing.check_spatial(x, len(kernel), "convolution")
+    if groups < 1 or weight.shape[0] != x.shape[0] or x.shape[0] % groups:
+        raise RefusedError(
+            f"its weight of shape {weight.shape} in {groups} groups does not fit "
+            f"{x.shape[0]} channels",
+            "fix them",
+        )
+    stride = per_axis(site.attributes, "strides", len(kernel))
+    dilation = per_axis(site.attributes, "dilations", len(kernel))
+    cut, added = transposed_padding(site.attributes, x.shape[1:], kernel, stride, dilation)
+    axes = zip(x.shape[1:], kernel, stride, dilation, added, strict=True)
+    whole = [n * s + d * (k - 1) + more for n, k, s, d, more in axes]
+    check_size(max(x.shape[0], weight.shape[1] * groups), whole)
+    return tensor_of(
+        importing.transposed_conv(
+            site,
+            x,
+            weight,
+            site.optional_constant(2, "bias"),
+            stride=stride,
+            padding=cut,
+            output_padding=added,
+            dilation=dilation,
+            groups=groups,
+        )
+    )
+
+
 def _windows(
     site: OnnxSite, x: Value, kernel: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     """Stride, dilation and padding of windows."""
     stride = per_axis(site.attributes, "strides", len(kernel))
     dilation = per_axis(site.attributes, "dilations", len(kernel))
-    return stride, dilation, padding(site.attributes, x.shape[1:], kernel, stride, dilation)
+    pads = padding(site.attributes, x.shape[1:], kernel, stride, dilation)
+    check_size(x.shape[0], [n + sum(p) for n, p in zip(x.shape[1:], pads, strict=True)])
+    return stride, dilation, pads
 
 
 def gemm(site: OnnxSite) -> Result:
@@ -77,6 +112,10 @@ def matmul(site: OnnxSite) -> Result:
     """Converter of `MatMul` with a constant matrix on the right."""
     if isinstance(site.input(0), Tensor) and isinstance(site.input(1), Tensor):
         raise RefusedError("it multiplies activations with each other", "use fixed weights")
+    if isinstance(site.input(1), Tensor):
+        raise RefusedError(
+            "its constant is on the left, where it mixes samples", "multiply by it on the right"
+        )
     x, weight = site.value(), site.constant(1, "weight")
     if weight.array.ndim != 2:
         raise RefusedError(f"its weight is of shape {weight.shape}", "use a matrix")
@@ -158,8 +197,11 @@ def global_pool(pool: Callable[[OnnxSite, Value, tuple[int, ...]], Value]) -> Co
     return convert
 
 
-def reduction(mean: bool, since: int) -> Converter:
-    """Converter of `ReduceMean` and `ReduceSum`, whose axes are an input since an opset."""
+Reduce = Callable[[OnnxSite, Value, list[int]], Value]
+
+
+def reduction(reduce: Reduce, since: int) -> Converter:
+    """Converter of a reduction over spatial axes, which are an input since an opset."""
 
     def convert(site: OnnxSite) -> Result:
         x, axes = site.tensor(), site.axes(1, since)
@@ -169,7 +211,7 @@ def reduction(mean: bool, since: int) -> Converter:
         chosen = sorted({axis % rank for axis in (range(rank) if axes is None else axes)})
         order = (0, *(axis + 1 for axis in x.order))
         stored = [order[axis] for axis in chosen]
-        reduced = Tensor(importing.reduce_spatial(site, x.value, stored, mean=mean), x.order)
+        reduced = Tensor(reduce(site, x.value, stored), x.order)
         if site.attributes.get("keepdims", 1):
             return reduced
         left = tuple(n for axis, n in enumerate(x.shape, 1) if axis not in chosen)
@@ -183,11 +225,13 @@ LAYERS: dict[str, Converter] = {
     "AveragePool": average_pool,
     "BatchNormalization": batch_norm,
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "Gemm": gemm,
     "GlobalAveragePool": global_pool(importing.adaptive_average_pool),
     "GlobalMaxPool": global_pool(importing.adaptive_max_pool),
     "MatMul": matmul,
     "MaxPool": max_pool,
-    "ReduceMean": reduction(mean=True, since=18),
-    "ReduceSum": reduction(mean=False, since=13),
+    "ReduceMax": reduction(importing.largest_over, since=18),
+    "ReduceMean": reduction(partial(importing.reduce_spatial, mean=True), since=18),
+    "ReduceSum": reduction(partial(importing.reduce_spatial, mean=False), since=13),
 }

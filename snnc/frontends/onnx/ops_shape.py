@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from onnx import TensorProto
 
 from snnc.frontends import importing
-from snnc.frontends.importing import RefusedError, Value
+from snnc.frontends.importing import RefusedError
 from snnc.frontends.onnx.ops_layers import Converter
 from snnc.frontends.onnx.site import OnnxSite, Result, Tensor, tensor_of
-from snnc.frontends.onnx.windows import nearest, resized
-from snnc.ir import Upsample
+from snnc.frontends.onnx.windows import check_size
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
@@ -75,7 +75,18 @@ def squeeze(site: OnnxSite) -> Result:
     gone = {axis % len(dims) for axis in chosen}
     if 0 in gone:
         raise RefusedError("it removes the batch axis", "name the axes it removes")
+    x = site.tensor()
+    if not x.plain and all(dims[axis] == 1 for axis in gone):
+        return _without(site, x, {x.order[axis - 1] for axis in gone})
     return _reshaped(site, [n for i, n in enumerate(dims) if i not in gone])
+
+
+def _without(site: OnnxSite, x: Tensor, gone: set[int]) -> Result:
+    """A view without axes of length 1 of the node that it is a view of; it stays a view."""
+    left = [axis for axis in range(len(x.order)) if axis not in gone]
+    shape = tuple(x.value.shape[axis] for axis in left)
+    order = tuple(left.index(axis) for axis in x.order if axis in left)
+    return Tensor(importing.reshape(site, x.value, shape), order)
 
 
 def unsqueeze(site: OnnxSite) -> Result:
@@ -83,9 +94,24 @@ def unsqueeze(site: OnnxSite) -> Result:
     dims = [site.batch, *site.tensor().shape]
     axes = site.axes(1, 13) or []
     rank = len(dims) + len(axes)
-    for axis in sorted(axis % rank for axis in axes):
+    added = sorted(axis % rank for axis in axes)
+    x = site.tensor()
+    if not x.plain and 0 not in added:
+        return _with(site, x, added)
+    for axis in added:
         dims.insert(axis, 1)
     return _reshaped(site, dims)
+
+
+def _with(site: OnnxSite, x: Tensor, added: Sequence[int]) -> Result:
+    """A view with axes of length 1, the batch being axis 0; it stays a view."""
+    shape, order = list(x.value.shape), list(x.order)
+    for axis in added:  # where the next axis of the view lies
+        at = order[axis - 1] if axis <= len(order) else len(shape)
+        shape.insert(at, 1)
+        order = [other + (other >= at) for other in order]
+        order.insert(axis - 1, at)
+    return Tensor(importing.reshape(site, x.value, tuple(shape)), tuple(order))
 
 
 def transpose(site: OnnxSite) -> Result:
@@ -145,8 +171,8 @@ def slices(site: OnnxSite) -> Result:
     starts, ends = site.integers(1, "starts") or [], site.integers(2, "ends") or []
     axes = site.integers(3, "axes") or list(range(len(starts)))
     steps = site.integers(4, "steps") or [1] * len(starts)
-    if len({*map(len, (starts, ends, axes, steps))}) != 1 or min(steps, default=1) < 1:
-        raise RefusedError("it takes elements in reverse order", "use a positive step")
+    if len({*map(len, (starts, ends, axes, steps))}) != 1 or 0 in steps:
+        raise RefusedError("its starts, ends, axes and steps do not fit", "fix them")
     bounds = {
         axis % len(dims): slice(start, end, step).indices(dims[axis % len(dims)])
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)
@@ -157,17 +183,17 @@ def slices(site: OnnxSite) -> Result:
 
 
 def gather(site: OnnxSite) -> Result:
-    """Converter of `Gather` of one position, or of evenly spaced ones."""
+    """Converter of `Gather` of fixed positions along one axis."""
     x, indices = site.tensor(), site.known(1, "indices")
     axis = site.attributes.get("axis", 0) % (len(x.shape) + 1)
     if axis == 0 or indices is None or indices.array.ndim > 1 or indices.array.size == 0:
         raise RefusedError("it looks samples or elements up", "use Slice")
     size = x.shape[axis - 1]
-    chosen = [int(n) % size for n in indices.array.reshape(-1)]
-    step = chosen[1] - chosen[0] if chosen[1:] else 1
-    if step < 1 or chosen != list(range(chosen[0], chosen[-1] + 1, step)):
-        raise RefusedError("it takes elements out of order", "use Slice")
-    part = _taken(site, x, {axis: (chosen[0], chosen[-1] + 1, step)})
+    chosen = indices.array.reshape(-1).astype(np.int64)
+    if chosen.min() < -size or chosen.max() >= size:
+        raise RefusedError(f"it takes elements beyond the {size} there are", "fix its indices")
+    chosen %= size
+    part = Tensor(importing.choose(site, x.value, x.order[axis - 1], chosen), x.order)
     if indices.array.ndim == 1:
         return part
     left = tuple(n for i, n in enumerate(part.shape, 1) if i != axis)
@@ -175,113 +201,47 @@ def gather(site: OnnxSite) -> Result:
     return tensor_of(importing.reshape(site, source, left, "reshape"))
 
 
-def pad(site: OnnxSite) -> Result:
-    """Converter of `Pad` with zeros; negative padding crops."""
-    x, amounts = site.tensor(), site.integers(1, "padding") or []
-    value = site.optional_constant(2, "value")
-    zero = value is None or not np.any(value.array)
-    if site.text("mode", "constant") != "constant" or not zero:
-        raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
-    rank = len(x.shape) + 1
-    axes = [axis % rank for axis in site.integers(3, "axes") or range(rank)]
-    if len(amounts) != 2 * len(axes):
-        raise RefusedError("its padding is not two numbers per axis", "fix it")
-    pairs = dict(zip(axes, zip(amounts, amounts[len(axes) :], strict=False), strict=True))
-    if pairs.pop(0, (0, 0)) != (0, 0):
-        raise RefusedError("it pads the batch axis", "pad the axes after the batch")
-    each = [pairs.get(axis, (0, 0)) for axis in range(1, rank)]
-    return Tensor(importing.pad(site, x.value, tuple(x.stored(each))), x.order)
-
-
-def resize(site: OnnxSite) -> Result:
-    """Converter of `Resize` to the nearest neighbour that repeats elements evenly."""
-    x, mode = site.tensor(), site.text("mode", "nearest")
-    if mode != "nearest":
-        raise RefusedError(f"mode={mode!r} mixes neighbours", "use mode='nearest'")
-    scales = site.known(2, "scales")
-    given = None if scales is None or not scales.array.size else scales.array.tolist()
-    dims = [site.batch, *x.shape]
-    result, wanted = resized(dims, site.attributes, given, site.integers(3, "sizes"))
-    factors = [after // before for before, after in zip(dims, result, strict=True)]
-    even = all(
-        n == m * f and (nearest(m, n, s, site.attributes) == np.arange(n) // max(f, 1)).all()
-        for m, n, f, s in zip(dims[1:], result[1:], factors[1:], wanted[1:], strict=True)
-    )
-    stored = x.stored(factors[1:])
-    if not even or factors[0] != 1 or stored[0] != 1:
-        raise RefusedError("it repeats elements unevenly", "enlarge by a whole number")
-    if set(stored) == {1}:
-        return x
-    return Tensor(site.emit(Upsample(factors=tuple(stored[1:])), [x.value]), x.order)
-
-
-def depth_to_space(site: OnnxSite) -> Result:
-    """Converter of `DepthToSpace`: channels become blocks of positions."""
-    x, block = site.value(), site.attributes["blocksize"]
-    if len(x.shape) != 3 or block < 1 or x.shape[0] % block**2:
-        raise RefusedError(f"blocks of {block} in a sample of shape {x.shape}", "fix them")
-    channels, height, width = x.shape[0] // block**2, *x.shape[1:]
-    by_row = site.text("mode", "DCR") == "DCR"
-    grid = (block, block, channels) if by_row else (channels, block, block)
-    order = (2, 3, 0, 4, 1) if by_row else (0, 3, 1, 4, 2)
-    return tensor_of(
-        _regrouped(site, x, (*grid, height, width), order,
-                   (channels, height * block, width * block))
-    )  # fmt: skip
-
-
-def space_to_depth(site: OnnxSite) -> Result:
-    """Converter of `SpaceToDepth`: blocks of positions become channels."""
-    x, block = site.value(), site.attributes["blocksize"]
-    if len(x.shape) != 3 or block < 1 or any(n % block for n in x.shape[1:]):
-        raise RefusedError(f"blocks of {block} in a sample of shape {x.shape}", "fix them")
-    channels, height, width = x.shape[0], x.shape[1] // block, x.shape[2] // block
-    return tensor_of(
-        _regrouped(site, x, (channels, height, block, width, block), (2, 4, 0, 1, 3),
-                   (channels * block**2, height, width))
-    )  # fmt: skip
-
-
-def _regrouped(
-    site: OnnxSite,
-    x: Value,
-    grid: tuple[int, ...],
-    order: tuple[int, ...],
-    result: tuple[int, ...],
-) -> Value:
-    """`x` in the shape `grid`, its axes in the order `order`, in the shape `result`."""
-    parts = importing.reshape(site, x, grid, "grid")
-    moved = importing.permute(site, parts, [0, *(axis + 1 for axis in order)])
-    return importing.reshape(site, moved, result, "reshape")
-
-
 def expand(site: OnnxSite) -> Result:
-    """Converter of `Expand` that changes nothing."""
-    dims = [site.batch, *site.tensor().shape]
-    wanted = site.integers(1, "shape") or []
-    if len(wanted) > len(dims) or any(
-        n not in (1, m) for n, m in zip(wanted[::-1], dims[::-1], strict=False)
-    ):
-        raise RefusedError("it repeats the sample", "use Concat")
-    return site.tensor()
+    """Converter of `Expand`, which repeats axes of length 1."""
+    x = site.tensor()
+    dims, wanted = [site.batch, *x.shape], site.integers(1, "shape") or []
+    if len(wanted) > len(dims):
+        raise RefusedError("it adds an axis before the batch", "use Unsqueeze before it")
+    full = [1] * (len(dims) - len(wanted)) + wanted
+    if any(n not in (1, m) and m != 1 for n, m in zip(full, dims, strict=True)):
+        raise RefusedError(f"a sample of shape {x.shape} does not expand to {full[1:]}", "fix it")
+    return _repeated(site, x, [1 if m != 1 else n for n, m in zip(full, dims, strict=True)])
+
+
+def tile(site: OnnxSite) -> Result:
+    """Converter of `Tile`."""
+    x, counts = site.tensor(), site.integers(1, "number of repeats") or []
+    if len(counts) != len(x.shape) + 1:
+        raise RefusedError("it does not repeat each axis", "give one number per axis")
+    return _repeated(site, x, counts)
+
+
+def _repeated(site: OnnxSite, x: Tensor, counts: Sequence[int]) -> Result:
+    """`x` as often as `counts` says along every axis, the batch being axis 0."""
+    if counts[0] != 1:
+        raise RefusedError("it repeats the samples of the batch", "repeat the other axes")
+    check_size(1, [n * count for n, count in zip(x.shape, counts[1:], strict=True)])
+    return Tensor(importing.repeat(site, x.value, x.stored(counts[1:])), x.order)
 
 
 SHAPES: dict[str, Converter] = {
     "Cast": cast,
     "Concat": concat,
-    "DepthToSpace": depth_to_space,
     "Dropout": dropout,
     "Expand": expand,
     "Flatten": flatten,
     "Gather": gather,
     "Identity": same,
-    "Pad": pad,
     "Reshape": reshape,
-    "Resize": resize,
     "Slice": slices,
-    "SpaceToDepth": space_to_depth,
     "Split": split,
     "Squeeze": squeeze,
+    "Tile": tile,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
 }

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto
 
+from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, Quantizer
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, array_of
 
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 _KEEPS_SIGN_NAMES = (
@@ -44,17 +45,22 @@ def in_floats(model: OnnxModel) -> OnnxModel:
     proto = ModelProto()
     proto.CopyFrom(model.proto)
     makers = {name: node for node in proto.graph.node for name in node.output}
-    quantizers: dict[str, Quantizer] = {}
+    quantizers: dict[str, ActivationRange] = {}
     names = {node.output[0] for node in nodes}
     for node in proto.graph.node:
         if not node.output or node.output[0] not in names:
             continue
         scale, zero = _numbers(model, node, stored)
         if node.op_type == "QuantizeLinear":
-            if scale.size == 1:
-                quantizers[node.output[0]] = Quantizer(float(scale), int(zero.reshape(-1)[0]))
-            lowest = np.iinfo(zero.dtype).min if zero.dtype.kind in "iu" else None
-            if np.all(zero == lowest) and not _not_negative(node.input[0], makers, model.input):
+            kind = np.iinfo(zero.dtype) if zero.dtype.kind in "iu" else None
+            if scale.size == 1 and zero.size == 1 and kind is not None:
+                own = ActivationRange(float(scale.item()), int(zero.item()), int(kind.max))
+                quantizers[node.output[0]] = own
+            if (
+                kind is not None
+                and np.all(zero == kind.min)
+                and not _not_negative(node.input[0], makers, model.input)
+            ):
                 _become(node, "Relu")
                 continue
         _become(node, "Identity")
@@ -105,11 +111,7 @@ def _constants(model: OnnxModel) -> dict[str, NDArray[Any]]:
     for node in model.graph.node:
         if node.op_type == "Constant":
             tensors += [(node.output[0], a.t) for a in node.attribute if a.name == "value"]
-    small = [(name, tensor) for name, tensor in tensors if len(tensor.dims) <= 1]
-    try:
-        return {name: numpy_helper.to_array(tensor) for name, tensor in small}
-    except Exception as error:  # whatever numpy raises for bytes that do not fit
-        raise ModelError(f"{model.name}: an array is damaged: {error}") from None
+    return {name: array_of(t, model.name) for name, t in tensors if len(t.dims) <= 1}
 
 
 def _known(model: OnnxModel, stored: Mapping[str, NDArray[Any]]) -> set[str]:

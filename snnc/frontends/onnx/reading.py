@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, numpy_helper
 
+from snnc.activation_range import ActivationRange
 from snnc.errors import ModelError
 from snnc.frontends.importing.names import shown
 from snnc.frontends.onnx.external_data import ExternalData
@@ -21,19 +24,6 @@ FILE_LIMIT = (2 << 30) - 1
 
 DOMAINS = ("", "ai.onnx")
 """Names of the domain of the standard operations."""
-
-
-@dataclass(frozen=True)
-class Quantizer:
-    """How an activation was quantised.
-
-    Attributes:
-        scale: what a step stands for.
-        zero_point: the integer that stands for 0.
-    """
-
-    scale: float
-    zero_point: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class OnnxModel:
     opset: int
     input: str
     sizes: tuple[int | None, ...]
-    quantizers: Mapping[str, Quantizer] = field(default_factory=dict[str, Quantizer])
+    quantizers: Mapping[str, ActivationRange] = field(default_factory=dict[str, ActivationRange])
 
     @property
     def graph(self) -> GraphProto:
@@ -65,6 +55,14 @@ class OnnxModel:
     def outputs(self) -> list[str]:
         """Names of the outputs."""
         return [output.name for output in self.graph.output]
+
+
+def array_of(tensor: TensorProto, name: str) -> NDArray[Any]:
+    """The numbers of an array of the model `name`. Raises `ModelError` if they do not fit it."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # whatever numpy raises for bytes that do not fit
+        raise ModelError(f"{name}: an array is damaged: {error}") from None
 
 
 def read(reference: str) -> OnnxModel:
@@ -185,7 +183,11 @@ def _input(graph: GraphProto, name: str) -> tuple[str, tuple[int | None, ...]]:
     inputs = [entry for entry in graph.input if entry.name not in stored]
     if len(inputs) != 1:
         names = ", ".join(shown(entry.name) for entry in inputs)
-        raise ModelError(f"{name} takes {len(inputs)} inputs ({names}); a network takes one")
+        raise ModelError(
+            f"{name} takes {len(inputs)} inputs ({names}); a network takes one",
+            hint="numbers that Keras exports as inputs (Normalization): leave that layer out, and "
+            "give --mean and --std",
+        )
     kind = inputs[0].type.tensor_type
     if kind.elem_type != TensorProto.FLOAT:
         raise ModelError(

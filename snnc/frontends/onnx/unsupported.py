@@ -16,15 +16,14 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      "RMSNormalization MeanVarianceNormalization",
      "it divides by statistics of each sample, which spikes do not have",
      "put BatchNorm in its place, and train the network again"),
-    ("ConvTranspose", "the IR has no transposed convolution", "use Resize and Conv"),
     ("Attention", "attention multiplies activations with each other, and a neuron only sums "
      "them", "use convolutions"),
     ("LSTM GRU RNN", "recurrent layers need a sequence as input", "use a feed-forward network"),
     ("Einsum", "it multiplies activations with each other, or has no layer of its own",
      "use Gemm"),
     ("ArgMax ArgMin TopK", "it compares activations", "return the logits"),
-    ("Where Equal Less Greater ReduceMax ReduceMin NonMaxSuppression",
-     "it compares activations", "use MaxPool, or Relu"),
+    ("Where Equal Less Greater LessOrEqual GreaterOrEqual ReduceMin NonMaxSuppression Hardmax "
+     "MaxUnpool", "it compares activations", "use MaxPool, or Relu"),
     ("If Loop Scan", "control flow depends on values", "export the model without it"),
     ("Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial",
      "it is random when the network is used", "export the model in eval mode"),
@@ -35,7 +34,16 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      "quantise to QDQ, or give the model before it was quantised"),
     ("FusedConv FusedMatMul FusedGemm NhwcMaxPool", "onnxruntime has fused it for itself",
      "give the model before it was optimised"),
-    ("Pow Sqrt Abs Reciprocal", "it is not linear, and no ReLU", "train with ReLU"),
+    ("Pow Sqrt Abs Reciprocal Sign Ceil Mod Sin Cos Tan Sinh Cosh Asin Acos Atan Asinh Acosh "
+     "Atanh BitShift Det", "it is not linear, and no ReLU", "train with ReLU"),
+    ("ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSumSquare LpPool "
+     "GlobalLpPool", "it is no mean, sum or maximum", "use AveragePool or MaxPool"),
+    ("CumSum", "it sums along an axis what a layer weights", "use Conv or Gemm"),
+    ("GatherND GatherElements ScatterND ScatterElements OneHot NonZero Compress Unique",
+     "it looks elements up, or puts them where others were", "use Slice and Concat"),
+    ("GridSample RoiAlign MaxRoiPool AffineGrid DeformConv",
+     "its positions depend on the input, or it mixes neighbours", "use Resize and Conv"),
+    ("Not And Or Xor IsNaN IsInf", "it is logic, not arithmetic", "leave it out"),
 )  # fmt: skip
 _REASONS = {name: (reason, remedy) for names, reason, remedy in _TABLE for name in names.split()}
 

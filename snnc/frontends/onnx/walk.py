@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto
 
+from snnc.activation_range import ActivationRange, to_meta
 from snnc.errors import Loc, ModelError
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.importing.names import clean, shown
@@ -19,18 +20,18 @@ from snnc.frontends.onnx.ops_activation import ACTIVATIONS, SQUASHING
 from snnc.frontends.onnx.ops_arithmetic import ARITHMETIC, softmax_axis
 from snnc.frontends.onnx.ops_layers import LAYERS, Converter
 from snnc.frontends.onnx.ops_shape import SHAPES
-from snnc.frontends.onnx.reading import DOMAINS, OnnxModel
+from snnc.frontends.onnx.ops_spatial import SPATIAL
+from snnc.frontends.onnx.reading import DOMAINS, OnnxModel, array_of
 from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.frontends.onnx.unsupported import KEEP_SHAPE, refusal
 from snnc.frontends.onnx.windows import LIMIT
 
-CONVERTERS: Mapping[str, Converter] = {**LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES}
+CONVERTERS: Mapping[str, Converter] = {
+    **LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES, **SPATIAL,
+}  # fmt: skip
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
 AFTER = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """What may follow a sigmoid or tanh that is kept as the function of an output."""
-QUANTIZED = "quantized_activations"
-"""Key of `Graph.meta`: the scale and the zero point an activation had in a quantised model."""
-
 BATCHES = (1_000_003, 1_000_033)
 """Two sizes of a batch of any size, in the arithmetic of shapes: what differs depends on it."""
 
@@ -69,7 +70,7 @@ class _Walk:
         value = self.importer.input(layout.stored)
         self.results[self.model.input] = Tensor(value, layout.order)
         for tensor in graph.initializer:
-            self.results[tensor.name] = Known(_array(tensor, self.model.name), clean(tensor.name))
+            self.results[tensor.name] = Known(array_of(tensor, self.model.name), clean(tensor.name))
         live = _needed(self.model)
         for node in graph.node:
             if live.intersection(node.output):
@@ -80,14 +81,13 @@ class _Walk:
         return imported
 
     def _keep_scales(self, imported: Imported) -> None:
-        """Note in the graph how activations were quantised, by node: `meta[QUANTIZED]`."""
-        kept: dict[str, dict[str, float]] = {}
+        """Note in the graph how activations were quantised, by node."""
+        kept: dict[str, ActivationRange] = {}
         for name, quantizer in self.model.quantizers.items():
             result = self.results.get(name)
             if isinstance(result, Tensor) and result.value.name in imported.graph:
-                kept[result.value.name] = asdict(quantizer)
-        if kept:
-            imported.graph.meta[QUANTIZED] = kept
+                kept[result.value.name] = quantizer
+        imported.graph.meta.update(to_meta(kept))
 
     def _operation(self, node: NodeProto) -> None:
         site = self._site(node)
@@ -105,7 +105,8 @@ class _Walk:
         if found is None and not missing and node.op_type in KEEP_SHAPE:
             first = next((x for x in site.inputs if isinstance(x, Tensor)), None)
             if first is not None:
-                found = (tensor_of(self.importer.stand_in(site, first.shape)),)
+                stand_in = self.importer.stand_in(site, first.value.shape)
+                found = (Tensor(stand_in, first.order),)
         if found is None:
             self.lost.update(node.output)
             return
@@ -205,13 +206,6 @@ def _returned(site: OnnxSite, result: Result) -> Value:
     if isinstance(result, Tensor):
         return site.moved(result)
     raise RefusedError("it returns a constant", "return tensors computed from the input")
-
-
-def _array(tensor: TensorProto, name: str) -> np.ndarray:
-    try:
-        return numpy_helper.to_array(tensor)
-    except Exception as error:  # whatever numpy raises for bytes that do not fit
-        raise ModelError(f"{name}: an array is damaged: {error}") from None
 
 
 def _needed(model: OnnxModel) -> set[str]:

@@ -23,6 +23,13 @@ def per_axis(attributes: Mapping[str, Any], name: str, rank: int) -> tuple[int, 
     return values
 
 
+def check_size(channels: int, spatial: Sequence[int]) -> None:
+    """Raise `RefusedError` if a sample of so many channels and positions is too large."""
+    elements = channels * math.prod(spatial)
+    if elements > LIMIT:
+        raise RefusedError(f"with its padding it takes {elements} elements", "pad less")
+
+
 def padding(
     attributes: Mapping[str, Any],
     size: Sequence[int],
@@ -47,6 +54,34 @@ def padding(
         less, more = total // 2, total - total // 2
         pairs.append((less, more) if auto == b"SAME_UPPER" else (more, less))
     return tuple(pairs)
+
+
+def transposed_padding(
+    attributes: Mapping[str, Any],
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[Pairs, tuple[int, ...]]:
+    """Of `ConvTranspose`: what is cut off (before, after), and added behind, per spatial axis."""
+    rank, auto = len(kernel), bytes(attributes.get("auto_pad", b"NOTSET"))
+    more = tuple(attributes.get("output_padding") or (0,) * rank)
+    wanted = attributes.get("output_shape")
+    if wanted is None and auto in (b"SAME_UPPER", b"SAME_LOWER"):
+        wanted = [n * s for n, s in zip(size, stride, strict=True)]
+    if len(more) != rank or min(more) < 0:
+        raise RefusedError(f"its output_padding {more} is not one per spatial axis", "fix it")
+    if wanted is None:
+        return padding(attributes, size, kernel, stride, dilation), more
+    wanted = tuple(wanted)[-rank:]
+    pairs: list[tuple[int, int]] = []
+    added: list[int] = []
+    for n, k, s, d, m, target in zip(size, kernel, stride, dilation, more, wanted, strict=True):
+        total = (n - 1) * s + m + d * (k - 1) + 1 - target
+        less, rest = max(total, 0) // 2, -(-max(total, 0) // 2)
+        pairs.append((less, rest) if auto == b"SAME_UPPER" else (rest, less))
+        added.append(m + max(-total, 0))
+    return tuple(pairs), tuple(added)
 
 
 def nearest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 
 from snnc.errors import ModelError
 from snnc.frontends.file_kinds import RESAVE
+from snnc.jsontext import strict
 
 SCHEMA = 8
 """The major version of the schema that this package reads."""
@@ -41,7 +41,7 @@ class Archive:
     def document(self, name: str) -> Any:
         """A JSON member. Raises `ModelError` if there is none, or if it is no JSON."""
         try:
-            return json.loads(self.member(name))
+            return strict(self.member(name))
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.file} is damaged: {name} is no JSON", hint=AGAIN) from error
 

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+from snnc.errors import UnsupportedError
 from snnc.frontends import load, reference
 from snnc.interp import run_ann
 
@@ -112,3 +113,64 @@ def test_axes_are_those_of_the_model(write: Any) -> None:
     x = normal(2, 2, 5, 4)
     (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 3, 1)})
     np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_pixels_are_scaled_and_padded_before(write: Any) -> None:
+    """Rescaling, BGR and ZeroPadding2D of Keras come before the first transpose."""
+    nodes = [
+        node("Mul", ["x", "scale"], ["m"]),
+        node("Sub", ["m", "mean"], ["s"]),
+        node("Gather", ["s", "bgr"], ["g"], axis=3),
+        node("Pad", ["g", "p"], ["z"]),
+        node("Transpose", ["z"], ["t"], perm=TO_FIRST),
+        node("Conv", ["t", "w"], ["y"]),
+    ]
+    arrays = {
+        "scale": np.float32(0.5), "mean": normal(3), "bgr": np.array([2, 1, 0]),
+        "p": np.array([0, 1, 0, 0, 0, 1, 1, 0]), "w": normal(4, 3, 3, 3),
+    }  # fmt: skip
+    path = str(write(nodes, ["N", 5, 4, 3], arrays))
+    graph = load(path)
+    assert graph.type_of(graph.input).shape == (3, 5, 4)
+    assert [n.op.mnemonic for n in graph] == ["input", "scale", "scale", "slice", "pad", "conv"]
+    x = normal(2, 3, 5, 4)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 3, 1)})
+    np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_sequences_of_channels_last(write: Any) -> None:
+    """A Conv1D of Keras is one of height 1, between axes that are added and removed."""
+    nodes = [
+        node("Unsqueeze", ["x", "one"], ["u"]),
+        node("Transpose", ["u"], ["t"], perm=TO_FIRST),
+        node("Conv", ["t", "w"], ["c"], pads=[0, 1, 0, 1]),
+        node("Transpose", ["c"], ["d"], perm=TO_LAST),
+        node("Squeeze", ["d", "one"], ["s"]),
+        node("Relu", ["s"], ["r"]),
+        node("Unsqueeze", ["r", "one"], ["v"]),
+        node("Transpose", ["v"], ["p"], perm=TO_FIRST),
+        node("MaxPool", ["p"], ["q"], kernel_shape=[1, 2]),
+        node("Squeeze", ["q", "two"], ["y"]),
+    ]
+    arrays = {"one": np.array([1]), "two": np.array([2]), "w": normal(4, 3, 1, 3)}
+    path = str(write(nodes, ["N", 9, 3], arrays))
+    graph = load(path)
+    assert graph.type_of(graph.input).shape == (3, 9)
+    assert "permute" not in [n.op.mnemonic for n in graph]
+    x = normal(2, 3, 9)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x.transpose(0, 2, 1)})
+    np.testing.assert_allclose(run_ann(graph, x)[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(reference(path)(x)[0], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_refused_keeps_the_order_of_axes(write: Any) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["x1"], perm=TO_FIRST),
+        node("Conv", ["x1", "w"], ["c"]),
+        node("Transpose", ["c"], ["t"], perm=TO_LAST),
+        node("HardSwish", ["t"], ["h"]),
+        node("ReduceMean", ["h"], ["y"], axes=[1, 2], keepdims=0),
+    ]
+    with pytest.raises(UnsupportedError, match="1 operation cannot"):
+        load(str(write(nodes, ["N", 7, 6, 2], {"w": normal(3, 2, 3, 3)})))

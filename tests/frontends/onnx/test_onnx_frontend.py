@@ -82,19 +82,19 @@ def test_all_it_refuses_is_listed(write: Any) -> None:
     nodes = [
         node("Sigmoid", ["x"], ["a"], name="gate"),
         node("Mul", ["x", "a"], ["b"], name="product"),
-        node("ConvTranspose", ["b", "w"], ["c"], name="up"),
+        node("LpPool", ["b"], ["c"], kernel_shape=[2, 2], name="norm"),
         node("Relu", ["c"], ["d"], name="fine"),
         node("Conv", ["d", "v"], ["e"], name="not reached"),
         node("Elu", ["e"], ["f"], name="elu"),
         node("Fused", ["f"], ["y"], name="own", domain="my.domain"),
     ]
-    arrays = {"w": zeros(2, 2, 2, 2), "v": zeros(2, 2, 1, 1)}
+    arrays = {"v": zeros(2, 2, 1, 1)}
     head, *problems = listed(write, nodes, ["N", 2, 3, 3], arrays, domains=["my.domain"])
     assert head.endswith("5 operations cannot be compiled")
     wanted = [
         ("(gate): gate (Sigmoid): ", "only on an output", "--recipe diet"),
         ("(product): product (Mul): it multiplies activations",),
-        ("(up): up (ConvTranspose): the IR has no transposed convolution; ",),
+        ("(norm): norm (LpPool): it is no mean, sum or maximum; ",),
         ("(elu): elu (Elu): ",),
         ("(own): own (Fused): it is of the domain my.domain, ",),
     ]
@@ -140,6 +140,31 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
     "uneven": (
         [node("Resize", ["x", "", "s"], ["y"])], ["N", 2, 4, 4],
         {"s": np.array([1, 1, 1.5, 1.5], np.float32)}, "unevenly",
+    ),
+    "mirrored": (
+        [node("Pad", ["x", "p"], ["y"], mode="reflect")], ["N", 2, 4],
+        {"p": np.array([0, 0, 1, 0, 0, 1])}, "mode='reflect' repeats elements of the edge",
+    ),
+    "hard-swish": ([node("HardSwish", ["x"], ["y"])], ["N", 4], {}, "not this curve"),
+    "a norm": ([node("LpNormalization", ["x"], ["y"])], ["N", 4], {}, "statistics of each sample"),
+    "statistics": (
+        [node("BatchNormalization", ["x", *"aaaa"], ["y", "m", "v"], training_mode=1)],
+        ["N", 4], {"a": np.ones(4, np.float32)}, "statistics of the batch",
+    ),
+    "a matrix on the left": (
+        [node("MatMul", ["w", "x"], ["y"])], [4, 4], {"w": zeros(4, 4)}, "mixes samples",
+    ),
+    "copies of samples": (
+        [node("Tile", ["x", "n"], ["y"])], ["N", 4], {"n": np.array([2, 1])},
+        "repeats the samples",
+    ),
+    "the larger": (
+        [node("Relu", ["x"], ["a"]), node("Max", ["a", "x"], ["y"])], ["N", 4], {},
+        "compares activations",
+    ),
+    "a huge transposed convolution": (
+        [node("ConvTranspose", ["x", "w"], ["y"], strides=[2**30], pads=[2**30 - 1, 0])],
+        ["N", 2, 2], {"w": zeros(2, 2, 1)}, "takes [0-9]* elements",
     ),
 }  # fmt: skip
 

@@ -10,9 +10,11 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+import snnc
 from snnc.errors import ModelError, UnsupportedError
 from snnc.frontends import load, reference
-from snnc.interp import run_ann
+from snnc.interp import run_ann, run_snn
+from snnc.ir import Neuron
 
 node = helper.make_node
 RNG = np.random.default_rng(0)
@@ -62,7 +64,7 @@ def test_floats_and_their_relu(write: Any) -> None:
     np.testing.assert_allclose(reference(path)(x)[0], wanted, atol=2 * arrays["so"])
     relu = next(n.name for n in graph if n.op.mnemonic == "relu")
     hints = graph.meta["quantized_activations"]
-    assert hints[relu] == {"scale": float(arrays["sh"]), "zero_point": 0}
+    assert hints[relu] == {"scale": float(arrays["sh"]), "zero_point": 0, "largest": 255}
     assert hints[graph.input]["scale"] == float(arrays["sx"])
 
 
@@ -102,3 +104,18 @@ def test_scales_that_are_computed(write: Any) -> None:
     nodes = [node("ReduceMean", ["x"], ["s"], keepdims=0), *quantized("x", "y", "s", "z")]
     with pytest.raises(ModelError, match="computes its scale"):
         load(str(write(nodes, ["N", 3], {"z": np.uint8(0)})))
+
+
+def test_ranges_become_thresholds(write: Any) -> None:
+    nodes, arrays = model()
+    path = str(write(nodes, ["N", 2, 6, 6], arrays))
+    recipe = "convert{thresholds=quantized calibrate=false}"
+    compiled = snnc.compile(path, target="reference", recipe=recipe, timesteps=64)
+    assert compiled.report["synthetic"] is None
+    (neuron,) = (node.op for node in compiled.graph if isinstance(node.op, Neuron))
+    assert neuron.threshold == pytest.approx(255 * float(arrays["sh"]))
+    x = RNG.standard_normal((8, 2, 6, 6)).astype(np.float32)
+    graph = load(path)
+    wanted = run_ann(graph, x)[graph.outputs[0]].numpy()
+    (found,) = run_snn(compiled.graph, x, timesteps=64).outputs.values()
+    assert np.abs(found.numpy() - wanted).max() < 0.1 * np.abs(wanted).max()

@@ -9,13 +9,16 @@ from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
 from snnc_backends.cpu.kernels.depthwise import Depthwise
 from snnc_backends.cpu.kernels.gather import Gather
-from snnc_backends.cpu.kernels.neuron import Neuron
+from snnc_backends.cpu.kernels.neuron import Neuron, TwoSidedNeuron
 from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
 from snnc_backends.cpu.kernels.scale import Scale
 
 KERNELS: dict[str, type[Kernel]] = {
     kind.name: kind
-    for kind in (Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale)
+    for kind in (
+        *(Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale),
+        TwoSidedNeuron,
+    )
 }
 """Every kernel a plan may name."""
 
@@ -36,4 +39,5 @@ __all__ = [
     "Port",
     "Scale",
     "Table",
+    "TwoSidedNeuron",
 ]

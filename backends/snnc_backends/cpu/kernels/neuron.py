@@ -75,6 +75,17 @@ class Neuron(Kernel):
             block.run(code.index((p, self.channels), c), count)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TwoSidedNeuron(Neuron):
+    """Neurons that fire for potentials of either sign, as in docs/semantics.md, S29."""
+
+    name: ClassVar[str] = "two-sided-neuron"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.signed and self.order == "integrate-fire", "two-sided spikes are signed")
+
+
 class _Block:
     """Code for up to `BLOCK` neurons: parameters, potential and spike totals on the stack."""
 
@@ -82,7 +93,9 @@ class _Block:
         self.spec, self.code = spec, code
         self.params = {name: code.local(spec.source, count=BLOCK) for name in spec.arrays()}
         self.u = code.local(spec.state, count=BLOCK)
-        self.total = code.local("i32", count=BLOCK) if spec.signed else None
+        self.two_sided = isinstance(spec, TwoSidedNeuron)
+        corrects = spec.signed and not self.two_sided
+        self.total = code.local("i32", count=BLOCK) if corrects else None
 
     def repeat_parameters(self, group: int) -> None:
         """Write the parameters of `group` positions one after the other."""
@@ -178,6 +191,9 @@ class _Block:
         """Whether it emits +1, and whether it emits -1."""
         code, spec = self.code, self.spec
         up = code.greater(spec.state, p, threshold)
+        if self.two_sided:
+            below = code.sub(spec.state, code.zero(spec.state), threshold)
+            return up, code.greater(spec.state, below, p)
         if self.total is None:
             return up, None
         emitted = code.greater("i32", code.load(self.total, "i32", i), code.zero("i32"))
@@ -199,6 +215,8 @@ class _Block:
         if down is None:
             return spike
         spike = b.sub(spike, b.zext(down, code.type("i8")))
+        if self.total is None:
+            return spike
         total = b.add(code.load(self.total, "i32", i), code.convert(spike, "i8", "i32"))
         code.store(total, self.total, "i32", i)
         return spike

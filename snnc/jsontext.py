@@ -1,11 +1,15 @@
-"""JSON members of an artifact: written in canonical form, read strictly."""
+"""JSON in files: written in canonical form, read strictly."""
 
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 from snnc.errors import ArtifactError, one_line
+
+_DIGITS = 20
+"""Characters of the longest whole number that is read, its sign included."""
 
 
 def dump_json(value: object, what: str) -> bytes:
@@ -24,14 +28,30 @@ def dump_json(value: object, what: str) -> bytes:
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """Parse a JSON object without NaN or duplicate keys. Raises `ArtifactError` naming `what`."""
+    """The JSON object in a member of an artifact; see `strict`. Raises `ArtifactError`."""
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
+        value = strict(data)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{what} is not readable JSON: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise ArtifactError(f"{what} is not a JSON object")
     return value
+
+
+def strict(data: bytes) -> Any:
+    """What a JSON text holds, whose numbers are finite and whose keys are unique.
+
+    Raises:
+        ValueError: it is no such text; a number is beyond float64, or a whole one beyond 64 bits.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(
+        data,
+        object_pairs_hook=_unique,
+        parse_constant=_refuse,
+        parse_int=_whole,
+        parse_float=_real,
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -43,5 +63,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS or not -(1 << 63) <= int(text) < 1 << 64:
+        raise ValueError(f"{text:.20} is beyond 64 bits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _refuse(text)
+
+
 def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
+    raise ValueError(f"{text:.20} is not a finite number")

@@ -1,0 +1,87 @@
+"""Let weighted layers take events, where they take the values of linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
+from snnc.ir.walk import descendants, rewrite
+from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes.lower._merged_layers import merge_into_next
+
+MOVING = (Pool, Rearrange, Scale)
+"""Ops that pass events on, so that a layer behind them takes those of their inputs."""
+FIRING = (Relu, Identity, Input)
+"""Ops whose values become events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearBottlenecks(Pass):
+    """Let weighted layers take events, where they take the values of linear layers and sums.
+
+    A layer behind another without an activation between, as behind the linear bottlenecks of
+    MobileNet-v2 (Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018),
+    takes a current (S6). A current has no bounded integers, and cannot drive the rows of a
+    crossbar. So either
+
+    - both layers become one, where one of them is pointwise (a linear layer, or a convolution of
+      one position) and the product of their weights has neither more weights nor more
+      multiplications than both; or
+    - the values get a linear activation, which becomes a population of two-sided neurons (S29).
+
+    The activation stands in front of the layers only: a sum (an inverted residual block adds the
+    bottleneck to its input), another activation and an output still take the current itself, which
+    is exact.
+
+    Real values need none of this: the pass does nothing unless a later pass makes integers, as
+    `quantize` does, which targets that run integers only bring along.
+
+    Attributes:
+        always: whether it works for real values too.
+
+    Metrics: `merged`, pairs of layers that became one; `populations`, linear activations put in.
+    """
+
+    name = "linear-bottlenecks"
+    takes = Stage.ANN
+    gives = Stage.ANN
+    preserves_function = True
+    always: bool = False
+
+    def run(self, graph: Graph, ctx: PassContext) -> PassResult:
+        """Merge or put in; what takes events already is left as it is."""
+        if not (self.always or ctx.integers):
+            return PassResult(graph, metrics={"merged": 0, "populations": 0})
+        merged = rewrite(graph, merge_into_next)
+        currents = [node for node in graph.nodes if _is_current(node) and any(_takers(graph, node))]
+        for node in currents:
+            _activate(graph, node)
+        graph.prune_params()
+        return PassResult(graph, metrics={"merged": merged, "populations": len(currents)})
+
+
+def _is_current(node: Node) -> bool:
+    return not isinstance(node.op, (*MOVING, *FIRING))
+
+
+def _takers(graph: Graph, node: Node) -> Iterator[tuple[str, int]]:
+    """The users of a node, and their ports, that are weighted layers or lead to one."""
+    for user, port in node.users:
+        if _leads_to_layer(graph, graph.node(user)):
+            yield user, port
+
+
+def _leads_to_layer(graph: Graph, node: Node) -> bool:
+    if not isinstance(node.op, MOVING):
+        return isinstance(node.op, Weighted)
+    behind = descendants(graph, node.name, until=lambda n: not isinstance(n.op, MOVING))
+    return any(isinstance(graph.node(name).op, Weighted) for name in behind)
+
+
+def _activate(graph: Graph, node: Node) -> None:
+    """Let the takers of a node take a linear activation of it."""
+    takers = list(_takers(graph, node))
+    new = graph.add(graph.fresh(f"{node.name}.spikes"), Identity(), [node.name], loc=node.loc)
+    for user, port in takers:
+        graph.set_input(user, port, new)
