@@ -38,7 +38,7 @@ def compile_report(
     """
     info, window = content.info, window_of(result.graph, job.timesteps)
     own = (content.files, content.read, content.target or "")
-    hardware, cost = figures_of(*own), cost_of_compilation(*own, result.graph)
+    of_target = {"hardware": figures_of(*own), "cost": cost_of_compilation(*own, result.graph)}
     return {
         "kind": "compile",
         "report_version": REPORT_VERSION,
@@ -61,8 +61,7 @@ def compile_report(
         "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
-        **({} if hardware is None else {"hardware": hardware}),
-        **({} if cost is None else {"cost": cost}),
+        **{key: found for key, found in of_target.items() if found is not None},
     }
 
 
