@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.errors import ArtifactError, DataError, Loc, UsageError
+from snnc.errors import ArtifactError, DataError, UsageError
+from snnc.errors import Diagnostic as Diagnostic
 from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
 
@@ -21,28 +22,6 @@ Record = Literal["none", "counts", "spikes"]
 RECORDS = ("none", "counts", "spikes")
 FIGURES = "figures.json"
 """Name, in the backend's folder, of the member that holds its static figures; see `Backend`."""
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    """One reason why a model cannot be compiled.
-
-    Attributes:
-        op: the unsupported operation.
-        node: the node's name.
-        loc: the user's line and module.
-        reason: why.
-        remedy: what to do.
-    """
-
-    op: str
-    node: str
-    loc: Loc
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.loc}: {self.node} ({self.op}): {self.reason}; {self.remedy}"
 
 
 @dataclass(frozen=True)

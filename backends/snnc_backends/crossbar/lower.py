@@ -35,7 +35,7 @@ def lower(graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext) -> dic
     try:
         mapped = layout(graph, chip, ctx.timesteps)
     except DoesNotFit as error:
-        raise GraphError(f"the chip is too small: {error}") from None
+        raise GraphError(f"the network does not fit: {error}") from None
     costed = cost_files(graph, mapped, costs, ctx)
     return {
         MAPPING: _json(_mapping(mapped, graph)),
