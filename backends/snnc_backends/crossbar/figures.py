@@ -13,10 +13,7 @@ from snnc_backends.crossbar.mapping import Layout
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import placed_rows
 
-NOTES = (
-    "not modelled yet: read noise, drift and faults of cells, ADC resolution, wire resistance",
-    "neurons, factors, pooling, biases and readouts are digital and take no tile",
-)
+NOTES = ("neurons, factors, pooling, biases and readouts are digital and take no tile",)
 COUNTERS = "max pools of spikes are digital counters beside the tiles"
 COUNTED = ("counters", "comparisons")
 """Figures of `count_maxpools` that the totals have, too."""
@@ -57,7 +54,7 @@ def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
         **({"count_maxpools": pools} if pools else {}),
         **({} if costed.placement is None else {"placement": costed.placement}),
         "notes": [
-            *NOTES,
+            DIGITAL,
             *costed.notes,
             *([GROUPED] if alone else []),
             *([COUNTERS] if pools else []),

@@ -20,8 +20,11 @@ from snnc_backends.crossbar.mapping import Layout, layout
 from snnc_backends.crossbar.tiling import Part, placed_rows
 
 
-def lower(graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, figures, placement, cost.
+def lower(
+    graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext, adc_range: str
+) -> dict[str, bytes]:
+    """All files: the mapping of an integer graph's weights to tiles, figures, converters' ranges,
+    placement, cost.
 
     `mapping.json` has every part of a tile and the columns of a weight. Levels and conductances of
     the cells follow from it and the weights of the stored graph, and are in no file.
@@ -37,11 +40,16 @@ def lower(graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext) -> dic
     except DoesNotFit as error:
         raise GraphError(f"the network does not fit: {error}") from None
     costed = cost_files(graph, mapped, costs, ctx)
-    return {
+    files = {
         MAPPING: _json(_mapping(mapped, graph)),
         f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph, costed)),
         **costed.files,
     }
+    if chip.converter.bits is None:
+        return files
+    from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges, written
+
+    return {**files, MEMBER: written(chosen_ranges(graph, mapped.layers, chip, ctx, adc_range))}
 
 
 def stored_graph(artifact: Artifact) -> Graph:
