@@ -37,8 +37,6 @@ def compile_report(
         seconds: spent on each part.
     """
     info, window = content.info, window_of(result.graph, job.timesteps)
-    own = (content.files, content.read, content.target or "")
-    of_target = {"hardware": figures_of(*own), "cost": cost_of_compilation(*own, result.graph)}
     return {
         "kind": "compile",
         "report_version": REPORT_VERSION,
@@ -61,8 +59,15 @@ def compile_report(
         "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
-        **{key: found for key, found in of_target.items() if found is not None},
+        **_of_target(content, result.graph),
     }
+
+
+def _of_target(content: ArtifactContent, graph: Graph) -> dict[str, Any]:
+    """What the target tells: its static figures, and the cost that it expects."""
+    own = (content.files, content.read, content.target or "")
+    told = {"hardware": figures_of(*own), "cost": cost_of_compilation(*own, graph)}
+    return {key: found for key, found in told.items() if found is not None}
 
 
 def window_of(graph: Graph, most: int) -> int:

@@ -13,7 +13,7 @@ from snnc_backends.crossbar.mapping import Layout
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.tiling import placed_rows
 
-NOTES = ("neurons, factors, pooling, biases and readouts are digital and take no tile",)
+DIGITAL = "neurons, factors, pooling, biases and readouts are digital and take no tile"
 COUNTERS = "max pools of spikes are digital counters beside the tiles"
 COUNTED = ("counters", "comparisons")
 """Figures of `count_maxpools` that the totals have, too."""
