@@ -254,3 +254,13 @@ def test_ranges_lie_in_the_artifact() -> None:
     for damage in (b"{", b'{"range":{}}', files[MEMBER].replace(b"[[", b"[[-1,")):
         with pytest.raises(ArtifactError, match=r"converters\.json"):
             load(Files(graph, {**files, MEMBER: damage}), backend.chip())
+
+
+def test_a_layer_without_weights_takes_no_rows() -> None:
+    for options in ("packing=groups device=pcm", "packing=groups adc-bits=3"):
+        backend, graph = chip_of(options), line(np.zeros((3, 20), np.int8))
+        found = ranges(graph, backend, np.ones((1, 20), np.float32), "worst")
+        program = CrossbarProgram(graph, 2, backend.chip(), found)
+        result = program.run(np.ones((2, 20), np.float32))
+        assert not result.readout.any()  # type: ignore[union-attr]
+        assert result.stats["activity"]["fc"]["reads"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -72,9 +73,8 @@ def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) ->
     if ranges is None:
         ranges = np.ones((len(blocks), len(code.terms)))
     steps = chip.converter.steps(ranges[:, term_of_column(code)])
-    wanted = np.stack([levels[:, rows].sum(1, dtype=np.float64) for rows in blocks], 1)
-    found = np.stack([values[:, rows].sum(1, dtype=np.float64) for rows in blocks], 1)
-    again = chip.imperfections.factors(wanted, found / (1 << cells.bits), chip.largest_level)
+    wanted, found = block_sums(levels, blocks), block_sums(values, blocks) / (1 << cells.bits)
+    again = chip.imperfections.factors(wanted, found, chip.largest_level)
     gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps * again
     return Programmed(
         order=order,
@@ -97,6 +97,14 @@ def layer_key(layer: str) -> int:
 def row_blocks(placed: int, chip: Chip) -> list[slice]:
     """The placed rows of every row block."""
     return [slice(start, start + size) for start, size in split(placed, chip.rows)]
+
+
+def block_sums(cells: NDArray[Any], blocks: Sequence[slice]) -> NDArray[np.float64]:
+    """(groups, row blocks, columns): sums of cells (groups, placed rows, columns)."""
+    sums = np.zeros((len(cells), len(blocks), cells.shape[2]))
+    for number, rows in enumerate(blocks):
+        sums[:, number] = cells[:, rows].sum(1, dtype=np.float64)
+    return sums
 
 
 def term_of_column(code: MatrixCode) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snnc.errors import ArtifactError, one_line
 from snnc.ir import Graph
+from snnc.jsontext import parse_json
 from snnc.target import Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
@@ -22,7 +23,7 @@ from snnc_backends.crossbar.devices.ideal import Ideal
 from snnc_backends.crossbar.matrices import WeightMatrix
 from snnc_backends.crossbar.physical import PhysicalProgram
 from snnc_backends.crossbar.placed_order import PlacedOrder
-from snnc_backends.crossbar.programmed import row_blocks
+from snnc_backends.crossbar.programmed import block_sums, row_blocks
 
 MEMBER = "crossbar/converters.json"
 SAMPLES = 16
@@ -65,11 +66,10 @@ def _shape(layer: WeightMatrix, chip: Chip) -> tuple[int, int]:
 
 
 def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
-    cells = PlacedOrder.of(layer, chip).of_cells(chip.levels(layer.weights).astype(np.int64))
-    sums = np.array([cells[:, rows].sum(1).max(0) for rows in row_blocks(cells.shape[1], chip)])
+    cells = PlacedOrder.of(layer, chip).of_cells(chip.levels(layer.weights))
+    sums = block_sums(cells, row_blocks(cells.shape[1], chip)).max(0)
     terms = chip.matrix(layer.outputs).terms
-    largest = np.stack([sums[:, places].max(1) for _, places in terms], 1)
-    return np.maximum(largest, 1).astype(np.float64)
+    return np.maximum(np.stack([sums[:, places].max(1) for _, places in terms], 1), 1)
 
 
 def _histograms(
@@ -132,11 +132,11 @@ def written(ranges: Ranges) -> bytes:
 
 def stored_ranges(artifact: Artifact, layers: Sequence[WeightMatrix], chip: Chip) -> Ranges:
     """The ranges in an artifact. Raises `ArtifactError` for a wrong shape or a number <= 0."""
-    content = artifact.read(MEMBER)
+    content = parse_json(artifact.read(MEMBER), MEMBER)
     try:
-        tables = json.loads(content)["range"]
+        tables = content["range"]
         ranges = {layer.layer: np.array(tables[layer.layer], np.float64) for layer in layers}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{MEMBER} has no usable ranges: {one_line(error)}") from None
     for layer in layers:
         table = ranges[layer.layer]

@@ -153,7 +153,10 @@ class LayerTiles:
                 total = inputs.new_zeros(shape)
             inputs = self._placed(inputs)
             for block in self.blocks:
-                keys = self._keys(samples, reads + (number * len(self.blocks) + block.number))
+                keys = None
+                if block.variances is not None:
+                    read = reads + (number * len(self.blocks) + block.number)
+                    keys = self._keys(samples, read)
                 rows = inputs[:, :, block.rows]
                 self._read(block, rows, keys, phase.worth, total, activity)
         if total is None:
@@ -202,7 +205,7 @@ class LayerTiles:
         self,
         block: RowBlock,
         inputs: Tensor,
-        keys: NDArray[np.uint64],
+        keys: NDArray[np.uint64] | None,
         worth: int,
         total: Tensor,
         activity: Activity,
@@ -224,7 +227,7 @@ class LayerTiles:
         block: int,
         sums: Tensor,
         spread: Tensor | None,
-        keys: NDArray[np.uint64],
+        keys: NDArray[np.uint64] | None,
         activity: Activity,
     ) -> Tensor:
         """What the codes of column sums stand for, in 2^-step_bits levels.
@@ -237,7 +240,7 @@ class LayerTiles:
         if self.chip.exact:
             return sums
         layer, values = self.layer, sums.to(torch.float32)
-        if spread is not None:
+        if spread is not None and keys is not None:
             order = line_order(self.code)[:, None]
             found = noisy(values.numpy(), spread.numpy(), layer.variance_bits, keys, order)
             values = torch.from_numpy(found)

@@ -186,11 +186,12 @@ def gather(site: OnnxSite) -> Result:
     """Converter of `Gather` of fixed positions along one axis."""
     x, indices = site.tensor(), site.known(1, "indices")
     axis = site.attributes.get("axis", 0) % (len(x.shape) + 1)
-    fixed = indices is not None and indices.other is None
-    if axis == 0 or not fixed or indices.array.ndim > 1 or indices.array.size == 0:
+    if axis == 0 or indices is None or indices.array.ndim > 1 or indices.array.size == 0:
         raise RefusedError("it looks samples or elements up", "use Slice")
     size = x.shape[axis - 1]
     chosen = indices.array.reshape(-1).astype(np.int64)
+    if indices.other is not None:
+        raise RefusedError("its positions depend on the batch", "use fixed positions")
     if chosen.min() < -size or chosen.max() >= size:
         raise RefusedError(f"it takes elements beyond the {size} there are", "fix its indices")
     chosen %= size
