@@ -21,6 +21,7 @@ from snnc.ir import (
     Neuron,
     Readout,
     Stage,
+    TwoSidedNeuron,
 )
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
@@ -99,6 +100,25 @@ def test_what_a_layer_costs_counted_by_hand(chain: Callable[..., Graph]) -> None
     ann = cost["bitserial_ann_conversions"]
     assert ann == 8 * 3 * 80 + 8 * 10 * 12
     assert cost["conversions_vs_bitserial_ann"] == (8 * 80 + 10 * 12 * 4) / ann
+
+
+def test_two_sided_neurons_cost_what_one_sided_neurons_cost(chain: Callable[..., Graph]) -> None:
+    graph = chain((5, 20, 3))
+    backend = CrossbarBackend(rows=8, cols=64)
+    rates = dict.fromkeys(uniform(graph), 0.2)
+    costs = [_expected_cost(graph, backend, rates)]
+    graph.replace_op("act1", TwoSidedNeuron(threshold=3, wait=0))
+    assert uniform(graph).keys() == rates.keys()
+    costs.append(_expected_cost(graph, backend, rates))
+    own = [cost["counts"]["act1"] for cost in costs]
+    assert own[0] == own[1] != {}
+    assert costs[0]["area_um2"] == costs[1]["area_um2"]
+    assert costs[0]["energy_pj"] < costs[1]["energy_pj"], "negative events have their own phase"
+
+
+def _expected_cost(graph: Graph, backend: CrossbarBackend, rates: Mapping[str, float]) -> Any:
+    run = expected(graph, shapes_of(graph, backend, 4), rates, 4)
+    return model(graph, backend).cost(run, "made up")
 
 
 def packed_convolution() -> Graph:

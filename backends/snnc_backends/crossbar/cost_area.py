@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snnc.ir import CountMaxPool, Graph, Neuron, Readout
+from snnc.ir import AnyNeuron, CountMaxPool, Graph, Readout
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost_events import READOUT_BITS
 from snnc_backends.crossbar.technology_table import Technology
@@ -43,7 +43,7 @@ def potentials(graph: Graph) -> int:
     """Values that are kept from step to step: potentials, counters, sums of readouts."""
     kept = 0
     for node in graph.nodes:
-        if isinstance(node.op, Neuron | Readout):
+        if isinstance(node.op, AnyNeuron | Readout):
             kept += graph.type_of(node.name).size
         elif isinstance(node.op, CountMaxPool) and not graph.type_of(node.name).constant_in_time:
             kept += graph.type_of(node.name).size + graph.type_of(node.inputs[0]).size

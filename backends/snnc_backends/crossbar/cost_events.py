@@ -15,10 +15,10 @@ import numpy as np
 from snnc.cost import Inference
 from snnc.ir import (
     Add,
+    AnyNeuron,
     CountMaxPool,
     Encode,
     Graph,
-    Neuron,
     Node,
     Pool,
     Readout,
@@ -111,7 +111,7 @@ def _digital(graph: Graph, node: Node, timesteps: int) -> Iterator[tuple[str, fl
         largest = max(op.hi, -op.lo)
         yield "multiplication", updates
         yield "link_bit", float(kind.size * (largest.bit_length() + (op.lo < 0)))
-    elif isinstance(op, Neuron):
+    elif isinstance(op, AnyNeuron):
         yield "membrane_access", 2 * updates
         yield "neuron_update", updates
         if bool(np.any(np.asarray(array_of(op.leak, graph.params)) != 1)):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snnc.ir import Graph, Neuron
+from snnc.ir import AnyNeuron, Graph
 from snnc.ir.walk import longest_path
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.layer_shapes import LayerShape
@@ -60,7 +60,7 @@ def timing(
     every = {s.layer: 0.0 if s.steps == 1 else layers[s.layer] for s in shapes}
     spent = {s.layer: layers[s.layer] * s.steps for s in shapes}
     step, path = _busiest(shapes, every, chip), _longest(graph, layers)
-    waited = longest_path(graph, lambda n: n.op.wait if isinstance(n.op, Neuron) else 0)
+    waited = longest_path(graph, lambda n: n.op.wait if isinstance(n.op, AnyNeuron) else 0)
     later = timesteps - 1 + max((waited[name] for name in graph.outputs), default=0)
     return Timing(
         layers=layers,

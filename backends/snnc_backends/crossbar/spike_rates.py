@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 
 from snnc.cost import Inference
 from snnc.errors import UsageError, one_line
-from snnc.ir import Conv, CountMaxPool, Encode, Graph, Neuron
+from snnc.ir import Conv, CountMaxPool, Encode, Graph, Neuron, TwoSidedNeuron
 from snnc.ir.walk import nearest_before
+from snnc.jsontext import strict
 from snnc_backends.crossbar.layer_shapes import LayerShape
 from snnc_backends.crossbar.technology_table import read_text
 
+MAKERS = (Neuron, TwoSidedNeuron, Encode, CountMaxPool)
+"""Ops whose results are events."""
 DENSITY = 0.5
 """Fraction of the bits of an encoded input, or of an activation, that are taken to be 1."""
 UNIFORM = 0.1
@@ -27,7 +29,7 @@ UNIFORM = 0.1
 def read_rates(path: Path) -> dict[str, float]:
     """The rates in a JSON file: {node: events per element and step}. Raises `UsageError`."""
     try:
-        given = json.loads(read_text(path, "rates"))
+        given = strict(read_text(path, "rates"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"rates {path}: no readable JSON: {one_line(error)}") from None
     if not isinstance(given, dict):
@@ -51,7 +53,7 @@ def complete(graph: Graph, rates: Mapping[str, float], path: object) -> dict[str
         if name in rates:
             found[name] = rates[name]
         elif isinstance(graph.node(name).op, CountMaxPool):
-            before = nearest_before(graph, name, Neuron, Encode, CountMaxPool)
+            before = nearest_before(graph, name, *MAKERS)
             found[name] = max((found[each] for each in before if each in found), default=0.0)
         else:
             raise UsageError(f"rates {path}: no rate for {name}")
@@ -73,8 +75,7 @@ def _makers(graph: Graph) -> list[str]:
     return [
         node.name
         for node in graph.nodes
-        if isinstance(node.op, Neuron | Encode | CountMaxPool)
-        and not graph.type_of(node.name).constant_in_time
+        if isinstance(node.op, MAKERS) and not graph.type_of(node.name).constant_in_time
     ]
 
 
@@ -116,7 +117,7 @@ def _chance(graph: Graph, shape: LayerShape, rates: Mapping[str, float]) -> floa
         return DENSITY / (2 if kind.signed else 1)
     makers: list[str] = [shape.source]
     if shape.source not in rates:
-        makers = list(nearest_before(graph, shape.source, Neuron, Encode, CountMaxPool))
+        makers = list(nearest_before(graph, shape.source, *MAKERS))
     events = sum(rates.get(name, 0.0) * graph.type_of(name).size for name in makers)
     return min(1.0, events / kind.size / shape.phases)
 

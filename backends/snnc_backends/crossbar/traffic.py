@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Add, CountMaxPool, Encode, Graph, Neuron, Node, Pool, Rearrange, Weighted
+from snnc.ir import Add, AnyNeuron, CountMaxPool, Encode, Graph, Node, Pool, Rearrange, Weighted
 from snnc_backends.crossbar.layer_shapes import LayerShape
 from snnc_backends.crossbar.tiling import Part
 
@@ -101,7 +101,7 @@ class _Counted:
             if isinstance(op, Add):
                 self._gather(node)
             core, fired = self.core[node.inputs[0]], self.fired[node.inputs[0]]
-        if isinstance(op, Neuron | Encode | CountMaxPool):
+        if isinstance(op, AnyNeuron | Encode | CountMaxPool):
             mean = self.events.get(node.name, 0.0) / max(1, kind.size)
             fired = _filled(mean, kind.shape)
         self.core[node.name], self.fired[node.name] = core, fired
