@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from snnc_backends.crossbar.assignment import bounds, hops, optimum, search
-from snnc_backends.crossbar.mesh import Mesh
+from snnc_backends.crossbar.placement.assignment import bounds, hops, optimum, search
+from snnc_backends.crossbar.placement.mesh import Mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 

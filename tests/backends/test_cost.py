@@ -25,13 +25,13 @@ from snnc.ir import (
 )
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.cost import CostModel
-from snnc_backends.crossbar.cost_files import inference
-from snnc_backends.crossbar.layer_shapes import PlacedPart, layer_shapes, parts_of
-from snnc_backends.crossbar.mapping import layout
+from snnc_backends.crossbar.cost.cost import CostModel
+from snnc_backends.crossbar.cost.files import inference
+from snnc_backends.crossbar.cost.spike_rates import expected, uniform
+from snnc_backends.crossbar.cost.technology_table import Entry, technology
+from snnc_backends.crossbar.mapping.layer_shapes import PlacedPart, layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.mapping import layout
 from snnc_backends.crossbar.program import CrossbarProgram
-from snnc_backends.crossbar.spike_rates import expected, uniform
-from snnc_backends.crossbar.technology_table import Entry, technology
 
 TABLE = technology("isaac-32nm")
 

@@ -18,7 +18,7 @@ from snnc.driver import evaluate
 from snnc.errors import ArtifactError
 from snnc.ir import Neuron
 from snnc.testing import Style, build, sample_inputs
-from snnc_backends.crossbar.technology_table import built_in
+from snnc_backends.crossbar.cost.technology_table import built_in
 
 TARGET = "crossbar{rows=16 cols=32 cell-bits=2 technology=TABLE mesh=3x3}"
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(place / "ann.snnc", graph)
     np.save(place / "x.npy", x)
     table = place / "own.toml"
-    tables = Path(snnc.__file__).parents[1] / "backends/snnc_backends/crossbar/technology"
+    tables = Path(snnc.__file__).parents[1] / "backends/snnc_backends/crossbar/cost/technology"
     shutil.copy(tables / f"{built_in()[0]}.toml", table)
     options: dict[str, Any] = {"recipe": "convert{bits=8}", "calibration": x, "timesteps": 4}
     target = TARGET.replace("TABLE", json.dumps(str(table)))

@@ -17,12 +17,18 @@ from snnc.ir import Conv, EncodeDirect, Graph, Input, Neuron, Readout, Stage, We
 from snnc.ir.walk import nearest_before
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.assignment import bounds, hops, linear_assignment, optimum, search
-from snnc_backends.crossbar.layer_shapes import layer_shapes, parts_of
-from snnc_backends.crossbar.mapping import layout
-from snnc_backends.crossbar.mesh import Mesh
-from snnc_backends.crossbar.placement import cores_of, from_json, place, to_json
-from snnc_backends.crossbar.traffic import Traffic, traffic
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.placement.assignment import (
+    bounds,
+    hops,
+    linear_assignment,
+    optimum,
+    search,
+)
+from snnc_backends.crossbar.placement.mesh import Mesh
+from snnc_backends.crossbar.placement.placement import cores_of, from_json, place, to_json
+from snnc_backends.crossbar.placement.traffic import Traffic, traffic
 
 SMALL = CrossbarBackend(rows=7, cols=9, cell_bits=2, weight_bits=8)
 

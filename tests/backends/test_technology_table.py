@@ -7,7 +7,7 @@ import re
 import pytest
 
 from snnc.errors import UsageError
-from snnc_backends.crossbar.technology_table import (
+from snnc_backends.crossbar.cost.technology_table import (
     BY_BITS,
     NAMES,
     Technology,

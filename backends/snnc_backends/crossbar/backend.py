@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.transform import PassContext
     from snnc_backends.crossbar.chip import Chip
-    from snnc_backends.crossbar.cost_files import CostOptions
+    from snnc_backends.crossbar.cost.files import CostOptions
     from snnc_backends.crossbar.program import CrossbarProgram
 
 QUANTIZE_BITS = 8
@@ -148,8 +148,8 @@ class CrossbarBackend:
 
     def costs(self) -> CostOptions:
         """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
-        from snnc_backends.crossbar.cost_files import CostOptions
-        from snnc_backends.crossbar.mesh import mesh
+        from snnc_backends.crossbar.cost.files import CostOptions
+        from snnc_backends.crossbar.placement.mesh import mesh
 
         return CostOptions(
             self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
@@ -233,7 +233,7 @@ class CrossbarBackend:
 
         Raises `ArtifactError`.
         """
-        from snnc_backends.crossbar.cost_files import cost_of_run
+        from snnc_backends.crossbar.cost.files import cost_of_run
         from snnc_backends.crossbar.lower import stored_graph
 
         return cost_of_run(artifact, self.chip(), self.adc_bits, run, stored_graph(artifact))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from snnc.ir import Graph
-from snnc_backends.crossbar.bounds import area_bound
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.cost_files import CostFiles
-from snnc_backends.crossbar.digital import count_maxpools, digital_units
-from snnc_backends.crossbar.mapping import Layout
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.tiling import placed_rows
+from snnc_backends.crossbar.cost.files import CostFiles
+from snnc_backends.crossbar.mapping.bounds import area_bound
+from snnc_backends.crossbar.mapping.digital import count_maxpools, digital_units
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 DIGITAL = "neurons, factors, pooling, biases and readouts are digital and take no tile"
 COUNTERS = "max pools of spikes are digital counters beside the tiles"

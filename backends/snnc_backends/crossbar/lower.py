@@ -13,11 +13,11 @@ from snnc.target import FIGURES, Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit
-from snnc_backends.crossbar.cost_files import FOLDER, MAPPING, CostOptions, cost_files
-from snnc_backends.crossbar.digital import digital_units
+from snnc_backends.crossbar.cost.files import FOLDER, MAPPING, CostOptions, cost_files
 from snnc_backends.crossbar.figures import figures
-from snnc_backends.crossbar.mapping import Layout, layout
-from snnc_backends.crossbar.tiling import Part, placed_rows
+from snnc_backends.crossbar.mapping.digital import digital_units
+from snnc_backends.crossbar.mapping.mapping import Layout, layout
+from snnc_backends.crossbar.mapping.tiling import Part, placed_rows
 
 
 def lower(
@@ -47,7 +47,7 @@ def lower(
     }
     if chip.converter.bits is None:
         return files
-    from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges, written
+    from snnc_backends.crossbar.reading.ranges import MEMBER, chosen_ranges, written
 
     return {**files, MEMBER: written(chosen_ranges(graph, mapped.layers, chip, ctx, adc_range))}
 

@@ -26,7 +26,7 @@ from snnc.ir import (
     Weighted,
     array_of,
 )
-from snnc_backends.crossbar.layer_shapes import LayerShape
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape
 
 COMPONENTS: Mapping[str, str] = {
     "cell": "array",

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.placed_order import PlacedOrder
-from snnc_backends.crossbar.tiling import parts, split
-from snnc_backends.crossbar.wires import effective_us
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
+from snnc_backends.crossbar.mapping.tiling import parts, split
+from snnc_backends.crossbar.reading.wires import effective_us
 
 CELL_BITS = 10
 """Binary places to which cells that are not ideal are rounded, in levels: far below any error of a

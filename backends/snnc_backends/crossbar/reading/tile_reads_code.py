@@ -9,8 +9,8 @@ from llvmlite import ir
 from snnc.native.code import I32, I64, Value
 from snnc_backends.cpu.kernels import Code
 from snnc_backends.cpu.kernels.events import Events, scratch
-from snnc_backends.crossbar.column_noise import ColumnNoise
-from snnc_backends.crossbar.tile_layout import MOST_LANES, TileLayout
+from snnc_backends.crossbar.reading.column_noise import ColumnNoise
+from snnc_backends.crossbar.reading.tile_layout import MOST_LANES, TileLayout
 
 MAGIC = 1.5 * 2.0**23
 """Adding and subtracting it rounds a float32 below 2^22 to a whole number, half to even."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping import Layout
-from snnc_backends.crossbar.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.tiling import Part, placed_rows
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.tiling import Part, placed_rows
 
 
 class PlacedPart(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc_backends.crossbar.mesh import Mesh
+from snnc_backends.crossbar.placement.mesh import Mesh
 
 Floats = NDArray[np.float64]
 Sites = NDArray[np.int64]

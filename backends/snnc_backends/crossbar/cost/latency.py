@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from snnc.ir import AnyNeuron, Graph
 from snnc.ir.walk import longest_path
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.layer_shapes import LayerShape
-from snnc_backends.crossbar.technology_table import Technology
+from snnc_backends.crossbar.cost.technology_table import Technology
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape
 
 
 @dataclass(frozen=True)

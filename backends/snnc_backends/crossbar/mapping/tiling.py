@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
 
 
 @dataclass(frozen=True, slots=True)

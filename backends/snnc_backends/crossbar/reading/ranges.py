@@ -20,10 +20,10 @@ from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.converters import Converter
 from snnc_backends.crossbar.devices.ideal import Ideal
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.physical import PhysicalProgram
-from snnc_backends.crossbar.placed_order import PlacedOrder
-from snnc_backends.crossbar.programmed import block_sums, row_blocks
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
+from snnc_backends.crossbar.reading.physical import PhysicalProgram
+from snnc_backends.crossbar.reading.programmed import block_sums, row_blocks
 
 MEMBER = "crossbar/converters.json"
 SAMPLES = 16

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.tiling import placed_rows
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 
 @dataclass(frozen=True)

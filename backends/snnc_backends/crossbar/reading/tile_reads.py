@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from snnc_backends.cpu.kernels import Code
 from snnc_backends.cpu.kernels.events import Events
-from snnc_backends.crossbar.tile_layout import TileLayout
-from snnc_backends.crossbar.tile_reads_code import StepReads
+from snnc_backends.crossbar.reading.tile_layout import TileLayout
+from snnc_backends.crossbar.reading.tile_reads_code import StepReads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from snnc.errors import UsageError, one_line
 from snnc.ir import Conv, CountMaxPool, Encode, Graph, Neuron, TwoSidedNeuron
 from snnc.ir.walk import nearest_before
 from snnc.jsontext import strict
-from snnc_backends.crossbar.layer_shapes import LayerShape
-from snnc_backends.crossbar.technology_table import read_text
+from snnc_backends.crossbar.cost.technology_table import read_text
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape
 
 MAKERS = (Neuron, TwoSidedNeuron, Encode, CountMaxPool)
 """Ops whose results are events."""

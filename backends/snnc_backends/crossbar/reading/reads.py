@@ -15,14 +15,14 @@ from torch import Tensor
 from snnc.interp import Run
 from snnc.ir import Conv, Graph, Linear, TensorType
 from snnc.memory import TILE_VALUES, rows_that_fit
-from snnc_backends.crossbar.activity import Activity
-from snnc_backends.crossbar.bits import phases
 from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.column_noise import GOLDEN, noisy, stream
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.programmed import Programmed, layer_key, line_order, programmed
-from snnc_backends.crossbar.tiling import split, word_lines
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.tiling import split, word_lines
+from snnc_backends.crossbar.reading.activity import Activity
+from snnc_backends.crossbar.reading.bits import phases
+from snnc_backends.crossbar.reading.column_noise import GOLDEN, noisy, stream
+from snnc_backends.crossbar.reading.programmed import Programmed, layer_key, line_order, programmed
 
 EXACT_FLOAT32 = 1 << 24
 Observe = Callable[[str, int, Tensor], None]

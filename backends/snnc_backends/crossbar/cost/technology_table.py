@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,12 @@ def from_json(stored: Mapping[str, Any]) -> Technology:
 
 def built_in() -> list[str]:
     """Names of the tables of the package."""
-    folder = files("snnc_backends.crossbar") / "technology"
-    return sorted(each.name.removesuffix(".toml") for each in folder.iterdir())
+    return sorted(each.name.removesuffix(".toml") for each in _tables().iterdir())
+
+
+def _tables() -> Traversable:
+    """The folder of the tables of the package."""
+    return files("snnc_backends.crossbar.cost") / "technology"
 
 
 def is_file_name(name: str) -> bool:
@@ -131,8 +136,7 @@ def technology(name: str) -> Technology:
     if not is_file_name(name):
         if name not in built_in():
             raise UsageError(f"unknown technology {name!r}", hint=_choices())
-        text = (files("snnc_backends.crossbar") / "technology" / f"{name}.toml").read_text("utf-8")
-        return parse(name, text)
+        return parse(name, (_tables() / f"{name}.toml").read_text("utf-8"))
     return parse(name, read_text(Path(name), "technology"))
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from snnc.cost import Inference
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.cost_area import areas, inventory, leakage_mw
-from snnc_backends.crossbar.cost_events import (
+from snnc_backends.crossbar.cost.area import areas, inventory, leakage_mw
+from snnc_backends.crossbar.cost.events import (
     COMPONENTS,
     Counts,
     by_component,
@@ -18,12 +18,12 @@ from snnc_backends.crossbar.cost_events import (
     skipped_conversions,
     tile_events,
 )
-from snnc_backends.crossbar.cost_latency import Timing, timing
-from snnc_backends.crossbar.layer_shapes import LayerShape, PlacedPart, layer_shapes
-from snnc_backends.crossbar.placement import Placement
-from snnc_backends.crossbar.spike_rates import DENSITY
-from snnc_backends.crossbar.technology_table import NAMES, Technology
-from snnc_backends.crossbar.traffic import traffic
+from snnc_backends.crossbar.cost.latency import Timing, timing
+from snnc_backends.crossbar.cost.spike_rates import DENSITY
+from snnc_backends.crossbar.cost.technology_table import NAMES, Technology
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape, PlacedPart, layer_shapes
+from snnc_backends.crossbar.placement.placement import Placement
+from snnc_backends.crossbar.placement.traffic import traffic
 
 ANN_BITS = 8
 """Bits of an activation of the ANN, driven one after another."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snnc.native.code import I16, I32, I64, Value
 from snnc_backends.cpu.kernels import Code, Port, Table
-from snnc_backends.crossbar.event_windows import EventWindows
+from snnc_backends.crossbar.reading.event_windows import EventWindows
 
 LANES = 16
 """Events that are looked at in one vector."""

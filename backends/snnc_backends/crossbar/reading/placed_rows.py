@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.native.code import I64, Value
 from snnc_backends.cpu.kernels import Code, Port, Table
-from snnc_backends.crossbar.event_windows import EventWindows
+from snnc_backends.crossbar.reading.event_windows import EventWindows
 
 
 @dataclass(frozen=True, kw_only=True)

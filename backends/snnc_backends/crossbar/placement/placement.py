@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import UsageError
-from snnc_backends.crossbar.assignment import bounds, hops, optimum, search
-from snnc_backends.crossbar.mapping import Layout
-from snnc_backends.crossbar.mesh import Mesh, mesh
-from snnc_backends.crossbar.traffic import Traffic
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.placement.assignment import bounds, hops, optimum, search
+from snnc_backends.crossbar.placement.mesh import Mesh, mesh
+from snnc_backends.crossbar.placement.traffic import Traffic
 
 
 @dataclass(frozen=True)

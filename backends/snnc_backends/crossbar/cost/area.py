@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from snnc.ir import AnyNeuron, CountMaxPool, Graph, Readout
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.cost_events import READOUT_BITS
-from snnc_backends.crossbar.technology_table import Technology
+from snnc_backends.crossbar.cost.events import READOUT_BITS
+from snnc_backends.crossbar.cost.technology_table import Technology
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ from snnc.ir import Graph
 from snnc.jsontext import parse_json
 from snnc.target import Artifact, RunResult
 from snnc.transform import Batches, PassContext
-from snnc_backends.crossbar import placement as placing
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.cost import CostModel
-from snnc_backends.crossbar.layer_shapes import layer_shapes, parts_of, stored_parts
-from snnc_backends.crossbar.mapping import Layout
-from snnc_backends.crossbar.mesh import Mesh
-from snnc_backends.crossbar.placement import Placement
-from snnc_backends.crossbar.spike_rates import UNIFORM, complete, expected, read_rates, uniform
-from snnc_backends.crossbar.technology_table import Technology, from_json, technology
-from snnc_backends.crossbar.traffic import traffic
+from snnc_backends.crossbar.cost.cost import CostModel
+from snnc_backends.crossbar.cost.spike_rates import UNIFORM, complete, expected, read_rates, uniform
+from snnc_backends.crossbar.cost.technology_table import Technology, from_json, technology
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of, stored_parts
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.placement import placement as placing
+from snnc_backends.crossbar.placement.mesh import Mesh
+from snnc_backends.crossbar.placement.placement import Placement
+from snnc_backends.crossbar.placement.traffic import traffic
 
 FOLDER = "crossbar"
 PLACEMENT = f"{FOLDER}/placement.json"
@@ -173,7 +173,7 @@ def _first(data: Batches) -> NDArray[np.float32] | None:
 
 def _measured(graph: Graph, chip: Chip, timesteps: int, x: NDArray[np.float32]) -> Inference | None:
     """The mean counts of samples on ideal cells; None for what the kernels cannot run."""
-    from snnc_backends.crossbar.ideal import IdealProgram, can_run
+    from snnc_backends.crossbar.reading.ideal import IdealProgram, can_run
 
     if not can_run(graph):
         return None

@@ -7,13 +7,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from snnc.ir import Graph
-from snnc_backends.crossbar.bounds import concurrency_bound, rectangle_bound
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit, TileNeeds, assign
-from snnc_backends.crossbar.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.packing import Place, pack
-from snnc_backends.crossbar.replication import Stage, balanced
-from snnc_backends.crossbar.tiling import Part, parts
+from snnc_backends.crossbar.mapping.bounds import concurrency_bound, rectangle_bound
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.packing import Place, pack
+from snnc_backends.crossbar.mapping.replication import Stage, balanced
+from snnc_backends.crossbar.mapping.tiling import Part, parts
 
 MOST_PARTS = 150_000
 """Parts of a mapping that are stored; the files of an artifact are then within its limits."""

@@ -23,11 +23,17 @@ from snnc_backends.cpu.plan import TALLY, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memory
 from snnc_backends.cpu.storage import Blob
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.column_noise import stream
-from snnc_backends.crossbar.ideal import activity, counted_plan
-from snnc_backends.crossbar.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.programmed import Programmed, factors, layer_key, line_order, programmed
-from snnc_backends.crossbar.tile_reads import TileReads
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.reading.column_noise import stream
+from snnc_backends.crossbar.reading.ideal import activity, counted_plan
+from snnc_backends.crossbar.reading.programmed import (
+    Programmed,
+    factors,
+    layer_key,
+    line_order,
+    programmed,
+)
+from snnc_backends.crossbar.reading.tile_reads import TileReads
 
 
 class TileProgram:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Add, AnyNeuron, CountMaxPool, Encode, Graph, Node, Pool, Rearrange, Weighted
-from snnc_backends.crossbar.layer_shapes import LayerShape
-from snnc_backends.crossbar.tiling import Part
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape
+from snnc_backends.crossbar.mapping.tiling import Part
 
 NOWHERE = -1
 """Core of the encoded input, and of padding."""

@@ -22,13 +22,13 @@ from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
-from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.driven_rows import DrivenRows
-from snnc_backends.crossbar.event_windows import EventWindows
-from snnc_backends.crossbar.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.placed_rows import PlacedRows
-from snnc_backends.crossbar.tiling import WordLines, placed_rows, word_lines
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.tiling import WordLines, placed_rows, word_lines
+from snnc_backends.crossbar.reading.activity import Activity
+from snnc_backends.crossbar.reading.driven_rows import DrivenRows
+from snnc_backends.crossbar.reading.event_windows import EventWindows
+from snnc_backends.crossbar.reading.placed_rows import PlacedRows
 
 
 @dataclass(frozen=True)

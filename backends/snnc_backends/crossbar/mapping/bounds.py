@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc_backends.crossbar.packing import Size
+from snnc_backends.crossbar.mapping.packing import Size
 
 ROUNDING = 1e-6
 """Far above the errors of sums of areas, far below a tile."""

@@ -16,10 +16,10 @@ from snnc.interp import Interpreter, Run, for_sample
 from snnc.interp.program import ReferenceProgram
 from snnc.ir import Conv, Graph, Linear, Node
 from snnc.target import RunResult
-from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.reads import LayerTiles, Observe, Samples, layer_tiles
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.reading.activity import Activity
+from snnc_backends.crossbar.reading.reads import LayerTiles, Observe, Samples, layer_tiles
 
 
 class TileInterpreter(Interpreter):
