@@ -1,6 +1,6 @@
 """What importing a network costs: seconds of one thread, and peak memory.
 
-    python benchmarks/import_time.py tests/models/architectures.py:resnet50 3,224,224
+    python benchmarks/import_time.py tests/models/architectures.py:densenet121 3,224,224
 
 A model is code as for `snnc compile` (`file.py:factory`) with the shape of one sample. Every import
 has a process of its own. Processor seconds are of all threads together, until the graph has been

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class DeviceFacts:
         ideal: every level is programmed and read exactly, at any time. Only then a target promises
             the spikes of `reference`.
         exceeds: errors may take a conductance above `g_max_us`. None is ever below 0.
+        read_after_s: seconds from programming to the reads of a chip of this device.
     """
 
     g_max_us: float
@@ -27,6 +28,7 @@ class DeviceFacts:
     max_levels: int | None = None
     ideal: bool = False
     exceeds: bool = False
+    read_after_s: float = 0.0
 
 
 class Device(Protocol):
@@ -55,9 +57,24 @@ class Device(Protocol):
     def read(
         self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
     ) -> NDArray[np.float32]:
-        """The same cells as they are read once, `seconds` after programming: drift, read noise.
+        """The same cells `seconds` after programming: drift, and errors that stay.
 
         `conductances_us`, of any shape, is what `program` gave; it is left as it is.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadNoise(Protocol):
+    """A device with noise that is new in every read."""
+
+    def read_noise_us(
+        self, conductances_us: NDArray[np.float32], seconds: float
+    ) -> NDArray[np.float32]:
+        """Standard deviation of one read of cells whose mean is `conductances_us`.
+
+        In microsiemens, of the same shape. `conductances_us` is what `read` gave; it is left as it
+        is. The noise of a read is normally distributed, independent for cells and reads.
         """
         ...
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from unicodedata import category
 
 
@@ -19,6 +22,28 @@ class Loc:
         place += "" if self.line is None else f":{self.line}"
         module = "" if not self.module else f"({self.module})"
         return " ".join(part for part in (place, module) if part) or "unknown location"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One reason why a model cannot be compiled.
+
+    Attributes:
+        op: the unsupported operation.
+        node: the node's name.
+        loc: the user's line and module.
+        reason: why.
+        remedy: what to do.
+    """
+
+    op: str
+    node: str
+    loc: Loc
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.loc}: {self.node} ({self.op}): {self.reason}; {self.remedy}"
 
 
 LONGEST_REASON = 200
@@ -88,9 +113,77 @@ class PassError(SnncError):
 
 
 class UnsupportedError(SnncError):
-    """A model that cannot be compiled for the target; every problem is listed."""
+    """A model that cannot be compiled for the target; every problem is listed.
+
+    Attributes:
+        problems: what is not supported, in the order of the model.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, problems: Sequence[Diagnostic] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+    @classmethod
+    def listing(
+        cls, title: str, problems: Sequence[Diagnostic], *, hint: str | None = None
+    ) -> UnsupportedError:
+        """An error whose message is `title`, and below it every problem."""
+        lines = (line for alike in _alike(problems) for line in _lines(alike))
+        return cls("\n  ".join((title, *lines)), hint=hint, problems=problems)
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able: `error`, `hint`, `exit_code`, and `unsupported` as by that function."""
+        return {
+            "error": self.message,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+            "unsupported": unsupported(self.problems),
+        }
+
+
+def unsupported(problems: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """JSON-able: problems that differ in their place only are one entry with a count."""
+    return [
+        {
+            "op": alike[0].op,
+            "count": len(alike),
+            "reason": alike[0].reason,
+            "remedy": alike[0].remedy,
+            "places": [
+                {"node": p.node, "file": p.loc.file, "line": p.loc.line, "module": p.loc.module}
+                for p in alike
+            ],
+        }
+        for alike in _alike(problems)
+    ]
+
+
+def _alike(problems: Iterable[Diagnostic]) -> list[list[Diagnostic]]:
+    """Problems by operation, reason and remedy, in the order of the first of each."""
+    found: dict[tuple[str, str, str], list[Diagnostic]] = {}
+    for p in problems:
+        found.setdefault((p.op, p.reason, p.remedy), []).append(p)
+    return list(found.values())
+
+
+def _lines(alike: Sequence[Diagnostic]) -> Iterator[str]:
+    """A line for one problem; for several what they have in common, and a line for each place."""
+    first, *others = alike
+    if not others:
+        yield str(first)
+        return
+    yield f"{len(alike)} x {first.op}: {first.reason}; {first.remedy}"
+    names: dict[str, str] = {}
+    for p in alike:  # a line that a loop runs again is listed once
+        names.setdefault(str(p.loc) if p.loc != Loc() else p.node, p.node)
+    times = Counter(str(p.loc) if p.loc != Loc() else p.node for p in alike)
+    for place, name in names.items():
+        again = f" ({times[place]} times)" if times[place] > 1 else ""
+        yield f"  {place}: {name}{again}" if place != name else f"  {name}{again}"
 
 
 class GraphError(SnncError):

@@ -37,11 +37,18 @@ def test_the_ten_minute_pass_keeps_the_contract(repository: Path, tmp_path: Path
 
 
 def test_a_model_is_saved_as_the_page_says(repository: Path, tmp_path: Path) -> None:
-    ((name, code),) = BLOCK.findall((repository / "docs" / "models.md").read_text())
+    code = dict(BLOCK.findall((repository / "docs" / "models.md").read_text()))[name := "save.py"]
     (tmp_path / name).write_text(code)
     done = subprocess.run([sys.executable, name], cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "net.snnc").exists()
+
+
+@pytest.mark.parametrize("name", ["from_torch.py", "from_onnx.py"])
+def test_a_model_is_brought_as_the_page_says(repository: Path, tmp_path: Path, name: str) -> None:
+    code = dict(BLOCK.findall((repository / "docs" / "models.md").read_text()))[name]
+    _run_in_digits(repository, tmp_path, name, code)
+    assert _accuracy(tmp_path) > 0.96
 
 
 def test_a_network_is_trained_as_the_page_says(repository: Path, tmp_path: Path) -> None:

@@ -48,3 +48,15 @@ def test_the_package_itself_is_light_and_complete() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_computing_a_graph_does_not_load_sympy() -> None:
+    """torch loads it for `torch.broadcast_shapes`, which takes a second."""
+    code = (
+        "import sys; from snnc.interp import run_ann; from snnc.ir import Graph, Input, Relu;"
+        "graph = Graph(); graph.add('x', Input(shape=(3,))); graph.add('y', Relu(), ['x']);"
+        "graph.outputs = ('y',); import numpy as np; run_ann(graph, np.ones((2, 3)));"
+        "assert 'sympy' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -163,6 +163,17 @@ def moved_factor(op: Rearrange, factors: Sequence[Floats]) -> Floats:
     return _filled(op.move(factors, np.nan), 0.0)
 
 
+def joined(op: Rearrange, affines: Sequence[Affine], shapes: Sequence[Shape]) -> Affine:
+    """The map g with op(a(x), b(y), …) = g(op(x, y, …)) for inputs of `shapes`."""
+    pairs = list(zip(affines, shapes, strict=True))
+    factor = moved_factor(op, [full(a.factor, shape) for a, shape in pairs])
+    if all(a.bias is None for a in affines):
+        return Affine(factor)
+    biases = (np.zeros(()) if a.bias is None else a.bias for a in affines)
+    shifts = [full(bias, shape) for bias, shape in zip(biases, shapes, strict=True)]
+    return Affine(factor, compact(op.move(shifts, 0.0)))
+
+
 def _filled(values: Floats, otherwise: float) -> Floats:
     """Values of a sample as (C,) if each channel has one; NaN is any value, else `otherwise`."""
     flat = values.reshape(len(values), -1)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnc.ir import Add, AnyNeuron, Encode, Graph, Pool, Readout, Rearrange, Scale
+from snnc.ir import (
+    Add,
+    AnyNeuron,
+    Encode,
+    Graph,
+    Identity,
+    Input,
+    Pool,
+    Readout,
+    Rearrange,
+    Relu,
+    Scale,
+    Stage,
+)
 from snnc.ir.populations import integrates
 
 EventKind = Literal["spike", "direct"]
@@ -13,14 +26,17 @@ EventKind = Literal["spike", "direct"]
 def event_kinds(graph: Graph) -> dict[str, EventKind]:
     """Per node with events, their kind; nodes with currents or analog values are left out.
 
+    Of an `ann` graph it is what they become: activations spikes, the input direct values.
     "spike": neurons and random or latency encoders. "direct": a direct encoder, whose values are
     real currents until `quantize` turns them into counts.
     """
     kinds: dict[str, EventKind] = {}
     for node in graph.nodes:
         sources: set[EventKind | None] = {kinds.get(s) for s in graph.inputs_of(node.name)}
-        if isinstance(node.op, AnyNeuron):
+        if isinstance(node.op, AnyNeuron | Relu | Identity):
             kinds[node.name] = "spike"
+        elif isinstance(node.op, Input) and graph.stage is Stage.ANN:
+            kinds[node.name] = "direct"
         elif isinstance(node.op, Encode):
             kinds[node.name] = "direct" if node.op.code_class.constant else "spike"
         elif isinstance(node.op, Pool | Rearrange) and len(sources) == 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from snnc.errors import UnsupportedError
+from snnc.errors import Diagnostic, UnsupportedError
 from snnc.ir import (
     Add,
     Graph,
@@ -25,6 +25,7 @@ from snnc.ir.walk import ancestors, used_once
 from snnc_passes._affine import affine_of, leads_to
 from snnc_passes._analog import before_encode
 
+AVERAGE = "use average pooling"
 REFUSED = (
     "use average pooling, in the model or by --recipe 'convert{maxpool=average}', and train: the "
     "model again, or the spiking network by the recipes hybrid, diet and iir (pass learn)"
@@ -44,35 +45,41 @@ def max_pools_to_count(graph: Graph, *, refuse: bool) -> Mapping[str, Windows]:
     analog = before_encode(graph)
     pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
     problems = [
-        f"{node.name} at {node.loc} {reason}"
+        Diagnostic(node.op.mnemonic, node.name, node.loc, *why)
         for node in pools
-        if (reason := "pools activations" if refuse else _reason(graph, node))
+        if (why := ("pools activations", AVERAGE) if refuse else _why_not(graph, node))
     ]
     if problems:
         what = "are refused" if refuse else "cannot be maxima of spike counts"
-        listed = "\n  ".join(problems)
-        raise UnsupportedError(f"max pools {what}:\n  {listed}", hint=REFUSED)
+        raise UnsupportedError.listing(f"max pools {what}:", problems, hint=REFUSED)
     return {n.name: n.op.windows for n in pools if isinstance(n.op, MaxPool)}
 
 
-def _reason(graph: Graph, pool: Node) -> str | None:
-    """Why a max pool cannot be a maximum of counts; None if it can."""
+def _why_not(graph: Graph, pool: Node) -> tuple[str, str] | None:
+    """Why a max pool cannot be a maximum of counts, and what to do; None if it can."""
     sources = _makers(graph, pool.inputs[0])
     inputs = [name for name in sources if isinstance(graph.node(name).op, Input)]
     if inputs and len(inputs) < len(sources):
-        return "pools the input together with activations, which differ in value"
+        return (
+            "pools the input together with activations, which differ in value",
+            "pool them apart",
+        )
     others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Identity | Input)]
-    return f"pools {others[0]}, {_what(graph, graph.node(others[0]))}" if others else None
+    if not others:
+        return None
+    what, remedy = _what(graph, graph.node(others[0]))
+    return f"pools {others[0]}, {what}", remedy
 
 
-def _what(graph: Graph, node: Node) -> str:
+def _what(graph: Graph, node: Node) -> tuple[str, str]:
+    """What a node is whose values cannot be compared by counts, and what to do about it."""
     if isinstance(node.op, Scale):
         if np.any(affine_of(graph, node.op).factor < 0):
-            return "whose negative factors make the maximum a minimum"
-        return "whose factors or shifts differ within a window"
+            return "whose negative factors make the maximum a minimum", AVERAGE
+        return "whose factors or shifts differ within a window", AVERAGE
     if isinstance(node.op, Add):
-        return "a sum, as a LeakyReLU of a negative slope is; put a ReLU between the two"
-    return "which may be negative; put a ReLU before the pool or directly behind it"
+        return "a sum, as a LeakyReLU of a negative slope is", "put a ReLU between the two"
+    return "which may be negative", "put a ReLU before the pool or directly behind it"
 
 
 def fires(graph: Graph, name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.ir import AnyNeuron, Encode, Graph, Maximum, Node, Pool, Rearrange
@@ -21,50 +22,101 @@ def refuse_unequal(graph: Graph, amounts: Mapping[str, Floats]) -> None:
         amounts: per population, what one of its events stands for, (), (C,) or of the sample's
             shape; 1 for those that are not listed, and for encoders.
     """
+    problems = [
+        f"{node.name} at {node.loc} pools {_populations(graph, node)}"
+        for node, _, _ in _unequal(graph, amounts)
+    ]
+    if problems:
+        raise PassError(
+            "spikes of unequal value in one window of a max pool cannot be compared by their "
+            "counts:\n  " + "\n  ".join(problems),
+            hint="pool before elements are rearranged, or give these activations one bound",
+        )
+
+
+def pooled_together(graph: Graph) -> dict[str, NDArray[np.int64]]:
+    """Per population of which a max pool compares several channels, or some with other populations.
+
+    Returns:
+        (C,) the class of every channel; channels of one class, of whatever population, must get one
+        threshold.
+    """
+    channels: dict[str, NDArray[np.int64]] = {}
+    count = 0
+    for node in graph.nodes:
+        if integrates(node.op):
+            own = graph.type_of(node.name).shape[0]
+            channels[node.name] = np.arange(count, count + own)
+            count += own
+    classes = np.arange(count)
+    while pairs := _compared(graph, {name: classes[own] for name, own in channels.items()}):
+        for low, high in pairs:
+            classes[classes == classes[high]] = classes[low]
+    sizes = np.bincount(classes, minlength=count)
+    found = {name: classes[own] for name, own in channels.items()}
+    return {name: own for name, own in found.items() if np.any(sizes[own] > 1)}
+
+
+def _compared(graph: Graph, classes: Mapping[str, NDArray[np.int64]]) -> set[tuple[int, int]]:
+    """Pairs of different classes of channels in one window."""
+    encoders = {n.name: np.array(-1.0) for n in graph.nodes if isinstance(n.op, Encode)}
+    amounts = encoders | {name: own.astype(np.float64) for name, own in classes.items()}
+    pairs: set[tuple[int, int]] = set()
+    for _, low, high in _unequal(graph, amounts):
+        unequal = (low < high) & (low >= 0)
+        pairs.update(zip(low[unequal].astype(int), high[unequal].astype(int), strict=True))
+    return pairs
+
+
+def with_equal_windows(graph: Graph, values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Thresholds, (C,) or one value, of which channels that a max pool compares get the largest.
+
+    Populations that are never active, and so are not in `values`, are given it too.
+    """
+    together = pooled_together(graph)
+    largest: dict[int, float] = {}
+    for name, classes in together.items():
+        wide = np.broadcast_to(values.get(name, 0.0), classes.shape)
+        for each, value in zip(classes.tolist(), wide.tolist(), strict=True):
+            largest[each] = max(value, largest.get(each, 0.0))
+    result = dict(values)
+    for name, classes in together.items():
+        op = graph.node(name).op
+        if isinstance(op, AnyNeuron) and not op.fixed:
+            shared = np.array([largest[each] for each in classes.tolist()])
+            if np.all(shared > 0):
+                result[name] = shared
+    return result
+
+
+def _unequal(graph: Graph, amounts: Mapping[str, Floats]) -> Iterator[tuple[Node, Floats, Floats]]:
+    """The pools of unequal amounts, with the smallest and the largest of every window.
+
+    Sums before max pools are among them.
+    """
     known: dict[str, Floats] = {}
-    problems: list[str] = []
     for node in graph.nodes:
         shape = graph.type_of(node.name).shape
         if integrates(node.op) or isinstance(node.op, Encode):
             known[node.name] = full(np.asarray(amounts.get(node.name, 1.0), np.float64), shape)
         elif all(source in known for source in node.inputs) and node.inputs:
-            moved, equal = _through(node, [known[source] for source in node.inputs])
-            if moved is not None:
-                known[node.name] = moved
-            if not equal and leads_to(graph, node.name, (Maximum,)):
-                problems.append(f"{node.name} at {node.loc} pools {_populations(graph, node)}")
-    if problems:
-        raise PassError(
-            "spikes of unequal value in one window of a max pool cannot be compared by their "
-            "counts:\n  " + "\n  ".join(problems),
-            hint="pool before elements are rearranged, or give these neurons one threshold: "
-            "threshold-balance{granularity=layer}, without calibrate",
-        )
+            sources = [known[source] for source in node.inputs]
+            if isinstance(node.op, Rearrange):
+                known[node.name] = node.op.move(sources, np.nan)
+            elif isinstance(node.op, Pool):
+                low, high = _extremes(node.op, sources[0])
+                known[node.name] = np.where(np.isfinite(high), high, np.nan)
+                equal = np.all((low == high) | (low == np.inf))
+                if not equal and leads_to(graph, node.name, (Maximum,)):
+                    yield node, low, high
 
 
-def refuse_mixed_channels(graph: Graph) -> None:
-    """`refuse_unequal` for populations each of whose channels has an amount of its own."""
-    amounts: dict[str, Floats] = {}
-    channels = 0
-    for node in graph.nodes:
-        if isinstance(node.op, AnyNeuron):
-            own = graph.type_of(node.name).shape[0]
-            amounts[node.name] = np.arange(channels, channels + own, dtype=np.float64)
-            channels += own
-    refuse_unequal(graph, amounts)
-
-
-def _through(node: Node, amounts: Sequence[Floats]) -> tuple[Floats | None, bool]:
-    """Amounts of the result of an op, NaN for inserted zeros; whether every window has one."""
-    if isinstance(node.op, Rearrange):
-        return node.op.move(amounts, np.nan), True
-    if not isinstance(node.op, Pool):
-        return None, True
-    (values,) = amounts
+def _extremes(op: Pool, values: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest amount of every window; infinite where all are zeros (NaN)."""
     silent = np.isnan(values)
-    low, _ = window_extremes(node.op, np.where(silent, np.inf, values))
-    _, high = window_extremes(node.op, np.where(silent, -np.inf, values))
-    return np.where(np.isfinite(high), high, np.nan), bool(np.all((low == high) | (low == np.inf)))
+    low, _ = window_extremes(op, np.where(silent, np.inf, values))
+    _, high = window_extremes(op, np.where(silent, -np.inf, values))
+    return low, high
 
 
 def _populations(graph: Graph, node: Node) -> str:

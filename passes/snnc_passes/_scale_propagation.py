@@ -11,13 +11,11 @@ from snnc.ir.walk import rewrite
 from snnc_passes._affine import (
     PASSABLE,
     Affine,
-    Floats,
     affine_of,
     compose,
     fold_into_inputs,
-    full,
+    joined,
     leads_to,
-    moved_factor,
     pushed,
     scale_op,
 )
@@ -108,23 +106,24 @@ class ScalePropagation:
     def _move_past_join(self, name: str, op: Rearrange) -> bool:
         """Move the scales before a concatenation behind it, if its inputs are then of one kind."""
         graph = self.graph
-        sources, factors = [], []
-        for source in graph.inputs_of(name):
-            factor: Floats = np.ones(())
-            source_op = graph.node(source).op
-            if isinstance(source_op, Scale) and source_op.bias is None:
-                factor = affine_of(graph, source_op).factor
-                (source,) = graph.inputs_of(source)
-            sources.append(source)
-            factors.append(full(factor, self.shapes[source]))
         kinds = event_kinds(graph)
-        if len({kinds.get(source) for source in sources}) > 1:
+        before = [self._before(source) for source in graph.inputs_of(name)]
+        if len({kinds.get(source) for source, _ in before}) > 1:
             return False
         old = graph.inputs_of(name)
-        for port, source in enumerate(sources):
+        for port, (source, _) in enumerate(before):
             graph.set_input(name, port, source)
-        self._put_after(name, Affine(moved_factor(op, factors)))
+        shapes = [self.shapes[source] for source, _ in before]
+        affines = [affine for _, affine in before]
+        self._put_after(name, joined(op, affines, shapes))
         for source in dict.fromkeys(old):
             if source in graph and not self._used(source):
                 graph.remove(source)
         return True
+
+    def _before(self, name: str) -> tuple[str, Affine]:
+        """The input of a scale and what it does to it; another node as it is."""
+        op = self.graph.node(name).op
+        if not isinstance(op, Scale):
+            return name, Affine(np.ones(()))
+        return self.graph.inputs_of(name)[0], affine_of(self.graph, op)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, figure, percent
+from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import After, FlagsOf, Given
-from snnc.errors import SnncError
+from snnc.errors import SnncError, UnsupportedError, unsupported
 from snnc.options import CompilationOptions
 
 if TYPE_CHECKING:
@@ -93,7 +96,15 @@ def _dry_run(out: Output, job: Job) -> None:
 
     problems = dry_run(job)
     listed = [{"problem": error.message, "hint": error.hint} for error in problems]
-    out.document({"kind": "dry-run", "can_compile": not problems, "problems": listed})
+    refused = (error.problems for error in problems if isinstance(error, UnsupportedError))
+    out.document(
+        {
+            "kind": "dry-run",
+            "can_compile": not problems,
+            "problems": listed,
+            "unsupported": unsupported(chain.from_iterable(refused)),
+        }
+    )
     if not problems:
         out.line("can be compiled")
         return
@@ -108,7 +119,7 @@ class _Problems(SnncError):
             p.message if p.hint is None else f"{p.message}; {'; '.join(p.hint.splitlines())}"
             for p in problems
         ]
-        super().__init__("cannot be compiled:\n  " + "\n  ".join(shown))
+        super().__init__("cannot be compiled:\n" + indent("\n".join(shown), "  "))
         self.exit_code = max(problem.exit_code for problem in problems)
 
 
@@ -128,6 +139,7 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
     show_hardware(out, report.get("hardware"))
+    show_cost(out, report.get("cost"))
     out.line(f"artifact: {report['artifact']}")
 
 

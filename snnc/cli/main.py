@@ -22,7 +22,8 @@ from snnc.cli import (
     run_command,
     verify_command,
 )
-from snnc.errors import SnncError
+from snnc.cli.console import Output
+from snnc.errors import SnncError, UnsupportedError
 from snnc.torchrun import once
 
 INTERRUPTED = 130
@@ -100,6 +101,8 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _say(" ".join(shown), "see snnc --help, or snnc VERB --help", error.exit_code or 2)
     except SnncError as error:
+        if isinstance(error, UnsupportedError):
+            Output.of_process("--json" in arguments, False, False, debug).document(error.report())
         return _say(error.message, error.hint, error.exit_code, trace=debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from snnc.artifact import open_artifact
-from snnc.errors import PluginError, UnsupportedError, UsageError
+from snnc.errors import Diagnostic, PluginError, UnsupportedError, UsageError
 from snnc.exporter import Exporter, Fidelity, NodeFidelity
 from snnc.ir import Graph
 from snnc.new_folder import new_folder
@@ -96,8 +96,10 @@ def _require_none_refused(exporter: Exporter, nodes: Sequence[NodeFidelity]) -> 
     if not refused:
         return
     count = "1 node" if len(refused) == 1 else f"{len(refused)} nodes"
-    listed = "".join(f"\n  {each}" for each in refused)
-    raise UnsupportedError(f"exporter {exporter.name} cannot take {count} of this network:{listed}")
+    raise UnsupportedError.listing(
+        f"exporter {exporter.name} cannot take {count} of this network:",
+        [Diagnostic(n.op, n.node, n.loc, n.reason, n.remedy) for n in refused],
+    )
 
 
 def _written(exporter: Exporter, graph: Graph, folder: Path) -> tuple[str, ...]:

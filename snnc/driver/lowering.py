@@ -61,9 +61,7 @@ def require_supported(graph: Graph, backend: Backend) -> None:
 
 def unsupported(target: str, diagnostics: Sequence[Diagnostic]) -> UnsupportedError:
     """One error for all diagnostics."""
-    if len(diagnostics) == 1:
-        return UnsupportedError(f"target {target} cannot take this network: {diagnostics[0]}")
-    listed = "".join(f"\n  {diagnostic}" for diagnostic in diagnostics)
-    return UnsupportedError(
-        f"target {target} cannot take this network, for {len(diagnostics)} reasons:{listed}"
+    count = "" if len(diagnostics) == 1 else f", for {len(diagnostics)} reasons"
+    return UnsupportedError.listing(
+        f"target {target} cannot take this network{count}:", diagnostics
     )

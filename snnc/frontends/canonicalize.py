@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from snnc.errors import Loc
+from snnc.errors import Diagnostic, Loc
 from snnc.frontends.importing import Imported, Importer, RefusedError, Value
 from snnc.frontends.inplace import overwritten
 from snnc.frontends.shapes import BatchSize, Seen, Traced
@@ -18,7 +18,6 @@ from snnc.frontends.squashing import final_squashing
 from snnc.frontends.torch_operations import FUNCTIONS, METHODS, converter_of
 from snnc.frontends.torch_site import Result, TensorConstants, TorchSite
 from snnc.frontends.unsupported import explain, op_name, stem
-from snnc.target import Diagnostic
 
 
 def canonicalize(traced: Traced, shape: tuple[int, ...], name: str) -> Imported:

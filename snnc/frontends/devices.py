@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from snnc.errors import Loc, UnsupportedError
+from snnc.errors import Diagnostic, Loc, UnsupportedError
 
 _ACCELERATORS = ("cuda", "xpu", "ipu", "hpu", "mps")
 """Methods of a tensor that move it to a device of this kind."""
@@ -42,8 +42,13 @@ def speaks_of_devices(error: Exception) -> bool:
 
 def moved(name: str, loc: Loc) -> UnsupportedError:
     """The error for a module `name` whose line `loc` moves tensors."""
+    reason = "forward moves tensors to a device"
+    remedy = (
+        "remove .cuda() and .to('cuda') from forward: move the module and its input where "
+        "they are used; x.to(self.weight.device) fits every device"
+    )
     return UnsupportedError(
-        f"{name} cannot be traced\n  {loc}: forward moves tensors to a device",
-        hint="remove .cuda() and .to('cuda') from forward: move the module and its input where "
-        "they are used; x.to(self.weight.device) fits every device",
+        f"{name} cannot be traced\n  {loc}: {reason}",
+        hint=remedy,
+        problems=[Diagnostic("forward", name, loc, reason, remedy)],
     )

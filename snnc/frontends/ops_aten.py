@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from snnc.frontends import ops_arithmetic as arithmetic
 from snnc.frontends import ops_nn as nn
 from snnc.frontends import ops_pool as pool
 from snnc.frontends import ops_shape as shape
 from snnc.frontends import ops_spatial as spatial
-from snnc.frontends.importing import RefusedError, Value
+from snnc.frontends.importing import Value
 from snnc.frontends.torch_site import Converter, Converters, Result, TorchSite, converters
 
 aten = torch.ops.aten
@@ -72,22 +71,6 @@ def convolution(
             site, input, weight, bias, stride, padding, output_padding, groups, dilation
         )
     return nn.convolution(rank)(site, input, weight, bias, stride, padding, dilation, groups)
-
-
-def affine(
-    site: TorchSite, bias: Any, input: Any, weight: Any, *, beta: Any = 1, alpha: Any = 1
-) -> Result:
-    """Converter of `bias + input @ weight`, a linear layer of a decomposed program."""
-    if not isinstance(weight, Tensor) or (beta, alpha) != (1, 1):
-        raise RefusedError("its weight depends on the input, or is scaled", "use nn.Linear")
-    return nn.linear(site, input, weight.t(), bias)
-
-
-def product(site: TorchSite, input: Any, weight: Any) -> Result:
-    """Converter of `input @ weight`, a linear layer without bias of a decomposed program."""
-    if not isinstance(weight, Tensor) or weight.dim() != 2:
-        raise RefusedError("it multiplies activations with each other", "use nn.Linear")
-    return nn.linear(site, input, weight.t())
 
 
 def upsample(exact: bool) -> Converter:
@@ -164,8 +147,8 @@ FUNCTIONS: Converters = converters(
     (nn.transposed_convolution(2), (aten.conv_transpose2d.input,)),
     (convolution, (aten.convolution.default,)),
     (nn.linear, (aten.linear.default,)),
-    (affine, (aten.addmm.default,)),
-    (product, (aten.mm.default, aten.matmul.default)),
+    (nn.affine, (aten.addmm.default,)),
+    (nn.product, (aten.mm.default, aten.matmul.default)),
     (batch_norm, (aten.batch_norm.default,)),
     (decomposed_batch_norm, (aten._native_batch_norm_legit_no_training.default,)),
     # pools
@@ -228,6 +211,14 @@ FUNCTIONS: Converters = converters(
     (spatial.flip, (aten.flip.default,)),
     (spatial.roll, (aten.roll.default,)),
     (spatial.pad, (aten.pad.default,)),
+    (
+        spatial.pad_with("reflect"),
+        (aten.reflection_pad1d.default, aten.reflection_pad2d.default),
+    ),
+    (
+        spatial.pad_with("replicate"),
+        (aten.replication_pad1d.default, aten.replication_pad2d.default),
+    ),
     (zeros_around, (aten.constant_pad_nd.default,)),
     (upsample(exact=False), (aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec)),
     (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from snnc.frontends import importing
 from snnc.frontends.importing import Pairs, RefusedError, Value, need_value
@@ -94,6 +96,31 @@ def linear(site: TorchSite, input: Any, weight: Any, bias: Any = None) -> Value:
     return importing.linear(site, x, matrix, site.optional_constant(bias, "bias"))
 
 
+def product(site: TorchSite, input: Any, other: Any) -> Value:
+    """Converter of `x @ weight` with a constant matrix (F_in, F_out): a linear layer."""
+    if isinstance(input, Value) and isinstance(other, Value):
+        raise RefusedError(
+            "it multiplies activations with each other, and a neuron only sums them",
+            "multiply by a parameter, or use nn.Linear",
+        )
+    if not isinstance(input, Value):
+        raise RefusedError("its constant is the left factor", "x @ weight.t(), or nn.Linear")
+    if other.dim() != 2:
+        raise RefusedError(
+            f"it multiplies by an array of {other.dim()} axes", "use a matrix (F_in, F_out)"
+        )
+    return linear(site, input, other.t())
+
+
+def affine(
+    site: TorchSite, input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1
+) -> Value:
+    """Converter of `addmm`: a constant bias plus `mat1 @ mat2`, of a constant matrix."""
+    if not isinstance(input, Tensor) or not isinstance(mat2, Tensor) or (beta, alpha) != (1, 1):
+        raise RefusedError("its weight depends on the input, or is scaled", "use nn.Linear")
+    return linear(site, mat1, mat2.t(), input)
+
+
 def batch_norm(
     site: TorchSite,
     input: Any,
@@ -124,13 +151,16 @@ def batch_norm(
 
 def _conv_module(rank: int) -> ModuleConverter:
     def convert(site: TorchSite, module: Any, input: Any) -> Result:
+        padding = module.padding
         if module.padding_mode != "zeros":
-            raise RefusedError(
-                f"it pads with padding_mode={module.padding_mode!r}", "use padding_mode='zeros'"
-            )
+            x, mode = need_value(input), module.padding_mode
+            importing.check_spatial(x, rank, "convolution")
+            around = ((0, 0), *_padding(padding, module.kernel_size, module.dilation))
+            input = importing.pad_with_elements(site, x, around, mode, "padded")
+            padding = 0
         return convolution(rank)(
-            site, input, module.weight, module.bias, module.stride, module.padding,
-            module.dilation, module.groups,
+            site, input, module.weight, module.bias, module.stride, padding, module.dilation,
+            module.groups,
         )  # fmt: skip
 
     return convert
@@ -160,8 +190,11 @@ FUNCTIONS: Converters = converters(
     (transposed_convolution(1), (F.conv_transpose1d,)),
     (transposed_convolution(2), (F.conv_transpose2d,)),
     (linear, (F.linear,)),
+    (product, (operator.matmul, torch.matmul, torch.mm)),
+    (affine, (torch.addmm,)),
     (batch_norm, (F.batch_norm,)),
 )
+METHODS: Converters = converters((product, ("matmul", "mm", "__matmul__")))
 MODULES: ModuleConverters = {
     nn.Conv1d: _conv_module(1),
     nn.Conv2d: _conv_module(2),

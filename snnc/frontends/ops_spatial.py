@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,15 @@ from torch import nn
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError, need_value
 from snnc.frontends.ops_shape import sample_axis
-from snnc.frontends.torch_site import Converters, ModuleConverters, Result, TorchSite, converters
+from snnc.frontends.torch_site import (
+    Converter,
+    Converters,
+    ModuleConverter,
+    ModuleConverters,
+    Result,
+    TorchSite,
+    converters,
+)
 from snnc.ir import Upsample
 
 
@@ -69,18 +78,32 @@ def channel_shuffle(site: TorchSite, input: Any, groups: int) -> Result:
     return importing.regroup(site, x, (groups, channels // groups, *spatial), axes, x.shape)
 
 
-def pad(site: TorchSite, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros; negative padding becomes a slice."""
+def pad(site: TorchSite, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Result:
+    """Converter of `F.pad` with zeros or with elements; negative padding becomes a slice.
+
+    Minus infinity, which is put around the input of a max pool, becomes the elements of the edge:
+    a window that reaches beyond the edge has the edge in it. (Before another operation the model
+    gives infinity, and is refused.)
+    """
     x = need_value(input)
-    if mode != "constant" or value not in (None, 0, 0.0):
+    if mode == "constant" and value == -math.inf:
+        mode = "replicate"
+    if mode == "constant" and value not in (None, 0, 0.0):
         raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
     if not all(type(p) is int for p in pad):
         raise RefusedError("its size depends on the batch", "pad by fixed numbers")
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
     if len(pairs) > len(x.shape):
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
-    unpadded = [(0, 0)] * (len(x.shape) - len(pairs))
-    return importing.pad(site, x, (*unpadded, *pairs[::-1]))
+    padding = (*[(0, 0)] * (len(x.shape) - len(pairs)), *pairs[::-1])
+    if mode == "constant":
+        return importing.pad(site, x, padding)
+    return importing.pad_with_elements(site, x, padding, mode)  # torch refuses other modes
+
+
+def pad_with(mode: str) -> Converter:
+    """Converter of an operator of torch.export that pads with elements of the sample."""
+    return lambda site, input, padding: pad(site, input, padding, mode)
 
 
 def interpolate(
@@ -116,6 +139,10 @@ def _pad_module(site: TorchSite, module: Any, input: Any) -> Result:
     return pad(site, input, module.padding, value=module.value)
 
 
+def _pad_module_with(mode: str) -> ModuleConverter:
+    return lambda site, module, input: pad(site, input, module.padding, mode)
+
+
 FUNCTIONS: Converters = converters(
     (flip, (torch.flip,)),
     (roll, (torch.roll,)),
@@ -137,4 +164,10 @@ MODULES: ModuleConverters = {
     nn.ZeroPad2d: _pad_module,
     nn.ConstantPad1d: _pad_module,
     nn.ConstantPad2d: _pad_module,
+    nn.ReflectionPad1d: _pad_module_with("reflect"),
+    nn.ReflectionPad2d: _pad_module_with("reflect"),
+    nn.ReplicationPad1d: _pad_module_with("replicate"),
+    nn.ReplicationPad2d: _pad_module_with("replicate"),
+    nn.CircularPad1d: _pad_module_with("circular"),
+    nn.CircularPad2d: _pad_module_with("circular"),
 }

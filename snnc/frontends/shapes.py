@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from snnc.errors import Loc, UnsupportedError
+from snnc.errors import Diagnostic, Loc, UnsupportedError
 from snnc.frontends.tracer import VALUE
 
 BATCHES = (2, 3)
@@ -102,9 +102,12 @@ def observe(
 
 def _depends_on_batch(node: fx.Node, name: str) -> UnsupportedError:
     loc = node.meta.get("loc") or Loc()
+    reason = "its operations depend on the size of the batch"
+    remedy = "treat every sample alike, however many there are"
     return UnsupportedError(
-        f"{name} cannot be traced\n  {loc}: its operations depend on the size of the batch",
-        hint="treat every sample alike, however many there are",
+        f"{name} cannot be traced\n  {loc}: {reason}",
+        hint=remedy,
+        problems=[Diagnostic("forward", name, loc, reason, remedy)],
     )
 
 

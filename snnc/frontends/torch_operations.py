@@ -34,8 +34,8 @@ ATEN: Converters = {
 }
 FUNCTIONS: Converters = {**_FUNCTIONS, **ATEN}
 METHODS: Converters = {
-    **ops_activation.METHODS, **ops_arithmetic.METHODS, **ops_pool.METHODS, **ops_shape.METHODS,
-    **ops_spatial.METHODS,
+    **ops_nn.METHODS, **ops_activation.METHODS, **ops_arithmetic.METHODS, **ops_pool.METHODS,
+    **ops_shape.METHODS, **ops_spatial.METHODS,
 }  # fmt: skip
 MODULES: ModuleConverters = {
     **ops_nn.MODULES, **ops_activation.MODULES, **ops_pool.MODULES, **ops_shape.MODULES,

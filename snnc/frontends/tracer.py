@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,14 @@ class LocTracer(fx.Tracer):
             return super().call_module(m, forward, args, kwargs)
         finally:
             self._paths.pop()
+
+    def create_proxy(
+        self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **named: Any
+    ) -> Any:
+        """Trace through the user's functions, also those that `torch.fx.wrap` names."""
+        if kind == "call_function" and _is_users_function(target):
+            return target(*args, **kwargs)
+        return super().create_proxy(kind, target, args, kwargs, *more, **named)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """A parameter as a proxy, unless a layer asks for its own to compute."""
@@ -180,6 +188,13 @@ def _result(node: fx.Node, root: nn.Module, args: Any, kwargs: Any) -> Any:
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     call: Any = node.target
     return call(*args, **kwargs)
+
+
+def _is_users_function(target: Any) -> bool:
+    """Whether a function is written in Python, and not torch's."""
+    return isinstance(target, FunctionType) and not target.__code__.co_filename.startswith(
+        TORCH_DIR
+    )
 
 
 def _users_line(frame: FrameType | None) -> tuple[str | None, int | None]:

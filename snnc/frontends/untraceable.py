@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 
-from snnc.errors import Loc, UnsupportedError
+from snnc.errors import Diagnostic, Loc, UnsupportedError
 from snnc.frontends.devices import moved, speaks_of_devices
 from snnc.frontends.tracer import OWN_DIR, TORCH_DIR, shown_path
 
@@ -35,8 +36,10 @@ class UntraceableError(UnsupportedError):
         explained: the reason is told in words, not by the exception that the code raised.
     """
 
-    def __init__(self, message: str, hint: str, explained: bool) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, hint: str, explained: bool, problems: Sequence[Diagnostic] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, problems=problems)
         self.explained = explained
 
 
@@ -50,12 +53,13 @@ def untraceable(error: Exception, name: str) -> UnsupportedError:
     text = str(error)
     for sign, reason, remedy in _EXPLAINED:
         if sign in text:
-            return UntraceableError(
-                f"{name} cannot be traced\n  {loc}: {reason}", remedy, explained=True
-            )
+            return _error(Diagnostic("forward", name, loc, reason, remedy), explained=True)
     first = text.strip().splitlines()[0] if text.strip() else ""
-    return UntraceableError(
-        f"{name} cannot be traced\n  {loc}: {type(error).__name__}: {first}",
-        "the forward of the module must not look at the values of its input",
-        explained=False,
-    )
+    reason = f"{type(error).__name__}: {first}"
+    remedy = "the forward of the module must not look at the values of its input"
+    return _error(Diagnostic("forward", name, loc, reason, remedy), explained=False)
+
+
+def _error(problem: Diagnostic, explained: bool) -> UntraceableError:
+    message = f"{problem.node} cannot be traced\n  {problem.loc}: {problem.reason}"
+    return UntraceableError(message, problem.remedy, explained, [problem])

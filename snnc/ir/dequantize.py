@@ -15,7 +15,7 @@ from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Weighted
 from snnc.ir.neuron import AnyNeuron
 from snnc.ir.op import broadcast_to_sample
-from snnc.ir.populations import Group, groups
+from snnc.ir.populations import Group, WeightedInput, groups
 from snnc.ir.types import Ref, Shape
 
 Real = NDArray[np.float64]
@@ -40,7 +40,7 @@ def dequantize(graph: Graph) -> Graph:
     for group in groups(graph):
         unit = _unit(graph, group, shapes)
         for layer in group.contributors:
-            _layer(result, layer.name, unit, shapes[layer.name])
+            _layer(result, layer, unit, shapes[layer.name])
         for name in group.populations:
             _population(result, name, unit, shapes[name])
     result.meta.pop("quantize", None)
@@ -62,7 +62,8 @@ def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
     return unit
 
 
-def _layer(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
+def _layer(graph: Graph, layer: WeightedInput, unit: Real, shape: Shape) -> None:
+    name = layer.name
     op = graph.node(name).op
     assert isinstance(op, Weighted | Scale)
     for field in ("weight", "factor", "bias"):
@@ -70,7 +71,8 @@ def _layer(graph: Graph, name: str, unit: Real, shape: Shape) -> None:
             continue
         integers = graph.array(getattr(op, field)).astype(np.float64)
         first = integers if integers.ndim else np.broadcast_to(integers, shape[:1])
-        rows = unit if unit.ndim == 0 else unit.reshape(-1, *(1,) * (first.ndim - 1))
+        scale = np.ones(()) if layer.signs and field == "factor" else unit
+        rows = scale if scale.ndim == 0 else scale.reshape(-1, *(1,) * (first.ndim - 1))
         op = replace(op, **{field: graph.own_param(name, field, np.asarray(first * rows))})
     graph.replace_op(name, op)
 

@@ -27,14 +27,16 @@ class WeightedInput:
     """A layer whose coefficients contribute to the input of a population.
 
     Attributes:
-        name: a Conv, Linear or Scale node that takes events.
+        name: a Conv, Linear or Scale node that takes events, or a Scale of `only_signs`.
         gain: factor on its result on the way to the population (from sum pools between).
         moved: whether elements are rearranged between it and the population.
+        signs: whether it is a Scale of `only_signs`.
     """
 
     name: str
     gain: int
     moved: bool
+    signs: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ def groups(graph: Graph) -> tuple[Group, ...]:
     return tuple(united)
 
 
+def only_signs(graph: Graph, name: str) -> bool:
+    """Whether a node is a Scale of a current with no factors but -1, 0 and 1.
+
+    Its integers are those of the current, with a sign and a bias (S19).
+    """
+    op = graph.node(name).op
+    if not isinstance(op, Scale):
+        return False
+    (source,) = graph.inputs_of(name)
+    current = graph.type_of(source).signal is Signal.CURRENT
+    return current and bool(np.isin(graph.array(op.factor), (-1, 0, 1)).all())
+
+
 def integrates(op: Op) -> bool:
     """Whether an op is a population, which sums a current; other ops with a state take events."""
     return isinstance(op, Stateful) and op.integrates
@@ -85,7 +100,7 @@ def _merged(
     for layer in layers:
         by_name.setdefault(layer.name, []).append(layer)
     return tuple(
-        WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same))
+        WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same), same[0].signs)
         for name, same in by_name.items()
     )
 
@@ -95,7 +110,9 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
     sources = graph.inputs_of(name)
     if graph.type_of(name).signal is not Signal.CURRENT:
         raise GraphError(f"{name} at {node.loc} reaches a population without a weight")
-    if isinstance(node.op, Weighted | Scale):
+    if only_signs(graph, name):
+        yield WeightedInput(name, gain, moved, signs=True)
+    elif isinstance(node.op, Weighted | Scale):
         if graph.type_of(sources[0]).signal is Signal.CURRENT:
             raise GraphError(
                 f"{name} ({node.op.mnemonic}) at {node.loc} takes the current of {sources[0]}, "
@@ -106,7 +123,7 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
         return
     if isinstance(node.op, SumPool):
         gain *= node.op.largest_weight()
-    elif not isinstance(node.op, Add | Rearrange | Maximum):
+    elif not isinstance(node.op, Add | Rearrange | Maximum | Scale):
         raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
     moved = moved or isinstance(node.op, Rearrange)
     for source in sources:

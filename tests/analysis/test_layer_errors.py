@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from snnc.analysis.diagnosis import diagnose_graphs
-from snnc.analysis.diagnosis.layer_errors import ideal_counts
+from snnc.analysis.diagnosis.layer_errors import ideal_counts, ideal_two_sided_counts
 from snnc.analysis.diagnosis.stages import border_of
 from snnc.errors import DataError
 from snnc.interp import Interpreter, Population
-from snnc.ir import Conv, Graph, Input, Neuron, Relu
+from snnc.ir import Conv, Graph, Input, Neuron, Relu, TwoSidedNeuron
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, sample_inputs
 from snnc.transform import PassContext
@@ -47,6 +47,36 @@ def test_an_ideal_neuron_is_one_that_waits_for_all_its_input() -> None:
     ideal = ideal_counts(current.mean(0), np.float32(0.7), np.float32(0.35), T)  # type: ignore[arg-type]
     np.testing.assert_array_equal(counts, ideal)
     assert set(np.unique(ideal)) >= {0, 1, 2, T}
+
+
+def test_an_ideal_two_sided_neuron_is_one_that_waits_for_all_its_input() -> None:
+    rng = np.random.default_rng(0)
+    current = rng.normal(size=(T, 200, 3)).astype(np.float32)
+    threshold, start = torch.tensor(0.4), torch.tensor(-0.1)
+    op = TwoSidedNeuron(threshold=0.4, v_init=-0.1, wait=T)
+    population = Population(op=op, threshold=threshold, leak=None, v_init=start)
+    counts = population.run(torch.from_numpy(current), T).sum(0).numpy()
+    ideal = ideal_two_sided_counts(current.mean(0), np.float32(0.4), np.float32(-0.1), T)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(counts, ideal)
+    assert set(np.unique(ideal)) >= {-T, -1, 0, 1, T}
+
+
+def test_the_parts_of_a_two_sided_layer_make_its_error() -> None:
+    """Rule S29 of docs/semantics.md: negative activations are no error of clipping."""
+    model = build("bottlenecks", Style.ANN, lowered=True)
+    x = sample_inputs(model, 40)
+    ctx = PassContext(timesteps=64, calibration=[(x, None)])
+    passes = "activations-to-neurons,threshold-balance{statistic=max},initialize-potential"
+    result = Pipeline.from_text(passes).run(model, ctx)
+    assert result.ann is not None
+    found = diagnose_graphs(result.graph, result.ann, None, [(x, None)], 64)
+    layers = {layer.name: layer for layer in found.layers}
+    for name in ("linear1", "linear2"):
+        layer = layers[name]
+        assert layer.error is not None and layer.error < 0.2, layer
+        assert layer.clipping is not None and layer.clipping < 0.02, layer
+        assert layer.correlation is not None and layer.correlation > 0.97
+        assert layer.dead_channels == 0 == layer.silent_channels
 
 
 @pytest.mark.parametrize("start", [0.5, 0.0, -1.5, 2.0])

@@ -142,6 +142,7 @@ def test_silence_gives_nothing_and_is_not_read() -> None:
     assert not result.readout.any()  # type: ignore[union-attr]
     tiles = 3 * 3  # row blocks of 2, column blocks of 16 outputs
     expected = {"reads": 0, "conversions": 0, "skipped_reads": 3 * 8 * tiles, "rows_driven": 0}
+    expected["clipped"] = 0
     assert result.stats["activity"] == {"fc": expected}
 
 
@@ -214,11 +215,12 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("replication=balanced", "replication needs tiles"),
         ("replication=balanced tiles=9 packing=time-multiplexed", "wait for each other"),
         ("replication=balanced tiles=9 device=gaussian", "copies would differ"),
-        ("device=pcm", "unknown device 'pcm'"),
+        ("device=flash", "unknown device 'flash'"),
         ("device=ideal{g-max=1}", "did you mean 'g-max-us'?"),
         ("device=ideal{g-max-us=0}", "device ideal: g-max-us must be positive"),
-        ("adc-bits=0", "adc-bits must be ideal, not 0"),
-        ("adc-bits=6", "converters of finite resolution are not modelled yet"),
+        ("adc-bits=0", "adc-bits must be ideal or 1 to 16, not 0"),
+        ("adc-bits=17", "adc-bits must be ideal or 1 to 16, not 17"),
+        ("adc-range=max", "one of data, worst expected"),
         ("adc-bits=none", "int|ideal expected"),
         ("rws=3", "did you mean 'rows'"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from snnc.errors import GraphError
 from snnc.interp.program import ReferenceProgram
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.testing import (
@@ -224,6 +225,18 @@ def test_what_is_too_large_for_the_chip_is_named(options: Any, reason: str) -> N
         "choose packing=time-multiplexed or a larger chip",
         "choose smaller tiles",
     )
+
+
+def test_a_mapping_that_is_too_large_to_store_is_refused() -> None:
+    graph = line(np.ones((300, 600), np.int8))
+    (diagnostic,) = CrossbarBackend(rows=1, cols=4).check(graph)
+    assert diagnostic.reason == "has 180000 of 180000 parts, 150000 are stored"
+    assert diagnostic.remedy == "choose larger tiles"
+    graph = depthwise(8)
+    backend = CrossbarBackend(packing="groups", replication="balanced", tiles=10**9)
+    assert files_of(graph, backend)[1]["totals"]["period"] == 1, "a window for each of 25 copies"
+    with pytest.raises(GraphError, match="does not fit: fc has 180000"):
+        CrossbarBackend(rows=1, cols=4).lower(line(np.ones((300, 600), np.int8)), PassContext())
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

@@ -175,7 +175,7 @@ def test_a_network_without_weights_takes_no_tile() -> None:
 def test_notes_say_what_is_missing() -> None:
     graph = quantized_cases()[0].graph
     _, figures = mapped(graph, CrossbarBackend())
-    assert any("not modelled yet" in note for note in figures["notes"])
+    assert any("no technology: energy" in note for note in figures["notes"])
     assert not any("grouped" in note for note in figures["notes"])
     grouped = next(case.graph for case in quantized_cases() if case.name == "grouped")
     assert any("grouped" in note for note in mapped(grouped, CrossbarBackend())[1]["notes"])

@@ -43,8 +43,9 @@ def gaussian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_devices_we_ship_keep_the_contract() -> None:
     assert {"ideal", "gaussian", "lognormal"} <= set(Registry(DEVICES).names())
+    published = ("pcm", "pcm{seconds=86400}", "rram-milo", "rram-wan")
     shipped = ("ideal", "ideal{g-max-us=0.3}", "gaussian{sigma=0.2}", "gaussian{sigma=0}")
-    for text in (*shipped, "lognormal{sigma=0.2}", "lognormal"):
+    for text in (*shipped, "lognormal{sigma=0.2}", "lognormal", *published):
         assert_device_contract(parse_one(text, Registry(DEVICES)))
 
 

@@ -94,3 +94,7 @@ def fails_to_load() -> list[Any]:
 
 def uneven() -> list[Any]:
     return [(np.zeros((2, 6, 6), np.float32), 0), (np.zeros((2, 5, 6), np.float32), 1)]
+
+
+def same_layers() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(72, 8), nn.GELU(), nn.LayerNorm(8))

@@ -40,7 +40,7 @@ _FIRST = (
 OPS = {
     "v1": _FIRST,
     "v2": _FIRST,
-    "v2.1": f"{_FIRST} upsample count-maxpool",
+    "v2.1": f"{_FIRST} upsample count-maxpool two-sided-neuron",
 }
 """Per version, the operations of spiking graphs when it was written."""
 

@@ -30,7 +30,7 @@ from snnc.artifact.layout import VERSION
 from snnc.driver import ModelSource
 from snnc.driver.models import load_model
 from snnc.interp import Interpreter
-from snnc.ir import EncodeLatency, Graph, Neuron, Ref
+from snnc.ir import AnyNeuron, EncodeLatency, Graph, Ref
 from snnc.target import Program
 from snnc.testing import Style, build, sample_inputs
 
@@ -153,6 +153,7 @@ def _whole() -> Iterator[Frozen]:
     yield Frozen("int-direct-branches-concat", graph("branches"), (REFERENCE, CPU))
     yield Frozen("int-direct-enlarged-upsample", graph("enlarged"))
     yield Frozen("int-direct-pooled-counts", graph("pooled"))
+    yield Frozen("int-direct-bottlenecks", graph("bottlenecks"))
     yield Frozen("int-latency-plain", graph("plain", encode=EncodeLatency), (CPU, CROSSBAR))
     yield Frozen("int-leak-residual", graph("residual", neuron={"leak": 0.9}), (CPU, CROSSBAR))
     yield Frozen("int-zero-residual", graph("residual", neuron={"reset": "zero"}), (CPU,))
@@ -204,7 +205,7 @@ def on_grid(graph: Graph) -> Graph:
     thresholds = {
         node.op.threshold.name
         for node in graph
-        if isinstance(node.op, Neuron) and isinstance(node.op.threshold, Ref)
+        if isinstance(node.op, AnyNeuron) and isinstance(node.op.threshold, Ref)
     }
     for name, array in graph.params.items():
         least = 1 if name in thresholds else -np.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,11 +61,41 @@ class Bilinear(nn.Module):
         return self.up(x)
 
 
+class Elu(nn.Module):
+    """EEGNet: ELU behind a depthwise convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, (8, 1), groups=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(self.conv(x))
+
+
+class CustomClamp(nn.Module):
+    """Raw audio: an activation of the user's own, which chooses by `torch.where`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x > 0, torch.where(x < 1, x, 1.0), 0.0)
+
+
+class DependsOnValues(nn.Module):
+    """Control flow that depends on the values of the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.mean() > 0:
+            return x
+        return -x
+
+
 REFUSED: dict[type[nn.Module], str] = {
     Squeeze: "multiplies activations",
     Swish: "multiplies activations",
     Gelu: "statistics of each sample",
     Attention: "attention multiplies activations",
     Bilinear: "mixes neighbours",
+    Elu: "not this curve",
+    CustomClamp: "compares activations",
+    DependsOnValues: "control flow depends on the values of a tensor",
 }
 """Words of the reason, by class; samples are of shape (3, 8, 8)."""

@@ -10,6 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+@torch.fx.wrap
+def wrapped(x: Tensor, kind: str) -> Tensor:
+    """A function that torch.fx is told not to trace through."""
+    return F.relu(x) if kind == "relu" else x
+
+
 class Function(nn.Module):
     """A convolution, then a function of its result."""
 
@@ -20,6 +26,20 @@ class Function(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self.conv(x))
+
+
+class Remembering(nn.Module):
+    """It keeps a constant that it has computed, as attention does with biases of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset, self.kept = nn.Parameter(torch.rand(2, 1, 1)), dict[str, Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        key = str(x.device)
+        if key not in self.kept:
+            self.kept[key] = 2 * self.offset
+        return x + self.kept[key]
 
 
 class SharedRelu(nn.Module):
@@ -182,6 +202,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean-keep": lambda x: x.mean([-1, -2], keepdim=True),
     "mean-one-axis": lambda x: torch.mean(x, 2),
     "sum": lambda x: x.sum(dim=(2, 3)),
+    "amax": lambda x: x.amax((2, 3)) + torch.amax(x, -1, keepdim=True).amax(dim=[2, 3]),
     "reshape": lambda x: x.reshape(-1, 4, 36),
     "squeeze": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
     "squeeze-all": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(),
@@ -201,6 +222,14 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "half": lambda x: x[:, : x.size(1) // 2],
     "split": lambda x: torch.split(x, [1, 3], 1)[1],
     "pad": lambda x: F.pad(x, (1, 2, 0, 3)),
+    "pad-reflect": lambda x: F.pad(x, (1, 2, 0, 3), mode="reflect"),
+    "pad-replicate": lambda x: F.pad(x, (1, 2, 0, 3), mode="replicate"),
+    "pad-circular": lambda x: F.pad(x, (1, 2, 0, 3), "circular"),
+    "matmul": lambda x: x.flatten(1) @ _kernel(144, 3),
+    "matmul-function": lambda x: torch.matmul(x.flatten(1), _kernel(3, 144).t()),
+    "matmul-method": lambda x: x.mean((2, 3)).mm(_kernel(4, 3)),
+    "addmm": lambda x: torch.addmm(_kernel(3), x.mean((2, 3)), _kernel(4, 3)),
+    "wrapped": lambda x: wrapped(x, "relu"),
     "crop": lambda x: F.pad(x, (-1, 1), "constant", 0),
     "interpolate": lambda x: F.interpolate(x, scale_factor=2),
     "interpolate-size": lambda x: F.interpolate(x, size=(18, 6), mode="nearest-exact"),
@@ -249,6 +278,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "clamp-in-place": lambda x: (x * 1).clamp_(0, 0.5),
     "minimum": lambda x: torch.minimum(torch.relu(x), torch.tensor(0.5)),
     "min-max": lambda x: x.maximum(torch.tensor(0.0)).min(torch.tensor(0.5)),
+    "max-pool-of-one": lambda x: F.max_pool2d(F.relu(x), (1, 2), dilation=(2, 1)),
     "relu6-pool": lambda x: F.max_pool2d(F.relu6(x * 9), 2),
     "pool-relu6": lambda x: F.relu6(F.max_pool2d(x * 9, 2)),
     "clip-floor-shift": lambda x: torch.floor(torch.clamp(x / 0.7, 0, 1) * 4 + 0.5) / 4 * 0.7,
@@ -257,6 +287,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "remembering": (Remembering, _MAP),
     "shared-relu": (SharedRelu, _MAP),
     "tied": (Tied, (5,)),
     "block": (Block, _MAP),
@@ -300,6 +331,22 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "upsample-1d": (lambda: nn.Upsample(scale_factor=3), (4, 5)),
     "prelu": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU()), _MAP),
     "prelu-channels": (lambda: _sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3, init=-0.3)), _MAP),
+    "paddings": (
+        lambda: _sequential(
+            nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(3, 3, (4, 3), padding="same", dilation=(1, 2), padding_mode="circular"),
+            nn.ReflectionPad2d((1, 0, 2, 1)), nn.ReplicationPad2d(1),
+            nn.CircularPad2d((0, 2, 1, 0)),
+        ),
+        _MAP,
+    ),
+    "paddings-1d": (
+        lambda: _sequential(
+            nn.Conv1d(4, 4, 3, padding=2, padding_mode="replicate"), nn.ReflectionPad1d((0, 3)),
+            nn.ReplicationPad1d((2, 0)), nn.CircularPad1d(1),
+        ),
+        (4, 6),
+    ),
     "pads": (lambda: _sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.0)), _MAP),
     **{name: (lambda f=f: Function(f), _MAP) for name, f in _FUNCTIONS.items()},
 }  # fmt: skip

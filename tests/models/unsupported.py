@@ -186,13 +186,29 @@ class Indices(nn.Module):
         return self.pool(x)  # here
 
 
-class Reflect(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")
-
+class OnesAround(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(self.conv(x), (1, 1), value=1.0)  # here here
+        return F.pad(x, (1, 1), value=1.0)  # here
+
+
+class CroppedReflection(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (1, -1, 0, 0), mode="reflect")  # here
+
+
+class LeftProduct(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.eye(6) @ x  # here
+
+
+class ActivationProduct(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ x.transpose(2, 3)  # here
+
+
+class VectorProduct(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ torch.ones(72)  # here
 
 
 class NoStatistics(nn.Module):
@@ -349,7 +365,11 @@ REFUSED = {
     BatchFactor: "depends on the batch",
     ActiveDropout: "training=self.training",
     Indices: "dilation=1",
-    Reflect: "padding_mode='zeros'",
+    OnesAround: "pad with zeros",
+    CroppedReflection: "pad after it",
+    LeftProduct: "x @ weight.t()",
+    ActivationProduct: "a neuron only sums them",
+    VectorProduct: "an array of 1 axes",
     NoStatistics: "statistics of the batch",
     LastAxisLinear: "flatten the sample",
     Broadcast: "different shapes",

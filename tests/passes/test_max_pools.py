@@ -210,7 +210,7 @@ def largest_by_hand(op: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(lines, -2)
 
 
-@pytest.mark.parametrize("write", TAKEN[:-1])
+@pytest.mark.parametrize("write", [*TAKEN[:-1], mixed])
 def test_long_windows_give_the_logits_of_the_ann(write: Any) -> None:
     graph = build(write)
     x = sample_inputs(graph, 16)
@@ -247,7 +247,8 @@ def test_windows_of_one_element_are_slices() -> None:
     ],
 )
 def test_what_counts_cannot_tell_is_refused_by_name(write: Any, reason: str) -> None:
-    with pytest.raises(UnsupportedError, match=rf"pool at net.py:1\d {reason}") as caught:
+    where = r"net.py:1\d: pool \(maxpool\): "
+    with pytest.raises(UnsupportedError, match=where + reason) as caught:
         Pipeline.from_text(SPIKING).run(build(write), PassContext())
     assert caught.value.exit_code == 3
     assert "maxpool=average" in str(caught.value.hint) and "learn" in str(caught.value.hint)
@@ -257,25 +258,37 @@ def test_every_max_pool_is_listed_and_may_be_refused() -> None:
     net = Net()
     net.add("first", MaxPool(windows=HALVES), net.add("relu", Relu(), "conv"))
     graph = net.end(net.add("second", MaxPool(windows=windows((3, 3), 2, 1)), "first"))
-    with pytest.raises(UnsupportedError, match="first at net.py:13 .*\n.*second at net.py:14"):
+    with pytest.raises(UnsupportedError, match="2 x maxpool: .*\n.*13: first\n.*14: second"):
         Pipeline.from_text(f"{SPIKING}{{maxpool=refuse}}").run(graph, PassContext())
 
 
-def test_thresholds_that_would_make_spikes_of_a_window_unequal_are_refused() -> None:
+def thresholds(graph: Graph, name: str) -> Any:
+    return graph.array(graph.node(name).op.threshold)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("last", ["calibrate", "threshold-balance", "threshold-balance,calibrate"])
+def test_channels_of_one_window_get_one_threshold(last: str) -> None:
     graph = build(mixed)
-    ctx = PassContext(timesteps=4, calibration=[(sample_inputs(graph, 8), None)])
-    unequal = r"pool at net.py:14 pools relu"
-    for last in ("threshold-balance", "calibrate"):
-        with pytest.raises(PassError, match=unequal) as caught:
-            Pipeline.from_text(f"{SPIKING},{last}").run(graph, ctx)
-        assert "granularity=layer" in str(caught.value.hint)
-    text = f"{SPIKING},threshold-balance{{granularity=layer}},fold-scale"
-    snn = Pipeline.from_text(text).run(graph, ctx).graph
+    ctx = PassContext(timesteps=8, calibration=[(sample_inputs(graph, 32), None)], ann=graph)
+    snn = Pipeline.from_text(f"{SPIKING},{last},fold-scale").run(graph, ctx).graph
     assert isinstance(snn.node("pool").op, CountMaxPool)
+    first, second, third, last_one = thresholds(snn, "relu") * np.ones(4)
+    assert first == second and third == last_one
+    alone = Pipeline.from_text(f"{SPIKING},threshold-balance").run(build(TAKEN[0]), ctx).graph
+    assert len(np.unique(thresholds(alone, "relu"))) == 4
 
 
-@pytest.mark.parametrize(("size", "equal"), [(2, True), (4, False)])
-def test_populations_one_above_the_other_are_not_compared(size: int, equal: bool) -> None:
+def test_unequal_bounds_in_one_window_are_refused() -> None:
+    graph = build(mixed)
+    bounds = graph.set_param("bounds", np.array([0.1, 0.2, 0.3, 0.4], np.float32))
+    graph.replace_op("relu", Relu(upper=bounds))
+    with pytest.raises(PassError, match=r"pool at net.py:14 pools relu") as caught:
+        Pipeline.from_text(SPIKING).run(graph, PassContext(timesteps=4))
+    assert "one bound" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("size", "equal"), [(2, False), (4, True)])
+def test_populations_one_above_the_other(size: int, equal: bool) -> None:
     """Rows 0..5 are of one population, rows 6..11 of another; windows of 4 rows take both."""
     net = Net()
     relu = net.add("relu", Relu(), "conv")
@@ -283,24 +296,22 @@ def test_populations_one_above_the_other_are_not_compared(size: int, equal: bool
     tall = net.add("tall", Concat(axis=1), relu, other)
     graph = net.end(net.add("pool", MaxPool(windows=windows((12, 6), size, size)), tall))
     ctx = PassContext(timesteps=4, calibration=[(sample_inputs(graph, 8), None)])
-    pipeline = Pipeline.from_text(f"{SPIKING},threshold-balance{{granularity=layer}}")
-    if not equal:
-        with pytest.raises(PassError, match="pool at .* pools relu and other"):
-            pipeline.run(graph, ctx)
-        return
-    snn = pipeline.run(graph, ctx).graph
+    snn = Pipeline.from_text(f"{SPIKING},threshold-balance").run(graph, ctx).graph
+    one, two = (thresholds(snn, name) for name in ("relu", "other"))
+    assert one.shape == two.shape and np.array_equal(one, two) == equal
     factor = snn.array(snn.node(snn.users_of("pool")[0][0]).op.factor)  # type: ignore[union-attr]
-    assert factor.shape == snn.type_of("pool").shape and len(np.unique(factor)) == 2
+    assert factor.shape == (snn.type_of("pool").shape if not equal else (4,))
 
 
 def test_the_thresholds_of_channels_move_behind_the_pool() -> None:
     graph = build(of_a_concatenation)
     ctx = PassContext(timesteps=4, calibration=[(sample_inputs(graph, 32), None)])
     snn = Pipeline.from_text(f"{SPIKING},threshold-balance").run(graph, ctx).graph
-    first = snn.users_of("pool")[0][0]
-    ops: list[Any] = [snn.node(name).op for name in (first, snn.users_of(first)[0][0])]
-    assert all(isinstance(op, Scale) for op in ops)
-    factor = snn.array(ops[0].factor) * snn.array(ops[1].factor)
-    sizes = [snn.array(snn.node(n).op.threshold) for n in ("relu", "other")]  # type: ignore[union-attr]
-    np.testing.assert_allclose(factor, np.concatenate([sizes[0], 0.25 * sizes[1]]), rtol=1e-6)
+    ((scale, _),) = snn.users_of("pool")
+    factor = snn.array(snn.node(scale).op.factor)  # type: ignore[union-attr]
+    np.testing.assert_allclose(
+        factor, np.concatenate([thresholds(snn, n) for n in ("relu", "other")]), rtol=1e-6
+    )
+    before, after = (g.array(g.node("fc").op.weight) for g in (graph, snn))  # type: ignore[union-attr]
+    np.testing.assert_allclose(after[:, -27:], 0.25 * before[:, -27:], rtol=1e-6)
     assert all(isinstance(snn.node(n).op, Neuron) for n in ("relu", "other"))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from snnc.report.page import render
+from snnc.report.tiles import tile_map
 
 pytest.importorskip("matplotlib")
 Report = dict[str, Any]
@@ -205,6 +206,18 @@ def test_hardware_has_its_totals_notes_layers_and_tiles(
     assert filled is not None
     outlines = re.findall(r' d="([^"]*)"', filled[0])
     assert sorted(path.count("M") for path in outlines)[-6:] == [3] * 6, "outlines, and filled"
+
+
+def test_parts_of_shared_tiles_lie_where_they_are(hardware: Callable[..., Any]) -> None:
+    figures = hardware(6)
+    for part in figures["tiles"]:
+        part.update(tile=part["tile"] // 2, rows=32, cols=32, top=96 * (part["tile"] % 2), left=64)
+    drawn = tile_map({"hardware": figures})
+    assert drawn is not None and "3 tiles, a box for each of 6 parts." in drawn.caption
+    for part in figures["tiles"]:
+        del part["top"], part["left"]
+    corner = tile_map({"hardware": figures})
+    assert corner is not None and corner.svg != drawn.svg
 
 
 def test_many_tiles_stay_legible_and_small(compiled: Report, hardware: Callable[..., Any]) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,30 @@ def in_memory(weights: bytes) -> Array:
     return blob
 
 
-def compiled(plan: Plan, blob: Array, threads: int, cache: ObjectCache | None) -> CpuProgram:
+@dataclass(frozen=True)
+class SampleKeys:
+    """A tensor of one i64 that holds the key of the sample, for kernels with random numbers.
+
+    Attributes:
+        tensor: its number.
+        of: the key, 64 bits, of a sample with this identity.
+    """
+
+    tensor: int
+    of: Callable[[int], int]
+
+
+def compiled(
+    plan: Plan,
+    blob: Array,
+    threads: int,
+    cache: ObjectCache | None,
+    keys: SampleKeys | None = None,
+) -> CpuProgram:
     """A program of a plan that has been checked, or that was made here."""
     target = host()
     library = Library(build(plan, target.machine), (ANALOG, RUN), target, cache)
-    return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)))
+    return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)), keys)
 
 
 class CpuProgram:
@@ -61,12 +81,20 @@ class CpuProgram:
         compiled: False when the kernels came from the cache.
     """
 
-    def __init__(self, plan: Plan, weights: Array, library: Library, threads: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Array,
+        library: Library,
+        threads: int,
+        keys: SampleKeys | None = None,
+    ) -> None:
         self.timesteps = plan.timesteps
         self.plan = plan
         self.compiled = library.compiled
         self.threads = threads
         self._weights = weights
+        self._keys = keys
         self._library = library
         self._analog = library.function(ANALOG, *ARGUMENTS)
         self._run = library.function(RUN, *ARGUMENTS)
@@ -164,6 +192,9 @@ class CpuProgram:
         weights = self._weights.ctypes.data
         for number, row in enumerate(rows):
             space.feed(encoding.target, laid[number])
+            if self._keys is not None:
+                key = np.array([self._keys.of(int(ids[row]))], np.uint64)
+                space.feed(self._keys.tensor, key.view(np.int64))
             self._run(space.pointers, weights, space.scratch, space.steps)
             collector.take(row, space)
         return clipped

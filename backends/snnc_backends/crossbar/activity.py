@@ -14,9 +14,11 @@ class Activity:
         conversions: columns digitised: every used column of every tile that is read.
         skipped_reads: tile reads skipped because no row was driven.
         rows_driven: word lines driven, summed over tiles.
+        clipped: conversions of sums beyond the range of the converter.
     """
 
     reads: int = 0
     conversions: int = 0
     skipped_reads: int = 0
     rows_driven: int = 0
+    clipped: int = 0

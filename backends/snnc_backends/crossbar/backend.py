@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.cost import Inference
 from snnc.device import Device
 from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.transform import PassContext
     from snnc_backends.crossbar.chip import Chip
+    from snnc_backends.crossbar.cost_files import CostOptions
     from snnc_backends.crossbar.program import CrossbarProgram
 
 QUANTIZE_BITS = 8
@@ -38,8 +40,15 @@ class CrossbarBackend:
             of the range, which is subtracted digitally; unit-column, the same, subtracted by a
             reference column of every tile.
         cell_bits: bits of one cell, 1..8.
-        adc_bits: resolution of the converters: ideal.
+        adc_bits: resolution of the converters, 1..16, or ideal.
+        adc_range: how their ranges are chosen: data, with the least error of conversion on
+            calibration data; or worst, the largest sum possible, also where there are no data.
         device: the model of the cells, a plugin of the group `snnc.devices`.
+        stuck_on: fraction of cells that have the largest conductance, whatever is programmed.
+        stuck_off: fraction of cells that have the least conductance.
+        wire_ohm: resistance of word and bit lines from one cell to the next, in ohm.
+        compensation: gains of the converters are estimated anew when the chip is read, from the
+            sums of columns with all rows driven: one factor a layer, or one a column.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         packing: what shares a tile: none, groups of a layer, or also layers that lie in disjoint
@@ -49,7 +58,10 @@ class CrossbarBackend:
         cores: of the chip, each with `tiles_per_core` tiles; none for as many as it takes.
         tiles_per_core, axons_per_core, synapses_per_core: what a core holds; none for no limit.
         machine: a TOML file with any of the options above, which it sets.
-        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
+        technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
+        rates: JSON file of spike rates to place and cost by; none for the calibration data.
+        mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
+        threads: samples computed in parallel; 0 for one per processor core.
     """
 
     name: ClassVar[str] = "crossbar"
@@ -58,7 +70,12 @@ class CrossbarBackend:
     cells: str = "differential"
     cell_bits: int = 4
     adc_bits: int | Literal["ideal"] = "ideal"
+    adc_range: Literal["data", "worst"] = "data"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
+    stuck_on: float = 0.0
+    stuck_off: float = 0.0
+    wire_ohm: float = 0.0
+    compensation: Literal["none", "layer", "column"] = "none"
     weight_bits: int = 8
     chip_seed: int = 0
     packing: Literal["none", "groups", "disjoint", "time-multiplexed"] = "none"
@@ -69,11 +86,15 @@ class CrossbarBackend:
     axons_per_core: int | None = None
     synapses_per_core: int | None = None
     machine: str = ""
+    technology: str = "none"
+    rates: str = "none"
+    mesh: str = "none"
     threads: int = 0
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads must not be negative, but is {self.threads}")
+        self.costs()
         if not self.machine:
             self.chip()
             return
@@ -103,6 +124,7 @@ class CrossbarBackend:
         """The chip of these options. Raises `ValueError` naming the option that is wrong."""
         from snnc_backends.crossbar.chip import chip
         from snnc_backends.crossbar.cores import CoreLimits
+        from snnc_backends.crossbar.imperfections import Imperfections
 
         return chip(
             rows=self.rows,
@@ -119,12 +141,34 @@ class CrossbarBackend:
             cores=CoreLimits(
                 self.cores, self.tiles_per_core, self.axons_per_core, self.synapses_per_core
             ),
+            imperfections=Imperfections(
+                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
+            ),
         )
+
+    def costs(self) -> CostOptions:
+        """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
+        from snnc_backends.crossbar.cost_files import CostOptions
+        from snnc_backends.crossbar.mesh import mesh
+
+        return CostOptions(
+            self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
+        )
+
+    def require_files(self) -> None:
+        """Raise `UsageError` for files of the options that cannot be used; see `snnc.target`."""
+        self.costs().require_files()
 
     @property
     def inexact(self) -> str:
         """Why results may differ from the reference; "" if they do not."""
-        return "" if self.device.facts.ideal else f"the cells of {self.device.name} are not ideal"
+        reasons: list[str] = []
+        if not self.device.facts.ideal:
+            reasons.append(f"the cells of {self.device.name} are not ideal")
+        reasons += self.chip().imperfections.reasons
+        if self.adc_bits != "ideal":
+            reasons.append(f"its converters have {self.adc_bits} bits")
+        return " and ".join(reasons)
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -142,7 +186,10 @@ class CrossbarBackend:
         }
 
     def read_weights(
-        self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float = 0.0
+        self,
+        weights: NDArray[np.integer],
+        rng: np.random.Generator,
+        seconds: float | None = None,
     ) -> NDArray[np.float64]:
         """Integer weights as read from the cells; see `snnc.transform.TargetInfo`."""
         return self.chip().read_weights(weights, rng, seconds)
@@ -165,13 +212,28 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping and the figures. Raises `GraphError` for real values and a small chip."""
+        """The mapping, figures and ranges; placement and cost where they are asked for.
+
+        Raises:
+            GraphError: real values, or a chip that is too small.
+            UsageError: a file of the options cannot be used, or a mesh is too small.
+        """
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip(), ctx.timesteps)
+        return lower(graph, self.chip(), self.costs(), ctx, self.adc_range)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
         """The program of an artifact. Raises `ArtifactError`."""
         from snnc_backends.crossbar.program import load
 
         return load(artifact, self.chip(), self.threads)
+
+    def cost(self, artifact: Artifact, run: Inference) -> dict[str, Any] | None:
+        """The cost of an inference of an artifact; None if it was compiled without a technology.
+
+        Raises `ArtifactError`.
+        """
+        from snnc_backends.crossbar.cost_files import cost_of_run
+        from snnc_backends.crossbar.lower import stored_graph
+
+        return cost_of_run(artifact, self.chip(), self.adc_bits, run, stored_graph(artifact))

@@ -23,7 +23,7 @@ from snnc.ir.walk import ancestors
 from snnc.target import Diagnostic
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit
-from snnc_backends.crossbar.mapping import layout
+from snnc_backends.crossbar.mapping import require_room
 
 
 def check(graph: Graph, chip: Chip) -> list[Diagnostic]:
@@ -48,10 +48,10 @@ def check(graph: Graph, chip: Chip) -> list[Diagnostic]:
 
 def _too_large(graph: Graph, chip: Chip) -> Iterator[Diagnostic]:
     """The layer for which the chip has too little of something."""
-    if not graph.quantized or not chip.limited:
+    if not graph.quantized:
         return
     try:
-        layout(graph, chip, timesteps=1)
+        require_room(graph, chip)
     except DoesNotFit as error:
         node = graph.node(error.layer)
         remedy = error.remedy or chip.room

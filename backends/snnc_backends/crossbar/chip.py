@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.device import Device, levels_of
+from snnc.device import Device, ReadNoise, levels_of
 from snnc_backends.crossbar.cells import CELLS, MatrixCode, WeightCode
-from snnc_backends.crossbar.converters import CONVERTERS, Converter
+from snnc_backends.crossbar.converters import Converter, converter
 from snnc_backends.crossbar.cores import CoreLimits
+from snnc_backends.crossbar.imperfections import Imperfections
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
 PACKINGS = ("none", "groups", "disjoint", "time-multiplexed")
 """What shares a tile: nothing; groups of a layer; also layers, by one of the rules of `packing`."""
 REPLICATIONS = ("none", "balanced")
-READ_STEP = 2.0**-10
-"""To which cells that are not ideal are rounded, in levels; far below any error of a device."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +30,13 @@ class Chip:
         weight_bits: width of a weight, its sign included.
         code: how a weight is stored in cells.
         device: the model of the cells.
-        converter: the analog-to-digital converter of a column.
+        converter: the analog-to-digital converters of the columns.
         seed: of this chip: of everything random in its cells.
         packing: what shares a tile, one of `PACKINGS`.
         replication: whether layers are copied, so that all take about the same time.
         tiles: of the chip; None for as many as it takes.
         cores: how tiles are grouped, and what a group holds.
+        imperfections: faults, wires, and what is done about them.
     """
 
     rows: int
@@ -53,6 +51,17 @@ class Chip:
     replication: str = "none"
     tiles: int | None = None
     cores: CoreLimits = field(default_factory=CoreLimits)
+    imperfections: Imperfections = field(default_factory=Imperfections)
+
+    @property
+    def exact_cells(self) -> bool:
+        """Whether every cell is read as the level it is programmed to."""
+        return self.device.facts.ideal and not self.imperfections.reasons
+
+    @property
+    def exact(self) -> bool:
+        """Whether the result of a layer is that of its integer weights."""
+        return self.exact_cells and self.converter.bits is None
 
     @property
     def most_tiles(self) -> int | None:
@@ -90,43 +99,64 @@ class Chip:
         """Levels (…, physical columns) of weights (…, outputs)."""
         return self.matrix(weights.shape[-1]).levels(weights, self.cell_bits)
 
-    def cells_of(self, layer: str, weights: NDArray[np.integer]) -> NDArray[Any]:
-        """The cells of a layer of this chip, in units of a level, as they are read.
-
-        They are whole for an ideal device. Otherwise every layer is programmed with random numbers
-        of its own, from the seed and the layer's name, and read once, right after; values are
-        rounded to a multiple of `READ_STEP`, so that sums of them are exact in any order.
-
-        Returns:
-            (…, physical columns) of weights (…, outputs); uint8, float64 if not ideal.
-        """
-        if self.device.facts.ideal:
-            return self.levels(weights)
-        rng = np.random.default_rng([self.seed, crc32(layer.encode())])
-        read = self.device.read(self.conductances_us(weights, rng), rng, 0.0)
-        cells = levels_of(read, self.device.facts, self.largest_level)
-        return np.rint(cells / READ_STEP) * READ_STEP
-
     def conductances_us(
         self, weights: NDArray[np.integer], rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Conductances (…, physical columns) of cells programmed to weights (…, outputs)."""
         return self.device.program(self.levels(weights), self.largest_level, rng)
 
+    def aged_us(
+        self,
+        weights: NDArray[np.integer],
+        rng: np.random.Generator,
+        faults: np.random.Generator,
+        seconds: float,
+    ) -> NDArray[np.float32]:
+        """The same `seconds` after programming, with the stuck cells that `faults` draws."""
+        programmed = self.conductances_us(weights, rng)
+        aged = self.device.read(programmed, rng, seconds)
+        return self.imperfections.with_stuck(aged, self.device.facts, faults)
+
+    def in_levels(self, conductances_us: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Conductances in units of a level."""
+        return levels_of(conductances_us, self.device.facts, self.largest_level)
+
+    def noise_in_levels(
+        self, conductances_us: NDArray[np.float32], seconds: float
+    ) -> NDArray[np.float64] | None:
+        """Standard deviation of one read of each cell, in levels; None without read noise."""
+        device, facts = self.device, self.device.facts
+        if not isinstance(device, ReadNoise):
+            return None
+        unit = (facts.g_max_us - facts.g_min_us) / self.largest_level
+        return device.read_noise_us(conductances_us, seconds).astype(np.float64) / unit
+
     def read_weights(
-        self, weights: NDArray[np.integer], rng: np.random.Generator, seconds: float
+        self,
+        weights: NDArray[np.integer],
+        rng: np.random.Generator,
+        seconds: float | None = None,
     ) -> NDArray[np.float64]:
         """The weights read from cells that were programmed to `weights`, in one read.
+
+        With faults, read noise, and the factors of the compensation; wires have no resistance.
 
         Args:
             weights: (…, outputs), integers of at most `weight_bits` bits; outputs of a tile share
                 its reference column, where there is one.
-            rng: source of the programming and read errors.
-            seconds: time from programming to reading.
+            rng: source of all errors.
+            seconds: time from programming to reading; None for that of the device.
         """
-        read = self.device.read(self.conductances_us(weights, rng), rng, seconds)
-        cells = levels_of(read, self.device.facts, self.largest_level)
-        return self.matrix(weights.shape[-1]).weights(cells)
+        after = self.device.facts.read_after_s if seconds is None else seconds
+        aged = self.aged_us(weights, rng, rng, after)
+        levels = self.in_levels(aged)
+        wanted = self.levels(weights).reshape(-1, levels.shape[-1]).sum(0, dtype=np.float64)
+        found = levels.reshape(-1, levels.shape[-1]).sum(0)
+        levels *= self.imperfections.factors(wanted, found, self.largest_level)
+        noise = self.noise_in_levels(aged, after)
+        if noise is not None:
+            levels += noise * rng.standard_normal(noise.shape)
+        return self.matrix(weights.shape[-1]).weights(levels)
 
 
 def chip(
@@ -143,6 +173,7 @@ def chip(
     replication: str,
     tiles: int | None,
     cores: CoreLimits,
+    imperfections: Imperfections,
 ) -> Chip:
     """The chip with these options. Raises `ValueError` naming the one that is wrong."""
     for name, size in (("rows", rows), ("cols", cols)):
@@ -159,7 +190,7 @@ def chip(
     _require_levels(device, cell_bits)
     built = Chip(
         rows, cols, cell_bits, weight_bits, CELLS[cells](weight_bits, cell_bits), device,
-        _converter(adc_bits), seed, packing, replication, tiles, cores,
+        converter(adc_bits), seed, packing, replication, tiles, cores, imperfections,
     )  # fmt: skip
     if built.outputs_per_tile < 1:
         needed = MatrixCode(built.code, 1, 1).physical
@@ -190,24 +221,13 @@ def _require_layout(chip: Chip) -> None:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
+    if chip.packing != "none" and chip.imperfections.wire_ohm:
+        raise ValueError("wire-ohm with packing is not modelled: tiles hold one part each")
     if chip.replication == "none":
         return
     if chip.most_tiles is None:
         raise ValueError("replication needs tiles: how many tiles the copies may take")
     if chip.packing == "time-multiplexed":
         raise ValueError("replication is for speed, time-multiplexed tiles wait for each other")
-    if not chip.device.facts.ideal:
-        raise ValueError(
-            f"replication with {chip.device.name} is not modelled: copies would differ"
-        )
-
-
-def _converter(adc_bits: int | str) -> Converter:
-    if isinstance(adc_bits, int) and adc_bits < 1:
-        raise ValueError(f"adc-bits must be ideal, not {adc_bits}: a converter needs a bit or more")
-    if adc_bits not in CONVERTERS:
-        raise ValueError(
-            f"adc-bits must be one of {', '.join(CONVERTERS)}, not {adc_bits}: "
-            "converters of finite resolution are not modelled yet"
-        )
-    return CONVERTERS[str(adc_bits)]
+    if not chip.exact_cells:
+        raise ValueError("replication of cells with errors is not modelled: copies would differ")

@@ -17,6 +17,7 @@ from snnc.ir import (
     Readout,
     Scale,
     TensorType,
+    TwoSidedNeuron,
     Weighted,
 )
 
@@ -55,7 +56,7 @@ def _unit(graph: Graph, node: Node, kind: TensorType) -> tuple[str, int] | None:
             return "addition", (len(node.inputs) - 1) * kind.size
         case Scale():
             return "factor", kind.size
-        case Neuron():
+        case Neuron() | TwoSidedNeuron():
             return "neurons", kind.size
         case Encode():
             return "encoder", kind.size

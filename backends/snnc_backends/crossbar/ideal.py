@@ -32,7 +32,7 @@ from snnc_backends.crossbar.tiling import WordLines, placed_rows, word_lines
 
 
 @dataclass(frozen=True)
-class _Counter:
+class Counter:
     """A layer whose events are counted.
 
     Attributes:
@@ -77,24 +77,26 @@ class IdealProgram:
     """
 
     def __init__(self, graph: Graph, timesteps: int, chip: Chip, threads: int = 0) -> None:
-        plan, weights = lower(graph, timesteps)
-        plan, tables, self._counters = _with_counters(plan, len(weights), graph, chip)
-        self._program: CpuProgram = compiled(
-            plan, in_memory(weights + tables), threads, open_cache()
-        )
+        plan, weights, self._counters = counted_plan(graph, timesteps, chip)
+        self._program: CpuProgram = compiled(plan, in_memory(weights), threads, open_cache())
         self.longest = plan.longest
 
     def run(self, x: NDArray[np.float32], **options: Any) -> RunResult:
         """Run a batch; see `snnc.target.Program`. `stats["activity"]` as in `reads.Activity`."""
         result = self._program.run(x, **options)
-        stats = dict(result.stats)
-        tallies = stats.pop("tallies", {})
-        activity: dict[str, Mapping[str, int]] = {}
-        for counter in self._counters:
-            runs = len(result.output) * (1 if counter.kernel.constant else result.timesteps)
-            found = counter.activity(tallies[counter.tally], runs)
-            activity[counter.layer] = asdict(found)
-        return replace(result, stats={**stats, "activity": activity})
+        stats = {k: v for k, v in result.stats.items() if k != "tallies"}
+        found = activity(self._counters, result)
+        return replace(result, stats={**stats, "activity": found})
+
+
+def activity(counters: Sequence[Counter], result: RunResult) -> dict[str, dict[str, int]]:
+    """Per layer the fields of `activity.Activity`, from the tallies of a run."""
+    found: dict[str, dict[str, int]] = {}
+    for counter in counters:
+        runs = len(result.output) * (1 if counter.kernel.constant else result.timesteps)
+        counts = result.stats["tallies"][counter.tally]
+        found[counter.layer] = asdict(counter.activity(counts, runs))
+    return found
 
 
 def can_run(graph: Graph) -> bool:
@@ -102,17 +104,12 @@ def can_run(graph: Graph) -> bool:
     return not check(graph)
 
 
-def _with_counters(
-    plan: Plan, start: int, graph: Graph, chip: Chip
-) -> tuple[Plan, bytes, Sequence[_Counter]]:
-    """The plan with a counter behind every weighted layer, and the arrays of the counters.
-
-    Args:
-        start: where the arrays will lie in the weights.
-    """
+def counted_plan(graph: Graph, timesteps: int, chip: Chip) -> tuple[Plan, bytes, Sequence[Counter]]:
+    """The plan of the CPU backend with a counter behind every weighted layer, and its constants."""
+    plan, weights = lower(graph, timesteps)
     tensors, steps = list(plan.tensors), list(plan.steps[: plan.analog])
     layers = {matrix.layer: matrix for matrix in matrices(graph)}
-    counters: list[_Counter] = []
+    counters: list[Counter] = []
     offsets: dict[DrivenRows, Mapping[str, int]] = {}
     tables = bytearray()
     for step in plan.steps[plan.analog :]:
@@ -123,14 +120,14 @@ def _with_counters(
         counter = _counter(step.kernel, matrix, graph, chip)
         kernel = counter.kernel
         found = offsets.get(kernel) if isinstance(kernel, DrivenRows) else None
-        found = found or _append(tables, start, counter)
+        found = found or _append(tables, len(weights), counter)
         if isinstance(kernel, DrivenRows):
             offsets[kernel] = found
         tensors.append(Tensor(counter.tally, *_tally(kernel)))
         steps.append(Step(kernel, step.inputs, len(tensors) - 1, found))
         counters.append(counter)
     counted = replace(plan, tensors=tuple(tensors), steps=tuple(steps))
-    return counted, bytes(tables), tuple(counters)
+    return counted, weights + bytes(tables), tuple(counters)
 
 
 def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool, str]:
@@ -138,7 +135,7 @@ def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool,
     return (port.size,), port.dtype, port.constant, TALLY
 
 
-def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> _Counter:
+def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> Counter:
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
     geometry: dict[str, Any] = {
         f.name: getattr(kernel, f.name) for f in fields(EventWindows) if hasattr(kernel, f.name)
@@ -150,13 +147,13 @@ def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip:
     if _consecutive(lines, rows, matrix):
         driven = DrivenRows(**geometry, rows=chip.rows)
         worth = code.tiles, code.physical
-        return _Counter(matrix.layer, name, driven, driven.tables, len(lines) * code.tiles, worth)
+        return Counter(matrix.layer, name, driven, driven.tables, len(lines) * code.tiles, worth)
     sets = [_rows_of(line, rows, matrix.rows) for line in lines]
     tiles = [code.tiles if line.groups == 1 else 1 for line in lines]
     columns = [line.groups * code.physical for line in lines]
     placed = PlacedRows(**geometry, sets=len(lines), placed=sum(map(len, sets)))
     filled = placed.tables(sets, tiles, columns)
-    return _Counter(matrix.layer, name, placed, filled, sum(tiles), None)
+    return Counter(matrix.layer, name, placed, filled, sum(tiles), None)
 
 
 def _consecutive(
@@ -178,7 +175,7 @@ def _rows_of(
     return np.concatenate([group * rows_of_a_group + rows[group] for group in groups])
 
 
-def _append(tables: bytearray, start: int, counter: _Counter) -> Mapping[str, int]:
+def _append(tables: bytearray, start: int, counter: Counter) -> Mapping[str, int]:
     """Append the arrays of a kernel; where they lie."""
     offsets: dict[str, int] = {}
     kinds = counter.kernel.arrays()

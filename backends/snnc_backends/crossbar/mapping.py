@@ -15,6 +15,9 @@ from snnc_backends.crossbar.packing import Place, pack
 from snnc_backends.crossbar.replication import Stage, balanced
 from snnc_backends.crossbar.tiling import Part, parts
 
+MOST_PARTS = 150_000
+"""Parts of a mapping that are stored; the files of an artifact are then within its limits."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -64,7 +67,18 @@ class Layout:
 def layout(graph: Graph, chip: Chip, timesteps: int) -> Layout:
     """The layout of an integer graph. Raises `DoesNotFit`."""
     layers = matrices(graph)
-    return layout_of(layers, chip, {m.layer: _stage(graph, m, chip, timesteps) for m in layers})
+    stages = _stages(graph, layers, chip, timesteps)
+    _require_parts(stages, _copies(stages, chip))
+    return layout_of(layers, chip, stages)
+
+
+def require_room(graph: Graph, chip: Chip) -> None:
+    """Raise `DoesNotFit` for an integer graph that is too large for a chip, or for its files."""
+    if chip.limited:
+        layout(graph, chip, timesteps=1)
+    else:
+        stages = _stages(graph, matrices(graph), chip, 1)
+        _require_parts(stages, dict.fromkeys(stages, 1))
 
 
 def layout_of(layers: Sequence[WeightMatrix], chip: Chip, stages: Mapping[str, Stage]) -> Layout:
@@ -90,6 +104,22 @@ def layout_of(layers: Sequence[WeightMatrix], chip: Chip, stages: Mapping[str, S
     _require_tiles(placed, places, chip.most_tiles)
     cores = _cores(placed, places, chip)
     return Layout(chip, tuple(layers), stages, copies, placed, places, cores, bounds)
+
+
+def _stages(
+    graph: Graph, layers: Sequence[WeightMatrix], chip: Chip, timesteps: int
+) -> Mapping[str, Stage]:
+    return {m.layer: _stage(graph, m, chip, timesteps) for m in layers}
+
+
+def _require_parts(stages: Mapping[str, Stage], copies: Mapping[str, int]) -> None:
+    """Raise `DoesNotFit` for a mapping with too many parts, naming the layer with most of them."""
+    counts = {layer: copies[layer] * stage.tiles for layer, stage in stages.items()}
+    if sum(counts.values()) > MOST_PARTS:
+        layer = max(counts, key=lambda name: counts[name])
+        reason = f"has {counts[layer]} of {sum(counts.values())} parts, {MOST_PARTS} are stored"
+        remedy = "choose larger tiles" if copies[layer] == 1 else "give the copies fewer tiles"
+        raise DoesNotFit(layer, reason, remedy)
 
 
 def _stage(graph: Graph, matrix: WeightMatrix, chip: Chip, timesteps: int) -> Stage:

@@ -19,7 +19,7 @@ from snnc.target import RunResult
 from snnc_backends.crossbar.activity import Activity
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.reads import LayerTiles, layer_tiles
+from snnc_backends.crossbar.reads import LayerTiles, Observe, Samples, layer_tiles
 
 
 class TileInterpreter(Interpreter):
@@ -44,7 +44,8 @@ class TileInterpreter(Interpreter):
         rank = len(layer.events.shape)
         lead = x.shape[: x.ndim - rank]
         events = x.reshape(prod(lead), *x.shape[x.ndim - rank :])
-        y = layer.currents(events, self.activity[node.name]).to(self.dtype)
+        which = Samples.of(lead, run)
+        y = layer.currents(events, which, self.activity[node.name]).to(self.dtype)
         if op.bias is not None:
             y = y + for_sample(self.constant(op.bias), layer.result.shape)
         return y.reshape(*lead, *y.shape[1:])
@@ -56,14 +57,25 @@ class PhysicalProgram:
     Args:
         graph: the network, of integers.
         matrices: the weights as they lie in the tiles, which are run in place of the graph's.
+        ranges: of the converters of every layer; see `programmed.programmed`.
+        observe: called for every read row block; see `reads.Observe`.
     """
 
     def __init__(
-        self, graph: Graph, matrices: Sequence[WeightMatrix], timesteps: int, chip: Chip
+        self,
+        graph: Graph,
+        matrices: Sequence[WeightMatrix],
+        timesteps: int,
+        chip: Chip,
+        ranges: Mapping[str, NDArray[Any]] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.timesteps = timesteps
         self._graph = graph
-        self._layers = {m.layer: layer_tiles(graph, m, chip) for m in matrices}
+        ranges = ranges or {}
+        self._layers = {
+            m.layer: layer_tiles(graph, m, chip, ranges.get(m.layer), observe) for m in matrices
+        }
 
     def run(self, x: NDArray[np.float32], **options: Any) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +17,38 @@ from snnc_backends.crossbar.lower import stored_graph
 if TYPE_CHECKING:
     from snnc_backends.crossbar.ideal import IdealProgram
     from snnc_backends.crossbar.physical import PhysicalProgram
+    from snnc_backends.crossbar.tile_program import TileProgram
 
 
 class CrossbarProgram:
     """A network on a chip.
 
-    An ideal one is run by the kernels of the CPU backend. Cells that are not ideal, and what these
-    kernels refuse (convolutions of three dimensions, integers beyond 32 bits, a window in which a
-    potential could overflow), are computed column by column. Either is prepared when it is first
-    needed.
+    It is run by the kernels of the CPU backend: of an ideal chip for the weights, too; of another
+    one with a kernel that reads tiles. What these kernels refuse (convolutions of three dimensions,
+    integers beyond 32 bits, a window in which a potential could overflow) is computed by an
+    interpreter. Either is prepared when it is first needed.
 
     Args:
         graph: the network, of integers.
-        threads: samples of an ideal chip computed in parallel; 0 for one per processor core.
+        ranges: of the converters of every layer; see `programmed.programmed`.
+        threads: samples computed in parallel; 0 for one per processor core.
 
     Attributes:
         timesteps: the artifact's window.
     """
 
-    def __init__(self, graph: Graph, timesteps: int, chip: Chip, threads: int = 0) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        timesteps: int,
+        chip: Chip,
+        ranges: Mapping[str, NDArray[Any]] | None = None,
+        threads: int = 0,
+    ) -> None:
         self.timesteps = timesteps
         self._graph = graph
         self._chip = chip
+        self._ranges = ranges or {}
         self._threads = threads
 
     def run(
@@ -55,8 +66,9 @@ class CrossbarProgram:
         `stats["activity"]` has per layer the fields of `activity.Activity`.
         """
         steps = checked_window(timesteps, self.timesteps, record, prefixes)
-        ideal = self._ideal
-        program = ideal if ideal is not None and steps <= ideal.longest else self._physical
+        compiled = self._compiled
+        fits = compiled is not None and steps <= compiled.longest
+        program = compiled if compiled is not None and fits else self._interpreted
         return program.run(
             x,
             timesteps=timesteps,
@@ -67,22 +79,32 @@ class CrossbarProgram:
         )
 
     @cached_property
-    def _ideal(self) -> IdealProgram | None:
+    def _compiled(self) -> IdealProgram | TileProgram | None:
         from snnc_backends.crossbar.ideal import IdealProgram, can_run
+        from snnc_backends.crossbar.tile_program import TileProgram
 
-        if not self._chip.device.facts.ideal or not can_run(self._graph):
+        if not can_run(self._graph):
             return None
-        return IdealProgram(self._graph, self.timesteps, self._chip, self._threads)
+        if self._chip.exact:
+            return IdealProgram(self._graph, self.timesteps, self._chip, self._threads)
+        return TileProgram(self._graph, self.timesteps, self._chip, self._ranges, self._threads)
 
     @cached_property
-    def _physical(self) -> PhysicalProgram:
+    def _interpreted(self) -> PhysicalProgram:
         from snnc_backends.crossbar.matrices import matrices
         from snnc_backends.crossbar.physical import PhysicalProgram
 
-        return PhysicalProgram(self._graph, matrices(self._graph), self.timesteps, self._chip)
+        layers = matrices(self._graph)
+        return PhysicalProgram(self._graph, layers, self.timesteps, self._chip, self._ranges)
 
 
 def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     """The program of an artifact. Raises `ArtifactError`."""
     graph = stored_graph(artifact)
-    return CrossbarProgram(graph, stored_window(graph), chip, threads)
+    ranges = None
+    if chip.converter.bits is not None:
+        from snnc_backends.crossbar.matrices import matrices
+        from snnc_backends.crossbar.ranges import stored_ranges
+
+        ranges = stored_ranges(artifact, matrices(graph), chip)
+    return CrossbarProgram(graph, stored_window(graph), chip, ranges, threads)

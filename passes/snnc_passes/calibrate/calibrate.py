@@ -26,7 +26,7 @@ from snnc_passes._neuron_search import (
     upper_of,
 )
 from snnc_passes._paired_sweep import PairedSweep, waits_for_all
-from snnc_passes._pooled_amounts import refuse_mixed_channels
+from snnc_passes._pooled_amounts import pooled_together
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import fitted, set_thresholds
@@ -78,6 +78,7 @@ class Calibrate(Pass):
         al. 2021, section 4.2).
 
     Populations of quantised activations (`fixed`) are left as they are, with their weights.
+    Thresholds stay where a max pool compares channels or populations with each other.
 
     At most `samples` samples are used, and no more than max(128, 8192 / T) unless every population
     waits for its whole input, because then steps are not simulated.
@@ -113,13 +114,12 @@ class Calibrate(Pass):
         """Correct.
 
         Raises:
-            PassError: for integers, for neurons as in `refuse_neurons`, and where a max pool takes
-                channels together that get thresholds of their own.
+            PassError: for integers, and for neurons as in `refuse_neurons`.
         """
         ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ann, self.name)
-        refuse_mixed_channels(graph)
+        shared = pooled_together(graph)
         x = self._samples(graph, calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}
@@ -132,9 +132,11 @@ class Calibrate(Pass):
                 done = tuple(chosen) if isinstance(op, TwoSidedNeuron) else None
                 if self.weights and not fixed:
                     self._compensate(sweep, layer, done)
-                if isinstance(op, AnyNeuron):
-                    choose = _as_given if fixed else self._neuron
-                    chosen[name], errors[name] = choose(sweep, layer, done)
+                if fixed:
+                    chosen[name], errors[name] = _as_given(sweep, layer)
+                elif isinstance(op, AnyNeuron):
+                    keep = name in shared
+                    chosen[name], errors[name] = self._neuron(sweep, layer, done, keep)
                 elif self.bias:
                     self._readout(sweep, layer)
                 advance(1)
@@ -179,8 +181,13 @@ class Calibrate(Pass):
         add_bias(graph, layer.source, shift.numpy(), done)
         sweep.edited()
 
-    def _neuron(self, sweep: PairedSweep, layer: Layer, done: Done) -> tuple[Settings, float]:
-        """Choose the settings of one population, write its bias into the graph, and run it."""
+    def _neuron(
+        self, sweep: PairedSweep, layer: Layer, done: Done, keep: bool
+    ) -> tuple[Settings, float]:
+        """Choose the settings of one population, write its bias into the graph, and run it.
+
+        With `keep`, thresholds stay: a max pool compares their spikes with others.
+        """
         graph, op = sweep.graph, layer.node.op
         assert isinstance(op, AnyNeuron)
         settings = settings_of(graph, op, layer.shape[0], sweep.interpreter.device)
@@ -188,12 +195,15 @@ class Calibrate(Pass):
         current, target = sweep.kept(layer)
         upper = upper_of(graph, op, layer.shape[0], sweep.interpreter.device)
         search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper)
-        if self.potential and sweep.types[layer.source].constant_in_time:
+        constant = sweep.types[layer.source].constant_in_time
+        tried = CONSTANT if constant else choices(op, sweep.timesteps)
+        tried = replace(tried, factors=(1.0,)) if keep else tried
+        if self.potential and constant:
             x = sweep.x[: len(target)]
             gradient = output_gradient(sweep.ann_interpreter, layer.node.name, x)
-            settings = least_output_error(search, gradient, settings, CONSTANT, biased)
+            settings = least_output_error(search, gradient, settings, tried, biased)
         elif self.potential:
-            settings = search.search(settings, choices(op, sweep.timesteps), biased)
+            settings = search.search(settings, tried, biased)
         if biased:
             settings = search.balance(settings, self.rounds)
             add_bias(graph, layer.source, settings.bias.double().cpu().numpy(), done)
@@ -213,7 +223,7 @@ class Calibrate(Pass):
             sweep.edited()
 
 
-def _as_given(sweep: PairedSweep, layer: Layer, done: Done) -> tuple[Settings, float]:
+def _as_given(sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:
     """Run a population that keeps its settings; its weights and bias are not corrected either."""
     op = layer.node.op
     assert isinstance(op, AnyNeuron)

@@ -8,6 +8,7 @@ from snnc.ir import Graph, Node, Scale, Stage, Weighted
 from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import leads_to
+from snnc_passes._events import event_kinds
 from snnc_passes._scale_propagation import ScalePropagation
 
 
@@ -17,8 +18,8 @@ class FoldNormalization(Pass):
 
     weight * (f x + b) = (weight * f) x + weight * b. A convolution pads with zeros after the
     normalisation, so `weight * b` differs at the border: it becomes a bias map of the output's
-    shape. A Scale is moved past pools and rearrangements; for users other than convolutions and
-    linear layers it is kept.
+    shape. A Scale is moved past pools, rearrangements and concatenations of activations; where no
+    convolution or linear layer follows, it is moved to the next Scale, or kept.
 
     Metrics: `folded`, the Scales that were folded for at least one user.
     """
@@ -33,7 +34,9 @@ class FoldNormalization(Pass):
         scales = ScalePropagation(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:
-            return leads_to(graph, user, (Weighted,)) and not _concatenates(graph, user)
+            merged_later = isinstance(graph.node(user).op, Scale)  # by fold-scale
+            leads = leads_to(graph, user, (Weighted, Scale))
+            return leads and not merged_later and _takes(graph, user)
 
         def sink(graph: Graph, node: Node) -> bool:
             return isinstance(node.op, Scale) and scales.propagate(node.name, wanted)
@@ -43,6 +46,10 @@ class FoldNormalization(Pass):
         return PassResult(graph, metrics={"folded": folded})
 
 
-def _concatenates(graph: Graph, name: str) -> bool:
-    """Whether `name` is a concatenation: it takes more than one scale, which may differ in kind."""
-    return graph.node(name).op.arity is None
+def _takes(graph: Graph, name: str) -> bool:
+    """Whether a Scale may move behind `name`: no concatenation that holds currents as well."""
+    if graph.node(name).op.arity == 1:
+        return True
+    kinds = event_kinds(graph)
+    sources = [graph.node(source) for source in graph.inputs_of(name)]
+    return all((n.inputs[0] if isinstance(n.op, Scale) else n.name) in kinds for n in sources)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from snnc.ir import (
     Add,
     AvgPool,
@@ -19,10 +21,20 @@ from snnc.ir import (
     SumPool,
     Weighted,
 )
-from snnc.ir.walk import descendants, rewrite
+from snnc.ir.walk import descendants, rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import affine_of, fold_into_outputs
+from snnc_passes._affine import (
+    Affine,
+    Floats,
+    affine_of,
+    combine,
+    fold_into_outputs,
+    own_param,
+    scale_op,
+)
+from snnc_passes._events import event_kinds
 from snnc_passes._max_pools import only_user
+from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 
 MOVING = (AvgPool, SumPool, Rearrange, Scale)
 """Linear ops that may lie between a sum and a weighted layer, or an activation and a sum."""
@@ -36,9 +48,12 @@ class SplitSums(Pass):
     a crossbar; each of its terms, an activation and a factor, becomes spikes. So a LeakyReLU,
     relu(x) - a relu(-x), is two populations, whose spikes both go into the next layers. A factor
     between a layer and an activation goes into a copy of the layer, if it has other users too: the
-    negative population has its own weights.
+    negative population has its own weights. A factor of a concatenation of currents, before an
+    activation (the batch norms of a DenseNet), moves behind it, for its layers have other users:
+    relu(f x + b) = |f| relu(sign(f) x + b / |f|). Signs and biases need no weights (S19).
 
-    Metrics: `factors`, those moved into layers; `split`, layers and pools that took sums.
+    Metrics: `factors`, those moved into layers or behind activations; `split`, layers and pools
+    that took sums.
     """
 
     name = "split-sums"
@@ -48,7 +63,9 @@ class SplitSums(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Split; other layers on currents are left as they are."""
-        factors = rewrite(graph, _factor_of_sum, _factor_of_layer)
+        factors = rewrite(graph, _factor_of_sum, _factor_of_layer, _factor_of_join)
+        shapes = {name: kind.shape for name, kind in graph.types().items()}
+        sink_past_maxima(graph, ScalePropagation(graph, shapes))
         split = rewrite(graph, _split)
         graph.prune_params()
         return PassResult(graph, metrics={"factors": factors, "split": split})
@@ -82,6 +99,46 @@ def _factor_of_layer(graph: Graph, node: Node) -> bool:
     graph.replace_op(node.name, layer.op, origins=[layer.name])
     fold_into_outputs(graph, node.name, affine)
     return True
+
+
+def _factor_of_join(graph: Graph, node: Node) -> bool:
+    """Move a factor behind the activations that use it, where it is not that of one layer."""
+    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu):
+        return False
+    source = graph.node(node.inputs[0])
+    affine = affine_of(graph, node.op)
+    size = np.where(affine.factor == 0, 1.0, np.abs(affine.factor))
+    if not isinstance(source.op, MOVING) or size.ndim > 1 or np.all(size == 1):
+        return False
+    if _of_one_layer(graph, source) or source.name in event_kinds(graph):
+        return False
+    shape = graph.type_of(node.name).shape
+    bias = None if affine.bias is None else combine(np.divide, affine.bias, size, shape)
+    signs = Affine(np.sign(affine.factor), bias)
+    graph.replace_op(node.name, scale_op(graph, node.name, signs))
+    for user, _ in node.users:
+        _scale_activation(graph, user, size)
+    return True
+
+
+def _of_one_layer(graph: Graph, node: Node) -> bool:
+    """Whether the values are those of one layer, moved, with no other users: it takes factors."""
+    while isinstance(node.op, MOVING) and len(node.inputs) == 1 and used_once(graph, node.name):
+        node = graph.node(node.inputs[0])
+    return isinstance(node.op, Weighted) and used_once(graph, node.name)
+
+
+def _scale_activation(graph: Graph, name: str, size: Floats) -> None:
+    """Take the activation of an input that was divided by `size`; `name` stays what it was."""
+    op = graph.node(name).op
+    assert isinstance(op, Relu)
+    before = graph.fresh(f"{name}.unit")
+    if op.upper is not None:
+        upper = np.divide(graph.array(op.upper), size)
+        bound = float(upper) if upper.ndim == 0 else own_param(graph, before, "upper", upper)
+        op = replace(op, upper=bound)
+    graph.insert_before(name, 0, before, op)
+    graph.replace_op(name, scale_op(graph, name, Affine(size)))
 
 
 def _split(graph: Graph, node: Node) -> bool:

@@ -66,7 +66,10 @@ class Rounding:
             PassError: 32 bits could overflow within `timesteps`.
         """
         scale = self._scale(group, granularity)
-        step = sum(c.gain * self._layer(c.name, scale) for c in group.contributors)
+        step = sum(
+            c.gain * (self._signs(c.name, scale) if c.signs else self._layer(c.name, scale))
+            for c in group.contributors
+        )
         bounds: Bounds = {}
         for name in group.populations:
             rest = self._population(name, scale)
@@ -107,8 +110,9 @@ class Rounding:
         return scale.reshape(()) if together else scale
 
     def _measured(self, group: Group) -> tuple[WeightedInput, ...]:
-        """The inputs that set the scale: those with weights, or all if none has."""
-        return tuple(filter(self._is_weighted, group.contributors)) or group.contributors
+        """The inputs that set the scale: those with weights, or all factors if none has."""
+        factors = tuple(c for c in group.contributors if not c.signs)
+        return tuple(filter(self._is_weighted, factors)) or factors
 
     def _is_weighted(self, contributor: WeightedInput) -> bool:
         return isinstance(self.graph.node(contributor.name).op, Weighted)
@@ -145,6 +149,19 @@ class Rounding:
             new = replace(new, bias=bias)
         self.graph.replace_op(name, new)
         return int(step)
+
+    def _signs(self, name: str, scale: Real) -> int:
+        """Round the bias of a Scale with signs for factors; returns its largest value."""
+        op = self.graph.node(name).op
+        assert isinstance(op, Scale)
+        signs = self._integers(name, "factor", smallest(self._spread(name, op.factor)))
+        new = replace(op, factor=self.graph.own_param(name, "factor", signs))
+        if op.bias is None:
+            self.graph.replace_op(name, new)
+            return 0
+        bias = self._bias(name, op.bias, scale)
+        self.graph.replace_op(name, replace(new, bias=bias))
+        return int(np.abs(self.graph.array(bias).astype(np.int64)).max())
 
     def _bias(self, name: str, bias: Ref, scale: Real) -> Ref:
         values = self.graph.array(bias).astype(np.float64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from snnc.errors import PassError, UnsupportedError
+from snnc.errors import Diagnostic, PassError, UnsupportedError
 from snnc.ir import Encode, Graph, Scale, Weighted
-from snnc.ir.populations import groups
+from snnc.ir.populations import groups, only_signs
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
@@ -81,14 +81,19 @@ def _refuse_chains(graph: Graph) -> None:
     """Raise `UnsupportedError` listing every layer whose input is a current."""
     kinds = event_kinds(graph)
     chained = [
-        f"{node.name} ({node.op.mnemonic}) at {node.loc} takes the current of {source}"
+        Diagnostic(
+            node.op.mnemonic,
+            node.name,
+            node.loc,
+            f"takes the current of {source}",
+            "put a ReLU between two weighted layers",
+        )
         for node in graph.nodes
-        if isinstance(node.op, Weighted | Scale)
+        if isinstance(node.op, Weighted | Scale) and not only_signs(graph, node.name)
         for source in graph.inputs_of(node.name)
         if source not in kinds
     ]
     if chained:
-        raise UnsupportedError(
-            "integer weights on currents have no bound:\n  " + "\n  ".join(chained),
-            hint="put linear-bottlenecks before activations-to-neurons, fold-scale before quantize",
-        )
+        title = "integer weights on currents have no bound:"
+        hint = "put linear-bottlenecks before activations-to-neurons, fold-scale before quantize"
+        raise UnsupportedError.listing(title, chained, hint=hint)

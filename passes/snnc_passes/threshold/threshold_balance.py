@@ -13,6 +13,7 @@ from snnc.activation_range import activation_ranges
 from snnc.errors import PassError
 from snnc.ir import Graph, Neuron, TwoSidedNeuron
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._pooled_amounts import with_equal_windows
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity, Histogram
 from snnc_passes._thresholds import bounded, fitted, param, set_thresholds
@@ -50,6 +51,9 @@ class ThresholdBalance(Pass):
     threshold.
 
     The statistics of a linear activation (two-sided neurons) are those of its magnitude.
+
+    Channels and populations that one window of a max pool compares get one threshold, the largest
+    of theirs, so that their spikes can be counted against each other (S25).
 
     No threshold is raised above the upper bound of a bounded activation (ReLU6), and populations
     with a threshold of their own (quantised activations) are left as they are.
@@ -119,10 +123,10 @@ class ThresholdBalance(Pass):
         silent = [name for name, values in filled.items() if values is None]
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
+        active = {name: values for name, values in filled.items() if values is not None}
         thresholds = {
             name: bounded(graph, name, values)
-            for name, values in filled.items()
-            if values is not None
+            for name, values in with_equal_windows(graph, active).items()
         }
         set_thresholds(graph, thresholds | _fixed(graph))
         if self.scale != 1:

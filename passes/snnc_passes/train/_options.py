@@ -42,6 +42,9 @@ class TrainingPass(Pass):
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
         precision: "bfloat16" trains in mixed precision; validation is in float32.
         spike_cost: weight in the loss of the number of spikes per neuron in the window.
+        target_errors: in every step, weights have the errors of the target's cells, drawn anew:
+            the network learns to bear them (Joshi et al., "Accurate deep neural network inference
+            using computational phase-change memory", 2020). Validation is without them.
         tensorboard: whether logs for TensorBoard are written to the working directory.
     """
 
@@ -68,6 +71,7 @@ class TrainingPass(Pass):
     augment: Augmentation = "none"
     precision: Precision = "float32"
     spike_cost: float = 0.0
+    target_errors: bool = False
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -88,10 +92,11 @@ class TrainingPass(Pass):
             raise ValueError("weights, threshold, leak, v-init are all false: nothing would learn")
 
     def requirements(self) -> frozenset[str]:
-        """loss=ann also needs the ANN, and tensorboard=true the working directory."""
+        """loss=ann also needs the ANN, tensorboard a working directory, target-errors a target."""
         ann = {"ann"} if self.loss == "ann" else set[str]()
         logs = {"workdir"} if self.tensorboard else set[str]()
-        return self.needs | ann | logs
+        target = {"target"} if self.target_errors else set[str]()
+        return self.needs | ann | logs | target
 
     def learned(self) -> tuple[str, ...]:
         """The fields of ops that are trained, as `to_torch` takes them."""

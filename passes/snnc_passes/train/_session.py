@@ -20,6 +20,7 @@ from snnc_passes.train._objective import Objective
 from snnc_passes.train._options import TrainingPass
 from snnc_passes.train._samples import digest, selectable
 from snnc_passes.train._stepper import Stepper
+from snnc_passes.train._target_errors import TargetErrors
 from snnc_passes.train._trainer import Trainer
 
 
@@ -84,7 +85,7 @@ class Session:
         name = f"T{timesteps}"
         journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
         trainer = Trainer(
-            Stepper(network, options, objective, self.train, ctx.ranks),
+            Stepper(network, options, objective, self.train, ctx.ranks, self._errors(network)),
             judge,
             ctx,
             store=self.store,
@@ -101,6 +102,12 @@ class Session:
         if result.fingerprint() != graph.fingerprint():
             result.meta.pop(EARLY_EXIT, None)  # it was calibrated for the network before
         return Trained(result, standing.chosen, tuple(standing.rows))
+
+    def _errors(self, network: SpikingNetwork) -> TargetErrors | None:
+        target = self.ctx.target
+        if not self.options.target_errors or target is None:
+            return None
+        return TargetErrors(network, target)
 
     def _network(self, graph: Graph, timesteps: int) -> SpikingNetwork:
         options = self.options
@@ -122,8 +129,15 @@ class Session:
             "options": self.options.as_numbers(),
             "timesteps": timesteps,
             "seed": self.seed,
+            "target": self._target(),
             **self.data,
         }
+
+    def _target(self) -> dict[str, Any] | None:
+        """The target whose errors are learnt."""
+        if not self.options.target_errors or self.ctx.target is None:
+            return None
+        return dict(self.ctx.target.limits)
 
     def metrics(self, graph: Graph, stages: list[Trained]) -> dict[str, Any]:
         """Metrics for the report, of all stages and of the final graph."""

@@ -20,6 +20,7 @@ from snnc_passes.train._objective import Objective
 from snnc_passes.train._optimizer import make_optimizer, rate
 from snnc_passes.train._options import TrainingPass
 from snnc_passes.train._samples import Rows, share
+from snnc_passes.train._target_errors import TargetErrors
 
 WHAT = "training"
 
@@ -52,6 +53,7 @@ class Stepper:
         objective: the loss.
         data: the training data.
         ranks: the processes; with more than one, torch.distributed is initialised.
+        errors: what weights have added to them in every step; None for nothing.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Stepper:
         objective: Objective,
         data: Selectable,
         ranks: Ranks,
+        errors: TargetErrors | None = None,
     ) -> None:
+        self.errors = errors
         self.network, self.options, self.objective = network, options, objective
         self.data, self.ranks = data, ranks
         types = network.source.types()
@@ -89,24 +93,26 @@ class Stepper:
         self.network.train()
         watched = watch or self.options.spike_cost > 0
         record = self.network.record() if watched else nullcontext(dict[str, Tensor]())
-        with record as spikes, self._precision():
-            output = self._module(value)
-        loss = self.objective.total(output, wanted)
-        counted = _total(spikes) / self.neurons if watched else None
-        if counted is not None and self.options.spike_cost:
-            loss = loss + self.options.spike_cost * counted
         idle = not len(mine)  # more processes than samples: it takes part with a loss of 0
-        loss = loss * 0 if idle else loss
-        norm = self._descend(loss * (self.ranks.count / len(rows)), done)
+        with nullcontext() if self.errors is None else self.errors.added():
+            with record as spikes, self._precision():
+                output = self._module(value)
+            loss = self.objective.total(output, wanted)
+            counted = _total(spikes) / self.neurons if watched else None
+            if counted is not None and self.options.spike_cost:
+                loss = loss + self.options.spike_cost * counted
+            loss = loss * 0 if idle else loss
+            self.optimizer.zero_grad()
+            (loss * (self.ranks.count / len(rows))).backward()
+        norm = self._descend(done)
         if counted is not None:
             counted = counted.detach() * (0 if idle else 1)
         return Step(loss.detach(), norm, counted, len(rows))
 
-    def _descend(self, loss: Tensor, done: float) -> Tensor:
+    def _descend(self, done: float) -> Tensor:
+        """Take a step along the gradient; its norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.options, done)
-        self.optimizer.zero_grad()
-        loss.backward()
         parameters = [p for p in self.network.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.options.clip is not None:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from snnc.errors import GraphError, Loc, ModelError, UnsupportedError
+from snnc.errors import Diagnostic, GraphError, Loc, ModelError, UnsupportedError
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
 from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.ir import Graph, Input, MaxPool, Relu, Stage, verify
 from snnc.output_function import OutputFunction, to_meta
-from snnc.target import Diagnostic
 
 LOG = logging.getLogger("snnc.frontends")
 INPUT = "input"
@@ -106,7 +105,10 @@ class Importer:
             ModelError: the arrays or shapes of the model do not form a valid graph.
         """
         if self._problems:
-            raise UnsupportedError(_listed(self.name, self._problems))
+            count = len(self._problems)
+            operations = f"{count} operation{'s' if count > 1 else ''}"
+            title = f"{self.name}: {operations} cannot be compiled"
+            raise UnsupportedError.listing(title, self._problems)
         graph = self.graph
         graph.outputs = tuple(value.name for value in outputs)
         graph.meta.update(to_meta([value.function for value in outputs]))
@@ -126,16 +128,6 @@ class Importer:
         op = Input(shape=shape)
         self.graph.add(name, op)
         return Value(name, op.infer([], {}))
-
-
-def _listed(name: str, problems: Sequence[Diagnostic]) -> str:
-    different: dict[object, Diagnostic] = {}
-    for p in problems:  # a line that a loop runs again is listed once
-        place = p.node if p.loc == Loc() else p.loc
-        different.setdefault((p.op, place, p.reason, p.remedy), p)
-    count = f"{len(different)} operation{'s' if len(different) > 1 else ''}"
-    listed = "\n".join(f"  {problem}" for problem in different.values())
-    return f"{name}: {count} cannot be compiled\n{listed}"
 
 
 def _remove_unused(graph: Graph) -> None:

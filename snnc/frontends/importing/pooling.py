@@ -64,7 +64,7 @@ def max_pool(
     ceil_mode: bool = False,
 ) -> Value:
     """Max pooling; see `average_pool`. Raises `RefusedError` for dilated windows."""
-    if set(dilation) - {1}:
+    if any(d > 1 and k > 1 for k, d in zip(kernel, dilation or (1,) * len(kernel), strict=True)):
         raise RefusedError("its windows are dilated", "use dilation=1")
     return _max(site, x, _axes(x, kernel, stride, padding, ceil_mode))
 

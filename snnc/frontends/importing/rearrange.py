@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from snnc.ir import Concat, Pad, Permute, Reshape, Slice
 
 RUNS = 512
 """How many evenly spaced runs of elements an operation may choose."""
+Bounds = list[tuple[int, int, int]]
+"""(start, stop, step) of ranges."""
 
 
 def reshape(site: ImportSite, x: Value, shape: tuple[int, ...], suffix: str = "") -> Value:
@@ -63,12 +66,47 @@ def pad(site: ImportSite, x: Value, padding: Pairs, suffix: str = "") -> Value:
     return site.emit(Pad(padding=grown), [x], suffix) if any(map(any, grown)) else x
 
 
-def concat(site: ImportSite, values: Sequence[Value], axis: int) -> Value:
+Mode = Literal["reflect", "replicate", "circular"]
+"""Padding with elements of the sample: mirrored at the edge, the edge itself, the other end."""
+
+
+def pad_with_elements(
+    site: ImportSite, x: Value, padding: Pairs, mode: Mode, suffix: str = ""
+) -> Value:
+    """Pad with elements of the sample, (before, after) per axis of it.
+
+    Raises `RefusedError` for negative numbers.
+    """
+    if any(number < 0 for pair in padding for number in pair):
+        raise RefusedError("it crops while it pads", "crop with slices, and pad after it")
+    for axis, (before, after) in enumerate(padding):
+        whole = [(0, n, 1) for n in x.shape]
+        front, back = _borrowed(x.shape[axis], before, after, mode)
+        parts = [
+            take(site, x, [*whole[:axis], bound, *whole[axis + 1 :]], "part")
+            for bound in (*front, whole[axis], *back)
+        ]
+        x = concat(site, parts, axis + 1, suffix)
+    return x
+
+
+def _borrowed(size: int, before: int, after: int, mode: Mode) -> tuple[Bounds, Bounds]:
+    """The ranges of an axis of `size` that are put before it and after it."""
+    if mode == "replicate":
+        return [(0, 1, 1)] * before, [(size - 1, size, 1)] * after
+    if mode == "circular":
+        front, back = (size - before, size, 1), (0, after, 1)
+    else:
+        front, back = (before, 0, -1), (size - 2, size - 2 - after, -1)
+    return [front] * (before > 0), [back] * (after > 0)
+
+
+def concat(site: ImportSite, values: Sequence[Value], axis: int, suffix: str = "") -> Value:
     """Concatenate along `axis`; the batch counts as axis 0, which raises `RefusedError`."""
     axis %= len(values[0].shape) + 1
     if axis == 0:
         raise RefusedError("it concatenates along the batch axis", "use dim=1")
-    return values[0] if len(values) == 1 else site.emit(Concat(axis=axis - 1), values)
+    return values[0] if len(values) == 1 else site.emit(Concat(axis=axis - 1), values, suffix)
 
 
 def repeat(site: ImportSite, x: Value, counts: Sequence[int]) -> Value:
@@ -93,7 +131,7 @@ def choose(site: ImportSite, x: Value, axis: int, positions: NDArray[np.int64]) 
     return concat(site, parts, axis + 1)
 
 
-def _runs(positions: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+def _runs(positions: NDArray[np.int64]) -> Bounds:
     """The (start, stop, step) of evenly spaced runs, which together are `positions`."""
     steps = np.diff(positions)
     if np.count_nonzero(np.diff(steps)) > RUNS:

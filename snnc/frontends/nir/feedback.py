@@ -16,10 +16,7 @@ from typing import Any
 import networkx as nx
 import nir
 
-from snnc.errors import Loc, UnsupportedError
-from snnc.frontends.importing.names import shown
 from snnc.frontends.nir.reading import NirModel
-from snnc.target import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,7 @@ class SoftReset:
 
 
 def without_feedback(model: NirModel) -> tuple[NirModel, Mapping[str, SoftReset]]:
-    """The model without its integrators and feedback, and what each of its thresholds became.
-
-    Raises `UnsupportedError` for any other loop, naming its nodes.
-    """
+    """The model without its integrators and feedback, and what each of its thresholds became."""
     found: dict[str, SoftReset] = {}
     edges = list(model.edges)
     nodes = dict(model.nodes)
@@ -51,9 +45,7 @@ def without_feedback(model: NirModel) -> tuple[NirModel, Mapping[str, SoftReset]
             for source, target in edges
             if (source, target) not in own
         ]
-    rest = replace(model, nodes=nodes, edges=edges)
-    _refuse_loops(rest)
-    return rest, found
+    return replace(model, nodes=nodes, edges=edges), found
 
 
 def _triple(model: NirModel, threshold: str) -> tuple[str, str] | None:
@@ -71,20 +63,9 @@ def _triple(model: NirModel, threshold: str) -> tuple[str, str] | None:
     return (integrator, back[0]) if alone else None
 
 
-def _refuse_loops(model: NirModel) -> None:
+def loops(model: NirModel) -> list[set[str]]:
+    """The names of the nodes of every loop."""
     graph: nx.DiGraph[str] = nx.DiGraph(model.edges)
-    loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
-    loops += [{name} for name in graph if graph.has_edge(name, name)]
-    problems = [
-        Diagnostic(
-            "loop",
-            shown(min(loop)),
-            Loc(),
-            f"{shown(', '.join(sorted(loop)), 200)} form a loop",
-            "of loops, only an I and a Threshold with a Scale of -threshold back are a neuron",
-        )
-        for loop in loops
-    ]
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise UnsupportedError(f"{model.name}: it cannot be compiled\n{listed}")
+    found = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    found += [{name} for name in graph if graph.has_edge(name, name)]
+    return sorted(found, key=min)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import networkx as nx
 import nir
 import numpy as np
 
-from snnc.errors import Loc, ModelError, UsageError
+from snnc.errors import Diagnostic, Loc, ModelError, UsageError
 from snnc.frontends import importing
 from snnc.frontends.importing import Importer, ImportSite, RefusedError, Value
 from snnc.frontends.importing.names import clean, shown
 from snnc.frontends.nir.convention import Convention, require_told
-from snnc.frontends.nir.feedback import SoftReset, without_feedback
+from snnc.frontends.nir.feedback import SoftReset, loops, without_feedback
 from snnc.frontends.nir.neurons import (
     integrating_neuron,
     integrator_gain,
@@ -48,6 +48,8 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "NIRGraph": ("it is a graph in a graph", "write the file with one graph of all nodes"),
 }
 """Reason and remedy of types that are not taken."""
+LOOP = "of loops, only an I and a Threshold with a Scale of -threshold back are a neuron"
+"""Remedy for other loops."""
 
 
 def import_graph(model: NirModel, how: Convention, shape: tuple[int, ...] | None) -> Graph:
@@ -112,11 +114,23 @@ class _Walk:
             raise ModelError(f"{self._model.name}: something enters its input or leaves its output")
         x = self._importer.input(shape)
         self._values[source] = self._importer.site("encode", "Input").emit(EncodeDirect(), [x])
+        for loop in loops(self._model):
+            self._refuse(loop)
+            order.remove_nodes_from(loop)
         for name in nx.lexicographical_topological_sort(order):
             if name != source:
                 self._add(name, self._output if name == target else self._convert)
         output = self._values[target]
         return self._importer.finish([] if output is None else [output]).graph
+
+    def _refuse(self, loop: Set[str]) -> None:
+        """Report a loop; what depends on it is lost."""
+        site = self._site(min(loop))
+        listed = shown(", ".join(sorted(loop)), 200)
+        self._importer.report(
+            Diagnostic("loop", site.name, site.loc, f"{listed} form a loop", LOOP)
+        )
+        self._values.update(dict.fromkeys(loop))
 
     def _add(self, name: str, convert: Callable[[ImportSite, str], Value]) -> None:
         """Add a node, unless one before it was refused and this one would be taken."""

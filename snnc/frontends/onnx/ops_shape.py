@@ -190,6 +190,8 @@ def gather(site: OnnxSite) -> Result:
         raise RefusedError("it looks samples or elements up", "use Slice")
     size = x.shape[axis - 1]
     chosen = indices.array.reshape(-1).astype(np.int64)
+    if indices.other is not None:
+        raise RefusedError("its positions depend on the batch", "use fixed positions")
     if chosen.min() < -size or chosen.max() >= size:
         raise RefusedError(f"it takes elements beyond the {size} there are", "fix its indices")
     chosen %= size

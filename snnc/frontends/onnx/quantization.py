@@ -52,19 +52,20 @@ def in_floats(model: OnnxModel) -> OnnxModel:
             continue
         scale, zero = _numbers(model, node, stored)
         if node.op_type == "QuantizeLinear":
-            kind = np.iinfo(zero.dtype) if zero.dtype.kind in "iu" else None
-            if scale.size == 1 and zero.size == 1 and kind is not None:
-                own = ActivationRange(float(scale.item()), int(zero.item()), int(kind.max))
-                quantizers[node.output[0]] = own
-            if (
-                kind is not None
-                and np.all(zero == kind.min)
-                and not _not_negative(node.input[0], makers, model.input)
-            ):
+            whole = zero.dtype.kind in "iu"
+            if whole and scale.size == zero.size == 1:
+                quantizers[node.output[0]] = _range(scale, zero)
+            from_zero = whole and np.all(zero == np.iinfo(zero.dtype).min)
+            if from_zero and not _not_negative(node.input[0], makers, model.input):
                 _become(node, "Relu")
                 continue
         _become(node, "Identity")
     return replace(model, proto=proto, quantizers=quantizers)
+
+
+def _range(scale: NDArray[Any], zero: NDArray[Any]) -> ActivationRange:
+    largest = int(np.iinfo(zero.dtype).max)
+    return ActivationRange(float(scale.item()), int(zero.item()), largest)
 
 
 def _become(node: NodeProto, kind: str) -> None:

@@ -72,10 +72,29 @@ def wave() -> nn.Module:
     )  # fmt: skip
 
 
+class Decoder(nn.Module):
+    """What repeats, turns and shifts elements, and transposed convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(8, 4, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.shuffle = nn.PixelShuffle(2)
+        self.last = nn.ConvTranspose2d(6, 2, 4, stride=2, padding=1, bias=False)
+        self.large = nn.Upsample(scale_factor=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.down(x).relu()
+        y = torch.cat([self.up(y).relu(), self.shuffle(y)], dim=1)
+        y = torch.roll(y.flip(3), 2, dims=2)
+        return self.large(self.last(y * 2 - y[:, :1].expand(-1, 6, -1, -1)))
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "residual": (residual, (3, 16, 16)),
     "vgg": (vgg, (3, 18, 18)),
     "branches": (Branches, (3, 8, 8)),
+    "decoder": (Decoder, (3, 8, 6)),
     "wave": (wave, (3, 20)),
 }
 

@@ -1,0 +1,192 @@
+"""Accuracy of ResNet-20 on crossbars that are not ideal, one factor at a time.
+
+    python benchmarks/crossbar_sweep.py --data-dir DIR [--chips 10] [--only sigma,stuck] [--day]
+
+DIR is as for `conversion_table.py`. The network has its trained weights, 8-bit integers and T=8
+(recipe `convert{bits=8}`, calibrated on 256 bit-exact training images); it is judged on the first
+250 bit-exact test images, with `--day` on all 1,017. Every factor has four values, listed in
+`FACTORS` with the rest of the chip; noise, faults and drift are judged on ten chips, what is
+deterministic on one. A row of the results is one chip; rows that are there are not run again, so
+the script can be stopped and resumed. Chips come in turns: after the first round every factor has a
+row for each value. `--network FILE` takes another compiled network, such as one that learnt with
+`learn{target-errors=true}`; its rows are kept apart by the name of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from crossbar_speed import NORMALIZED, first, networks
+from numpy.typing import NDArray
+
+import snnc
+from snnc.artifact import open_artifact
+from snnc.data import open_data
+from snnc.ir import Graph
+from snnc.pipeline import parse_one
+from snnc.plugins import BACKENDS, Registry
+from snnc.target import Artifact
+from snnc.transform import PassContext
+from snnc_backends.crossbar import CrossbarBackend
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMESTEPS = 8
+CALIBRATED = 256
+SHOWN = 250
+CHIPS = 10
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What is varied: the text of the target with a place for the value, and the values."""
+
+    target: str
+    values: tuple[float, ...]
+    random: bool = True
+
+
+FACTORS: Mapping[str, Factor] = {
+    "cell-bits": Factor("crossbar{{cell-bits={} device=gaussian{{sigma=0.02}}}}", (1, 2, 4, 7)),
+    "adc-bits": Factor("crossbar{{adc-bits={}}}", (4, 5, 6, 8), random=False),
+    "sigma": Factor("crossbar{{device=gaussian{{sigma={}}}}}", (0.01, 0.02, 0.05, 0.1)),
+    "stuck": Factor("crossbar{{stuck-on={0} stuck-off={0}}}", (0.0001, 0.001, 0.01, 0.05)),
+    "wire-ohm": Factor("crossbar{{wire-ohm={}}}", (0.35, 1.0, 2.82, 5.0), random=False),
+    "seconds": Factor(
+        "crossbar{{cell-bits=1 compensation=layer device=pcm{{seconds={}}}}}",
+        (20, 3600, 86400, 2592000),
+    ),
+}
+DAY = "crossbar{{cell-bits=1 compensation={} device=pcm{{seconds=86400}}}}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """An artifact that is in no file."""
+
+    stored: Graph
+    members: Mapping[str, bytes]
+    manifest: Mapping[str, Any]
+
+    def read(self, name: str) -> bytes:
+        return self.members[name]
+
+    def graph(self) -> Graph:
+        return self.stored.clone()
+
+
+def integer_network(data: Path, path: Path) -> Graph:
+    """The network as integers, compiled to `path` unless it is there."""
+    if not path.exists():
+        source, _ = networks(data)["resnet20"]
+        snnc.compile(
+            source.model,
+            weights=source.weights,
+            input_shape=source.input_shape,
+            output=path,
+            target="cpu",
+            recipe="convert{bits=8}",
+            timesteps=TIMESTEPS,
+            calibration=calibration(data),
+            **NORMALIZED,
+        )
+    return open_artifact(path).graph()
+
+
+def calibration(data: Path) -> NDArray[np.float32]:
+    """Bit-exact training images."""
+    return first(f"cifar10:{data / 'cifar10'}#train[@exact_train.npy]", CALIBRATED)
+
+
+def runs(only: Sequence[str], chips: int, day: bool) -> Iterator[tuple[str, Any, str, int]]:
+    """(factor, value, text of the target, number of the chip), chip by chip."""
+    yield "ideal", None, "crossbar", 0
+    for chip in range(chips):
+        if day:
+            for compensation in ("layer", "column"):
+                yield "day", compensation, DAY.format(compensation), chip
+            continue
+        for name in only:
+            factor = FACTORS[name]
+            if factor.random or not chip:
+                for value in factor.values:
+                    yield name, value, factor.target.format(value), chip
+
+
+def measured(
+    graph: Graph, target: str, chip: int, ctx: PassContext, x: NDArray[np.float32], y: Any
+) -> dict[str, Any]:
+    """The figures of one chip."""
+    start = time.process_time()
+    backend = parse_one(target, Registry(BACKENDS))
+    assert isinstance(backend, CrossbarBackend)
+    backend = replace(backend, chip_seed=chip, threads=1)
+    files: Artifact = Files(graph, backend.lower(graph, ctx), {})
+    result = backend.load(files).run(x)
+    right = result.output.argmax(1) == y
+    activity = result.stats["activity"].values()
+    conversions = sum(counted["conversions"] for counted in activity)
+    clipped = sum(counted["clipped"] for counted in activity)
+    return {
+        "images": len(x),
+        "accuracy": round(float(right.mean()), 5),
+        "wrong": np.flatnonzero(~right).tolist(),
+        "clip_rate": round(clipped / conversions, 7),
+        "seconds": round(time.process_time() - start, 2),
+    }
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line per value: mean and standard deviation over chips."""
+    for key in dict.fromkeys((r["network"], r["factor"], r["value"], r["images"]) for r in rows):
+        found = [
+            r["accuracy"]
+            for r in rows
+            if (r["network"], r["factor"], r["value"], r["images"]) == key
+        ]
+        spread = np.std(found, ddof=1) if len(found) > 1 else 0.0
+        network, factor, value, images = key
+        yield (
+            f"{network} {factor}={value}, {images} images: "
+            f"{100 * np.mean(found):.2f} % +- {100 * spread:.2f}, {len(found)} chips"
+        )
+
+
+def main() -> None:
+    """Run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--chips", type=int, default=CHIPS)
+    parser.add_argument("--only", default=",".join(FACTORS))
+    parser.add_argument("--day", action="store_true", help="PCM after one day, on 1,017 images")
+    parser.add_argument("--network", type=Path, default=Path("resnet20-T8.snnc"))
+    results = ROOT / "benchmarks" / "results" / "crossbar_sweep.json"
+    parser.add_argument("--results", type=Path, default=results)
+    options = parser.parse_args()
+    data: Path = options.data_dir
+    graph = integer_network(data, options.network)
+    images = open_data(f"cifar10:{data / 'cifar10'}#test[@exact_test.npy]")
+    x, y = images.take(np.arange(len(images) if options.day else SHOWN))
+    ctx = PassContext(timesteps=TIMESTEPS, calibration=[(calibration(data), None)])
+    rows = json.loads(options.results.read_text()) if options.results.exists() else []
+    only = options.only.split(",")
+    for factor, value, target, chip in runs(only, options.chips, options.day):
+        key = {"network": options.network.stem, "factor": factor, "value": value, "chip": chip}
+        key["images"] = len(x)
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        rows.append({**key, "target": target, **measured(graph, target, chip, ctx, x, y)})
+        options.results.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
+        print(rows[-1]["accuracy"], rows[-1]["seconds"], target, chip, file=sys.stderr, flush=True)
+    print("\n".join(summary(rows)))
+
+
+if __name__ == "__main__":
+    main()
