@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 import snnc
 from snnc.errors import ModelError, UnsupportedError
 from snnc.frontends import load, reference
 from snnc.interp import run_ann, run_snn
-from snnc.ir import Neuron
+from snnc.ir import Neuron, Relu
 
 node = helper.make_node
 RNG = np.random.default_rng(0)
@@ -91,7 +91,8 @@ def test_a_file_of_onnxruntime(tmp_path: Path, write: Any) -> None:
     path = tmp_path / "qdq.onnx"
     quantize_static(plain, path, Reader(), quant_format=QuantFormat.QDQ)
     graph, floats = load(str(path)), load(str(plain))
-    assert [n.op for n in graph if not n.op.refs()] == [n.op for n in floats if not n.op.refs()]
+    kinds = [[n.op.mnemonic for n in each] for each in (graph, floats)]
+    assert kinds[0] == kinds[1]
     x = RNG.standard_normal((6, 2, 6, 6)).astype(np.float32)
     found, wanted = (run_ann(g, x)[g.outputs[0]].numpy() for g in (graph, floats))
     np.testing.assert_allclose(found, wanted, atol=0.05 * np.abs(wanted).max())
@@ -119,3 +120,29 @@ def test_ranges_become_thresholds(write: Any) -> None:
     wanted = run_ann(graph, x)[graph.outputs[0]].numpy()
     (found,) = run_snn(compiled.graph, x, timesteps=64).outputs.values()
     assert np.abs(found.numpy() - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_the_bound_of_a_relu6_that_its_quantiser_replaced(write: Any) -> None:
+    nodes, arrays = model()
+    path = str(write(nodes, ["N", 2, 6, 6], arrays | {"sh": np.float32(0.5 / 255)}))
+    graph = load(path)
+    (relu,) = (n.op for n in graph if isinstance(n.op, Relu))
+    assert relu.upper == pytest.approx(0.5)
+    x = RNG.uniform(-3, 3, (8, 2, 6, 6)).astype(np.float32)
+    wanted = reference(path)(x)[0]
+    found = run_ann(graph, x)[graph.outputs[0]].numpy()
+    assert np.abs(found - wanted).max() < 2.5 * arrays["so"]  # input and output are rounded
+
+
+@pytest.mark.parametrize("kind", ["INT8", "UINT8", "INT4", "UINT4", ""])
+def test_quantisers_without_zero_point(write: Any, kind: str) -> None:
+    more = {"output_dtype": getattr(TensorProto, kind)} if kind else {}
+    nodes = [
+        node("MatMul", ["x", "w"], ["c"]),
+        node("QuantizeLinear", ["c", "s"], ["q"], **more),
+        node("DequantizeLinear", ["q", "s"], ["h"]),
+        node("MatMul", ["h", "w"], ["y"]),
+    ]
+    arrays = {"s": np.float32(0.1), "w": RNG.standard_normal((4, 4)).astype(np.float32)}
+    graph = load(str(write(nodes, ["N", 4], arrays, opset=21)))
+    assert ("relu" in [n.op.mnemonic for n in graph]) == (kind[:1] != "I")
