@@ -15,6 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DIGITS := examples/digits
 DEMO_OUT := demo-out
+COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
 NIR_OUT := nir-out
 ARCHITECTURES_OUT := architectures-out
@@ -26,7 +27,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo test test-long fuzz checkpoints nir architectures lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints nir architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -61,6 +62,15 @@ demo: .venv/.demo ## compile a pickled network for a crossbar and the CPU, verif
 	@echo
 	$(BIN)/snnc eval $(DEMO_OUT)/crossbar.snnc --data 'digits#test' --sweep 1,2,4,8,16 \
 		--compare $(DEMO_OUT)/model.pt --min-accuracy 0.95 --report $(DEMO_OUT)/report
+
+cost: export OMP_NUM_THREADS := 1
+cost: .venv/.demo ## energy, time, area and placement of the same network on a crossbar chip
+	@mkdir -p $(COST_OUT)
+	$(BIN)/python $(DIGITS)/pickled.py $(COST_OUT)/model.pt
+	$(BIN)/snnc compile $(COST_OUT)/model.pt --target 'crossbar{technology=isaac-32nm mesh=3x3}' \
+		--recipe 'convert{bits=8}' -T 8 --calibration 'digits#train' --quiet -o $(COST_OUT)/net.snnc
+	@echo
+	$(BIN)/snnc eval $(COST_OUT)/net.snnc --data 'digits#test' --report $(COST_OUT)/report
 
 lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/ruff check
@@ -111,10 +121,19 @@ nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, Spiking
 		-o $(NIR_OUT)/net.snnc
 	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
 
+.venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/libraries/keras-requirements.txt
+	@touch $@
+
+$(ARCHITECTURES_OUT)/keras/models.json: tests/libraries/keras_onnx.py .venv-keras/.installed
+	.venv-keras/bin/python -W ignore tests/libraries/keras_onnx.py $(ARCHITECTURES_OUT)/keras
+
 # Interrupted, it goes on from $(ARCHITECTURES_OUT); without it, every network is imported again.
 architectures: export OMP_NUM_THREADS := 1
-architectures: .venv-libraries/.installed ## the networks of torchvision, timm and Keras: taken or refused
+architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/models.json ## the networks of torchvision, timm and Keras: taken or refused
 	PYTHONPATH=. .venv-libraries/bin/python -W ignore tests/libraries/architectures.py $(ARCHITECTURES_OUT)
+	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-spiking build dist $(DEMO_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

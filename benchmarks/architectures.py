@@ -3,7 +3,7 @@
     python benchmarks/architectures.py
 
 The networks are those of `tests/models/architectures.py`, with random weights, and statistics of
-batch norms from eight random images. Every figure comes from a process of its own:
+batch norms from two random images. Every figure comes from a process of its own:
 
 - import: `snnc.trace` of the module, which ends with the comparison of graph and module.
 - conversion, of `CONVERTED`: import, the default recipe with 16 images (standard normal numbers)
@@ -11,7 +11,8 @@ batch norms from eight random images. Every figure comes from a process of its o
 
 Seconds are told by the clock and of the processor; the second hardly depends on what else the
 machine does. Peak memory is that of the whole process, torch and the module included. Rows are kept
-in `--results`, and the same command goes on where it was stopped; `--only` takes names.
+in `--results`, and the same command goes on where it was stopped; `--only` takes names, `--kinds`
+one of the two.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CONVERTED = ("resnet18", "mobilenet-v2", "vgg16", "squeezenet", "densenet121")
 IMAGES = 16
+KINDS = ("import", "convert")
 Row = dict[str, Any]
 
 
@@ -59,7 +61,7 @@ def built(name: str) -> tuple[Any, int]:
         if isinstance(part, torch.nn.BatchNorm2d):
             part.momentum = None  # statistics of all that it has seen
     with torch.no_grad():
-        module.train()(torch.randn(8, 3, size, size))
+        module.train()(torch.randn(2, 3, size, size))
     return module.eval(), size
 
 
@@ -121,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--timesteps", type=int, default=8)
     parser.add_argument("--only", nargs="*", help="names of architectures")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
     results = ROOT / "benchmarks" / "results" / "architectures.json"
     parser.add_argument("--results", type=Path, default=results)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -137,7 +140,7 @@ def main() -> None:
     from architectures import ARCHITECTURES
 
     for name in options.only or ARCHITECTURES:
-        for kind in ("import", "convert"):
+        for kind in options.kinds:
             if name in found[kind] or (kind == "convert" and name not in CONVERTED):
                 continue
             row = in_a_process(name, kind == "convert", options.timesteps)

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.bounds import area_bound, simple_rectangle_bound
-from snnc_backends.crossbar.mapping import Layout, layout_of
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.replication import Stage
-from snnc_backends.crossbar.tiling import parts
+from snnc_backends.crossbar.mapping.bounds import area_bound, simple_rectangle_bound
+from snnc_backends.crossbar.mapping.mapping import Layout, layout_of
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.replication import Stage
+from snnc_backends.crossbar.mapping.tiling import parts
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = (64, 128, 256)

@@ -38,7 +38,7 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def strict(data: bytes) -> Any:
+def strict(data: bytes | str) -> Any:
     """What a JSON text holds, whose numbers are finite and whose keys are unique.
 
     Raises:

@@ -153,9 +153,7 @@ class StoredApart(Protocol):
     """A backend whose programs lie in files of their own, which may be of another network."""
 
     def require_match(self, program: Any, graph: Graph) -> None:
-        """Raise `ArtifactError` where a loaded `program` takes, records or gives anything else
-        than the stored `graph`.
-        """
+        """Raise `ArtifactError` where `program` takes, records or gives other than `graph`."""
         ...
 
 
@@ -175,6 +173,15 @@ def why_inexact(backend: Backend) -> str:
     A backend without `Inexact.inexact` reproduces them.
     """
     return backend.inexact if isinstance(backend, Inexact) else ""
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A backend whose options name files, which are read when it compiles, and only then."""
+
+    def require_files(self) -> None:
+        """Raise `UsageError` for a file that cannot be used, before minutes of work."""
+        ...
 
 
 @runtime_checkable
@@ -219,15 +226,29 @@ def figures_of(
     Raises:
         ArtifactError: the member is not JSON, or lacks a key.
     """
-    member = f"{target.partition('{')[0]}/{FIGURES}"
-    if member not in names:
+    checked = json_member(FIGURES, names, read, target)
+    if checked is None:
         return None
-    figures = parse_json(read(member), member)
     keys = {"totals": dict, "layers": dict, "tiles": list, "tile_shape": list, "notes": list}
     for key, kind in keys.items():
-        if not isinstance(figures.get(key), kind):
-            raise ArtifactError(f"{member} has no usable {key!r}")
-    return figures
+        if not isinstance(checked.get(key), kind):
+            raise ArtifactError(f"{_member(FIGURES, target)} has no usable {key!r}")
+    return checked
+
+
+def _member(name: str, target: str) -> str:
+    return f"{target.partition('{')[0]}/{name}"
+
+
+def json_member(
+    name: str, names: Collection[str], read: Callable[[str], bytes], target: str
+) -> dict[str, Any] | None:
+    """A JSON object in the folder of a target, or None if there is none of that name.
+
+    The other arguments, and what is raised, are those of `figures_of`.
+    """
+    member = _member(name, target)
+    return parse_json(read(member), member) if member in names else None
 
 
 def stored_window(graph: Graph) -> int:

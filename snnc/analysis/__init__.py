@@ -1,7 +1,13 @@
 """Measurements on programs: accuracy, spike activity, energy, equality with the reference."""
 
 from snnc.analysis.chips import over_chips
-from snnc.analysis.energy import Energy, OperationEnergy, energy, synaptic_operations
+from snnc.analysis.energy import (
+    Energy,
+    OperationEnergy,
+    energy,
+    energy_of_layers,
+    synaptic_operations,
+)
 from snnc.analysis.equivalence import Comparison, InputKind, compare
 from snnc.analysis.evaluate import Ann, Evaluation, Window, evaluate
 from snnc.analysis.observations import measure_layers
@@ -18,6 +24,7 @@ __all__ = [
     "Window",
     "compare",
     "energy",
+    "energy_of_layers",
     "evaluate",
     "measure_layers",
     "over_chips",

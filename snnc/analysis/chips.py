@@ -12,9 +12,9 @@ from snnc.analysis.evaluate import Evaluation, Window
 def over_chips(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The evaluation of several chips of one network on the same samples, at least one.
 
-    Accuracy, agreement, errors, spikes and activity are means over the chips; `accuracy_std` is the
-    standard deviation of the accuracy of single chips (n - 1), 0 for one chip. Figures of the early
-    exit are left out.
+    Accuracy, agreement, errors, spikes, events and activity are means over the chips;
+    `accuracy_std` is the standard deviation of the accuracy of single chips (n - 1), 0 for one
+    chip. Figures of the early exit are left out.
     """
     first = evaluations[0]
     count = len(evaluations)
@@ -30,6 +30,7 @@ def over_chips(evaluations: Sequence[Evaluation]) -> Evaluation:
         windows=windows,
         spikes_per_inference=mean(each.spikes_per_inference for each in evaluations),
         activity=activity,
+        events={node: mean(each.events[node] for each in evaluations) for node in first.events},
         energy=first.energy if count == 1 else None,
         early_exit=None,
         chips=count,

@@ -68,6 +68,8 @@ class Evaluation:
     ann_max_rel_diff: float | None = None
     activity: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
     """Per node, the activity counters of the target, summed over all samples; may be empty."""
+    events: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Per spiking or counting node, in an inference."""
     energy: Energy | None = None
     early_exit: Mapping[str, Any] | None = None
     """Figures of the graph's early-exit rule, as in the report; None without one."""
@@ -155,11 +157,9 @@ class _Tally:
 
     def judge(self, key: int, result: Classified, y: NDArray[np.generic] | None) -> None:
         """Compare a batch of outputs with its labels."""
-        if y is None:
-            return
-        if _real(y):
+        if y is not None and _real(y):
             self.error.setdefault(key, Deviation()).add(result.values, y)
-        else:
+        elif y is not None:
             self.right[key] = self.right.get(key, 0) + int((result.classes == y).sum())
 
     def compare(self, key: int, result: Classified, expected: Classified, classified: bool) -> None:
@@ -328,6 +328,7 @@ def _evaluation(tally: _Tally, windows: Sequence[int], graph: Graph, ann: Ann | 
         ann_max_abs_diff=tally.diff if checked else None,
         ann_max_rel_diff=tally.diff / tally.largest if checked and tally.largest else None,
         activity=tally.activity,
+        events={name: firing.per_sample for name, firing in tally.firing.items()},
         energy=energy(graph, rates, windows[-1]),
     )
 

@@ -12,6 +12,7 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, figure, percent
+from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import SnncError, UnsupportedError, unsupported
 from snnc.options import CompilationOptions
@@ -138,6 +139,7 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
     show_hardware(out, report.get("hardware"))
+    show_cost(out, report.get("cost"))
     out.line(f"artifact: {report['artifact']}")
 
 

@@ -8,6 +8,7 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, percent
+from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import CheckFailed, UsageError
 from snnc.options import EvaluationOptions, ModelOptions
@@ -97,6 +98,7 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     out.line(f"latency            {figures['latency_timesteps']} steps")
     if "energy" in figures:
         out.line(f"energy (estimate)  {_energy(figures['energy'])}")
+    show_cost(out, figures.get("cost"))
     for key, number in figures.get("activity", {}).get("per_inference", {}).items():
         out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
 

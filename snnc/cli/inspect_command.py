@@ -10,6 +10,7 @@ import typer
 from snnc.cli import options
 from snnc.cli.compile_command import show_hardware, show_layers
 from snnc.cli.console import Output, figure
+from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import FlagsOf, Given
 from snnc.errors import UsageError
 from snnc.jsontext import parse_json
@@ -61,7 +62,7 @@ def _show(
     from snnc.report import layers, totals
 
     rows = layers(graph)
-    hardware = None if artifact is None else _hardware(artifact)
+    hardware, cost = (None, None) if artifact is None else _hardware(artifact, graph)
     facts: dict[str, Any] = {"stage": str(graph.stage), **totals(graph)}
     if artifact is not None:
         manifest = artifact.manifest
@@ -69,7 +70,8 @@ def _show(
         facts = {**{key: manifest.get(key) for key in keys}, **facts, **manifest.get("info", {})}
     plans = _plans(artifact) if artifact is not None and plan else {}
     text = to_text(graph) if ir else None
-    extra = {"ir": text, "plan": plans or None, "checked": check or None, "hardware": hardware}
+    extra = {"ir": text, "plan": plans or None, "checked": check or None}
+    extra |= {"hardware": hardware, "cost": cost}
     document = {"kind": "inspect", **facts, "layers": rows}
     document |= {key: value for key, value in extra.items() if value is not None}
     out.document(document)
@@ -89,15 +91,20 @@ def _show(
     if hardware is not None:
         out.line()
         show_hardware(out, hardware)
+        show_cost(out, cost)
     if check:
         out.line("\nchecksums match")
 
 
-def _hardware(artifact: ArtifactFile) -> dict[str, Any] | None:
+def _hardware(
+    artifact: ArtifactFile, graph: Graph
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The target's static figures, and the cost that it expects."""
+    from snnc.driver.costing import cost_of_compilation
     from snnc.target import figures_of
 
-    target = artifact.manifest["target"] or ""
-    return figures_of(artifact.names(), artifact.read, target)
+    own = (artifact.names(), artifact.read, artifact.manifest["target"] or "")
+    return figures_of(*own), cost_of_compilation(*own, graph)
 
 
 def _fact(value: Any) -> str:

@@ -16,6 +16,7 @@ from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
+from snnc.driver.costing import measured_cost
 from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
@@ -49,6 +50,7 @@ class Measured:
     Attributes:
         details: further keys of the report: how the artifact was made, what it does.
         warnings: about the data.
+        cost: of an inference on the target's own hardware, or None.
     """
 
     evaluation: Evaluation
@@ -56,6 +58,7 @@ class Measured:
     target: str
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     warnings: tuple[Finding, ...] = ()
+    cost: Mapping[str, Any] | None = None
 
     def report(self) -> dict[str, Any]:
         """Keys as in docs/report.md."""
@@ -68,7 +71,9 @@ class Measured:
             mean = {"mean_latency_timesteps": exits["mean_timesteps"] + waited}
             figures["early_exit"] = {**exits, **mean}
         warnings = {"warnings": in_report(self.warnings)}
-        return {**version, "target": self.target, **figures, **latency, **warnings, **self.details}
+        cost = {} if self.cost is None else {"cost": self.cost}
+        figures |= {**latency, **cost, **warnings}
+        return {**version, "target": self.target, **figures, **self.details}
 
 
 def _without_foreign_energy(evaluation: Evaluation, artifact: ArtifactFile) -> Evaluation:
@@ -180,9 +185,13 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
             )
         )
     evaluation = evaluations[0] if options.chips is None else over_chips(evaluations)
-    evaluation = _without_foreign_energy(evaluation, artifact)
-    latency, target = latency_timesteps(graph, window), artifact.manifest["target"]
-    measured = Measured(evaluation, latency, target, warnings=inputs.warn(options.log))
+    measured = Measured(
+        _without_foreign_energy(evaluation, artifact),
+        latency_timesteps(graph, window),
+        artifact.manifest["target"],
+        warnings=inputs.warn(options.log),
+        cost=measured_cost(artifact, graph, evaluation),
+    )
     if not options.measure_layers:
         return measured
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)

@@ -38,7 +38,7 @@ from snnc.options import (
 from snnc.output_place import require_folder
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
-from snnc.target import Backend, quantizer_of
+from snnc.target import Backend, NamesFiles, quantizer_of
 from snnc.torchrun import joined
 from snnc.transform import AfterPass, PassContext, Progress, Ranks, TargetInfo, silent
 
@@ -104,8 +104,11 @@ class Job(Reporting, RunOptions, ConversionOptions):
             )
 
     def backend(self) -> Backend:
-        """The target. Raises `SpecError`."""
-        return parse_one(self.target, Registry(BACKENDS))
+        """The target. Raises `SpecError`, and `UsageError` for a file of its options."""
+        backend: Backend = parse_one(self.target, Registry(BACKENDS))
+        if isinstance(backend, NamesFiles):
+            backend.require_files()
+        return backend
 
     def pipeline(self, graph: Graph | None = None) -> Pipeline:
         """The passes to run; none by default on a `graph` that spikes already.

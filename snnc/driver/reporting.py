@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactContent, ArtifactFile
+from snnc.driver.costing import cost_of_compilation
 from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
@@ -36,7 +37,6 @@ def compile_report(
         seconds: spent on each part.
     """
     info, window = content.info, window_of(result.graph, job.timesteps)
-    hardware = figures_of(content.files, content.read, content.target or "")
     return {
         "kind": "compile",
         "report_version": REPORT_VERSION,
@@ -59,8 +59,15 @@ def compile_report(
         "steps": [{**vars(step), "metrics": dict(step.metrics)} for step in result.steps],
         "seconds": dict(seconds),
         "layers": layers(result.graph),
-        **({} if hardware is None else {"hardware": hardware}),
+        **_of_target(content, result.graph),
     }
+
+
+def _of_target(content: ArtifactContent, graph: Graph) -> dict[str, Any]:
+    """What the target tells: its static figures, and the cost that it expects."""
+    own = (content.files, content.read, content.target or "")
+    told = {"hardware": figures_of(*own), "cost": cost_of_compilation(*own, graph)}
+    return {key: found for key, found in told.items() if found is not None}
 
 
 def window_of(graph: Graph, most: int) -> int:

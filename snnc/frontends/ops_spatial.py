@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,8 +79,15 @@ def channel_shuffle(site: TorchSite, input: Any, groups: int) -> Result:
 
 
 def pad(site: TorchSite, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros or with elements; negative padding becomes a slice."""
+    """Converter of `F.pad` with zeros or with elements; negative padding becomes a slice.
+
+    Minus infinity, which is put around the input of a max pool, becomes the elements of the edge:
+    a window that reaches beyond the edge has the edge in it. (Before another operation the model
+    gives infinity, and is refused.)
+    """
     x = need_value(input)
+    if mode == "constant" and value == -math.inf:
+        mode = "replicate"
     if mode == "constant" and value not in (None, 0, 0.0):
         raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
     if not all(type(p) is int for p in pad):

@@ -105,30 +105,56 @@ def trace_as_far(
 ) -> tuple[fx.Graph, SnncError | None]:
     """The operations up to the one that cannot be traced, and the error of that one.
 
-    Without `example` no shape is known. Attributes that the code sets are restored.
+    Without `example` no shape is known. Attributes that the code sets, and what it keeps in dicts,
+    lists and sets of the modules, are restored.
     """
     tracer = LocTracer(name, example)
     _check_arguments(module, name)
-    attributes = {part: dict(vars(part)) for part in module.modules()}
     try:
-        return tracer.trace(module, _constant_arguments(module) or None), None
+        with _restored(module):
+            return tracer.trace(module, _constant_arguments(module) or None), None
     except SnncError as error:
         return tracer.graph, error
     except Exception as error:  # the user's forward may raise anything
         failure = untraceable(error, name)
         failure.__cause__ = error
         return tracer.graph, failure
+
+
+@contextlib.contextmanager
+def _restored(module: nn.Module) -> Iterator[None]:
+    """Give the attributes of all modules back the values, and their containers the contents."""
+    attributes = {part: dict(vars(part)) for part in module.modules()}
+    values = [value for own in attributes.values() for value in own.values()]
+    dicts = [(each, dict(each)) for each in values if type(each) is dict]
+    lists = [(each, list(each)) for each in values if type(each) is list]
+    sets = [(each, set(each)) for each in values if type(each) is set]
+    try:
+        yield
     finally:
         for part, own in attributes.items():
             vars(part).clear()
             vars(part).update(own)
+        for kept, contents in (*dicts, *sets):
+            kept.clear()
+            kept.update(contents)
+        for kept, contents in lists:
+            kept[:] = contents
 
 
 def _check_arguments(module: nn.Module, name: str) -> None:
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = list(inspect.signature(module.forward).parameters.values())
     needed = [p for p in parameters if p.default is p.empty and p.kind in plain]
-    if len(needed) > 1 or not parameters or parameters[0].kind not in plain:
+    if len(needed) > 1:
+        names = ", ".join(p.name for p in needed)
+        raise UnsupportedError(
+            f"{name} cannot be traced: forward takes {len(needed)} inputs ({names}); a network "
+            "takes one",
+            hint="join them by torch.cat along dim=1 and split them in forward, or give every "
+            "argument but the first a default",
+        )
+    if not parameters or parameters[0].kind not in plain:
         shown = ", ".join(map(str, parameters))
         raise UnsupportedError(
             f"{name} cannot be traced: forward({shown}) does not take exactly one input",

@@ -8,7 +8,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from snnc.report import diagnosis, pictures, sections, verdict
+from snnc.report import cost, diagnosis, pictures, sections, verdict
+from snnc.report.mesh import mesh_map
 from snnc.report.tiles import tile_map
 
 
@@ -50,9 +51,16 @@ def _body(report: Mapping[str, Any]) -> list[str]:
         _section(
             "Hardware",
             sections.hardware(report),
-            figures([tile_map(report)]),
+            figures([tile_map(report), mesh_map(report)]),
             sections.hardware_layers(report),
             sections.activity(report),
+        ),
+        _section(
+            "Cost of an inference",
+            cost.totals(report),
+            figures([cost.energy_by_component(report)]),
+            cost.layers(report),
+            cost.technology(report),
         ),
         _section("Compilation", sections.passes(report), figures([pictures.seconds(report)])),
         _section("Provenance", sections.provenance(report)),

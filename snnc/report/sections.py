@@ -8,6 +8,7 @@ from typing import Any
 
 from snnc.report.markup import by_node, cell, facts, number, percent, span, table, words
 from snnc.report.pictures import Picture
+from snnc.report.units import quantity
 
 Json = Mapping[str, Any]
 
@@ -66,6 +67,10 @@ def summary(report: Json) -> str:
         own, ann = (f"{energy[key] / 1e3:.4g}" for key in ("energy_pj", "ann_energy_pj"))
         shown = f"{own} nJ <small>of arithmetic; the ANN {ann} nJ</small>"
         fields.append(("energy (estimate)", shown))
+    if "cost" in report:
+        cost = report["cost"]
+        shown = f"{quantity(cost['energy_pj'], 'pj')} <small>{escape(cost['technology'])}</small>"
+        fields.append(("chip energy", shown))
     boxes = "".join(f"<div><dt>{escape(n)}</dt><dd>{v}</dd></div>" for n, v in fields)
     return f'<dl class="figures">{boxes}</dl>'
 
@@ -180,20 +185,23 @@ def layer_note(report: Json) -> str:
 def hardware(report: Json) -> str:
     """Totals and notes of the target's figures."""
     figures = report.get("hardware") or {}
-    totals, notes = figures.get("totals") or {}, figures.get("notes") or []
+    totals = figures.get("totals") or {}
     parts: list[str] = []
     if totals:
         parts.append(facts((words(key), cell(key, value)) for key, value in totals.items()))
-    if notes:
-        listed = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
-        parts.append(f"<h3>Notes</h3>\n<ul>{listed}</ul>")
-    return "\n".join(parts)
+    return "\n".join([*parts, notes(figures.get("notes") or [])])
+
+
+def notes(texts: Sequence[Any]) -> str:
+    """A list of notes under a heading; "" for none."""
+    listed = "".join(f"<li>{escape(str(note))}</li>" for note in texts)
+    return f"<h3>Notes</h3>\n<ul>{listed}</ul>" if listed else ""
 
 
 def hardware_layers(report: Json) -> str:
     """The target's figures of each layer."""
     layers = (report.get("hardware") or {}).get("layers") or {}
-    return _folded("By layer", by_node(layers)) if layers else ""
+    return folded("By layer", by_node(layers)) if layers else ""
 
 
 def activity(report: Json) -> str:
@@ -202,10 +210,10 @@ def activity(report: Json) -> str:
     if not counters.get("layers"):
         return ""
     total = {"all": counters.get("per_inference", {})}
-    return _folded("Activity of an inference", by_node({**counters["layers"], **total}))
+    return folded("Activity of an inference", by_node({**counters["layers"], **total}))
 
 
-def _folded(title: str, content: str) -> str:
+def folded(title: str, content: str) -> str:
     """Content collapsed behind its title."""
     return f"<details>\n<summary>{escape(title)}</summary>\n{content}\n</details>"
 

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.device import Device, levels_of
+from snnc.device import Device, ReadNoise, levels_of
 from snnc.testing.round_trip import assert_round_trip
 
 LARGEST = (1, 3, 15)
@@ -22,8 +22,9 @@ def assert_device_contract(device: Device) -> None:
 
     Its options as text read back as the same device, and 0 <= g_min_us < g_max_us. Conductances
     are float32, of the shape of the levels, finite, not negative, and at most `g_max_us` unless
-    `facts.exceeds`. Arguments are not changed, and one seed gives one result. Cells of level 0
-    conduct less than those of the largest level. An ideal device reads back every level.
+    `facts.exceeds`; so is read noise, without the bound. Arguments are not changed, and one seed
+    gives one result. Cells of level 0 conduct less than those of the largest level. An ideal
+    device reads back every level.
 
     Args:
         device: the device, with its options.
@@ -68,10 +69,18 @@ def _assert_cells(
         read = _repeated(lambda rng, t=seconds: device.read(programmed, rng, t), part)
         assert np.array_equal(programmed, before), f"{part} changes what was programmed"
         _assert_conductances(device, read, levels.shape, part)
+        if isinstance(device, ReadNoise):
+            _assert_noise(device.read_noise_us(read, seconds), levels.shape, f"{part}: its noise")
         if device.facts.ideal:
             error = np.abs(levels_of(read, device.facts, largest) - levels).max(initial=0)
             assert error < 1e-3, f"{part}: an ideal device is off by {error:g} levels"
     return programmed
+
+
+def _assert_noise(noise: NDArray[np.float32], shape: tuple[int, ...], what: str) -> None:
+    kind = (noise.dtype, noise.shape)
+    assert kind == (np.float32, shape), f"{what} is {kind}, not float32 of shape {shape}"
+    assert np.isfinite(noise).all() and (noise >= 0).all(), f"{what} is negative or not finite"
 
 
 def _repeated(

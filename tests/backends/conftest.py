@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,27 @@ from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Neuron, Readout, R
 def small() -> Callable[..., Graph]:
     """Builds a quantised convolution, neurons, a linear readout; input (2, 5, 5)."""
     return _small
+
+
+@pytest.fixture
+def chain() -> Callable[..., Graph]:
+    """Builds Linear layers of ones with neurons between them, for an encoded input of 8 bits."""
+    return _chain
+
+
+def _chain(widths: tuple[int, ...], *, wait: int = 0) -> Graph:
+    """Linear layers of ones with neurons between them; an encoded input of 8 bits."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(widths[0],)))
+    last = graph.add("encode", EncodeDirect(scale=1 / 255, hi=255), ["x"])
+    for i, (before, after) in enumerate(pairwise(widths), 1):
+        weight = graph.set_param(f"w{i}", np.ones((after, before), np.int8))
+        last = graph.add(f"fc{i}", Linear(weight=weight), [last])
+        if i < len(widths) - 1:
+            last = graph.add(f"act{i}", Neuron(threshold=3, wait=wait), [last])
+    graph.add("out", Readout(), [last])
+    graph.outputs = ("out",)
+    return graph
 
 
 def _small(*, scale: float | None = 1 / 255, threshold: int = 4000) -> Graph:

@@ -29,10 +29,10 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.matrices import matrices
-from snnc_backends.crossbar.physical import PhysicalProgram
+from snnc_backends.crossbar.mapping.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
-from snnc_backends.crossbar.reads import layer_tiles
+from snnc_backends.crossbar.reading.physical import PhysicalProgram
+from snnc_backends.crossbar.reading.reads import layer_tiles
 
 SMALL_CELLS = CrossbarBackend(rows=7, cols=9, cell_bits=2)
 

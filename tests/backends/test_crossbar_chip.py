@@ -24,11 +24,11 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.matrices import matrices
-from snnc_backends.crossbar.physical import PhysicalProgram
+from snnc_backends.crossbar.mapping.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
-from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges
-from snnc_backends.crossbar.tile_program import TileProgram
+from snnc_backends.crossbar.reading.physical import PhysicalProgram
+from snnc_backends.crossbar.reading.ranges import MEMBER, chosen_ranges
+from snnc_backends.crossbar.reading.tile_program import TileProgram
 
 GROUPED = next(case.graph for case in quantized_cases() if case.name == "grouped")
 CHIPS = (

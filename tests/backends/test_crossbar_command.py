@@ -58,7 +58,7 @@ def test_compile_shows_figures_and_what_is_not_modelled(
     assert "the target crossbar runs integers only: quantize is added" in err
     assert "its own copy" not in out
     assert "\ntiles 18, split formula tiles 18, area bound tiles 12, " in out
-    assert "not modelled yet: energy" in out
+    assert "no technology: energy" in out
     document = json.loads(command(capsys, *words, "--json")[1])
     assert document["legalize"] == "" and document["pipeline"].endswith(",fold-scale,quantize")
     assert document["steps"][-1]["name"] == "quantize"
@@ -73,7 +73,7 @@ def test_compile_shows_figures_and_what_is_not_modelled(
 
 def test_inspect_shows_the_figures(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     code, out, _ = command(capsys, "inspect", folder / "q.snnc", "--check")
-    assert code == 0 and "tiles 18" in out and "not modelled yet" in out
+    assert code == 0 and "tiles 18" in out and "no technology: energy" in out
     document = json.loads(command(capsys, "inspect", folder / "q.snnc", "--json")[1])
     assert document["hardware"]["layers"]["conv1"]["matrix_rows"] == 18
 

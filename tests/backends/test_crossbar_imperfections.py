@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from snnc.device import ReadNoise
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.column_noise import GOLDEN, noisy, stream
 from snnc_backends.crossbar.devices.pcm import Pcm
 from snnc_backends.crossbar.devices.rram_milo import RramMilo
 from snnc_backends.crossbar.devices.rram_wan import RramWan
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.programmed import programmed
-from snnc_backends.crossbar.wires import effective_us
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.reading.column_noise import GOLDEN, noisy, stream
+from snnc_backends.crossbar.reading.programmed import programmed
+from snnc_backends.crossbar.reading.wires import effective_us
 
 CELLS = 40_000
 

@@ -24,9 +24,9 @@ from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cores import DoesNotFit
 from snnc_backends.crossbar.lower import MAPPING
-from snnc_backends.crossbar.mapping import layout
-from snnc_backends.crossbar.matrices import matrices
-from snnc_backends.crossbar.tiling import placed_rows
+from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.matrices import matrices
+from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 Json = dict[str, Any]
 PACKINGS = ["none", "groups", "disjoint", "time-multiplexed"]

@@ -21,10 +21,10 @@ from snnc.testing import assert_exporter_contract, quantized_cases, random_graph
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cells import CELLS, MatrixCode
-from snnc_backends.crossbar.ideal import IdealProgram
 from snnc_backends.crossbar.lower import MAPPING
-from snnc_backends.crossbar.matrices import matrices
-from snnc_backends.crossbar.physical import PhysicalProgram
+from snnc_backends.crossbar.mapping.matrices import matrices
+from snnc_backends.crossbar.reading.ideal import IdealProgram
+from snnc_backends.crossbar.reading.physical import PhysicalProgram
 from snnc_backends.exporters.conductances import CONDUCTANCES, ConductancesExporter
 
 TILES = [CrossbarBackend(), CrossbarBackend(rows=5, cols=19, cell_bits=3)]
@@ -175,7 +175,7 @@ def test_a_network_without_weights_takes_no_tile() -> None:
 def test_notes_say_what_is_missing() -> None:
     graph = quantized_cases()[0].graph
     _, figures = mapped(graph, CrossbarBackend())
-    assert any("not modelled yet" in note for note in figures["notes"])
+    assert any("no technology: energy" in note for note in figures["notes"])
     assert not any("grouped" in note for note in figures["notes"])
     grouped = next(case.graph for case in quantized_cases() if case.name == "grouped")
     assert any("grouped" in note for note in mapped(grouped, CrossbarBackend())[1]["notes"])

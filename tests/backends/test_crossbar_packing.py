@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc_backends.crossbar.bounds import (
+from snnc_backends.crossbar.mapping.bounds import (
     area_bound,
     concurrency_bound,
     rectangle_bound,
     simple_rectangle_bound,
 )
-from snnc_backends.crossbar.packing import Place, Size, pack
-from snnc_backends.crossbar.replication import Stage, balanced
+from snnc_backends.crossbar.mapping.packing import Place, Size, pack
+from snnc_backends.crossbar.mapping.replication import Stage, balanced
 
 SIZES = st.lists(st.tuples(st.integers(1, 10), st.integers(1, 12)), max_size=15)
 TILE = (10, 12)

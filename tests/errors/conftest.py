@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _models(place)
     _artifacts(place)
     _broken_artifacts(place)
+    _technologies(place)
     _machines(place)
     return place
 
@@ -132,6 +133,30 @@ def _broken_artifacts(place: Path) -> None:
     with zipfile.ZipFile(place / "newer.snnc", "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+
+
+def _technologies(place: Path) -> None:
+    """Technology tables with one fault each, and files of spike rates."""
+    entry = '[energy.row]\nvalue = 1\nunit = "pJ"\nnode_nm = 32\nsource = "a paper"\n'
+    tables = {
+        "no-toml": "node_nm = = 32",
+        "no-node": entry,
+        "empty": "node_nm = 32",
+        "no-source": entry.replace('source = "a paper"', ""),
+        "other-node": entry.replace("node_nm = 32", "node_nm = 14"),
+        "negative": entry.replace("value = 1", "value = -1"),
+        "text": entry.replace("value = 1", 'value = "1"'),
+        "wrong-unit": entry.replace("pJ", "mW"),
+        "misspelt": entry.replace("energy.row", "energy.rows"),
+        "bits": entry.replace("energy.row", "energy.conversion.99"),
+    }
+    for name, text in tables.items():
+        head = "" if name in ("no-toml", "no-node", "empty") else "node_nm = 32\n"
+        (place / f"{name}.toml").write_text(head + text)
+    (place / "rates-list.json").write_text("[0.1]")
+    (place / "rates-negative.json").write_text('{"relu": -0.1}')
+    (place / "rates-unknown.json").write_text('{"relu": 0.1}')
+    (place / "rates-cut.json").write_text('{"relu": ')
 
 
 def _machines(place: Path) -> None:

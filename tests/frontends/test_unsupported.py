@@ -125,7 +125,9 @@ def test_a_subclass_is_named_as_its_base() -> None:
 
 
 def test_two_inputs_are_refused() -> None:
-    assert "does not take exactly one input" in refusal(models.TwoInputs).message
+    error = refusal(models.TwoInputs)
+    assert "forward takes 2 inputs (x, y)" in error.message
+    assert "torch.cat" in str(error.hint)
 
 
 def test_every_model_here_is_tested() -> None:

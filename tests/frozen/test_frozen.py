@@ -113,7 +113,14 @@ def test_gives_what_it_gave(path: Path) -> None:
     assert folder_of(opened(path).manifest["version"]) == path.parent.name
     now = assert_as_frozen(snnc.load(path), path)
     stats = {key: now.stats[key] for key in STATS if key in now.stats}
-    assert json.loads(json.dumps(stats)) == expected(path).stats
+    assert _where_in(stats, expected(path).stats) == expected(path).stats
+
+
+def _where_in(now: Any, frozen: Any) -> Any:
+    """`now` without the keys that `frozen` has not: counts may be added."""
+    if not isinstance(frozen, dict):
+        return now
+    return {key: _where_in(now.get(key), value) for key, value in frozen.items()}
 
 
 @pytest.mark.parametrize("path", STORING, ids=named)

@@ -1,6 +1,6 @@
-"""Imports the architectures of torchvision, timm and Keras, and says what is taken or refused.
+"""Imports the architectures of torchvision and timm, and says what is taken or refused.
 
-`python architectures.py FOLDER [torchvision] [timm] [keras]`, with snnc on the path. Every
+`python architectures.py FOLDER [torchvision] [timm]`, with snnc on the path. Every
 architecture is imported in a process of its own, with limits of time and memory. FOLDER keeps a row
 for each, and the same command goes on where it was stopped. At the end come tables in Markdown. The
 exit status is 1 if an import ended in another way than taken or refused.
@@ -30,6 +30,8 @@ SECONDS, GIGABYTES = 900, 14
 Row = dict[str, Any]
 _PROBLEM = re.compile(r"^  .* \(([^()]+)\): ([^;]+);")
 
+_SHAPE = re.compile(r" of a sample of shape \([^()]*\)")
+
 
 def imported(zoo: Zoo, name: str) -> Row:
     """Import an architecture in this process: what came of it."""
@@ -51,7 +53,7 @@ def imported(zoo: Zoo, name: str) -> Row:
 
 def reasons(message: str) -> list[str]:
     """The operations that are refused and why, each once, in the order of the message."""
-    found = (_PROBLEM.match(line) for line in message.splitlines())
+    found = (_PROBLEM.match(_SHAPE.sub("", line)) for line in message.splitlines())
     listed = dict.fromkeys(f"{each[1]}: {each[2]}" for each in found if each is not None)
     return list(listed) or message.splitlines()[-1:]
 

@@ -1,4 +1,4 @@
-"""The architectures of torchvision, timm and Keras: their names, families and graphs.
+"""The architectures of torchvision and timm: their names, families and graphs.
 
 All networks have random weights. Images are of 96x96 where the network takes such ones, as that is
 faster, and else of the size that it was made for.
@@ -7,10 +7,8 @@ faster, and else of the size that it was made for.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,18 +17,15 @@ from torch import Tensor, nn
 from without_kernels import import_torchvision
 
 from snnc.frontends import trace
-from snnc.frontends.onnx.frontend import OnnxFrontend
 from snnc.ir import Graph
 
 SMALL = 96
 """Height and width of an image, where the architecture takes it."""
 
 
-KERAS = (
-    "MobileNet MobileNetV2 MobileNetV3Small VGG16 ResNet50 ResNet50V2 DenseNet121 Xception "
-    "InceptionV3 InceptionResNetV2 NASNetMobile EfficientNetB0 EfficientNetV2B0 ConvNeXtTiny"
-)
-"""The smallest network of every family."""
+OWN = {"inception_v3": 299}
+"""Sizes of images of torchvision other than 224, where the module does not tell it."""
+SLOW_TO_INITIALIZE = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +49,9 @@ def torchvision_zoo() -> Zoo:
     from torchvision import models
 
     def load(name: str) -> Graph:
-        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        options = {"init_weights": False} if name in SLOW_TO_INITIALIZE else {}
         module = models.get_model(name, weights=None, **options)
-        transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
-        size = int(transforms.crop_size[0])
+        size = getattr(module, "image_size", OWN.get(name, 224))
         return trace(module, _shape(randomized(module), (3, size, size)))
 
     names = models.list_models(module=models)
@@ -79,24 +73,7 @@ def timm_zoo() -> Zoo:
     return Zoo("timm", FAMILIES, load)
 
 
-def keras_zoo() -> Zoo:
-    """Small networks of `keras.applications`, exported as ONNX on the torch backend."""
-    os.environ["KERAS_BACKEND"] = "torch"
-    import keras
-
-    def load(name: str) -> Graph:
-        model = getattr(keras.applications, name)(weights=None, input_shape=(SMALL, SMALL, 3))
-        model(keras.ops.zeros((1, *model.input_shape[1:])))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            model.export(path, format="onnx", verbose=False)
-            return OnnxFrontend().load(str(path))
-
-    builders = {name: getattr(keras.applications, name) for name in KERAS.split()}
-    return Zoo("Keras", {name: _module(each) for name, each in builders.items()}, load)
-
-
-ZOOS = {"torchvision": torchvision_zoo, "timm": timm_zoo, "keras": keras_zoo}
+ZOOS = {"torchvision": torchvision_zoo, "timm": timm_zoo}
 
 
 def randomized(module: nn.Module) -> nn.Module:

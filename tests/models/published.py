@@ -90,6 +90,18 @@ class Inception(nn.Module):
         return torch.flatten(F.adaptive_avg_pool2d(self.dropout(y), (1, 1)), 1)
 
 
+class SamePool(nn.Module):
+    """NASNet (timm): a max pool of uneven padding, which minus infinity is put around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(F.relu(self.conv(x)), (0, 1, 1, 1), value=-float("inf"))
+        return F.max_pool2d(x, 3, 2)
+
+
 class ShuffleUnit(nn.Module):
     """ShuffleNet v2 (torchvision): chunk, depthwise, cat, channel shuffle by view and transpose."""
 
@@ -315,6 +327,7 @@ TAKEN: dict[type[nn.Module], tuple[int, ...]] = {
     PreActivation: _MAP,
     Dense: _MAP,
     Inception: _MAP,
+    SamePool: _MAP,
     ShuffleUnit: (6, 4, 4),
     RepVgg: _MAP,
     StochasticDepth: _MAP,

@@ -267,7 +267,8 @@ def test_the_recipe_as_text() -> None:
     assert "quantize" not in Convert().pipeline()
     assert Convert(bits=4).pipeline().endswith("quantize{bits=4}")
     assert Convert(maxpool="average").pipeline().startswith("replace-maxpool")
-    assert "lower-maxpool,split-sums,activations-to-neurons,threshold" in Convert().pipeline()
+    layers = "split-sums,linear-bottlenecks,activations-to-neurons,threshold"
+    assert f"lower-maxpool,{layers}" in Convert().pipeline()
     assert "activations-to-neurons{maxpool=refuse}" in Convert(maxpool="refuse").pipeline()
     assert "calibrate" not in Convert(calibrate=False).pipeline()
     assert "{wait=T signed=true}" in Convert(wait="T", signed=True).pipeline()

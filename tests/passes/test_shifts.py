@@ -94,7 +94,7 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        parts = [F.max_pool2d(torch.relu(x), 3, 1, 1) if self.pooled else x]
+        parts = [F.max_pool2d(torch.relu(x), 3, 1, 1) if self.pooled else F.avg_pool2d(x, 3, 1, 1)]
         for first, act, small, second, wide in self.layers:  # type: ignore[misc]
             y = act(first(torch.cat(parts, 1)))
             parts.append(wide(torch.relu(second(small(y)))))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.cost import Inference
 from snnc.device import Device
 from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from snnc.ir import Graph
     from snnc.transform import PassContext
     from snnc_backends.crossbar.chip import Chip
+    from snnc_backends.crossbar.cost.files import CostOptions
     from snnc_backends.crossbar.program import CrossbarProgram
 
 QUANTIZE_BITS = 8
@@ -56,6 +58,9 @@ class CrossbarBackend:
         cores: of the chip, each with `tiles_per_core` tiles; none for as many as it takes.
         tiles_per_core, axons_per_core, synapses_per_core: what a core holds; none for no limit.
         machine: a TOML file with any of the options above, which it sets.
+        technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
+        rates: JSON file of spike rates to place and cost by; none for the calibration data.
+        mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
         threads: samples computed in parallel; 0 for one per processor core.
     """
 
@@ -81,11 +86,15 @@ class CrossbarBackend:
     axons_per_core: int | None = None
     synapses_per_core: int | None = None
     machine: str = ""
+    technology: str = "none"
+    rates: str = "none"
+    mesh: str = "none"
     threads: int = 0
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads must not be negative, but is {self.threads}")
+        self.costs()
         if not self.machine:
             self.chip()
             return
@@ -136,6 +145,19 @@ class CrossbarBackend:
                 self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
             ),
         )
+
+    def costs(self) -> CostOptions:
+        """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
+        from snnc_backends.crossbar.cost.files import CostOptions
+        from snnc_backends.crossbar.placement.mesh import mesh
+
+        return CostOptions(
+            self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
+        )
+
+    def require_files(self) -> None:
+        """Raise `UsageError` for files of the options that cannot be used; see `snnc.target`."""
+        self.costs().require_files()
 
     @property
     def inexact(self) -> str:
@@ -190,13 +212,28 @@ class CrossbarBackend:
         return ""
 
     def lower(self, graph: Graph, ctx: PassContext) -> dict[str, bytes]:
-        """The mapping, figures and ranges. Raises `GraphError` for real values, a small chip."""
+        """The mapping, figures and ranges; placement and cost where they are asked for.
+
+        Raises:
+            GraphError: real values, or a chip that is too small.
+            UsageError: a file of the options cannot be used, or a mesh is too small.
+        """
         from snnc_backends.crossbar.lower import lower
 
-        return lower(graph, self.chip(), ctx, self.adc_range)
+        return lower(graph, self.chip(), self.costs(), ctx, self.adc_range)
 
     def load(self, artifact: Artifact) -> CrossbarProgram:
         """The program of an artifact. Raises `ArtifactError`."""
         from snnc_backends.crossbar.program import load
 
         return load(artifact, self.chip(), self.threads)
+
+    def cost(self, artifact: Artifact, run: Inference) -> dict[str, Any] | None:
+        """The cost of an inference of an artifact; None if it was compiled without a technology.
+
+        Raises `ArtifactError`.
+        """
+        from snnc_backends.crossbar.cost.files import cost_of_run
+        from snnc_backends.crossbar.lower import stored_graph
+
+        return cost_of_run(artifact, self.chip(), self.adc_bits, run, stored_graph(artifact))

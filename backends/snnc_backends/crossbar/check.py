@@ -23,7 +23,7 @@ from snnc.ir.walk import ancestors
 from snnc.target import Diagnostic
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit
-from snnc_backends.crossbar.mapping import require_room
+from snnc_backends.crossbar.mapping.mapping import require_room
 
 
 def check(graph: Graph, chip: Chip) -> list[Diagnostic]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from snnc.ir import Graph
-from snnc_backends.crossbar.bounds import area_bound
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.digital import count_maxpools, digital_units
-from snnc_backends.crossbar.mapping import Layout
-from snnc_backends.crossbar.matrices import WeightMatrix
-from snnc_backends.crossbar.tiling import placed_rows
+from snnc_backends.crossbar.cost.files import CostFiles
+from snnc_backends.crossbar.mapping.bounds import area_bound
+from snnc_backends.crossbar.mapping.digital import count_maxpools, digital_units
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.tiling import placed_rows
 
-NOTES = (
-    "not modelled yet: energy, area, latency, placement, communication",
-    "neurons, factors, pooling, biases and readouts are digital and take no tile",
-)
+DIGITAL = "neurons, factors, pooling, biases and readouts are digital and take no tile"
 COUNTERS = "max pools of spikes are digital counters beside the tiles"
 COUNTED = ("counters", "comparisons")
 """Figures of `count_maxpools` that the totals have, too."""
@@ -25,7 +23,7 @@ GROUPED = (
 )
 
 
-def figures(mapped: Layout, graph: Graph) -> dict[str, Any]:
+def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
     """The content of `crossbar/figures.json`, in the form that `snnc.target.Backend` defines.
 
     Its keys are defined in docs/crossbar.md. Cells count with both columns of a pair, reference
@@ -47,14 +45,32 @@ def figures(mapped: Layout, graph: Graph) -> dict[str, Any]:
             "period": mapped.period,
             **({"cores": max(mapped.cores, default=-1) + 1} if chip.cores.given else {}),
             **counted,
+            **_placed_cores(costed),
         },
         "layers": rows,
         "tiles": _drawn(mapped),
         "tile_shape": [chip.rows, chip.cols],
         "digital": digital_units(graph),
         **({"count_maxpools": pools} if pools else {}),
-        "notes": [*NOTES, *([GROUPED] if alone else []), *([COUNTERS] if pools else [])],
+        **({} if costed.placement is None else {"placement": costed.placement}),
+        "notes": [
+            DIGITAL,
+            *costed.notes,
+            *([GROUPED] if alone else []),
+            *([COUNTERS] if pools else []),
+        ],
     }
+
+
+def _placed_cores(costed: CostFiles) -> dict[str, Any]:
+    """The totals of a placement: cores, hops, the greatest lower bound, the optimum if known."""
+    found = costed.placement
+    if found is None:
+        return {}
+    bound = max(number for name, number in found.items() if name.startswith("bound_"))
+    totals = {"cores": len(found["cores"]), "hops": found["hops"], "hops_bound": bound}
+    best = found["hops_optimum"]
+    return totals if best is None else {**totals, "hops_optimum": best}
 
 
 def _tiles_of_layers(mapped: Layout) -> dict[str, set[int]]:

@@ -13,23 +13,25 @@ from snnc.target import FIGURES, Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit
-from snnc_backends.crossbar.digital import digital_units
+from snnc_backends.crossbar.cost.files import FOLDER, MAPPING, CostOptions, cost_files
 from snnc_backends.crossbar.figures import figures
-from snnc_backends.crossbar.mapping import Layout, layout
-from snnc_backends.crossbar.tiling import Part, placed_rows
-
-FOLDER = "crossbar"
-MAPPING = f"{FOLDER}/mapping.json"
+from snnc_backends.crossbar.mapping.digital import digital_units
+from snnc_backends.crossbar.mapping.mapping import Layout, layout
+from snnc_backends.crossbar.mapping.tiling import Part, placed_rows
 
 
-def lower(graph: Graph, chip: Chip, ctx: PassContext, adc_range: str) -> dict[str, bytes]:
-    """All files: the mapping of an integer graph's weights to tiles, figures, converters' ranges.
+def lower(
+    graph: Graph, chip: Chip, costs: CostOptions, ctx: PassContext, adc_range: str
+) -> dict[str, bytes]:
+    """All files: the mapping of an integer graph's weights to tiles, figures, converters' ranges,
+    placement, cost.
 
     `mapping.json` has every part of a tile and the columns of a weight. Levels and conductances of
     the cells follow from it and the weights of the stored graph, and are in no file.
 
     Raises:
         GraphError: the graph is not quantised, or the chip is too small.
+        UsageError: a file of `costs` cannot be used, or its mesh is too small.
     """
     if not graph.quantized:
         raise GraphError("a crossbar holds integers", hint="end the pipeline with quantize")
@@ -37,13 +39,15 @@ def lower(graph: Graph, chip: Chip, ctx: PassContext, adc_range: str) -> dict[st
         mapped = layout(graph, chip, ctx.timesteps)
     except DoesNotFit as error:
         raise GraphError(f"the network does not fit: {error}") from None
+    costed = cost_files(graph, mapped, costs, ctx)
     files = {
         MAPPING: _json(_mapping(mapped, graph)),
-        f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph)),
+        f"{FOLDER}/{FIGURES}": _json(figures(mapped, graph, costed)),
+        **costed.files,
     }
     if chip.converter.bits is None:
         return files
-    from snnc_backends.crossbar.ranges import MEMBER, chosen_ranges, written
+    from snnc_backends.crossbar.reading.ranges import MEMBER, chosen_ranges, written
 
     return {**files, MEMBER: written(chosen_ranges(graph, mapped.layers, chip, ctx, adc_range))}
 

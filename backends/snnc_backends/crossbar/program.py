@@ -15,9 +15,9 @@ from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.lower import stored_graph
 
 if TYPE_CHECKING:
-    from snnc_backends.crossbar.ideal import IdealProgram
-    from snnc_backends.crossbar.physical import PhysicalProgram
-    from snnc_backends.crossbar.tile_program import TileProgram
+    from snnc_backends.crossbar.reading.ideal import IdealProgram
+    from snnc_backends.crossbar.reading.physical import PhysicalProgram
+    from snnc_backends.crossbar.reading.tile_program import TileProgram
 
 
 class CrossbarProgram:
@@ -80,8 +80,8 @@ class CrossbarProgram:
 
     @cached_property
     def _compiled(self) -> IdealProgram | TileProgram | None:
-        from snnc_backends.crossbar.ideal import IdealProgram, can_run
-        from snnc_backends.crossbar.tile_program import TileProgram
+        from snnc_backends.crossbar.reading.ideal import IdealProgram, can_run
+        from snnc_backends.crossbar.reading.tile_program import TileProgram
 
         if not can_run(self._graph):
             return None
@@ -91,8 +91,8 @@ class CrossbarProgram:
 
     @cached_property
     def _interpreted(self) -> PhysicalProgram:
-        from snnc_backends.crossbar.matrices import matrices
-        from snnc_backends.crossbar.physical import PhysicalProgram
+        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.reading.physical import PhysicalProgram
 
         layers = matrices(self._graph)
         return PhysicalProgram(self._graph, layers, self.timesteps, self._chip, self._ranges)
@@ -103,8 +103,8 @@ def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     graph = stored_graph(artifact)
     ranges = None
     if chip.converter.bits is not None:
-        from snnc_backends.crossbar.matrices import matrices
-        from snnc_backends.crossbar.ranges import stored_ranges
+        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.reading.ranges import stored_ranges
 
         ranges = stored_ranges(artifact, matrices(graph), chip)
     return CrossbarProgram(graph, stored_window(graph), chip, ranges, threads)

@@ -16,7 +16,7 @@ from snnc.plugin_option import Plugin
 from snnc.target import Diagnostic
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.devices.ideal import Ideal
-from snnc_backends.crossbar.matrices import matrices
+from snnc_backends.crossbar.mapping.matrices import matrices
 
 CONDUCTANCES = Path("conductances.safetensors")
 

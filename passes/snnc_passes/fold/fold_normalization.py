@@ -19,7 +19,7 @@ class FoldNormalization(Pass):
     weight * (f x + b) = (weight * f) x + weight * b. A convolution pads with zeros after the
     normalisation, so `weight * b` differs at the border: it becomes a bias map of the output's
     shape. A Scale is moved past pools, rearrangements and concatenations of activations; where no
-    convolution or linear layer follows, it is merged with the next Scale, or kept.
+    convolution or linear layer follows, it is moved to the next Scale, or kept.
 
     Metrics: `folded`, the Scales that were folded for at least one user.
     """
@@ -34,7 +34,9 @@ class FoldNormalization(Pass):
         scales = ScalePropagation(graph, {name: kind.shape for name, kind in graph.types().items()})
 
         def wanted(user: str) -> bool:
-            return leads_to(graph, user, (Weighted, Scale)) and _takes(graph, user)
+            merged_later = isinstance(graph.node(user).op, Scale)  # by fold-scale
+            leads = leads_to(graph, user, (Weighted, Scale))
+            return leads and not merged_later and _takes(graph, user)
 
         def sink(graph: Graph, node: Node) -> bool:
             return isinstance(node.op, Scale) and scales.propagate(node.name, wanted)

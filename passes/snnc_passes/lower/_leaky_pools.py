@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,28 @@ def _slope_of_negative(graph: Graph, name: str, x: str) -> Floats | None:
     outer, inner = affine_of(graph, scaled.op), affine_of(graph, op)
     plain = outer.bias is None and inner.bias is None and np.all(inner.factor == -1)
     return -outer.factor if plain and outer.factor.ndim < 2 else None
+
+
+def mirror_again(graph: Graph, name: str) -> None:
+    """Let a Scale of a node that is the negative of another one take that one, times -1.
+
+    Such a pair is what is left of a batch norm before a leaky activation when Scales are merged.
+    """
+    scales = [user for user, _ in graph.users_of(name) if isinstance(graph.node(user).op, Scale)]
+    for first, second in pairwise(scales):
+        one, other = (_affine(graph, scale) for scale in (first, second))
+        if all(np.array_equal(a, -b) for a, b in zip(one, other, strict=True)):
+            plain, mirrored = (first, second) if np.all(one[0] >= 0) else (second, first)
+            graph.set_input(mirrored, 0, plain)
+            graph.replace_op(mirrored, Scale(factor=-1.0))
+
+
+def _affine(graph: Graph, name: str) -> tuple[Floats, Floats]:
+    """Factor and shift of a Scale."""
+    op = graph.node(name).op
+    assert isinstance(op, Scale)
+    affine = affine_of(graph, op)
+    return affine.factor, np.zeros(()) if affine.bias is None else affine.bias
 
 
 def leaky_behind(graph: Graph, name: str) -> str | None:

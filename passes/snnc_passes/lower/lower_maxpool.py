@@ -12,7 +12,7 @@ from snnc_passes._affine import affine_of, fold_into_outputs
 from snnc_passes._analog import before_encode
 from snnc_passes._max_pools import exchange, only_user
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
-from snnc_passes.lower._leaky_pools import leaky_behind, split_leaky_pool
+from snnc_passes.lower._leaky_pools import leaky_behind, mirror_again, split_leaky_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class LowerMaxpool(Pass):
             scales = sink_past_maxima(graph, ScalePropagation(graph, shapes))
         left = [graph.node(pool) for pool in pools if pool in graph]
         for node in left:
+            mirror_again(graph, node.name)
             _scale_before_leaky(graph, node.name)
         leaky = sum(split_leaky_pool(graph, node) for node in left)
         graph.prune_params()

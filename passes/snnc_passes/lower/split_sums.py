@@ -21,7 +21,7 @@ from snnc.ir import (
     SumPool,
     Weighted,
 )
-from snnc.ir.walk import descendants, rewrite
+from snnc.ir.walk import descendants, rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import (
     Affine,
@@ -102,15 +102,15 @@ def _factor_of_layer(graph: Graph, node: Node) -> bool:
 
 
 def _factor_of_join(graph: Graph, node: Node) -> bool:
-    """Move a factor behind the activations that use it, where a rearranged current has it."""
+    """Move a factor behind the activations that use it, where it is not that of one layer."""
     if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu):
         return False
     source = graph.node(node.inputs[0])
     affine = affine_of(graph, node.op)
     size = np.where(affine.factor == 0, 1.0, np.abs(affine.factor))
-    if not isinstance(source.op, Rearrange) or source.name in event_kinds(graph):
+    if not isinstance(source.op, MOVING) or size.ndim > 1 or np.all(size == 1):
         return False
-    if size.ndim > 1 or np.all(size == 1):
+    if _of_one_layer(graph, source) or source.name in event_kinds(graph):
         return False
     shape = graph.type_of(node.name).shape
     bias = None if affine.bias is None else combine(np.divide, affine.bias, size, shape)
@@ -119,6 +119,13 @@ def _factor_of_join(graph: Graph, node: Node) -> bool:
     for user, _ in node.users:
         _scale_activation(graph, user, size)
     return True
+
+
+def _of_one_layer(graph: Graph, node: Node) -> bool:
+    """Whether the values are those of one layer, moved, with no other users: it takes factors."""
+    while isinstance(node.op, MOVING) and len(node.inputs) == 1 and used_once(graph, node.name):
+        node = graph.node(node.inputs[0])
+    return isinstance(node.op, Weighted) and used_once(graph, node.name)
 
 
 def _scale_activation(graph: Graph, name: str, size: Floats) -> None:

@@ -70,7 +70,10 @@ def read_program(file: str) -> Program:
 def _read(file: str, module: Any, tensors: Mapping[str, Tensor]) -> Program:
     lifted, inputs = _inputs(file, module["signature"]["input_specs"], tensors)
     if len(inputs) != 1:
-        raise ModelError(f"{file} has {len(inputs)} inputs", hint="export a network of one input")
+        raise ModelError(
+            f"{file} takes {len(inputs)} inputs ({', '.join(inputs)}); a network takes one",
+            hint="export a network of one input, joined by torch.cat and split in forward",
+        )
     shape, batch, free = _input_type(file, module["graph"]["tensor_values"][inputs[0]])
     sizes = BATCHES if batch is None else (batch, batch)
     graphs = [_Reader(file, module, lifted, n, free).graph() for n in dict.fromkeys(sizes)]

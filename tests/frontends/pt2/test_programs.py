@@ -94,7 +94,7 @@ class Twice(nn.Module):
 def test_inputs_that_no_network_here_has(tmp_path: Path) -> None:
     path, x = tmp_path / "net.pt2", torch.zeros(2, 3)
     torch.export.save(torch.export.export(Twice(), (x, x)), path)
-    with pytest.raises(ModelError, match="has 2 inputs"):
+    with pytest.raises(ModelError, match=r"takes 2 inputs \(\w+, \w+\)"):
         load(str(path))
     module = nn.ReLU()
     sides = ({2: torch.export.Dim("side")},)

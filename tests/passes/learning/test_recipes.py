@@ -49,9 +49,8 @@ def test_every_option_gets_where_it_belongs(name: str) -> None:
     for part in (*options.split(), "timesteps=9", "quantize{bits=6}"):
         assert part in text
     plain = str(pipeline(name))
-    assert (
-        "lower-maxpool,split-sums,activations-to-neurons" in plain and "lower-maxpool" not in text
-    )
+    layers = "lower-maxpool,split-sums,linear-bottlenecks,activations-to-neurons"
+    assert layers in plain and "lower-maxpool" not in text
     assert "maxpool=refuse" in str(pipeline(f"{name}{{maxpool=refuse}}"))
     assert "quantize" not in plain and "replace-maxpool" not in plain
     assert plain.index("fold-scale") < plain.index("epochs" if "epochs" in plain else "dropout")

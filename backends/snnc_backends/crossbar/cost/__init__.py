@@ -1,0 +1,1 @@
+"""What an inference costs: energy, time and area, by a technology table."""

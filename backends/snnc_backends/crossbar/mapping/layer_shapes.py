@@ -1,0 +1,121 @@
+"""How often, and in what parts, the matrix of a weighted layer is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.ir import Graph
+from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.tiling import Part, placed_rows
+
+
+class PlacedPart(NamedTuple):
+    """A part and the number of its tile."""
+
+    part: Part
+    tile: int
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A weighted layer on the tiles, and how often it is read.
+
+    Attributes:
+        layer: its node.
+        source: the node whose events drive its rows.
+        matrix: its weights.
+        rows_of: per group, the rows of the matrix that have word lines.
+        positions: output positions of a sample.
+        phases: drives of the word lines in a step.
+        steps: steps in which it is read: 1 where its input is constant in time.
+        inputs: elements of the source.
+        copies: of its tiles, which share the positions.
+        parts: of one copy.
+        tiles: of all copies.
+    """
+
+    layer: str
+    source: str
+    matrix: WeightMatrix
+    rows_of: Sequence[NDArray[np.intp]]
+    positions: int
+    phases: int
+    steps: int
+    inputs: int
+    copies: int
+    parts: tuple[PlacedPart, ...]
+    tiles: frozenset[int]
+
+    @property
+    def drives(self) -> int:
+        """Drives of a part in an inference: positions, phases and steps."""
+        return self.positions * self.phases * self.steps
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """(parts,): word lines of every part."""
+        return np.array([each.part.rows for each in self.parts], np.float64)
+
+    @property
+    def cols(self) -> NDArray[np.float64]:
+        """(parts,): columns in use of every part."""
+        return np.array([each.part.cols for each in self.parts], np.float64)
+
+
+def layer_shapes(
+    graph: Graph, chip: Chip, parts: Sequence[PlacedPart], timesteps: int
+) -> tuple[LayerShape, ...]:
+    """Every weighted layer of an integer graph, in graph order.
+
+    Args:
+        parts: of all layers and copies.
+    """
+    every: dict[str, list[PlacedPart]] = {}
+    for each in parts:
+        every.setdefault(each.part.layer, []).append(each)
+    shapes: list[LayerShape] = []
+    for matrix in matrices(graph):
+        (source,) = graph.inputs_of(matrix.layer)
+        kind, own = graph.type_of(source), every.get(matrix.layer, [])
+        shape = LayerShape(
+            layer=matrix.layer,
+            source=source,
+            matrix=matrix,
+            rows_of=placed_rows(matrix, chip),
+            positions=graph.type_of(matrix.layer).size // (matrix.groups * matrix.outputs),
+            phases=max(1, kind.levels.bit_length()) * (2 if kind.signed else 1),
+            steps=1 if kind.constant_in_time else timesteps,
+            inputs=kind.size,
+            copies=max((each.part.copy for each in own), default=0) + 1,
+            parts=tuple(each for each in own if each.part.copy == 0),
+            tiles=frozenset(each.tile for each in own),
+        )
+        shapes.append(shape)
+    return tuple(shapes)
+
+
+def parts_of(mapped: Layout) -> list[PlacedPart]:
+    """The parts of a layout."""
+    pairs = zip(mapped.parts, mapped.places, strict=True)
+    return [PlacedPart(part, place.tile) for part, place in pairs]
+
+
+def stored_parts(mapping: Mapping[str, Any]) -> list[PlacedPart]:
+    """The parts in a `mapping.json`. Raises `LookupError`, `TypeError` or `ValueError`."""
+    columns, layers = mapping["columns"], mapping["layers"]
+    names = [field.name for field in fields(Part)]
+    places = [columns.index(name) for name in names]
+    layer, tile = names.index("layer"), columns.index("tile")
+    found: list[PlacedPart] = []
+    for row in mapping["parts"]:
+        values = [row[place] for place in places]
+        values[layer] = layers[values[layer]]
+        found.append(PlacedPart(Part(*values), row[tile]))
+    return found

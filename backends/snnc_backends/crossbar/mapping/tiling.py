@@ -1,0 +1,128 @@
+"""How matrices are cut into the parts that lie in tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class WordLines:
+    """Rows that are driven at once: those of the tiles side by side that hold the same rows.
+
+    Attributes:
+        group, groups: the first group, and how many lie in the tile, on its diagonal.
+        first_row: of the placed rows of the group; 0 where there are several groups.
+        rows: word lines, of all groups.
+    """
+
+    group: int
+    groups: int
+    first_row: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A rectangle of cells that is read at once: a part of the matrix of a group, or whole groups.
+
+    Attributes:
+        layer, group, groups: whose weights it holds. Several groups lie on its diagonal.
+        rows, cols: cells it spans.
+        first_row: of the placed rows of the group's matrix.
+        first_col: physical column of the group's matrix.
+        first_output, outputs: range of the outputs of each group.
+        copy: number of the copy of the layer, from 0.
+    """
+
+    layer: str
+    group: int
+    groups: int
+    rows: int
+    cols: int
+    first_row: int
+    first_col: int
+    first_output: int
+    outputs: int
+    copy: int = 0
+
+
+def split(total: int, part: int) -> list[tuple[int, int]]:
+    """(start, length) of consecutive parts of at most `part`; all but the last are full."""
+    return [(start, min(part, total - start)) for start in range(0, total, part)]
+
+
+def placed_rows(matrix: WeightMatrix, chip: Chip) -> list[NDArray[np.intp]]:
+    """Per group the rows that get word lines, in order: those that have a weight.
+
+    All of them where the chip does not pack.
+    """
+    if chip.packing == "none":
+        return [np.arange(matrix.rows)] * matrix.groups
+    return [np.flatnonzero(used) for used in matrix.used_rows]
+
+
+def word_lines(matrix: WeightMatrix, chip: Chip) -> tuple[WordLines, ...]:
+    """How the placed rows of a layer are driven, group by group.
+
+    A group that is larger than a tile is split into row blocks. Consecutive groups that fit
+    together on the diagonal of a tile share it, where the chip packs.
+    """
+    counts = [len(rows) for rows in placed_rows(matrix, chip)]
+    columns = chip.matrix(matrix.outputs).physical
+    if chip.packing == "none":
+        return tuple(
+            WordLines(group, 1, *block)
+            for group, count in enumerate(counts)
+            for block in split(count, chip.rows)
+        )
+    return tuple(_diagonals(counts, columns, chip))
+
+
+def _diagonals(counts: Sequence[int], columns: int, chip: Chip) -> Iterator[WordLines]:
+    """Word lines of groups with these numbers of rows and this many columns each."""
+    start = total = 0
+    for group, count in enumerate(counts):
+        fits = total + count <= chip.rows and (group + 1 - start) * columns <= chip.cols
+        if group > start and not fits:
+            yield from _closed(start, group, total, chip)
+            start, total = group, 0
+        total += count
+    yield from _closed(start, len(counts), total, chip)
+
+
+def _closed(start: int, stop: int, rows: int, chip: Chip) -> Iterator[WordLines]:
+    if stop - start > 1 and rows:
+        yield WordLines(start, stop - start, 0, rows)
+    elif rows:
+        yield from (WordLines(start, 1, *block) for block in split(rows, chip.rows))
+
+
+def parts(matrix: WeightMatrix, chip: Chip, copies: int = 1) -> Iterator[Part]:
+    """The parts of a layer, copy by copy: word lines cut into as many whole weights as fit.
+
+    For a chip that does not pack, that is ceil(r / rows) * ceil(outputs / floor(cols / k)) parts a
+    group, k the columns of a weight; where k divides cols it is
+    ceil(r / rows) * ceil(k * outputs / cols).
+    """
+    code = chip.matrix(matrix.outputs)
+    k, reference = len(chip.code.columns), int(chip.code.reference is not None)
+    lines = word_lines(matrix, chip)
+    blocks = [
+        (first * k + number * reference, outputs * k + reference, first, outputs)
+        for number, (first, outputs) in enumerate(split(matrix.outputs, chip.outputs_per_tile))
+    ]
+    whole = [(0, code.physical, 0, matrix.outputs)]
+    for copy in range(copies):
+        for line in lines:
+            for first_col, cols, first, outputs in blocks if line.groups == 1 else whole:
+                yield Part(
+                    matrix.layer, line.group, line.groups, line.rows, line.groups * cols,
+                    line.first_row, first_col, first, outputs, copy,
+                )  # fmt: skip

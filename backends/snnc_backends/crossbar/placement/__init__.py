@@ -1,0 +1,1 @@
+"""Tiles in the cores of a mesh, and the packets between them."""

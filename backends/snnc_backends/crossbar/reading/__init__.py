@@ -1,0 +1,1 @@
+"""What is computed when tiles are read: ideal chips, and chips that are not."""

@@ -1,0 +1,305 @@
+"""Reading the tiles of one layer: exact column sums, converters, shift and add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnc.interp import Run
+from snnc.ir import Conv, Graph, Linear, TensorType
+from snnc.memory import TILE_VALUES, rows_that_fit
+from snnc_backends.crossbar.cells import MatrixCode
+from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.tiling import split, word_lines
+from snnc_backends.crossbar.reading.activity import Activity
+from snnc_backends.crossbar.reading.bits import phases
+from snnc_backends.crossbar.reading.column_noise import GOLDEN, noisy, stream
+from snnc_backends.crossbar.reading.programmed import Programmed, layer_key, line_order, programmed
+
+EXACT_FLOAT32 = 1 << 24
+Observe = Callable[[str, int, Tensor], None]
+"""Called with the layer, the number of a row block and column sums (…, columns, positions)."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which samples events are of: (N,) identities and steps."""
+
+    identities: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, lead: Sequence[int], run: Run | None) -> Samples:
+        """Those of events (steps, samples, …) of a run, flattened."""
+        steps, count = lead
+        ids = np.arange(count) if run is None or run.sample_ids is None else run.sample_ids
+        return cls(np.tile(ids, steps), np.repeat(np.arange(steps), count))
+
+    def split(self, size: int) -> list[Samples]:
+        """In parts of `size`."""
+        places = [slice(i, i + size) for i in range(0, len(self.steps), size)]
+        return [Samples(self.identities[place], self.steps[place]) for place in places]
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """The tiles of one row block of every group.
+
+    Attributes:
+        number: of the block.
+        rows: their placed rows of the matrix.
+        levels: (groups, physical columns + 1, rows of the block); the last column has a one for
+            every row that there is, so that its sum is the number of driven rows.
+        variances: (groups, physical columns, rows of the block), or None.
+        line: per group, the number of its word lines among those of the block; a group without
+            rows in the block has the number behind the last.
+        tiles, columns: per word lines, tiles side by side and their physical columns.
+    """
+
+    number: int
+    rows: slice
+    levels: Tensor
+    variances: Tensor | None
+    line: Tensor
+    tiles: Tensor
+    columns: Tensor
+
+    def count(self, driven: Tensor, activity: Activity) -> None:
+        """Add what is done where (B, groups, positions) rows are driven."""
+        batch, groups, positions = driven.shape
+        lines = len(self.tiles)
+        if lines == groups:
+            rows = driven
+        else:
+            rows = driven.new_zeros(batch, lines + 1, positions)
+            rows = rows.index_add_(1, self.line, driven)[:, :lines]
+        reading = torch.count_nonzero(rows, (0, 2))
+        reads = int(reading @ self.tiles)
+        activity.reads += reads
+        activity.conversions += int(reading @ self.columns)
+        activity.skipped_reads += batch * positions * int(self.tiles.sum()) - reads
+        activity.rows_driven += int(rows.sum((0, 2), dtype=torch.float64) @ self.tiles.double())
+
+
+@dataclass(frozen=True)
+class LayerTiles:
+    """All tiles of a layer.
+
+    Column sum of row block b and physical column p: s[b,p] = sum over rows of level * bit, an exact
+    integer. y[o] = sum over phases f, row blocks b and the columns p of output o of
+    worth[f] * polarity[p] * significance[p] * ADC(s[b,p]), p the reference columns included. What
+    the code subtracts digitally is taken off for every driven row.
+
+    Attributes:
+        dtype: float32 if all partial sums are integers below 2^24, so exact in any order; else
+            float64. Partial sums are at most levels * sum of |w| of an output, and twice the shift
+            of the code for every row. What is not ideal is computed in float64, in multiples of a
+            small fraction of a level.
+        layer: its cells and converters.
+        observe: called for every row block that is read; None for nothing.
+    """
+
+    op: Conv | Linear
+    events: TensorType
+    result: TensorType
+    matrix: WeightMatrix
+    chip: Chip
+    dtype: torch.dtype
+    layer: Programmed
+    blocks: tuple[RowBlock, ...]
+    observe: Observe | None
+
+    @property
+    def code(self) -> MatrixCode:
+        """Its physical columns."""
+        return self.chip.matrix(self.matrix.outputs)
+
+    @cached_property
+    def terms(self) -> tuple[tuple[int, Tensor], ...]:
+        """(factor, physical column of every output); see `MatrixCode.terms`."""
+        return tuple((factor, torch.from_numpy(place)) for factor, place in self.code.terms)
+
+    def currents(self, x: Tensor, samples: Samples, activity: Activity) -> Tensor:
+        """Output currents (B, *result), without the bias, for events (B, *sample)."""
+        inputs = self.matrix.groups * max(self.matrix.rows, self.code.physical + 1)
+        at_once = rows_that_fit(TILE_VALUES, inputs * self._positions())
+        parts = zip(x.split(at_once), samples.split(at_once), strict=True)
+        return torch.cat([self._part(part, which, activity) for part, which in parts])
+
+    def _positions(self) -> int:
+        """Output positions per sample: how often the matrix is applied."""
+        return self.result.size // (self.matrix.groups * self.matrix.outputs)
+
+    def _part(self, x: Tensor, samples: Samples, activity: Activity) -> Tensor:
+        total: Tensor | None = None
+        count = self.events.levels.bit_length() * (2 if self.events.signed else 1)
+        reads = self._first_reads(samples) * count * len(self.blocks)
+        for number, phase in enumerate(phases(x, self.events, self.dtype)):
+            if phase.bits is None:
+                tiles = sum(int(block.tiles.sum()) for block in self.blocks)
+                activity.skipped_reads += len(x) * self._positions() * tiles
+                continue
+            inputs = self._unfold(phase.bits)
+            if total is None:
+                shape = (*inputs.shape[:2], self.matrix.outputs, inputs.shape[-1])
+                total = inputs.new_zeros(shape)
+            inputs = self._placed(inputs)
+            for block in self.blocks:
+                keys = None
+                if block.variances is not None:
+                    read = reads + (number * len(self.blocks) + block.number)
+                    keys = self._keys(samples, read)
+                rows = inputs[:, :, block.rows]
+                self._read(block, rows, keys, phase.worth, total, activity)
+        if total is None:
+            return torch.zeros(len(x), *self.result.shape, dtype=self.dtype)
+        if self.layer.step_bits:
+            total = total.mul_(2.0**-self.layer.step_bits).round_()
+        y = total[0, 0].T if isinstance(self.op, Linear) else total
+        return y.reshape(len(x), *self.result.shape)
+
+    def _placed(self, rows: Tensor) -> Tensor:
+        """Placed rows (B, groups, placed rows, positions) of all (B, groups, rows, positions)."""
+        order = self.layer.order.rows
+        if order is None:
+            return rows
+        return torch.take_along_dim(rows, torch.from_numpy(order)[None, :, :, None], 2)
+
+    def _first_reads(self, samples: Samples) -> NDArray[np.int64]:
+        """(B, groups, positions): steps, positions and groups counted through."""
+        positions, groups = self._positions(), self.matrix.groups
+        place = np.arange(positions) * groups + np.arange(groups)[:, None]
+        return samples.steps[:, None, None] * (positions * groups) + place
+
+    def _keys(self, samples: Samples, read: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The keys of reads, broadcast to column sums; see `column_noise.noisy`."""
+        own = stream(0, layer_key(self.matrix.layer))
+        keys = [stream(self.chip.seed, int(sample)) ^ own for sample in samples.identities]
+        first = np.array(keys, np.uint64)[:, None, None]
+        found = first + np.uint64(GOLDEN) * (read + 1).astype(np.uint64)
+        return found.transpose(1, 2, 0)[None] if isinstance(self.op, Linear) else found[:, :, None]
+
+    def _unfold(self, bits: Tensor) -> Tensor:
+        """(B, groups, rows, positions) of a convolution; (1, 1, rows, B) of a Linear."""
+        op = self.op
+        if isinstance(op, Linear):
+            return bits.T[None, None]
+        around = [amount for pair in reversed(op.padding) for amount in pair]
+        padded = F.pad(bits, around).contiguous()
+        outer, inner = padded.stride()[:2], padded.stride()[2:]
+        size = (*padded.shape[:2], *self.matrix.kernel, *self.result.shape[1:])
+        steps = [s * d for s, d in zip(inner, op.dilation, strict=True)]
+        jumps = [s * j for s, j in zip(inner, op.stride, strict=True)]
+        windows = padded.as_strided(size, (*outer, *steps, *jumps))
+        return windows.reshape(len(bits), self.matrix.groups, self.matrix.rows, -1)
+
+    def _read(
+        self,
+        block: RowBlock,
+        inputs: Tensor,
+        keys: NDArray[np.uint64] | None,
+        worth: int,
+        total: Tensor,
+        activity: Activity,
+    ) -> None:
+        """Read one row block at all positions of (B, groups, rows, positions); add to `total`."""
+        sums = _sums(block.levels, inputs)
+        driven = sums[:, :, -1]
+        block.count(driven, activity)
+        spread = None if block.variances is None else _sums(block.variances, inputs)
+        values = self._convert(block.number, sums[:, :, :-1], spread, keys, activity)
+        for factor, columns in self.terms:
+            total.add_(values[:, :, columns], alpha=worth * factor)
+        if self.code.subtracted:
+            shift = self.code.subtracted << self.layer.step_bits
+            total.sub_(driven[:, :, None], alpha=worth * shift)
+
+    def _convert(
+        self,
+        block: int,
+        sums: Tensor,
+        spread: Tensor | None,
+        keys: NDArray[np.uint64] | None,
+        activity: Activity,
+    ) -> Tensor:
+        """What the codes of column sums stand for, in 2^-step_bits levels.
+
+        Args:
+            spread: variances of the sums.
+        """
+        if self.observe is not None:
+            self.observe(self.matrix.layer, block, sums)
+        if self.chip.exact:
+            return sums
+        layer, values = self.layer, sums.to(torch.float32)
+        if spread is not None and keys is not None:
+            order = line_order(self.code)[:, None]
+            found = noisy(values.numpy(), spread.numpy(), layer.variance_bits, keys, order)
+            values = torch.from_numpy(found)
+        values = values * torch.from_numpy(layer.gains[:, block, :, None].copy())
+        if layer.top:
+            outside = (values < -0.5) | (values > layer.top + 0.5)
+            activity.clipped += int(torch.count_nonzero(outside))
+            values = values.clamp(0, layer.top)
+        steps = torch.from_numpy(layer.steps[:, block, :, None].copy())
+        return values.round().to(self.dtype) * steps
+
+
+def _sums(lines: Tensor, inputs: Tensor) -> Tensor:
+    """(B, groups, lines, positions): lines (groups, lines, rows) times inputs, sample by sample."""
+    sums = inputs.new_empty((*inputs.shape[:2], lines.shape[1], inputs.shape[-1]))
+    for sample_sums, sample in zip(sums, inputs, strict=True):
+        torch.matmul(lines, sample, out=sample_sums)
+    return sums
+
+
+def layer_tiles(
+    graph: Graph,
+    matrix: WeightMatrix,
+    chip: Chip,
+    ranges: NDArray[np.floating] | None = None,
+    observe: Observe | None = None,
+) -> LayerTiles:
+    """The tiles of one layer of an integer graph, programmed as the chip's device does it."""
+    node = graph.node(matrix.layer)
+    op = node.op
+    assert isinstance(op, Conv | Linear)
+    events = graph.type_of(graph.inputs_of(matrix.layer)[0])
+    largest = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max())
+    reach = (largest + 2 * chip.code.shift * matrix.rows) * events.levels
+    narrow = chip.exact and max(reach, matrix.rows) < EXACT_FLOAT32
+    dtype = torch.float32 if narrow else torch.float64
+    layer = programmed(matrix, chip, ranges)
+    blocks = tuple(_row_blocks(layer, dtype, matrix, chip))
+    result = graph.type_of(matrix.layer)
+    return LayerTiles(op, events, result, matrix, chip, dtype, layer, blocks, observe)
+
+
+def _row_blocks(
+    layer: Programmed, dtype: torch.dtype, matrix: WeightMatrix, chip: Chip
+) -> Iterator[RowBlock]:
+    code, every = chip.matrix(matrix.outputs), word_lines(matrix, chip)
+    ones = layer.order.placed[:, :, None].astype(layer.cells.dtype)
+    cells = np.concatenate([layer.cells, ones], axis=2)
+    lines = torch.from_numpy(cells.transpose(0, 2, 1)).to(dtype)
+    spread = None
+    if layer.variances is not None:
+        spread = torch.from_numpy(layer.variances.transpose(0, 2, 1)).to(dtype)
+    for block, (start, size) in enumerate(split(lines.shape[2], chip.rows)):
+        rows, own = slice(start, start + size), [w for w in every if w.first_row == start]
+        line = torch.full((matrix.groups,), len(own))
+        for number, each in enumerate(own):
+            line[each.group : each.group + each.groups] = number
+        tiles = torch.tensor([code.tiles if each.groups == 1 else 1 for each in own])
+        columns = torch.tensor([each.groups * code.physical for each in own])
+        levels = lines[:, :, rows].contiguous()
+        variances = None if spread is None else spread[:, :, rows]
+        yield RowBlock(block, rows, levels, variances, line, tiles, columns)

@@ -1,0 +1,80 @@
+"""VGG16 for 224x224 images mapped, placed and costed on a crossbar by given spike rates.
+
+    python benchmarks/crossbar_cost.py
+
+The network is that of `crossbar_vgg16.py`: random integer weights of 8 bits, default tiles, T = 4.
+Every population fires with the rate of `--rate` per neuron and step, from a JSON file: the figures
+show what the counts amount to, not what a trained network does. One process checks, maps, places,
+costs and writes the artifact; peak memory includes the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from crossbar_vgg16 import TIMESTEPS, peak_mb, vgg16
+
+from snnc.artifact import write
+from snnc.ir import Graph, Neuron
+from snnc.pipeline import parse_one
+from snnc.plugins import BACKENDS, Registry
+from snnc.transform import PassContext
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN = (
+    "energy_pj", "dynamic_energy_pj", "static_energy_pj", "input_output_energy_pj", "components",
+    "latency_ns", "pipeline_period_ns", "area_um2", "conversions", "skipped_conversions",
+    "conversions_vs_bitserial_ann", "bitserial_ann_tiles_energy_pj", "tiles_energy_pj",
+)  # fmt: skip
+
+
+def costed(graph: Graph, rate: float, mesh: str, folder: Path) -> dict[str, Any]:
+    """Seconds, memory, and the figures of placement and cost."""
+    rates = {node.name: rate for node in graph.nodes if isinstance(node.op, Neuron)}
+    (folder / "rates.json").write_text(json.dumps(rates))
+    named = json.dumps(str(folder / "rates.json"))
+    text = f"crossbar{{technology=isaac-32nm mesh={mesh} rates={named}}}"
+    start = time.perf_counter(), time.process_time()
+    target = parse_one(text, Registry(BACKENDS))
+    assert not target.check(graph)
+    files = target.lower(graph, PassContext(timesteps=TIMESTEPS))
+    write(folder / "net.snnc", graph, target=text, files=files)
+    spent = {
+        "seconds": round(time.perf_counter() - start[0], 2),
+        "processor_seconds": round(time.process_time() - start[1], 2),
+        "peak_mb": peak_mb(),
+        "artifact_mb": round((folder / "net.snnc").stat().st_size / 2**20, 1),
+    }
+    cost = json.loads(files["crossbar/cost.json"])
+    placement = json.loads(files["crossbar/placement.json"])
+    placed = {k: v for k, v in placement.items() if k not in ("cores", "links")}
+    return {
+        "rate": rate,
+        "tiles": json.loads(files["crossbar/figures.json"])["totals"]["tiles"],
+        **spent,
+        "placement": {**placed, "cores": len(placement["cores"])},
+        "cost": {key: cost[key] for key in SHOWN},
+    }
+
+
+def main() -> None:
+    """Cost the network, and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--mesh", default="19x19")
+    results = ROOT / "benchmarks" / "results" / "crossbar_cost.json"
+    parser.add_argument("--results", type=Path, default=results)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = costed(vgg16(), options.rate, options.mesh, Path(folder))
+    options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
