@@ -8,8 +8,8 @@ from typing import Any
 
 from snnc.errors import ArtifactError, one_line
 
-_DIGITS = 20
-"""Characters of the longest whole number that is read, its sign included."""
+_LONGEST = 308
+"""Characters of the longest whole number that is read; float64 has all of these."""
 
 
 def dump_json(value: object, what: str) -> bytes:
@@ -42,7 +42,7 @@ def strict(data: bytes | str) -> Any:
     """What a JSON text holds, whose numbers are finite and whose keys are unique.
 
     Raises:
-        ValueError: it is no such text; a number is beyond float64, or a whole one beyond 64 bits.
+        ValueError: it is no such text, or a number is beyond float64.
         RecursionError: it is nested too deep.
     """
     return json.loads(
@@ -64,8 +64,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    if len(text) > _DIGITS or not -(1 << 63) <= int(text) < 1 << 64:
-        raise ValueError(f"{text:.20} is beyond 64 bits")
+    if len(text) > _LONGEST:
+        raise ValueError(f"{text:.20}… is beyond float64")
     return int(text)
 
 

@@ -396,7 +396,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "manifest number": (
         lambda: numbered(b"1" + b"0" * 400),
-        "is beyond 64 bits",
+        "is beyond float64",
     ),
     "manifest real number": (
         lambda: numbered(b"1e400"),

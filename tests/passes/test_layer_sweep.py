@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from snnc.errors import PassError
-from snnc.ir import EncodeDirect, Graph, Input, Neuron, Stage, Stateful
+from snnc.ir import EncodeDirect, Graph, Input, Stage, Stateful
 from snnc.ir.op import Params, Types
 from snnc.ir.types import TensorType
 from snnc.testing.graphs import Case, sample_inputs, snn_cases
@@ -33,7 +33,7 @@ def test_every_layer_sees_what_it_sees_in_the_whole_network(case: Case) -> None:
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * size)
             last = sweep.value(layer.source, sweep.rows[0], slice(steps - 1, steps))
             torch.testing.assert_close(last[0], expected[-1, :64], rtol=0, atol=1e-5 * size)
-            if isinstance(layer.node.op, Neuron):
+            if isinstance(layer.node.op, AnyNeuron):
                 start, threshold = (
                     torch.from_numpy(np.array(graph.array(value), np.float32))
                     for value in (layer.node.op.v_init, layer.node.op.threshold)
@@ -52,7 +52,7 @@ def test_steps_of_a_pool_one_by_one_and_out_of_order() -> None:
     sweep = LayerSweep(case.graph, x, T)
     with torch.no_grad():
         for layer in sweep.layers():
-            if isinstance(layer.node.op, Neuron):
+            if isinstance(layer.node.op, AnyNeuron):
                 threshold, start = (
                     torch.from_numpy(np.array(case.graph.array(value), np.float32))
                     for value in (layer.node.op.threshold, layer.node.op.v_init)
