@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from snnc.errors import PassError
-from snnc.ir import EncodeDirect, Graph, Input, Stage, Stateful
+from snnc.ir import AnyNeuron, EncodeDirect, Graph, Input, Stage, Stateful
 from snnc.ir.op import Params, Types
 from snnc.ir.types import TensorType
 from snnc.testing.graphs import Case, sample_inputs, snn_cases
