@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,12 +176,11 @@ def _lines(alike: Sequence[Diagnostic]) -> Iterator[str]:
         yield str(first)
         return
     yield f"{len(alike)} x {first.op}: {first.reason}; {first.remedy}"
-    names: dict[str, str] = {}
+    nodes: dict[str, list[str]] = {}
     for p in alike:  # a line that a loop runs again is listed once
-        names.setdefault(str(p.loc) if p.loc != Loc() else p.node, p.node)
-    times = Counter(str(p.loc) if p.loc != Loc() else p.node for p in alike)
-    for place, name in names.items():
-        again = f" ({times[place]} times)" if times[place] > 1 else ""
+        nodes.setdefault(str(p.loc) if p.loc != Loc() else p.node, []).append(p.node)
+    for place, (name, *repeated) in nodes.items():
+        again = f" ({1 + len(repeated)} times)" if repeated else ""
         yield f"  {place}: {name}{again}" if place != name else f"  {name}{again}"
 
 
