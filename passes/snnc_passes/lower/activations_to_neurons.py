@@ -112,7 +112,8 @@ class ActivationsToNeurons(Pass):
             graph.replace_op(name, self._neuron(ctx.timesteps))
         for name in linear:
             wait = self._wait(ctx.timesteps)
-            graph.replace_op(name, TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait))
+            op = TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait, rounds=True)
+            graph.replace_op(name, op)
         for pool, windows in pools.items():
             graph.replace_op(pool, CountMaxPool(windows=windows))
         graph.stage = Stage.SNN
