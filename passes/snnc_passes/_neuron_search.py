@@ -44,12 +44,14 @@ CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.
 
 
 def choices(op: AnyNeuron, timesteps: int) -> Choices:
-    """The candidates for a kind of neuron."""
+    """The candidates for a kind of neuron. Those that wait are late on purpose, without lag."""
     if isinstance(op, TwoSidedNeuron):
-        return TWO_SIDED
-    if op.wait >= timesteps:
-        return WAITING
-    return CORRECTED if op.signed else SYNCHRONOUS
+        tried = TWO_SIDED
+    elif op.wait >= timesteps:
+        tried = WAITING
+    else:
+        tried = CORRECTED if op.signed else SYNCHRONOUS
+    return replace(tried, lag=0.0) if op.wait else tried
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the
 
 and dL/dv_init is the final d. The indicator h in the reset is treated as a constant, the threshold
 that multiplies it is not. A signed population adds to S the surrogate of its negative spikes, at
-z = -p/V, where the total of its spikes is positive; a two-sided one at z = -p/V - 1. One that rounds
-has both at 1/2 in place of 1.
+z = -p/V, where the total of its spikes is positive; a two-sided one at z = -p/V - 1. In one
+that rounds, 1/2 takes the place of the 1 in both.
 
 Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
 ICLR 2020), which use autograd; this is the same recursion written out.

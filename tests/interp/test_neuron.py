@@ -99,7 +99,9 @@ BY_HAND = {
         TwoSidedNeuron(rounds=True), [0.75, 0.5, 0.25, -1.25, 2.0, 0.0], [1, 0, 0, -1, 1, 1],
     ),
     # p: 1.5+ -> -.5, -1.5- -> .5, .25
-    "rounds threshold": (TwoSidedNeuron(threshold=2.0, rounds=True), [1.5, -1.0, -0.25], [1, -1, 0]),
+    "rounds threshold": (
+        TwoSidedNeuron(threshold=2.0, rounds=True), [1.5, -1.0, -0.25], [1, -1, 0],
+    ),
     # p: .75+ -> -.25, -.125-.5 = -.625- -> .375
     "rounds leak": (TwoSidedNeuron(leak=0.5, rounds=True), [0.75, -0.5], [1, -1]),
     # own time: -.5, -1, -1.5 | -1.5-, -.5 (strict)
