@@ -103,7 +103,7 @@ def _off_ties(graph: Graph) -> Graph:
         if isinstance(node.op, AnyNeuron):
             shape = twin.type_of(node.name).shape
             threshold, start = (
-                broadcast_to_sample(twin.array(value).astype(np.float64), shape)
+                np.asarray(broadcast_to_sample(twin.array(value), shape), np.float64)
                 for value in (node.op.threshold, node.op.v_init)
             )
             raised = np.broadcast_to(start + OFF_TIES * threshold, shape)
