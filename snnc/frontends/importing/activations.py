@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.frontends.importing.arithmetic import for_sample, stored
+from snnc.frontends.importing.pooling import largest_of
 from snnc.frontends.importing.site import FINE_TUNE, Constant, ImportSite, RefusedError, Value
 from snnc.ir import Add, Graph, Node, Pool, Ref, Relu, Scale
 from snnc.ir.walk import ancestors
@@ -103,6 +105,16 @@ def leaky_relu(site: ImportSite, x: Value, slope: Constant | float) -> Value:
     negative = site.emit(Relu(), [mirrored], "negative")
     stored_factor = -float(factor) if factor.ndim == 0 else site.array(-factor, "slope")
     return site.emit(Add(), [positive, site.emit(Scale(factor=stored_factor), [negative], "slope")])
+
+
+def maximum(site: ImportSite, values: Sequence[Value]) -> Value:
+    """The largest of values, element by element; max(x, a * x) is a LeakyReLU for a in [0, 1]."""
+    if len(values) == 2:
+        for x, other in (values, values[::-1]):
+            factor, bias, name = _affine_chain(site.graph, other.name)
+            if name == x.name and not bias and 0 <= factor < 1:
+                return leaky_relu(site, x, factor)
+    return largest_of(site, values)
 
 
 def floor(site: ImportSite, x: Value) -> Value:

@@ -1,4 +1,4 @@
-"""Sums of activations, and an activation times and plus constants."""
+"""An activation times and plus constants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
-from snnc.ir import Add, Ref, Scale
+from snnc.ir import Ref, Scale
 
 
 def exponential(x: Value) -> Value:
@@ -23,18 +23,6 @@ def logarithm(x: Value) -> Value:
     if x.softmax is None or x.softmax.log:
         raise RefusedError("it takes a logarithm", "train with ReLU")
     return replace(x, softmax=replace(x.softmax, log=True))
-
-
-def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
-    """x + factor * y. Raises `RefusedError` unless both have the same shape."""
-    if factor != 1:
-        y = site.emit(Scale(factor=float(factor)), [y], "scale")
-    if x.shape != y.shape:
-        raise RefusedError(
-            f"it adds samples of different shapes {x.shape} and {y.shape}",
-            "give both the same shape",
-        )
-    return site.emit(Add(), [x, y])
 
 
 def scale(

@@ -1,10 +1,12 @@
-"""Pooling, and reductions over spatial axes, as windows per axis."""
+"""Pooling and reductions, as windows per axis; sums and maxima of several values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 
 from snnc.frontends.importing.layers import check_spatial
+from snnc.frontends.importing.rearrange import broadcast, concat, permute, reshape
 from snnc.frontends.importing.site import ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import (
     Pairs,
@@ -14,7 +16,7 @@ from snnc.frontends.importing.windows import (
     pooled_axis,
     whole_axis,
 )
-from snnc.ir import AvgPool, MaxPool, SumPool
+from snnc.ir import Add, AvgPool, MaxPool, Scale, SumPool
 
 
 def average_pool(
@@ -80,30 +82,62 @@ def adaptive_max_pool(site: ImportSite, x: Value, bins: tuple[int, ...]) -> Valu
     return _max(site, x, _bins(x, bins))
 
 
-def reduce_spatial(site: ImportSite, x: Value, axes: Sequence[int], *, mean: bool) -> Value:
-    """Mean or sum over spatial axes, which keep a length of 1; the batch counts as axis 0.
+def reduce_over(site: ImportSite, x: Value, axes: Sequence[int], *, mean: bool) -> Value:
+    """Mean or sum over axes, which keep a length of 1; the batch counts as axis 0.
 
-    Raises `RefusedError` where the batch or the channels would be reduced.
+    Raises `RefusedError` where the batch would be reduced.
     """
-    pooled = _over(x, axes)
-    divisors = [axis.sizes if mean else (1,) * len(axis.windows) for axis in pooled]
-    return _average(site, x, pooled, divisors)
+
+    def pool(x: Value, axes: Sequence[PooledAxis]) -> Value:
+        return _average(site, x, axes, [a.sizes if mean else (1,) * len(a.windows) for a in axes])
+
+    return _reduced(site, x, axes, pool)
 
 
 def largest_over(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
-    """The largest over spatial axes, as `reduce_spatial` takes them: a max pooling."""
-    return _max(site, x, _over(x, axes))
+    """The largest over axes, as `reduce_over` takes them: a max pooling."""
+    return _reduced(site, x, axes, lambda x, axes: _max(site, x, axes))
 
 
-def _over(x: Value, axes: Sequence[int]) -> list[PooledAxis]:
-    """One window over each of the `axes`, the batch counted; one per position of the others."""
-    chosen = {axis % (len(x.shape) + 1) for axis in axes}
-    if not chosen or min(chosen) < 2:
-        raise RefusedError(
-            "it reduces the batch or the channels", "reduce over spatial axes: dim=(2, 3)"
-        )
-    sizes = enumerate(x.shape[1:], start=2)
-    return [whole_axis(n) if i in chosen else each_position(n) for i, n in sizes]
+Pooling = Callable[[Value, Sequence[PooledAxis]], Value]
+
+
+def _reduced(site: ImportSite, x: Value, axes: Sequence[int], pool: Pooling) -> Value:
+    """One window over each of the `axes`; where the channels are among them, these change place."""
+    rank = len(x.shape) + 1
+    chosen = sorted({axis % rank for axis in axes})
+    if not chosen or chosen[0] == 0:
+        raise RefusedError("it reduces the batch", "reduce over axes of the sample: dim=(2, 3)")
+    if chosen[0] > 1:
+        sizes = enumerate(x.shape[1:], start=2)
+        return pool(x, [whole_axis(n) if i in chosen else each_position(n) for i, n in sizes])
+    kept = [axis for axis in range(1, rank) if axis not in chosen]
+    order = [*kept[:1], *chosen, *kept[1:]]
+    groups = (kept[:1], chosen, kept[1:])
+    channels, among, others = (prod(x.shape[axis - 1] for axis in group) for group in groups)
+    moved = permute(site, x, [0, *order], "permute")
+    apart = reshape(site, moved, (channels, among, others), "split")
+    pooled = pool(apart, [whole_axis(among), each_position(others)])
+    shape = tuple(1 if axis in chosen else n for axis, n in enumerate(x.shape, start=1))
+    return reshape(site, pooled, shape, "kept")
+
+
+def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
+    """x + factor * y; axes of length 1 are repeated. Raises `RefusedError` for other shapes."""
+    if factor != 1:
+        y = site.emit(Scale(factor=float(factor)), [y], "scale")
+    return site.emit(Add(), broadcast(site, [x, y]))
+
+
+def largest_of(site: ImportSite, values: Sequence[Value]) -> Value:
+    """The largest of several values, element by element; shapes as of `add`."""
+    values = broadcast(site, values)
+    shape = values[0].shape
+    wide = (shape[0], 1, prod(shape[1:]))
+    parts = [reshape(site, x, wide, f"{i}.split") for i, x in enumerate(values)]
+    joined = concat(site, parts, 2, "stack")
+    axes = [whole_axis(len(parts)), each_position(wide[2])]
+    return reshape(site, _max(site, joined, axes), shape, "reshape")
 
 
 def _axes(
