@@ -35,6 +35,7 @@ CHIPS = (
     (random_graph(8), "rows=7 cols=9 cell-bits=2 device=pcm{seconds=1000} wire-ohm=20 adc-bits=3"),
     (random_graph(7), "device=rram-milo adc-bits=6 compensation=layer stuck-on=0.01 stuck-off=0.1"),
     (random_graph(0), "device=pcm cells=unit-column cols=20 rows=9 compensation=column"),
+    (random_graph(0), "device=level-list{us=[1 3 4 90 92]} cell-bits=2 rows=9 compensation=column"),
     (GROUPED, "device=gaussian cells=offset packing=groups rows=40"),
 )
 

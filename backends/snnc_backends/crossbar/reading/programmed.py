@@ -68,7 +68,7 @@ def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) ->
     if cells.variances is not None:
         variances, variance_bits = _whole_variances(order.of_cells(cells.variances), chip.rows)
     values = order.of_cells(cells.values)
-    levels = order.of_cells(chip.levels(matrix.weights))
+    levels = order.of_cells(chip.values(matrix.weights))
     blocks = row_blocks(values.shape[1], chip)
     if ranges is None:
         ranges = np.ones((len(blocks), len(code.terms)))
@@ -145,7 +145,7 @@ class _Cells(NamedTuple):
 def _cells(matrix: WeightMatrix, chip: Chip) -> _Cells:
     """Of all rows (groups, rows, physical columns), placed or not."""
     if chip.exact_cells:
-        return _Cells(chip.levels(matrix.weights), 0, None)
+        return _Cells(chip.values(matrix.weights), 0, None)
     after = chip.device.facts.read_after_s
     key = [chip.seed, layer_key(matrix.layer)]
     faults = np.random.default_rng([*key, FAULTS])

@@ -66,7 +66,7 @@ def _shape(layer: WeightMatrix, chip: Chip) -> tuple[int, int]:
 
 
 def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
-    cells = PlacedOrder.of(layer, chip).of_cells(chip.levels(layer.weights))
+    cells = PlacedOrder.of(layer, chip).of_cells(chip.values(layer.weights))
     sums = block_sums(cells, row_blocks(cells.shape[1], chip)).max(0)
     terms = chip.matrix(layer.outputs).terms
     return np.maximum(np.stack([sums[:, places].max(1) for _, places in terms], 1), 1)
