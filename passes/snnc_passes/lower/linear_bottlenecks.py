@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
 from snnc.ir.walk import descendants, rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.lower._joined_input import input_beside_others
+from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
 
 MOVING = (Pool, Rearrange, Scale)
@@ -35,8 +35,9 @@ class LinearBottlenecks(Pass):
     bottleneck to its input), another activation and an output still take the current itself, which
     is exact.
 
-    The input of the network gets one too where a layer takes it in one concatenation with others,
-    for its integers and spikes stand for amounts of different size.
+    The input of the network, and the counts of a large pool, get one too where a layer takes them
+    in one concatenation with spikes, or its result is added to that of a layer of spikes: integer
+    weights of one scale cannot serve amounts of such different size.
 
     Real values need none of this: the pass does nothing unless a later pass makes integers, as
     `quantize` does, which targets that run integers only bring along.
@@ -61,20 +62,9 @@ class LinearBottlenecks(Pass):
         currents = [node for node in graph.nodes if _is_current(node) and any(_takers(graph, node))]
         for node in currents:
             _activate(graph, node)
-        populations = len(currents) + sum(_activate_input(graph, node) for node in graph.nodes)
+        populations = len(currents) + activate_many_events(graph)
         graph.prune_params()
         return PassResult(graph, metrics={"merged": merged, "populations": populations})
-
-
-def _activate_input(graph: Graph, join: Node) -> int:
-    """Put a linear activation behind the input in a concatenation; returns how often."""
-    ports = input_beside_others(graph, join)
-    if not ports or not _leads_to_layer(graph, join):
-        return 0
-    for port in ports:
-        new = graph.fresh(f"{graph.inputs_of(join.name)[port]}.spikes")
-        graph.insert_before(join.name, port, new, Identity())
-    return len(ports)
 
 
 def _is_current(node: Node) -> bool:
