@@ -340,7 +340,7 @@ REFUSED = {
     TwoSidedBounds: "never below 0",
     BoundOfCurrent: "put a ReLU before it",
     NegativeBound: "not a positive number",
-    Rounded: "clamp before it",
+    Rounded: "clamp before or behind it",
     RoundedDown: "rounded to the nearest",
     Square: "to a power",
     BatchStack: "before the batch",

@@ -34,6 +34,9 @@ def scale(
     for a constant that changes the shape.
     """
     times, plus = for_sample(factor, x), for_sample(bias, x)
+    if x.rounding is not None and times.ndim == 0 and not np.any(plus):
+        product = x.rounding.factor * float(times)
+        return replace(x, rounding=replace(x.rounding, factor=product))
     if not np.any(plus) and np.all(times == 1):
         return x
     own = float(times) if times.ndim == 0 else stored(site, factor, times, "factor")
