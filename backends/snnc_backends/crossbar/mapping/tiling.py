@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,42 @@ class Part:
     first_output: int
     outputs: int
     copy: int = 0
+
+
+class Block(NamedTuple):
+    """The cells of one group in a part.
+
+    Attributes:
+        group: of the layer.
+        rows: placed rows of the group.
+        cols: physical columns of the group.
+        top, left: where they lie in the part.
+    """
+
+    group: int
+    rows: slice
+    cols: slice
+    top: int
+    left: int
+
+
+def blocks(part: Part, counts: Sequence[int]) -> Iterator[Block]:
+    """The groups of a part, on its diagonal, that have rows.
+
+    Args:
+        counts: placed rows of every group of the layer.
+    """
+    if part.groups == 1:
+        rows = slice(part.first_row, part.first_row + part.rows)
+        yield Block(part.group, rows, slice(part.first_col, part.first_col + part.cols), 0, 0)
+        return
+    top, cols = 0, part.cols // part.groups
+    for number in range(part.groups):
+        count = counts[part.group + number]
+        if count:
+            place = top, number * cols
+            yield Block(part.group + number, slice(0, count), slice(0, cols), *place)
+        top += count
 
 
 def split(total: int, part: int) -> list[tuple[int, int]]:

@@ -130,8 +130,8 @@ class _Counted:
         taps = int(np.prod(shape.matrix.kernel)) if shape.matrix.kernel else 1
         channels = shape.matrix.groups * (shape.matrix.rows // taps)
         needed = np.zeros((self.cores, channels), bool)
-        for part, tile in shape.parts:
-            needed[self.core_of[tile], _rows(shape, part) // taps] = True
+        for each in shape.parts:
+            needed[self.core_of[each.tile], _rows(shape, each.part) // taps] = True
         core = self.core[shape.source].reshape(channels, -1)
         fired = self.fired[shape.source].reshape(channels, -1)
         self.spikes += _send(flow, core, fired, needed)
@@ -143,8 +143,8 @@ class _Counted:
     def _home(self, shape: LayerShape) -> NDArray[np.int64]:
         """Per output channel, the core of the first row block."""
         home = np.full(shape.matrix.groups * shape.matrix.outputs, NOWHERE)
-        for part, tile in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
-            home[_outputs(shape, part)] = self.core_of[tile]
+        for each in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
+            home[_outputs(shape, each.part)] = self.core_of[each.tile]
         return home
 
     def _send_sums(
@@ -152,9 +152,9 @@ class _Counted:
     ) -> None:
         """From every other core with row blocks of an output, one sum a step and position."""
         sent: set[tuple[int, int, int]] = set()
-        for part, tile in shape.parts:
-            outputs = _outputs(shape, part)
-            own, target = self.core_of[tile], int(home[outputs.start])
+        for each in shape.parts:
+            outputs = _outputs(shape, each.part)
+            own, target = self.core_of[each.tile], int(home[outputs.start])
             if own == target or (own, target, outputs.start) in sent:
                 continue
             sent.add((own, target, outputs.start))

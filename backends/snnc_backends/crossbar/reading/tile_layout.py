@@ -15,9 +15,11 @@ MOST_LANES = 64
 class TileLayout(Kernel):
     """The tiles of a layer, and their input and output.
 
-    Cells are laid out (groups, rows, lines). Lines are first the columns of a weight, each for all
-    outputs, then the reference columns, one for every `per_tile` outputs. Row c*K + k of a group is
-    channel c at tap k of the K taps of the kernel, block b holds the placed rows from b*rows on.
+    Cells are laid out (copies, groups, rows, lines), and converters likewise; copy c has the output
+    positions p, row by row, with p mod copies = c. Lines are first the columns of a weight, each
+    for all outputs, then the reference columns, one for every `per_tile` outputs. Row c*K + k of a
+    group is channel c at tap k of the K taps of the kernel, block b holds the placed rows from
+    b*rows on.
 
     The second input is written, not read: in each step, how many conversions are clipped. With
     `noisy` there is a third, the key of the sample's noise.
@@ -26,6 +28,7 @@ class TileLayout(Kernel):
         source: type of the events, i8 or i32.
         cell: type of a cell, i16 or i32; `cell_bits` of it are behind the binary point.
         total: type that sums of worths fit, i32 or i64; `total_bits` are behind the point.
+        copies: of the layer.
         rows: word lines of a tile.
         placed: rows of a group in the tiles.
         partly: not all rows of the matrix are placed; a table says where they are.
@@ -60,6 +63,7 @@ class TileLayout(Kernel):
     dilation_w: int
     pad_top: int
     pad_left: int
+    copies: int
     rows: int
     placed: int
     partly: bool
@@ -125,8 +129,8 @@ class TileLayout(Kernel):
         return Port("i32", size, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        cells = self.groups * self.placed * self.lines
-        converted = self.groups * self.blocks * self.lines
+        cells = self.copies * self.groups * self.placed * self.lines
+        converted = self.copies * self.groups * self.blocks * self.lines
         tables = {
             "cells": Table(self.cell, cells),
             "gain": Table("f32", converted),

@@ -24,6 +24,7 @@ from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memor
 from snnc_backends.cpu.storage import Blob
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.placed_parts import PartsOfLayers, laid_out
 from snnc_backends.crossbar.reading.column_noise import stream
 from snnc_backends.crossbar.reading.ideal import activity, counted_plan
 from snnc_backends.crossbar.reading.programmed import (
@@ -42,6 +43,7 @@ class TileProgram:
     Args:
         graph: the network, of integers, which the CPU backend can run.
         ranges: of the converters of every layer; see `programmed.programmed`.
+        parts: see `program.CrossbarProgram`.
 
     Attributes:
         longest: the longest window in which no integer can overflow.
@@ -54,8 +56,10 @@ class TileProgram:
         chip: Chip,
         ranges: Mapping[str, NDArray[Any]],
         threads: int = 0,
+        parts: PartsOfLayers | None = None,
     ) -> None:
-        build = _Build(graph, timesteps, chip, ranges)
+        where = laid_out(graph, chip, timesteps) if parts is None else parts
+        build = _Build(graph, timesteps, chip, ranges, where)
         self._counters, self._clipped = build.counters, build.clipped
         self.longest = build.plan.longest
         weights = in_memory(build.weights())
@@ -77,9 +81,14 @@ class _Build:
     """The plan of the CPU backend, with tiles in place of weights."""
 
     def __init__(
-        self, graph: Graph, timesteps: int, chip: Chip, ranges: Mapping[str, NDArray[Any]]
+        self,
+        graph: Graph,
+        timesteps: int,
+        chip: Chip,
+        ranges: Mapping[str, NDArray[Any]],
+        parts: PartsOfLayers,
     ) -> None:
-        self._graph, self._chip, self._ranges = graph, chip, ranges
+        self._graph, self._chip, self._ranges, self._parts = graph, chip, ranges, parts
         plan, self._own, self.counters = counted_plan(graph, timesteps, chip)
         self._blob = Blob()
         self._matrices = {matrix.layer: matrix for matrix in matrices(graph)}
@@ -101,7 +110,7 @@ class _Build:
             return step
         name = self._tensors[step.output].name
         matrix = self._matrices[name]
-        layer = programmed(matrix, self._chip, self._ranges.get(name))
+        layer = programmed(matrix, self._chip, self._ranges.get(name), self._parts.get(name))
         events = self._graph.type_of(self._graph.inputs_of(name)[0])
         reach = _reach(layer, matrix, self._chip, events.levels)
         self._growth = max(self._growth, -(-reach // max(1, self._bounds[name])))
@@ -185,6 +194,7 @@ def _kernel(
         cell=_kind(layer.cells),
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,
+        copies=layer.copies,
         rows=chip.rows,
         placed=layer.cells.shape[1],
         partly=layer.order.rows is not None,

@@ -42,6 +42,7 @@ class StepReads:
     def position(self, y: Value, x: Value, g: Value) -> None:
         """The outputs of a group at one position."""
         spec, code = self.spec, self.code
+        matrix = self._matrix(y, x, g)
         with code.loop(0, spec.outputs) as o:
             code.store(code.zero(spec.total), self.totals, spec.total, o)
         for number, sign in enumerate((1, -1) if spec.signed else (1,)):
@@ -51,8 +52,17 @@ class StepReads:
                 self._list_rows(y, x, g, sign, bit)
                 phase = code.index(bit, number * spec.bits)
                 with code.loop(0, spec.blocks) as block:
-                    self._block(_Read(y, x, g, block, phase), sign, bit)
+                    self._block(_Read(y, x, g, matrix, block, phase), sign, bit)
         self._finish(y, x, g)
+
+    def _matrix(self, y: Value, x: Value, g: Value) -> Value:
+        """The number of the matrix of the copy that has a position, and of a group."""
+        spec, code = self.spec, self.code
+        if spec.copies == 1:
+            return g
+        position = code.index((y, spec.out_width), x)
+        copy = code.builder.urem(position, code.int(spec.copies))
+        return code.index((copy, spec.groups), g)
 
     def _list_rows(self, y: Value, x: Value, g: Value, sign: int, bit: Value) -> None:
         """List the driven rows of every block."""
@@ -157,19 +167,20 @@ class StepReads:
 
 @dataclass(frozen=True)
 class _Read:
-    """A read of one row block: output position, group, block, and number of the phase."""
+    """A read of one row block: output position, group, matrix, block, number of the phase."""
 
     y: Value
     x: Value
     g: Value
+    matrix: Value
     block: Value
     phase: Value
 
     def number(self, spec: TileLayout, code: Code, t: Value) -> Value:
         """Its number among all reads of the layer for one sample."""
         position = code.index((code.index((t, spec.out_height), self.y), spec.out_width), self.x)
-        matrix = code.index((position, spec.groups), self.g)
-        phase = code.index((matrix, spec.phases), self.phase)
+        group = code.index((position, spec.groups), self.g)
+        phase = code.index((group, spec.phases), self.phase)
         return code.index((phase, spec.blocks), self.block)
 
 
@@ -228,7 +239,7 @@ class _Columns:
         """Add worth times code of `columns` columns of `lanes` outputs, from line `first` on."""
         spec, code = self.of.spec, self.of.code
         sums = self._sums(first, columns, lanes)
-        block = code.index((self.read.g, spec.blocks), self.read.block)
+        block = code.index((self.read.matrix, spec.blocks), self.read.block)
         with code.loop(0, columns) as i:
             line = code.index(first, (i, spec.outputs))
             kept = code.index((i, lanes))
@@ -256,7 +267,8 @@ class _Columns:
         start = code.index((self.read.block, spec.rows))
         with code.loop(start, code.index(start, self.count)) as k:
             row = code.convert(code.load(self.of.lists, "i32", k), "i32", "i64")
-            row = code.index((code.index((self.read.g, spec.placed), row), spec.lines), first)
+            row = code.index((self.read.matrix, spec.placed), row)
+            row = code.index((row, spec.lines), first)
             for name, kind in kinds.items():
                 for i, total in enumerate(totals[name]):
                     at = code.index(row, i * spec.outputs)
