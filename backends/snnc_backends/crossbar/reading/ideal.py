@@ -18,7 +18,7 @@ from snnc.ir import Graph
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
 from snnc_backends.cpu.check import check
-from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise
+from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise, Windows
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
@@ -27,7 +27,6 @@ from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
 from snnc_backends.crossbar.mapping.tiling import WordLines, placed_rows, word_lines
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.driven_rows import DrivenRows
-from snnc_backends.crossbar.reading.event_windows import EventWindows
 from snnc_backends.crossbar.reading.placed_rows import PlacedRows
 
 
@@ -137,9 +136,7 @@ def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool,
 
 def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> Counter:
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
-    geometry: dict[str, Any] = {
-        f.name: getattr(kernel, f.name) for f in fields(EventWindows) if hasattr(kernel, f.name)
-    }
+    geometry: dict[str, Any] = {f.name: getattr(kernel, f.name) for f in fields(Windows)}
     geometry |= {"groups": matrix.groups, "bits": events.levels.bit_length()}
     geometry |= {"signed": events.signed}
     name, code = graph.fresh(f"{matrix.layer}.driven"), chip.matrix(matrix.outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc_backends.cpu.kernels import Kernel, Port, Table
+from snnc_backends.cpu.kernels import Port, Table, Windows
 from snnc_backends.cpu.kernels.events import scratch
 
 MOST_LANES = 64
@@ -12,7 +12,7 @@ MOST_LANES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileLayout(Kernel):
+class TileLayout(Windows):
     """The tiles of a layer, and their input and output.
 
     Cells are laid out (copies, groups, rows, lines), and converters likewise; copy c has the output
@@ -25,7 +25,6 @@ class TileLayout(Kernel):
     `noisy` there is a third, the key of the sample's noise.
 
     Attributes:
-        source: type of the events, i8 or i32.
         cell: type of a cell, i16 or i32; `cell_bits` of it are behind the binary point.
         total: type that sums of worths fit, i32 or i64; `total_bits` are behind the point.
         copies: of the layer.
@@ -44,25 +43,11 @@ class TileLayout(Kernel):
         bias: none, channel or map.
     """
 
-    source: str
     cell: str
     total: str
     total_bits: int
-    height: int
-    width: int
-    channels: int
     groups: int
-    out_height: int
-    out_width: int
     out_channels: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
     copies: int
     rows: int
     placed: int
@@ -77,12 +62,6 @@ class TileLayout(Kernel):
     variance: str
     variance_bits: int
     bias: str
-    constant: bool
-
-    @property
-    def taps(self) -> int:
-        """Positions of the kernel."""
-        return self.kernel_h * self.kernel_w
 
     @property
     def per_group(self) -> int:
@@ -120,9 +99,8 @@ class TileLayout(Kernel):
         return self.variance != "none"
 
     def inputs(self) -> tuple[Port, ...]:
-        events = Port(self.source, self.height * self.width * self.channels, self.constant)
         tally = Port("f64", 1, self.constant)
-        return (events, tally, *([Port("i64", 1, True)] if self.noisy else []))
+        return (self.image, tally, *([Port("i64", 1, True)] if self.noisy else []))
 
     def output(self) -> Port:
         size = self.out_height * self.out_width * self.out_channels
@@ -159,5 +137,5 @@ class TileLayout(Kernel):
 
         Behind them, as large, are the values of the reference of every output.
         """
-        own = scratch(self.height * self.width * self.groups, self.inputs()[0].size)
+        own = scratch(self.height * self.width * self.groups, self.image.size)
         return -(-(own + 4 * self.blocks * (1 + self.rows)) // 8) * 8

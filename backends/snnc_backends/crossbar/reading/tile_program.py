@@ -7,7 +7,7 @@ and sums are those of the CPU backend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from snnc.ir import Graph, TensorType
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
 from snnc_backends.cpu.bounds import magnitudes
-from snnc_backends.cpu.kernels import Conv, Depthwise
+from snnc_backends.cpu.kernels import Conv, Depthwise, Windows
 from snnc_backends.cpu.kernels.base import LARGEST
 from snnc_backends.cpu.plan import TALLY, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memory
@@ -183,12 +183,10 @@ def _kernel(
     chip: Chip,
     reach: int,
 ) -> TileReads:
-    shared = ("source", "height", "width", "channels", "out_height", "out_width", "kernel_h",
-              "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left",
-              "bias", "constant")  # fmt: skip
     code = chip.matrix(matrix.outputs)
     return TileReads(
-        **{name: getattr(conv, name) for name in shared},
+        **{f.name: getattr(conv, f.name) for f in fields(Windows)},
+        bias=conv.bias,
         groups=matrix.groups,
         out_channels=matrix.groups * matrix.outputs,
         cell=_kind(layer.cells),

@@ -25,7 +25,7 @@ class StepReads:
         self.spec, self.code, self.events, self.first, self.t = spec, code, events, first, t
         self.clipped = code.local("i64")
         code.set(self.clipped, code.int(0))
-        own = scratch(events.segments, spec.inputs()[0].size) // 4
+        own = scratch(events.segments, spec.image.size) // 4
         self.counts = code.at(code.scratch, "i32", own)
         self.lists = code.at(code.scratch, "i32", own + spec.blocks)
         self.totals = code.at(code.scratch, "i64", spec.totals_at // 8)
@@ -68,13 +68,9 @@ class StepReads:
         """List the driven rows of every block."""
         spec, code, b = self.spec, self.code, self.code.builder
         with code.loop(0, spec.kernel_h) as kh, code.loop(0, spec.kernel_w) as kw:
-            row = code.index((y, spec.stride_h), (kh, spec.dilation_h), -spec.pad_top)
-            column = code.index((x, spec.stride_w), (kw, spec.dilation_w), -spec.pad_left)
-            inside = b.and_(
-                b.icmp_unsigned("<", row, code.int(spec.height)),
-                b.icmp_unsigned("<", column, code.int(spec.width)),
-            )
-            with b.if_then(inside):
+            row, column = spec.row(code, y, kh), spec.column(code, x, kw)
+            inside = spec.inside(code, row, spec.height), spec.inside(code, column, spec.width)
+            with b.if_then(b.and_(*inside)):
                 pixel = code.index((row, spec.width), column)
                 segment = code.index((pixel, spec.groups), g)
                 tap = code.index((kh, spec.kernel_w), kw)
