@@ -100,10 +100,10 @@ class CrossbarProgram:
 
     @cached_property
     def _interpreted(self) -> PhysicalProgram:
-        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.mapping.matrices import placed_matrices
         from snnc_backends.crossbar.reading.physical import PhysicalProgram
 
-        layers = matrices(self._graph)
+        layers = placed_matrices(self._graph, self._chip)
         return PhysicalProgram(
             self._graph, layers, self.timesteps, self._chip, self._ranges, parts=self._parts
         )
@@ -114,10 +114,10 @@ def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     graph = stored_graph(artifact)
     ranges = None
     if chip.converter.bits is not None:
-        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.mapping.matrices import placed_matrices
         from snnc_backends.crossbar.reading.ranges import stored_ranges
 
-        ranges = stored_ranges(artifact, matrices(graph), chip)
+        ranges = stored_ranges(artifact, placed_matrices(graph, chip), chip)
     parts = None
     if chip.places_matter:
         from snnc_backends.crossbar.mapping.placed_parts import checked_parts

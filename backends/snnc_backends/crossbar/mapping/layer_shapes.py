@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, by_layer
 from snnc_backends.crossbar.mapping.tiling import placed_rows
 
@@ -71,7 +71,7 @@ def layer_shapes(
     """
     every = by_layer(parts)
     shapes: list[LayerShape] = []
-    for matrix in matrices(graph):
+    for matrix in placed_matrices(graph, chip):
         (source,) = graph.inputs_of(matrix.layer)
         kind, own = graph.type_of(source), every.get(matrix.layer, [])
         shape = LayerShape(
@@ -79,7 +79,7 @@ def layer_shapes(
             source=source,
             matrix=matrix,
             rows_of=placed_rows(matrix, chip),
-            positions=graph.type_of(matrix.layer).size // (matrix.groups * matrix.outputs),
+            positions=graph.type_of(matrix.layer).size // (matrix.groups * matrix.all_outputs),
             phases=max(1, kind.levels.bit_length()) * (2 if kind.signed else 1),
             steps=1 if kind.constant_in_time else timesteps,
             inputs=kind.size,

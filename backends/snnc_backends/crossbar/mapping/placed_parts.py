@@ -11,7 +11,7 @@ from snnc.errors import ArtifactError, one_line
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.mapping import Layout, layout
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.packing import Place
 from snnc_backends.crossbar.mapping.tiling import Part, parts
 
@@ -79,7 +79,7 @@ def checked_parts(mapping: Mapping[str, Any], graph: Graph, chip: Chip) -> Parts
     """
     try:
         found = by_layer(stored_parts(mapping))
-        for matrix in matrices(graph):
+        for matrix in placed_matrices(graph, chip):
             own = found[matrix.layer]
             copies = 1 + max((each.part.copy for each in own), default=0)
             if len(own) % copies or [each.part for each in own] != list(

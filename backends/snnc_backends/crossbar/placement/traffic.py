@@ -142,7 +142,7 @@ class _Counted:
 
     def _home(self, shape: LayerShape) -> NDArray[np.int64]:
         """Per output channel, the core of the first row block."""
-        home = np.full(shape.matrix.groups * shape.matrix.outputs, NOWHERE)
+        home = np.full(shape.matrix.groups * shape.matrix.all_outputs, NOWHERE)
         for each in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
             home[_outputs(shape, each.part)] = self.core_of[each.tile]
         return home
@@ -154,11 +154,12 @@ class _Counted:
         sent: set[tuple[int, int, int]] = set()
         for each in shape.parts:
             outputs = _outputs(shape, each.part)
-            own, target = self.core_of[each.tile], int(home[outputs.start])
-            if own == target or (own, target, outputs.start) in sent:
+            first = int(outputs[0])
+            own, target = self.core_of[each.tile], int(home[first])
+            if own == target or (own, target, first) in sent:
                 continue
-            sent.add((own, target, outputs.start))
-            packets = float((outputs.stop - outputs.start) * shape.positions * shape.steps)
+            sent.add((own, target, first))
+            packets = float(len(outputs) * shape.positions * shape.steps)
             flow[own, target] += packets
             self.sums += packets
 
@@ -183,10 +184,12 @@ def _rows(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     return np.concatenate([shape.rows_of[g] + g * shape.matrix.rows for g in groups])
 
 
-def _outputs(shape: LayerShape, part: Part) -> slice:
+def _outputs(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     """The channels of the result that a part has columns of."""
-    start = part.group * shape.matrix.outputs + part.first_output
-    return slice(start, start + part.groups * part.outputs)
+    matrix = shape.matrix
+    own = matrix.places[part.first_output : part.first_output + part.outputs]
+    groups = np.arange(part.group, part.group + part.groups)[:, None]
+    return (groups * matrix.all_outputs + own).ravel()
 
 
 def _filled(value: float, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -141,7 +141,7 @@ class LayerTiles:
 
     def _positions(self) -> int:
         """Output positions per sample: how often the matrix is applied."""
-        return self.result.size // (self.matrix.groups * self.matrix.outputs)
+        return self.result.size // (self.matrix.groups * self.matrix.all_outputs)
 
     def _part(self, x: Tensor, samples: Samples, activity: Activity) -> Tensor:
         total: Tensor | None = None
@@ -170,6 +170,10 @@ class LayerTiles:
             return torch.zeros(len(x), *self.result.shape, dtype=self.dtype)
         if self.layer.step_bits:
             total = total.mul_(2.0**-self.layer.step_bits).round_()
+        if self.matrix.left_out:
+            placed, groups, positions = total, *total.shape[1::2]
+            total = placed.new_zeros(len(placed), groups, self.matrix.all_outputs, positions)
+            total[:, :, torch.from_numpy(self.matrix.places)] = placed
         y = total[0, 0].T if isinstance(self.op, Linear) else total
         return y.reshape(len(x), *self.result.shape)
 
@@ -313,7 +317,7 @@ def _row_blocks(
         for number, each in enumerate(own):
             line[each.group : each.group + each.groups] = number
         tiles = torch.tensor([code.tiles if each.groups == 1 else 1 for each in own])
-        columns = torch.tensor([each.groups * code.physical for each in own])
+        columns = torch.tensor([each.filled * code.physical for each in own])
         levels = lines[:, :, rows].contiguous()
         variances = None if spread is None else spread[:, :, rows]
         converters = gains[:, block], steps[:, block]

@@ -27,6 +27,8 @@ class TileLayout(Windows):
     Attributes:
         cell: type of a cell, i16 or i32; `cell_bits` of it are behind the binary point.
         total: type that sums of worths fit, i32 or i64; `total_bits` are behind the point.
+        outputs: of a group that have columns; the others are 0 but for the bias. A table says which
+            column an output has, -1 for none, where these are not all.
         copies: of the layer.
         rows: word lines of a tile.
         placed: rows of a group in the tiles.
@@ -48,6 +50,7 @@ class TileLayout(Windows):
     total_bits: int
     groups: int
     out_channels: int
+    outputs: int
     copies: int
     rows: int
     placed: int
@@ -69,7 +72,7 @@ class TileLayout(Windows):
         return self.channels // self.groups
 
     @property
-    def outputs(self) -> int:
+    def all_outputs(self) -> int:
         """Outputs of a group."""
         return self.out_channels // self.groups
 
@@ -118,6 +121,8 @@ class TileLayout(Windows):
             tables |= {"variance": Table(self.variance, cells), "layer": Table("i64", 1)}
         if self.partly:
             tables["place"] = Table("i32", self.groups * self.matrix_rows)
+        if self.outputs < self.all_outputs:
+            tables["column"] = Table("i32", self.all_outputs)
         if self.bias != "none":
             size = self.out_channels if self.bias == "channel" else self.output().size
             tables["bias"] = Table("i32", size)

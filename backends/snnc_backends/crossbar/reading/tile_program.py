@@ -23,7 +23,7 @@ from snnc_backends.cpu.plan import TALLY, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memory
 from snnc_backends.cpu.storage import Blob
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.placed_parts import PartsOfLayers, laid_out
 from snnc_backends.crossbar.reading.column_noise import stream
 from snnc_backends.crossbar.reading.ideal import activity, counted_plan
@@ -91,7 +91,7 @@ class _Build:
         self._graph, self._chip, self._ranges, self._parts = graph, chip, ranges, parts
         plan, self._own, self.counters = counted_plan(graph, timesteps, chip)
         self._blob = Blob()
-        self._matrices = {matrix.layer: matrix for matrix in matrices(graph)}
+        self._matrices = {matrix.layer: matrix for matrix in placed_matrices(graph, chip)}
         self._bounds = magnitudes(graph)
         self._tensors = list(plan.tensors)
         self._growth = 1
@@ -146,6 +146,9 @@ class _Build:
         }
         if kernel.partly:
             arrays["place"] = layer.order.places(matrix.rows)
+        if matrix.left_out:
+            arrays["column"] = np.full(matrix.all_outputs, -1)
+            arrays["column"][matrix.places] = np.arange(matrix.outputs)
         if layer.variances is not None:
             arrays["variance"] = layer.variances[..., columns]
             key = np.array([stream(0, layer_key(matrix.layer))], np.uint64)
@@ -188,7 +191,8 @@ def _kernel(
         **{f.name: getattr(conv, f.name) for f in fields(Windows)},
         bias=conv.bias,
         groups=matrix.groups,
-        out_channels=matrix.groups * matrix.outputs,
+        out_channels=matrix.groups * matrix.all_outputs,
+        outputs=matrix.outputs,
         cell=_kind(layer.cells),
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,

@@ -130,21 +130,34 @@ class StepReads:
 
     def _finish(self, y: Value, x: Value, g: Value) -> None:
         """Round the totals, add the bias, store the result."""
-        spec, code = self.spec, self.code
+        spec, code, b = self.spec, self.code, self.code.builder
         first = code.index((y, spec.out_width * spec.out_channels), (x, spec.out_channels))
-        first = code.index(first, (g, spec.outputs))
+        first = code.index(first, (g, spec.all_outputs))
 
-        def store(offset: Value, lanes: int) -> None:
-            total = code.load(self.totals, spec.total, offset, lanes)
+        def store(offset: Value, total: Value, lanes: int) -> None:
             y = code.convert(self._whole(total, lanes), spec.total, "i32", lanes)
             if spec.bias != "none":
-                start = code.index((g, spec.outputs)) if spec.bias == "channel" else first
+                start = code.index((g, spec.all_outputs)) if spec.bias == "channel" else first
                 bias = code.load(code.arrays["bias"], "i32", code.index(start, offset), lanes)
                 y = code.add("i32", y, bias)
             out = code.index((self.t, spec.output().size), first, offset)
             code.store(y, code.output, "i32", out)
 
-        code.blocks(spec.outputs, code.machine.block // 4, store)
+        if spec.outputs == spec.all_outputs:
+            code.blocks(
+                spec.outputs,
+                code.machine.block // 4,
+                lambda o, lanes: store(o, code.load(self.totals, spec.total, o, lanes), lanes),
+            )
+            return
+        total = code.local(spec.total)
+        with code.loop(0, spec.all_outputs) as o:
+            code.set(total, code.zero(spec.total))
+            column = code.load(code.arrays["column"], "i32", o)
+            with b.if_then(b.icmp_signed(">=", column, code.zero("i32"))):
+                place = code.convert(column, "i32", "i64")
+                code.set(total, code.load(self.totals, spec.total, place))
+            store(o, code.get(total, spec.total), 1)
 
     def _whole(self, total: Value, lanes: int) -> Value:
         """A total without its binary places, rounded half to even."""
