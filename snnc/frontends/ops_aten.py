@@ -91,7 +91,7 @@ def take(
     return shape.getitem(site, input, (*index, slice(start, end, step)))
 
 
-def zeros_around(site: TorchSite, input: Any, pad: Any, value: Any = 0) -> Result:
+def number_around(site: TorchSite, input: Any, pad: Any, value: Any = 0) -> Result:
     """Converter of padding with a constant."""
     return spatial.pad(site, input, pad, value=value)
 
@@ -219,7 +219,7 @@ FUNCTIONS: Converters = converters(
         spatial.pad_with("replicate"),
         (aten.replication_pad1d.default, aten.replication_pad2d.default),
     ),
-    (zeros_around, (aten.constant_pad_nd.default,)),
+    (number_around, (aten.constant_pad_nd.default,)),
     (upsample(exact=False), (aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec)),
     (
         upsample(exact=True),

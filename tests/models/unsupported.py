@@ -186,11 +186,6 @@ class Indices(nn.Module):
         return self.pool(x)  # here
 
 
-class OnesAround(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, (1, 1), value=1.0)  # here
-
-
 class CroppedReflection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x, (1, -1, 0, 0), mode="reflect")  # here
@@ -365,7 +360,6 @@ REFUSED = {
     BatchFactor: "depends on the batch",
     ActiveDropout: "training=self.training",
     Indices: "dilation=1",
-    OnesAround: "pad with zeros",
     CroppedReflection: "pad after it",
     LeftProduct: "x @ weight.t()",
     ActivationProduct: "a neuron only sums them",

@@ -24,6 +24,7 @@ from snnc.frontends.importing.pooling import (
     sum_pool,
 )
 from snnc.frontends.importing.rearrange import (
+    Mode,
     choose,
     concat,
     pad,
@@ -55,6 +56,7 @@ __all__ = [
     "ImportSite",
     "Imported",
     "Importer",
+    "Mode",
     "Pairs",
     "RefusedError",
     "Value",

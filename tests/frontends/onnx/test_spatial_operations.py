@@ -81,6 +81,22 @@ def test_moves(compare: Any, case: str) -> None:
     compare([operation], shape, arrays)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("amounts", [(0, 0, 2, 1, 0, 0, 1, 3), (0, 1, 1, 0, 0, 0, 0, 2)])
+def test_padding_with_elements(compare: Any, mode: str, amounts: tuple[int, ...]) -> None:
+    nodes = [node("Pad", ["x", "p"], ["y"], mode=mode)]
+    compare(nodes, ["N", 3, 3, 4], {"p": whole(*amounts)}, opset=19)
+
+
+def test_padding_with_a_number(compare: Any) -> None:
+    arrays = {"p": whole(0, 0, 2, 1, 0, 0, -1, 3), "v": np.float32(-0.5), "w": normal(2, 3, 2, 2)}
+    pad = node("Pad", ["x", "p", "v"], ["h"])
+    compare([pad, node("Conv", ["h", "w"], ["y"])], ["N", 3, 4, 4], arrays)
+    arrays = {"p": whole(0, 0, 1, 1, 0, 0, 0, 0), "v": np.float32(-np.inf)}
+    pool = node("MaxPool", ["h"], ["y"], kernel_shape=[2, 2])
+    compare([pad, pool], ["N", 3, 4, 4], arrays)
+
+
 def test_colours_in_the_other_order_are_one_slice(compare: Any) -> None:
     graph = compare([node("Gather", ["x", "i"], ["y"], axis=1)], ["N", 3, 4], {"i": whole(2, 1, 0)})
     assert [n.op.mnemonic for n in graph] == ["input", "slice"]
