@@ -28,9 +28,7 @@ class Units:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def made(
-        cls, shape: tuple[int, ...], matrices: int, structure: Structure, block: int
-    ) -> Units:
+    def made(cls, shape: tuple[int, ...], matrices: int, structure: Structure, block: int) -> Units:
         """The units of a weight (outputs, *inputs) of so many matrices (groups).
 
         A row is an input of a matrix, for a convolution the pair of an input channel and a position
@@ -90,9 +88,7 @@ def strongest(
     }
 
 
-def _stays(
-    means: list[Real], sizes: list[NDArray[np.int64]], sparsity: float
-) -> NDArray[np.bool_]:
+def _stays(means: list[Real], sizes: list[NDArray[np.int64]], sparsity: float) -> NDArray[np.bool_]:
     strength, size = np.concatenate(means), np.concatenate(sizes)
     order = np.argsort(strength, kind="stable")
     gone = np.cumsum(size[order]) <= sparsity * size.sum() + 1e-9

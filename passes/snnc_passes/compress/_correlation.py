@@ -61,7 +61,8 @@ class Correlation:
     def __init__(
         self, graph: Graph, timesteps: int, tau: float, trace: Trace, device: str = "cpu"
     ) -> None:
-        self.graph, self.timesteps, self.tau, self.trace = graph, timesteps, tau, trace
+        self.graph, self.timesteps, self.tau = graph, timesteps, tau
+        self.trace: Trace = trace
         self.interpreter = FastInterpreter(graph, device=device)
         self.routes = routes(graph)
         self.sums: dict[str, Sums] = {}
@@ -160,9 +161,7 @@ def mean_correlations(
     return found
 
 
-def correlate(
-    correlation: Correlation, samples: Iterable[NDArray[np.float32]]
-) -> Iterable[int]:
+def correlate(correlation: Correlation, samples: Iterable[NDArray[np.float32]]) -> Iterable[int]:
     """Add all samples, chunk by chunk; yields the number of samples of each chunk."""
     done = 0
     for x in samples:
