@@ -108,8 +108,9 @@ class Correlation:
         shape = self.graph.array(op.weight).shape
         x = traced(self._inputs[route.layer] / max(levels, 1), self.tau, self.trace, wait)
         sums = self.sums.setdefault(op.weight.name, Sums.none(shape))
-        sums.excited += products(op, x, events.excited, shape)
-        sums.inhibited += products(op, x, events.inhibited, shape)
+        excited = products(op, x, events.excited, shape)
+        sums.excited += excited
+        sums.inhibited += self._others(op, x, events, excited)
         once = torch.ones_like(x[:1, :1])
         for counts, fired in (
             (sums.excitations, events.excited),
@@ -119,6 +120,19 @@ class Correlation:
         self._left[route.layer] -= 1
         if not self._left[route.layer]:
             del self._inputs[route.layer]
+
+    def _others(self, op: Weighted, x: Tensor, events: Events, excited: Real) -> Real:
+        """`products` of the inhibitions: of both kinds, less the excitations.
+
+        Both kinds together are mostly one event a step, of two-sided neurons none: then the traces
+        are added up before they are multiplied.
+        """
+        both = events.excited + events.inhibited
+        always = both[:1, :1]
+        if not torch.equal(both, always.expand_as(both)):
+            return products(op, x, events.inhibited, excited.shape)
+        total = x.sum((0, 1))[None, None] * (len(both) / len(x))
+        return products(op, total, always, excited.shape) - excited
 
 
 def products(op: Weighted, x: Tensor, events: Tensor, shape: tuple[int, ...]) -> Real:

@@ -81,7 +81,7 @@ class StdpPrune(Pass):
     block: int = 0
     method: Method = "stdp"
     rule: Rule = "signed"
-    eta: float = 1.0
+    eta: float = 0.05
     offset: float = 0.4
     mu: float = 0.2
     tau: float = 20.0

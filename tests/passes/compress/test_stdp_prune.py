@@ -316,13 +316,7 @@ def test_what_it_needs() -> None:
     assert StdpPrune(method="random", budget=1.0).requirements() == {"calibration|train"}
     with pytest.raises(PassError, match="needs calibration or training data"):
         StdpPrune().run(build("plain", Style.SNN), PassContext())
-    one = PassContext(calibration=[(np.zeros((2, 4), np.float32), None)], timesteps=T)
+    narrow = PAIR.replace("2x1> [1.0, -1.0]", "1x1> [1.0]").replace("<2>", "<1>")
+    ctx = PassContext(calibration=[(np.zeros((2, 4), np.float32), None)], timesteps=T)
     with pytest.raises(PassError, match="a budget in points is for classes"):
-        StdpPrune(budget=1.0).run(
-            parse(
-                PAIR.replace("2x1> [1.0, -1.0]", "1x1> [1.0]")
-                .replace("<2>", "<1>")
-                .replace("WEIGHTS", "1.0")
-            ),
-            one,
-        )
+        StdpPrune(budget=1.0).run(parse(narrow.replace("WEIGHTS", "1.0, 1.0, 1.0, 1.0")), ctx)
