@@ -17,10 +17,11 @@ PIXELS = 784
 class Neurons:
     """Equations of motion of both groups of neurons, in mV and ms.
 
-        tau dv/dt = (rest - v) - ge v + gi (reversal - v)      ge' = -ge / tau_ge, gi' = -gi / tau_gi
+        tau dv/dt = (rest - v) - ge v + gi (reversal - v)
+        tau_ge dge/dt = -ge      tau_gi dgi/dt = -gi
 
-    They are solved by exponential Euler with step `dt`: conductances are taken as they stand at its
-    beginning. (Forward Euler overshoots and oscillates when many neurons inhibit at once.)
+    They are solved by exponential Euler with step `dt`: conductances are taken as they stand at
+    its beginning. (Forward Euler overshoots and oscillates when many neurons inhibit at once.)
     `ge` and `gi` are conductances over the leak. The threshold of an excitatory neuron is
     `threshold_e` + theta; a spike adds `theta_plus` to theta, which decays with `theta_tau`.
     """

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
-from snnc.native.code import I32, TYPES, Value
+from snnc.native.code import I32, Value
 
 DEGREES = {np.log2: 8, np.exp2: 5}
 """Degrees of the polynomials of log2 on 1..2 and of 2^x on 0..1."""

@@ -97,4 +97,3 @@ class Code(Emitter):
     def end(self) -> None:
         """End the function."""
         self.builder.ret_void()
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from compression import Compression
@@ -22,7 +23,7 @@ class Settings:
 
     neurons: int = 400
     images: int = 20_000
-    labelled: int = 10_000
+    labelled: int = 5_000
     seed: int = 0
     rule: Rule = field(default_factory=Rule)
     compression: Compression | None = None
@@ -147,17 +148,45 @@ def weights_report(network: Network) -> dict[str, float]:
 
 
 def run(settings: Settings, data: Split, test: Split) -> tuple[Network, dict[str, float]]:
-    """Train, label on training images, and classify the test images once."""
+    """Train, label on the last of the training images, and classify the test images once."""
     network = Network(settings.neurons, settings.rule, settings.seed)
     begin = time.process_time()
     show = train(network, data.images[: settings.images], settings)
     seconds = time.process_time() - begin
-    known = data[max(0, settings.images - settings.labelled) : settings.images]
     report = {
         "train_images_per_s": settings.images / seconds,
         "train_repeats": show.repeats,
         "train_unanswered": show.unanswered,
         **weights_report(network),
-        **judge(network, known, test, settings.seed),
+        **judge(network, known(data, settings), test, settings.seed),
     }
     return network, report
+
+
+def known(data: Split, settings: Settings) -> Split:
+    """The training images whose classes label the neurons: the last ones shown."""
+    return data[max(0, settings.images - settings.labelled) : settings.images]
+
+
+def save(network: Network, path: Path) -> None:
+    """Store the weights and thresholds of a network in a file `.npz`."""
+    np.savez(path, **_stored(network))
+
+
+def load(path: Path, settings: Settings) -> Network:
+    """A network stored by `save`, of these settings."""
+    network = Network(settings.neurons, settings.rule, settings.seed)
+    with np.load(path) as file:
+        for name, array in _stored(network).items():
+            array[:] = file[name]
+    network.conduct()
+    return network
+
+
+def _stored(network: Network) -> dict[str, NDArray[np.generic]]:
+    return {
+        "learned": network.learned,
+        "kept": network.kept,
+        "levels": network.levels,
+        "theta": network.state["theta"],
+    }

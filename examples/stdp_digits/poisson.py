@@ -58,4 +58,3 @@ def _mix(code: Code, number: Value) -> Value:
         number = b.xor(number, b.lshr(number, same(shift)))
         number = b.mul(number, same(factor))
     return b.xor(number, b.lshr(number, same(15)))
-

@@ -96,7 +96,7 @@ class Simulation:
         code.blocks(self.count, code.lanes, block)
 
     def _inhibitory(self, fired: Callable[[Value], None]) -> None:
-        code, b, m = self.code, self.code.builder, self.neurons
+        code, m = self.code, self.neurons
 
         def block(at: Value, lanes: int) -> None:
             v, ge = (code.read(name, at, lanes) for name in ("v_i", "ge_i"))
