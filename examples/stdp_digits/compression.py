@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from network import Network
@@ -43,6 +44,11 @@ class Compression:
             raise ValueError(f"kept={self.kept} is not a fraction above 0")
         if self.by not in ("weight", "random"):
             raise ValueError(f"by={self.by!r} is neither weight nor random")
+
+    @classmethod
+    def over(cls, images: int, **options: Any) -> Compression:
+        """One that begins after a fifth of a run of so many images, complete after three fifths."""
+        return cls(**{"start": images // 5, "ramp": 2 * images // 5, **options})
 
     def due(self, images: int) -> bool:
         """Whether an interval begins after so many images."""

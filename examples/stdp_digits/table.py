@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from compression import Compression
 from experiment import Settings, Split, judge, known, load, run, save, weights_report
@@ -35,10 +36,9 @@ class Row:
     trained: str | None = None
 
 
-def compressed(settings: Settings, **options: object) -> Settings:
-    """The settings with a compression that is complete after three fifths of the images."""
-    schedule = {"start": settings.images // 5, "ramp": 2 * settings.images // 5}
-    return replace(settings, compression=Compression(**{**schedule, **options}))
+def compressed(settings: Settings, **options: Any) -> Settings:
+    """The settings with a compression over the images of the run."""
+    return replace(settings, compression=Compression.over(settings.images, **options))
 
 
 def rows() -> Iterator[Row]:

@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "stdp_digits"))
 
-from constants import Presentation, Rule  # noqa: E402
-from images import read  # noqa: E402
-from network import Network, Poisson, Spikes  # noqa: E402
+from constants import Presentation, Rule
+from images import read
+from network import Network, Poisson, Spikes
 
 COUNT, IMAGES, SEED = 400, 20, 0
 
