@@ -35,6 +35,7 @@ class Compression:
     levels: int = 4
     by: str = "weight"
     hard: bool = True
+    lowered: bool = False
     start: int = 4000
     every: int = 1000
     ramp: int = 8000
@@ -63,6 +64,9 @@ class Compression:
         """Prune to `fraction`, fit the levels, and make the weights that conduct."""
         network.direct = False
         keep = self._keep(network, fraction, seed)
+        if self.lowered:
+            before = network.learned.sum(1)
+            network.sums *= (network.learned * keep).sum(1) / np.maximum(before, 1e-9)
         network.kept[:] = keep
         if self.hard:
             network.plastic[:] = keep
