@@ -177,7 +177,8 @@ class Calibrate(Pass):
         population, device = layer.node.op, sweep.interpreter.device
         rectifies = isinstance(population, Neuron)
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
-        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper)
+        kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
+        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper, kept)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)

@@ -12,6 +12,7 @@ from snnc_backends.cpu.kernels.gather import Gather
 from snnc_backends.cpu.kernels.neuron import Neuron, RoundingNeuron, TwoSidedNeuron
 from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
 from snnc_backends.cpu.kernels.scale import Scale
+from snnc_backends.cpu.kernels.windows import Windows
 
 KERNELS: dict[str, type[Kernel]] = {
     kind.name: kind
@@ -41,4 +42,5 @@ __all__ = [
     "Scale",
     "Table",
     "TwoSidedNeuron",
+    "Windows",
 ]
