@@ -76,6 +76,15 @@ class Chip:
         return self.exact_cells and self.converter.bits is None
 
     @property
+    def places_matter(self) -> bool:
+        """Whether a result depends on where the cells of a weight lie, besides its weights.
+
+        Copies of a layer have errors of their own, and wires are longer away from the corner.
+        """
+        packed = self.packing != "none" and self.imperfections.wire_ohm > 0
+        return not self.exact_cells and (packed or self.replication != "none")
+
+    @property
     def most_tiles(self) -> int | None:
         """Tiles of the chip, by `tiles` or by its cores, whichever is less; None for no limit."""
         limits = [limit for limit in (self.tiles, self.cores.chip_tiles) if limit is not None]
@@ -256,13 +265,9 @@ def _require_layout(chip: Chip) -> None:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
-    if chip.packing != "none" and chip.imperfections.wire_ohm:
-        raise ValueError("wire-ohm with packing is not modelled: tiles hold one part each")
     if chip.replication == "none":
         return
     if chip.most_tiles is None:
         raise ValueError("replication needs tiles: how many tiles the copies may take")
     if chip.packing == "time-multiplexed":
         raise ValueError("replication is for speed, time-multiplexed tiles wait for each other")
-    if not chip.exact_cells:
-        raise ValueError("replication of cells with errors is not modelled: copies would differ")
