@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import snnc
+from snnc.driver import ModelSource, load_model
 from snnc.interp import run_ann
 from snnc.ir import Graph
 from snnc.robustness import Target
@@ -59,7 +60,8 @@ class Digits:
 def digits() -> Digits:
     from sklearn.datasets import load_digits
 
-    ann = snnc.trace(f"{DIGITS / 'net.py'}:build", weights=DIGITS / "weights.safetensors")
+    model = f"{DIGITS / 'net.py'}:build"
+    ann = load_model(ModelSource(model=model, weights=DIGITS / "weights.safetensors"))
     images, labels = load_digits(return_X_y=True)
     x = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     made: dict[str, Any] = {}
