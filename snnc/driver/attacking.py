@@ -125,7 +125,7 @@ def _labelled(batches: Any) -> Iterator[tuple[Images, Labels]]:
 
 def _target(name: str, options: AttackArguments, beside: str | None) -> Target:
     """The network called `name`; `beside` is an artifact whose mean, std and shape a model has."""
-    if not is_artifact(name):
+    if not is_artifact(name) or open_artifact(name).manifest["stage"] == Stage.ANN:
         return _ann(name, options, beside)
     artifact = open_artifact(name)
     graph, program = artifact.graph(), open_program(artifact, threads=options.threads)
@@ -231,7 +231,7 @@ class _Folder:
         if not self.resume or not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 identity, x, silent = held["identity"].tobytes(), held["x"], held["silent"]
                 queries = int(held["queries"])
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
