@@ -1,4 +1,4 @@
-"""Converters of pooling and of reductions over spatial axes."""
+"""Converters of pooling and of reductions over axes."""
 
 from __future__ import annotations
 
@@ -134,22 +134,23 @@ def adaptive_max_pool(rank: int) -> Any:
 
 
 def reduction(mean: bool) -> Any:
-    """Converter of `mean` or `sum` over spatial axes: a global average pooling."""
+    """Converter of `mean` or `sum` over axes: a global average pooling."""
+    reduce = importing.reduce_mean if mean else importing.reduce_sum
 
     def convert(
         site: TorchSite, input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
     ) -> Value:
         dims = (dim,) if isinstance(dim, int) else tuple(dim or ())
-        result = importing.reduce_spatial(site, need_value(input), dims, mean=mean)
+        result = reduce(site, need_value(input), dims)
         return importing.reshape(site, result, site.result, "reshape")
 
     return convert
 
 
 def largest(site: TorchSite, input: Any, dim: Any = (), keepdim: bool = False) -> Value:
-    """Converter of `amax` over spatial axes: a global max pooling."""
+    """Converter of `amax` over axes: a global max pooling."""
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    result = importing.largest_over(site, need_value(input), dims)
+    result = importing.reduce_max(site, need_value(input), dims)
     return importing.reshape(site, result, site.result, "reshape")
 
 

@@ -142,11 +142,6 @@ class BatchMean(nn.Module):
         return x - x.mean(0)  # here
 
 
-class ChannelMean(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1)  # here
-
-
 class BatchSlice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[1:]  # here
@@ -220,13 +215,13 @@ class NoStatistics(nn.Module):
         return self.bn(x)  # here
 
 
-class LastAxisLinear(nn.Module):
+class LinearAtThreeAxes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # here
+        return self.fc(x.unsqueeze(1))  # here
 
 
 class Broadcast(nn.Module):
@@ -357,7 +352,6 @@ REFUSED = {
     BatchUnbind: "samples of the batch",
     CellInALoop: "feed-forward",
     BatchMean: "the batch",
-    ChannelMean: "spatial axes",
     BatchSlice: "samples of the batch",
     BatchPermute: "moves the batch axis",
     BatchCat: "along the batch axis",
@@ -371,7 +365,7 @@ REFUSED = {
     ActivationProduct: "a neuron only sums them",
     VectorProduct: "an array of 1 axes",
     NoStatistics: "statistics of the batch",
-    LastAxisLinear: "flatten the sample",
+    LinearAtThreeAxes: "at most two axes of positions",
     Broadcast: "different shapes",
     Integers: "rounds to torch.int32",
     LeakyMaximum: "compares activations",

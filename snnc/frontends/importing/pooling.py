@@ -1,10 +1,12 @@
-"""Pooling, and reductions over spatial axes, as windows per axis."""
+"""Pooling, and reductions over axes, as windows per axis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 
 from snnc.frontends.importing.layers import check_spatial
+from snnc.frontends.importing.rearrange import permute, reshape
 from snnc.frontends.importing.site import ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import (
     Pairs,
@@ -80,30 +82,52 @@ def adaptive_max_pool(site: ImportSite, x: Value, bins: tuple[int, ...]) -> Valu
     return _max(site, x, _bins(x, bins))
 
 
-def reduce_spatial(site: ImportSite, x: Value, axes: Sequence[int], *, mean: bool) -> Value:
-    """Mean or sum over spatial axes, which keep a length of 1; the batch counts as axis 0.
+def reduce_mean(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
+    """Mean over axes of a sample, which keep a length of 1; the batch counts as axis 0.
 
-    Raises `RefusedError` where the batch or the channels would be reduced.
+    Raises `RefusedError` where the batch would be reduced.
     """
-    pooled = _over(x, axes)
-    divisors = [axis.sizes if mean else (1,) * len(axis.windows) for axis in pooled]
-    return _average(site, x, pooled, divisors)
+    return _reduced(
+        site, x, axes, lambda y, over: _average(site, y, over, [axis.sizes for axis in over])
+    )
 
 
-def largest_over(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
-    """The largest over spatial axes, as `reduce_spatial` takes them: a max pooling."""
-    return _max(site, x, _over(x, axes))
+def reduce_sum(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
+    """The sum over axes, as `reduce_mean` takes them."""
+    return _reduced(
+        site,
+        x,
+        axes,
+        lambda y, over: _average(site, y, over, [(1,) * len(axis.windows) for axis in over]),
+    )
 
 
-def _over(x: Value, axes: Sequence[int]) -> list[PooledAxis]:
-    """One window over each of the `axes`, the batch counted; one per position of the others."""
-    chosen = {axis % (len(x.shape) + 1) for axis in axes}
-    if not chosen or min(chosen) < 2:
-        raise RefusedError(
-            "it reduces the batch or the channels", "reduce over spatial axes: dim=(2, 3)"
-        )
-    sizes = enumerate(x.shape[1:], start=2)
-    return [whole_axis(n) if i in chosen else each_position(n) for i, n in sizes]
+def reduce_max(site: ImportSite, x: Value, axes: Sequence[int]) -> Value:
+    """The largest over axes, as `reduce_mean` takes them: a max pooling."""
+    return _reduced(site, x, axes, lambda y, over: _max(site, y, over))
+
+
+def _reduced(
+    site: ImportSite,
+    x: Value,
+    axes: Sequence[int],
+    pool: Callable[[Value, list[PooledAxis]], Value],
+) -> Value:
+    """`pool` with one window over each of the `axes`; an axis that stays is moved to the front."""
+    rank = len(x.shape)
+    chosen = {axis % (rank + 1) for axis in axes}
+    if not chosen or 0 in chosen:
+        raise RefusedError("it reduces the batch", "reduce axes of a sample, as in dim=(2, 3)")
+    stay = [axis for axis in range(1, rank + 1) if axis not in chosen]
+    if not stay:
+        flat = reshape(site, x, (1, prod(x.shape)), "reshape")
+        return reshape(site, pool(flat, [whole_axis(flat.shape[1])]), (1,) * rank, "reshape")
+    order = [0, stay[0], *(axis for axis in range(1, rank + 1) if axis != stay[0])]
+    front = permute(site, x, order, "transpose")
+    sizes = zip(order[2:], front.shape[1:], strict=True)
+    over = [whole_axis(n) if axis in chosen else each_position(n) for axis, n in sizes]
+    back = [order.index(axis) for axis in range(rank + 1)]
+    return permute(site, pool(front, over), back, "transpose")
 
 
 def _axes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -116,10 +115,12 @@ def matmul(site: OnnxSite) -> Result:
         raise RefusedError(
             "its constant is on the left, where it mixes samples", "multiply by it on the right"
         )
-    x, weight = site.value(), site.constant(1, "weight")
+    x, weight = site.tensor(), site.constant(1, "weight")
     if weight.array.ndim != 2:
         raise RefusedError(f"its weight is of shape {weight.shape}", "use a matrix")
-    return tensor_of(importing.linear(site, x, _derived(weight, weight.array.T)))
+    front = site.moved(Tensor(x.value, (x.order[-1], *x.order[:-1])))
+    y = importing.pointwise(site, front, _derived(weight, weight.array.T))
+    return Tensor(y, (*range(1, len(x.order)), 0))
 
 
 def _derived(constant: Constant, array: np.ndarray) -> Constant:
@@ -201,7 +202,7 @@ Reduce = Callable[[OnnxSite, Value, list[int]], Value]
 
 
 def reduction(reduce: Reduce, since: int) -> Converter:
-    """Converter of a reduction over spatial axes, which are an input since an opset."""
+    """Converter of a reduction over axes, which are an input since an opset."""
 
     def convert(site: OnnxSite) -> Result:
         x, axes = site.tensor(), site.axes(1, since)
@@ -231,7 +232,7 @@ LAYERS: dict[str, Converter] = {
     "GlobalMaxPool": global_pool(importing.adaptive_max_pool),
     "MatMul": matmul,
     "MaxPool": max_pool,
-    "ReduceMax": reduction(importing.largest_over, since=18),
-    "ReduceMean": reduction(partial(importing.reduce_spatial, mean=True), since=18),
-    "ReduceSum": reduction(partial(importing.reduce_spatial, mean=False), since=13),
+    "ReduceMax": reduction(importing.reduce_max, since=18),
+    "ReduceMean": reduction(importing.reduce_mean, since=18),
+    "ReduceSum": reduction(importing.reduce_sum, since=13),
 }
