@@ -29,8 +29,6 @@ SECONDS, GIGABYTES, CLOCK_SECONDS = 900, 14, 3600
 """Limits of one import: time of the processor, memory that may be asked for, time on the clock."""
 
 Row = dict[str, Any]
-_PROBLEM = re.compile(r"^  .* \(([^()]+)\): ([^;]+);")
-
 _SHAPE = re.compile(r" of a sample of shape \([^()]*\)")
 
 
@@ -41,7 +39,8 @@ def imported(zoo: Zoo, name: str) -> Row:
     try:
         graph = zoo.load(name)
     except UnsupportedError as error:
-        came: Row = {"outcome": "refused", "said": error.message}
+        title = error.message.partition("\n")[0]
+        came: Row = {"outcome": "refused", "said": title, "why": reasons(error)}
     except Exception as error:  # a library, or snnc, may raise anything
         came = {"outcome": "failed", "said": f"{type(error).__name__}: {error}"}
     else:
@@ -52,11 +51,10 @@ def imported(zoo: Zoo, name: str) -> Row:
     return {**row, **came, "seconds": round(seconds, 1), "gigabytes": round(peak, 2)}
 
 
-def reasons(message: str) -> list[str]:
-    """The operations that are refused and why, each once, in the order of the message."""
-    found = (_PROBLEM.match(_SHAPE.sub("", line)) for line in message.splitlines())
-    listed = dict.fromkeys(f"{each[1]}: {each[2]}" for each in found if each is not None)
-    return list(listed) or message.splitlines()[-1:]
+def reasons(error: UnsupportedError) -> list[str]:
+    """The operations that are refused and why, each once, in the order of the model."""
+    listed = dict.fromkeys(f"{p.op}: {_SHAPE.sub('', p.reason)}" for p in error.problems)
+    return list(listed) or error.message.splitlines()[-1:]
 
 
 def _child(sender: Connection, zoo: Zoo, name: str) -> None:
@@ -108,8 +106,8 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _line(row: Row) -> str:
-    said = row.get("said", "").partition("\n")[0]
-    return f"{row['name']}: {row['outcome']} {said} ({row.get('seconds', '-')} s)"
+    said = row.get("said", f"{row.get('nodes')} nodes")
+    return f"{row['name']}: {row['outcome']}, {said} ({row.get('seconds', '-')} s)"
 
 
 def table(library: str, rows: Iterable[Row]) -> str:
@@ -122,8 +120,7 @@ def table(library: str, rows: Iterable[Row]) -> str:
         taken, refused = (
             sum(row["outcome"] == each for row in members) for each in ("taken", "refused")
         )
-        refusals = [row["said"] for row in members if row["outcome"] == "refused"]
-        why = dict.fromkeys(reason for said in refusals for reason in reasons(said))
+        why = dict.fromkeys(reason for row in members for reason in row.get("why", ()))
         failed = [f"FAILED {row['said']}" for row in members if row["outcome"] == "failed"]
         lines.append(f"| {family} | {taken} | {refused} | {'; '.join([*why, *failed])} |")
     return "\n".join(lines)
