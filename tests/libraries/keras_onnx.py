@@ -126,8 +126,17 @@ def normalized() -> Model:
     return Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3)(x))))
 
 
+def positions() -> Model:
+    """Dense layers at every position of a map and of a sequence, which are exported as products."""
+    x = inputs = Input((6, 6, 3))
+    x = layers.Dense(5, activation="relu")(layers.Conv2D(8, 3, activation="relu")(x))
+    x = layers.Dense(6, activation="relu")(layers.Reshape((16, 5))(x))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Dense(4, use_bias=False)(x)))
+    return Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
+
+
 OWN: tuple[Build, ...] = (mobilenet, inverted, pooled, decoder, wave, merged, channels_first,
-                          normalized)  # fmt: skip
+                          normalized, positions)  # fmt: skip
 
 
 def application(name: str) -> Build:

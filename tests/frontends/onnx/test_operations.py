@@ -88,17 +88,6 @@ def test_reductions(compare: Any, op: str, keepdims: int) -> None:
     compare([node(op, ["x"], ["y"], axes=[1], keepdims=keepdims)], ["N", 3, 4, 5], opset=11)
 
 
-def test_products_at_every_position(compare: Any) -> None:
-    nodes = [
-        node("MatMul", ["x", "a"], ["p"]), node("Add", ["p", "bias"], ["q"]),
-        node("Relu", ["q"], ["r"]), node("MatMul", ["r", "b"], ["y"]),
-    ]  # fmt: skip
-    arrays = {"a": normal(5, 6), "bias": normal(6), "b": normal(6, 2)}
-    for shape in (["N", 4, 5], ["N", 3, 4, 5]):
-        kinds = [each.op.mnemonic for each in compare(nodes, shape, arrays)]
-        assert kinds == ["input", "permute", "conv", "relu", "conv", "permute"]
-
-
 @pytest.mark.parametrize(
     ("attributes", "weight", "bias"),
     [
