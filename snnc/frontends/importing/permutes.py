@@ -23,6 +23,25 @@ def sink_permutes(graph: Graph) -> None:
             _sink(graph, name)
 
 
+def channel_axis(graph: Graph, name: str) -> int:
+    """The axis of a sample on which permutations have put its channels, the batch being axis 0.
+
+    Activations and sums may lie between; the first term of a sum is followed.
+    """
+    moves: list[tuple[int, ...]] = []
+    while True:
+        op = graph.node(name).op
+        if isinstance(op, Permute):
+            moves.append(op.axes)
+        elif not _acts_on_elements(op):
+            break
+        name = graph.inputs_of(name)[0]
+    axis = 0
+    for axes in reversed(moves):
+        axis = axes.index(axis)
+    return axis + 1
+
+
 def _acts_on_elements(op: Op) -> bool:
     """Whether an op computes every element alone, each in the same way."""
     if isinstance(op, Relu):

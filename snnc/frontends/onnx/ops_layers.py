@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -208,7 +209,7 @@ Reduce = Callable[[OnnxSite, Value, list[int]], Value]
 
 
 def reduction(reduce: Reduce, since: int) -> Converter:
-    """Converter of a reduction over axes, which are an input since an opset."""
+    """Converter of a reduction over axes of the sample, which are an input since an opset."""
 
     def convert(site: OnnxSite) -> Result:
         x, axes = site.tensor(), site.axes(1, since)
@@ -238,7 +239,7 @@ LAYERS: dict[str, Converter] = {
     "GlobalMaxPool": global_pool(importing.adaptive_max_pool),
     "MatMul": matmul,
     "MaxPool": max_pool,
-    "ReduceMax": reduction(importing.reduce_max, since=18),
-    "ReduceMean": reduction(importing.reduce_mean, since=18),
-    "ReduceSum": reduction(importing.reduce_sum, since=13),
+    "ReduceMax": reduction(importing.largest_over, since=18),
+    "ReduceMean": reduction(partial(importing.reduce_over, mean=True), since=18),
+    "ReduceSum": reduction(partial(importing.reduce_over, mean=False), since=13),
 }
