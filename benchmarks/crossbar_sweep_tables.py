@@ -72,12 +72,8 @@ def _line(chips: Sequence[Row], ideal: Sequence[Row]) -> Iterator[str]:
     yield lost
     yield f"{100 * np.mean([row['clip_rate'] for row in chips]):.2g}"
     for name in ("energy_nj", "tiles_nj", "dense_tiles_nj", "ann_tiles_nj"):
-        yield f"{_mean(chips, name):.1f}" if name in chips[0] else ""
-
-
-def _mean(chips: Sequence[Row], name: str) -> float:
-    """Of energies in microjoule."""
-    return float(np.mean([row[name] for row in chips])) / 1e3
+        found = [row[name] for row in chips if name in row]
+        yield f"{np.mean(found) / 1e3:.1f}" if found else ""
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -102,7 +102,7 @@ def with_indices(convert: Converter) -> Converter:
     def both(site: TorchSite, *args: Any) -> Result:
         value = convert(site, *args)
         assert isinstance(value, Value)
-        return (value,)
+        return value, None
 
     return both
 
@@ -171,6 +171,7 @@ FUNCTIONS: Converters = converters(
     (pool.reduction(mean=True), (aten.mean.dim,)),
     (pool.reduction(mean=False), (aten.sum.dim_IntList,)),
     (pool.largest, (aten.amax.default,)),
+    (pool.largest_and_index, (aten.max.dim,)),
     # arithmetic
     (arithmetic.exponential, (aten.exp.default,)),
     (arithmetic.logarithm, (aten.log.default,)),

@@ -68,7 +68,7 @@ class Rounding:
         Raises:
             PassError: 32 bits could overflow within `timesteps`.
         """
-        scale = self._scale(group, granularity)
+        scale = self.scale(group, granularity)
         step = sum(
             c.gain * (self._signs(c.name, scale) if c.signs else self._layer(c.name, scale))
             for c in group.contributors
@@ -95,7 +95,7 @@ class Rounding:
             if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
         }
 
-    def _scale(self, group: Group, granularity: Granularity) -> Real:
+    def scale(self, group: Group, granularity: Granularity) -> Real:
         """s of a group: (C,), or () for granularity "layer" and where elements are moved."""
         together = granularity == "layer" or any(c.moved for c in group.contributors)
         channels = 1 if together else self.types[group.populations[0]].shape[0]

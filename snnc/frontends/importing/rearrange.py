@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnc.frontends.importing.arithmetic import scale
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import Pairs
-from snnc.ir import Concat, Pad, Permute, Reshape, Slice
+from snnc.ir import Concat, Pad, Permute, Reshape, Slice, Upsample
 
 RUNS = 512
 """How many evenly spaced runs of elements an operation may choose."""
@@ -116,13 +116,39 @@ def concat(site: ImportSite, values: Sequence[Value], axis: int, suffix: str = "
     return values[0] if len(values) == 1 else site.emit(Concat(axis=axis - 1), values, suffix)
 
 
-def repeat(site: ImportSite, x: Value, counts: Sequence[int]) -> Value:
+def repeat(site: ImportSite, x: Value, counts: Sequence[int], suffix: str = "") -> Value:
     """`x` as often as `counts` says along every axis of the sample, as `numpy.tile` does."""
-    for axis, count in enumerate(counts, start=1):
+    for count in counts:
         if count < 1:
             raise RefusedError(f"it repeats the sample {count} times", "repeat it at least once")
-        x = concat(site, [x] * count, axis)
+    stretched = tuple(
+        count if n == 1 else 1 for n, count in zip(x.shape[1:], counts[1:], strict=True)
+    )
+    if any(count > 1 for count in stretched):
+        x = site.emit(Upsample(factors=stretched), [x], suffix)
+        counts = [counts[0], *(n // m for n, m in zip(counts[1:], stretched, strict=True))]
+    for axis, count in enumerate(counts, start=1):
+        x = concat(site, [x] * count, axis, suffix)
     return x
+
+
+def broadcast(site: ImportSite, values: Sequence[Value]) -> list[Value]:
+    """Values in one shape: axes of length 1 of the sample are repeated, as numpy does.
+
+    Raises `RefusedError` where they do not fit, or have another number of axes.
+    """
+    shapes = [x.shape for x in values]
+    whole = tuple(map(max, zip(*shapes, strict=False)))
+    fits = all(n in (1, m) for shape in shapes for n, m in zip(shape, whole, strict=False))
+    if len({*map(len, shapes)}) > 1 or not fits:
+        raise RefusedError(
+            f"it takes samples of different shapes {' and '.join(map(str, shapes))}",
+            "give both the same shape",
+        )
+    return [
+        repeat(site, x, [m // n for n, m in zip(x.shape, whole, strict=True)], "repeat")
+        for x in values
+    ]
 
 
 def choose(

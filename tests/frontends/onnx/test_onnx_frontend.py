@@ -162,8 +162,12 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
         [node("Tile", ["x", "n"], ["y"])], ["N", 4], {"n": np.array([2, 1])},
         "repeats the samples",
     ),
-    "the larger": (
-        [node("Relu", ["x"], ["a"]), node("Max", ["a", "x"], ["y"])], ["N", 4], {},
+    "a sum of two sizes": (
+        [node("Split", ["x", "n"], ["a", "b"], axis=2), node("Add", ["a", "b"], ["y"])],
+        ["N", 2, 5], {"n": np.array([3, 2])}, r"different shapes \(2, 3\) and \(2, 2\)",
+    ),
+    "the smaller": (
+        [node("Relu", ["x"], ["a"]), node("Min", ["a", "x"], ["y"])], ["N", 4], {},
         "compares activations",
     ),
     "a huge transposed convolution": (

@@ -122,6 +122,24 @@ def test_a_maximum_over_space_is_a_pool(compare: Any, keepdims: int) -> None:
     compare(nodes, ["N", 3, 4, 5], {"axes": whole(-1)}, opset=18)
 
 
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize(("axes", "keepdims"), [([1], 0), ([1, -1], 1), ([1, 2, 3], 1)])
+def test_reduction_of_channels(compare: Any, op: str, axes: list[int], keepdims: int) -> None:
+    compare([node(op, ["x"], ["y"], axes=axes, keepdims=keepdims)], ["N", 3, 4, 5], opset=11)
+
+
+def test_shapes_are_broadcast(compare: Any) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("ReduceMean", ["t"], ["m"], axes=[2]),
+        node("Sub", ["t", "m"], ["s"]),
+        node("ReduceSum", ["x", "one"], ["r"]),
+        node("Transpose", ["s"], ["u"], perm=[0, 2, 1]),
+        node("Max", ["u", "r", "x", "zero"], ["y"]),
+    ]
+    compare(nodes, ["N", 3, 4], {"one": whole(1), "zero": np.float32(0)})
+
+
 @pytest.mark.parametrize("op", ["Sum", "Mean", "Max", "Min"])
 def test_of_one_input(compare: Any, op: str) -> None:
     compare([node("Relu", ["x"], ["h"]), node(op, ["h"], ["y"])], ["N", 3])
