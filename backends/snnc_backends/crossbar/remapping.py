@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from snnc_backends.crossbar.cells import WeightCode
 from snnc_backends.crossbar.linear_assignment import linear_assignment
+from snnc_backends.crossbar.mapping.tiling import split
 
+AT_ONCE = 1 << 19
+"""Weights that are tried at a time."""
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
@@ -37,17 +40,27 @@ def rows_around(
     """
     found = np.arange(len(numbers))
     for span in spans:
-        line, output = np.nonzero((on | off)[span].any(2))
-        if not len(line):
-            continue
-        own = numbers[span][:, output]
-        shape = (*own.shape, on.shape[2])
-        stuck = [np.broadcast_to(each[span][line, output], shape) for each in (on, off)]
-        _, error = levels_around(own, stuck[0], stuck[1], code, cell_bits)
-        cost = np.zeros((len(own), len(own)))
-        np.add.at(cost.T, line, np.square(error.T.astype(np.float64)))
-        found[span.start + linear_assignment(cost)] = np.arange(span.start, span.stop)
+        cost = _costs(numbers[span], on[span], off[span], code, cell_bits)
+        if cost.any():
+            found[span.start + linear_assignment(cost)] = np.arange(span.start, span.stop)
     return found
+
+
+def _costs(
+    numbers: Integers, on: Bools, off: Bools, code: WeightCode, cell_bits: int
+) -> NDArray[np.float64]:
+    """(rows, word lines): the squared errors of a row in a word line. See `rows_around`."""
+    rows = len(numbers)
+    cost = np.zeros((rows, rows))
+    lines, outputs = np.nonzero((on | off).any(2))
+    for at_once in split(len(lines), max(1, AT_ONCE // rows)):
+        some = slice(at_once[0], sum(at_once))
+        line, output = lines[some], outputs[some]
+        shape = (rows, len(line), on.shape[2])
+        stuck = [np.broadcast_to(each[line, output], shape) for each in (on, off)]
+        _, error = levels_around(numbers[:, output], stuck[0], stuck[1], code, cell_bits)
+        np.add.at(cost.T, line, np.square(error.T.astype(np.float64)))
+    return cost
 
 
 def levels_around(
