@@ -73,8 +73,9 @@ class Calibrate(Pass):
         compensates for it (optimised starts: Bu et al., "Optimized Potential Initialization for
         Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et al. 2021, section
         4.1). Where neurons neither wait nor are `signed`, the errors of the spikes so far count
-        too, so that few steps are lost from layer to layer. A population with an input that is constant in time, as under direct encoding, is
-        chosen by the error of the network's outputs instead, to first order.
+        too, so that few steps are lost from layer to layer. A population with an input that is
+        constant in time, as under direct encoding, is chosen by the error of the network's outputs
+        instead, to first order.
     bias: the mean error of the output is added to the bias of its channel, `rounds` times (Li et
         al. 2021, section 4.2).
 

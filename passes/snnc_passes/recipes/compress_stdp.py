@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from snnc.transform import Recipe
+from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.compress.quantize_conductance import QuantizeConductance
 from snnc_passes.compress.stdp_prune import StdpPrune
 from snnc_passes.recipes._max_pooling import MaxPooling
@@ -31,7 +32,7 @@ class CompressStdp(Recipe):
         epochs: of training.
         prune_every: epochs from one pruning to the next.
         lr, batch, augment: of training.
-        wait, maxpool: as of `convert`.
+        encode, wait, maxpool: as of `convert`.
         bits: width of integer weights, 2..8; none keeps real values.
     """
 
@@ -45,6 +46,7 @@ class CompressStdp(Recipe):
     lr: float = 5e-4
     batch: int = 32
     augment: Literal["none", "flip", "crop-flip"] = "none"
+    encode: AnyInputCode = field(default_factory=DirectInput)
     wait: int | Literal["T"] = 0
     maxpool: MaxPooling = "count"
     bits: int | None = 8
@@ -56,7 +58,7 @@ class CompressStdp(Recipe):
         Convert(bits=self.bits, wait=self.wait, maxpool=self.maxpool)
 
     def pipeline(self) -> str:
-        convert = Convert(wait=self.wait, maxpool=self.maxpool).pipeline()
+        convert = Convert(encode=self.encode, wait=self.wait, maxpool=self.maxpool).pipeline()
         prune = {"sparsity": self.sparsity, "structure": self.structure, "method": self.method}
         learn = spec(
             "learn",
