@@ -46,7 +46,7 @@ CALIBRATED, CHUNK = 256, 50
 TRAINED = {"mnist": 2048, "resnet20": 512}
 JUDGED = {"mnist": 2000, "resnet20": 500}
 LEARNED: Mapping[str, Sequence[tuple[str, float]]] = {
-    "mnist": [(m, s) for m in ("stdp", "stdp, plain rule", "magnitude", "random") for s in (0.75,)],
+    "mnist": [("stdp", 0.75), ("magnitude", 0.75), ("random", 0.75)],
     "resnet20": [("stdp", 0.75), ("magnitude", 0.75)],
 }
 """What is trained: the methods and sparsities of each network."""
@@ -186,7 +186,7 @@ def settings(options: argparse.Namespace) -> Iterator[Setting]:
     for network in options.only:
         yield Setting(network, "dense", 0.0, "none")
         for sparsity in options.sparsities:
-            for method in METHODS:
+            for method in options.methods:
                 yield Setting(network, method, sparsity, "none")
         for sparsity in options.structured:
             for method in ("stdp", "magnitude"):
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="data and weights")
     parser.add_argument("--work", type=Path, default=Path("compression-out"), help="networks")
     parser.add_argument("--only", nargs="+", choices=[*TRAINED], default=[*TRAINED])
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS], default=[*METHODS])
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.75, 0.5, 0.25, 0.9])
     parser.add_argument("--structured", nargs="*", type=float, default=[0.5, 0.25])
     results = ROOT / "benchmarks" / "results" / "compression.json"
