@@ -12,7 +12,6 @@ from snnc.ir import Encode, Graph, Weighted
 from snnc.ir.populations import groups
 from snnc_passes._events import scale_events_into_currents
 from snnc_passes._statistics import Granularity
-from snnc_passes.quantize._event_value import event_value
 from snnc_passes.quantize._rounding import Rounding, along
 
 Real = NDArray[np.float64]
@@ -56,8 +55,7 @@ def _bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
         unit = rounding.scale(group, granularity) * rounding.q_max
         for layer in group.contributors:
             if isinstance(twin.node(layer.name).op, Weighted):
-                (source,) = twin.inputs_of(layer.name)
-                bounds[layer.name] = unit / event_value(twin, source, {})
+                bounds[layer.name] = unit
     return bounds
 
 
