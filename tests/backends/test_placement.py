@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from snnc.errors import UsageError
-from snnc.ir import Conv, EncodeDirect, Graph, Input, Neuron, Readout, Stage, Weighted
+from snnc.ir import Add, Concat, Conv, EncodeDirect, Graph, Input, Neuron, Readout, Stage, Weighted
 from snnc.ir.walk import nearest_before
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
@@ -218,3 +218,40 @@ def test_rows_that_are_not_placed_need_no_packets(packing: Any) -> None:
     assert packets.spikes == 10 * len(columns), "a sixth of the spikes is of channel 5"
     everything, _ = placed(graph, {"act": 60.0}, Mesh(4, 4), replace(backend, packing="none"))
     assert everything.spikes > 3 * packets.spikes
+
+
+def test_a_spike_that_two_layers_need_is_one_packet() -> None:
+    """Directly, and behind a concatenation with a population that only one of them needs."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(2, 4, 4)))
+    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
+
+    def conv(name: str, source: str, inputs: int) -> str:
+        weight = graph.set_param(f"{name}.w", np.ones((2, inputs, 1, 1), np.int8))
+        return graph.add(name, Conv(weight=weight), [source])
+
+    graph.add("a", Neuron(threshold=3), [conv("one", "encode", 2)])
+    graph.add("b", Neuron(threshold=3), [conv("two", "a", 2)])
+    graph.add("both", Concat(), ["a", "b"])
+    conv("three", "a", 2)
+    conv("four", "both", 4)
+    graph.add("sum", Add(), ["three", "four"])
+    graph.add("out", Readout(), ["sum"])
+    graph.outputs = ("out",)
+    events = {"a": 32.0, "b": 64.0}
+
+    mapped = layout(graph, CrossbarBackend().chip(), 4)
+    shapes = layer_shapes(graph, mapped.chip, parts_of(mapped), 4)
+    assert all(len(shape.parts) == 1 for shape in shapes)
+
+    def sent(**cores: int) -> Traffic:
+        core_of = {shape.parts[0].tile: cores[shape.layer] for shape in shapes}
+        return traffic(graph, shapes, core_of, events, 4)
+
+    apart = sent(one=0, two=1, three=2, four=3)
+    assert apart.spikes == 3 * 32 + 64, "a to three cores, b to one"
+    together = sent(one=0, two=1, three=2, four=2)
+    assert together.layers["three"][0, 2] == 32 and together.layers["four"][0, 2] == 0
+    assert together.layers["four"][1, 2] == 64
+    assert together.spikes == 2 * 32 + 64
+    assert sent(one=0, two=0, three=0, four=0).spikes == 0

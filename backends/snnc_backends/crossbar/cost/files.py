@@ -114,11 +114,11 @@ def cost_of_run(
     Raises:
         ArtifactError: a member is damaged.
     """
-    stored = _member(artifact, TECHNOLOGY)
+    stored = stored_json(artifact, TECHNOLOGY)
     if stored is None:
         return None
-    placed = _member(artifact, PLACEMENT)
-    mapping = _member(artifact, MAPPING) or {}
+    placed = stored_json(artifact, PLACEMENT)
+    mapping = stored_json(artifact, MAPPING) or {}
     try:
         model = CostModel(
             graph,
@@ -192,8 +192,8 @@ def inference(result: RunResult) -> Inference:
     return Inference(result.timesteps, activity, events)
 
 
-def _member(artifact: Artifact, name: str) -> Any:
-    """A JSON member; None where the artifact has none of that name."""
+def stored_json(artifact: Artifact, name: str) -> Any:
+    """A JSON member; None where the artifact has none of that name. Raises `ArtifactError`."""
     try:
         content = artifact.read(name)
     except ArtifactError:
