@@ -3,9 +3,9 @@
 A core that holds a row block needs the events of its rows. Of every event one packet goes to each
 core that needs it and is not the event's own, however many tiles and layers need it there. Where
 the row blocks of an output lie in several cores, sums are sent to the core of the first block;
-where branches are added, currents are sent to the core of the first one: a packet per value and
-step. The encoded input is not sent from core to core, and copies of a layer are taken to lie where
-the first one does.
+where branches are added, they are sent to the core of the first one: of events the events, of a
+current a packet per value and step. The encoded input is not sent from core to core, and copies of
+a layer are taken to lie where the first one does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Add, AnyNeuron, Graph, Node, Pool, Rearrange, Weighted
+from snnc.ir import Add, AnyNeuron, Graph, Node, Pool, Rearrange, Scale, Weighted
 from snnc_backends.crossbar.mapping.layer_shapes import LayerShape
 from snnc_backends.crossbar.mapping.tiling import Part
 
@@ -30,7 +30,7 @@ class Spikes(NamedTuple):
     """Events that a core needs for a layer and has not got for another one.
 
     Attributes:
-        layer: the weighted layer.
+        layer: the weighted layer or sum of branches.
         target: the core.
         elements: (n,) numbers of the elements that fire.
         cores: (n,) from where, never `target`.
@@ -102,7 +102,8 @@ class _Walk:
         self.cores = max(core_of.values(), default=-1) + 1
         self.core: dict[str, Numbers] = {}
         self.number: dict[str, Numbers] = {}
-        uses = Counter(n for shape in shapes for n in _firing(graph, shape.source))
+        needs = [n for node in graph.nodes for n in _needed(node)]
+        uses = Counter(n for name in needs for n in _firing(graph, name))
         self.shared = {name for name, count in uses.items() if count > 1}
         self.few = sum(graph.type_of(name).size for name in self.shared)
         self.next = {True: 0, False: self.few}
@@ -127,7 +128,10 @@ class _Walk:
             core = np.broadcast_to(channels[:, *(None for _ in kind.shape[1:])], kind.shape)
         else:
             core = self.core[node.inputs[0]]
-            yield from self._currents(node)
+            if isinstance(op, Add):
+                yield from self._branches(node)
+            elif isinstance(op, Scale):
+                number = self.number[node.inputs[0]]
         if fires(node):
             number = self._numbered(node)
             pooled = self.number[node.inputs[0]] if isinstance(op, Pool) else None
@@ -187,16 +191,19 @@ class _Walk:
             values = (outputs.stop - outputs.start) * shape.positions
             yield Sums(shape.layer, own, target, values, shape.steps)
 
-    def _currents(self, node: Node) -> Iterator[Sums]:
-        """Of all branches of a sum, to the core of the first one."""
-        if not isinstance(node.op, Add):
-            return
+    def _branches(self, node: Node) -> Iterator[Spikes | Sums]:
+        """All branches of a sum to the core of the first one."""
         target = self.core[node.inputs[0]].reshape(-1)
         for name in node.inputs[1:]:
-            source = self.core[name].reshape(-1)
+            core, number = self.core[name].reshape(-1), self.number[name].reshape(-1)
+            moved = (core != target) & (core != NOWHERE) & (target != NOWHERE)
+            fired, flowed = moved & (number != NOWHERE), moved & (number == NOWHERE)
+            for other in np.unique(target[fired]).tolist():
+                sent = fired & (target == other)
+                sent[sent] = self._new(other, number[sent])
+                yield Spikes(node.name, other, number[sent], core[sent])
             steps = 1 if self.graph.type_of(name).constant_in_time else self.timesteps
-            moved = (source != target) & (source != NOWHERE) & (target != NOWHERE)
-            pairs = Counter(zip(source[moved].tolist(), target[moved].tolist(), strict=True))
+            pairs = Counter(zip(core[flowed].tolist(), target[flowed].tolist(), strict=True))
             for (own, other), values in pairs.items():
                 yield Sums(node.name, own, other, values, steps)
 
@@ -206,10 +213,17 @@ def fires(node: Node) -> bool:
     return isinstance(node.op, AnyNeuron | Pool)
 
 
+def _needed(node: Node) -> tuple[str, ...]:
+    """The inputs whose events are sent to the core of a node."""
+    if isinstance(node.op, Weighted):
+        return node.inputs
+    return node.inputs[1:] if isinstance(node.op, Add) else ()
+
+
 def _firing(graph: Graph, name: str) -> set[str]:
-    """The nodes whose events `name` is a rearrangement of."""
+    """The nodes whose events `name` is a rearrangement of, with factors or without."""
     node = graph.node(name)
-    if isinstance(node.op, Rearrange):
+    if isinstance(node.op, Rearrange | Scale):
         return set().union(*(_firing(graph, source) for source in node.inputs))
     return {name} if fires(node) else set()
 

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from snnc.errors import UsageError
 from snnc_backends.crossbar.mapping.mapping import Layout
-from snnc_backends.crossbar.placement.assignment import bounds, hops, optimum, search
+from snnc_backends.crossbar.placement.assignment import hops
+from snnc_backends.crossbar.placement.lower_bounds import bounds
 from snnc_backends.crossbar.placement.mesh import Mesh, mesh
+from snnc_backends.crossbar.placement.optimum import optimum
+from snnc_backends.crossbar.placement.search import search
 from snnc_backends.crossbar.placement.traffic import Traffic
 
 

@@ -58,12 +58,13 @@ def traffic(
     for each in packets(graph, shapes, core_of, timesteps):
         if isinstance(each, Fires):
             _set_mean(mean, each, graph, events)
-        elif isinstance(each, Spikes):
+            continue
+        flow = layers.setdefault(each.layer, np.zeros((cores, cores)))
+        if isinstance(each, Spikes):
             sent = np.bincount(each.cores, mean[each.elements], cores)
-            layers[each.layer][:, each.target] += sent
+            flow[:, each.target] += sent
             spikes += float(sent.sum())
         else:
-            flow = layers.setdefault(each.layer, np.zeros((cores, cores)))
             flow[each.core, each.target] += each.values * each.steps
             sums += each.values * each.steps
     return Traffic(cores, layers, spikes, sums)
