@@ -49,15 +49,15 @@ def measured(problems: int, seed: int) -> dict[str, Any]:
         flow = (rng.integers(0, 100, (cores, cores)) * some).astype(np.float64)
         np.fill_diagonal(flow, 0)
         start = time.perf_counter()
-        sites = search(flow, mesh.distances, mesh.snake(cores), np.random.default_rng(0))
+        sites = search(flow, mesh.distances, mesh.along(cores), np.random.default_rng(0))
         seconds += time.perf_counter() - start
-        best = optimum(flow, mesh, mesh.snake(cores))
+        best = optimum(flow, mesh, mesh.along(cores))
         assert best is not None
         least = hops(flow, mesh.distances, best)
         if not least:
             continue
         found["search"].append(hops(flow, mesh.distances, sites) / least)
-        found["snake"].append(hops(flow, mesh.distances, mesh.snake(cores)) / least)
+        found["snake"].append(hops(flow, mesh.distances, mesh.along(cores)) / least)
         found["bound"].append(max(bounds(flow, mesh.distances).values()) / least)
     return {
         "problems": problems,

@@ -74,7 +74,7 @@ def test_bounds_grow_and_the_search_is_no_worse_than_its_start() -> None:
     flow = random_flow(rng, 18)
     found = bounds(flow, mesh.distances)
     assert found["flow"] <= found["degree"] <= found["gilmore_lawler"]
-    start = mesh.snake(18)
+    start = mesh.along(18)
     sites = search(flow, mesh.distances, start, rng)
     cost = hops(flow, mesh.distances, sites)
     assert found["gilmore_lawler"] <= cost < 0.9 * hops(flow, mesh.distances, start)
@@ -89,7 +89,7 @@ def test_the_search_of_many_cores_keeps_its_own_books() -> None:
     shuffled = rng.permutation(24)[:22]
     sites = search(chain, mesh.distances, shuffled, rng)
     assert hops(chain, mesh.distances, sites) < 0.4 * hops(chain, mesh.distances, shuffled)
-    ordered = search(chain, mesh.distances, mesh.snake(22), rng)
+    ordered = search(chain, mesh.distances, mesh.along(22), rng)
     assert hops(chain, mesh.distances, ordered) == 210, "a snake is best"
 
 
@@ -97,7 +97,7 @@ def test_what_an_exchange_changes_is_the_difference_of_the_costs() -> None:
     rng = np.random.default_rng(6)
     mesh = Mesh(4, 3)
     flow = random_flow(rng, 9)
-    state = Exchanges(flow, mesh.distances, mesh.snake(9))
+    state = Exchanges(flow, mesh.distances, mesh.along(9))
     for _ in range(30):
         a, b = int(rng.integers(9)), int(rng.integers(12))
         change = float(state.changes_of(np.array([a]), np.array([b]))[0])
@@ -117,7 +117,7 @@ def test_a_core_with_many_partners_pays_for_them() -> None:
     found = bounds(star, mesh.distances)
     least = 7 * float(np.sort(mesh.distances[12])[1:].sum())
     assert found["degree"] == pytest.approx(least, rel=1e-3) and found["degree"] <= least
-    sites = search(star, mesh.distances, mesh.snake(25), np.random.default_rng(0))
+    sites = search(star, mesh.distances, mesh.along(25), np.random.default_rng(0))
     assert hops(star, mesh.distances, sites) == least
 
 
@@ -135,7 +135,7 @@ def test_linear_assignment_is_the_least_sum(seed: int, rows: int, more: int) -> 
 def test_the_optimum_is_that_of_all_arrangements(columns: int, rows: int, cores: int) -> None:
     mesh = Mesh(columns, rows)
     flow = random_flow(np.random.default_rng(columns), cores)
-    known = mesh.snake(cores)
+    known = mesh.along(cores)
     found = optimum(flow, mesh, known)
     least = min(
         hops(flow, mesh.distances, np.array(sites))

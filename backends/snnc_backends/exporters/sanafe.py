@@ -74,9 +74,16 @@ class SanafeExporter:
                 hint="compile with --target 'crossbar{mesh=4x4}'",
             )
         try:
-            return PlacedExporter(self, target, stored_parts(mapping), placing.from_json(placed))
+            parts, placement = stored_parts(mapping), placing.from_json(placed)
         except (LookupError, TypeError, ValueError) as error:
             raise ArtifactError(f"its mapping is damaged: {one_line(error)}") from None
+        grid = placement.mesh
+        if not isinstance(grid, Mesh):
+            raise UsageError(
+                f"SANA-FE has meshes only, and the network lies on {grid.name}",
+                hint="compile with --target 'crossbar{mesh=4x4}'",
+            )
+        return PlacedExporter(self, target, parts, grid, placement)
 
     def check(self, graph: Graph) -> list[NodeFidelity]:
         """What becomes of a graph that no artifact has placed."""
@@ -91,7 +98,7 @@ class SanafeExporter:
         events = expected(graph, shapes, uniform(graph), steps).events
         flow = traffic(graph, shapes, core_of, events, steps)
         placed = placing.place(grid, core_of, flow, ALONE.chip_seed)
-        return PlacedExporter(self, ALONE, parts_of(mapped), placed).export(graph, folder)
+        return PlacedExporter(self, ALONE, parts_of(mapped), grid, placed).export(graph, folder)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class PlacedExporter:
     options: SanafeExporter
     target: CrossbarBackend
     parts: Sequence[PlacedPart]
+    grid: Mesh
     placement: Placement
     name: ClassVar[str] = SanafeExporter.name
 
@@ -121,7 +129,7 @@ class PlacedExporter:
     def export(self, graph: Graph, folder: Path) -> Sequence[Path]:
         """Write both files. Raises `UsageError` for an input that cannot be used."""
         senders = self._senders(graph)
-        written = SanafeFiles(self.placement, senders, self._events(graph, senders))
+        written = SanafeFiles(self.grid, self.placement, senders, self._events(graph, senders))
         (folder / ARCHITECTURE).write_text(written.architecture(), encoding="utf-8")
         (folder / NETWORK).write_text(written.network(), encoding="utf-8")
         return ARCHITECTURE, NETWORK

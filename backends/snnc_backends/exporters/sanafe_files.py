@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.packets import Fires, Packets, Spikes, Sums
 from snnc_backends.crossbar.placement.placement import Placement
 
@@ -50,9 +51,11 @@ class SanafeFiles:
     neurons of one unit would share their spikes, so that every one has a unit of its own.
 
     Attributes:
+        grid: the mesh of the placement.
         events: per node that fires, (steps, elements).
     """
 
+    grid: Mesh
     placement: Placement
     senders: Senders
     events: Mapping[str, NDArray[np.int64]]
@@ -60,8 +63,8 @@ class SanafeFiles:
     @cached_property
     def tiles(self) -> NDArray[np.int64]:
         """(cores,): SANA-FE's tile of each."""
-        x, y = self.placement.mesh.place(self.placement.sites)
-        return x * self.placement.mesh.rows + y
+        x, y = self.grid.place(self.placement.sites)
+        return x * self.grid.rows + y
 
     @cached_property
     def most(self) -> int:
@@ -72,7 +75,7 @@ class SanafeFiles:
 
     def architecture(self) -> str:
         """The content of `arch.yaml`."""
-        grid, units = self.placement.mesh, np.zeros(self.placement.mesh.sites, np.int64)
+        grid, units = self.grid, np.zeros(self.grid.sites, np.int64)
         for each in self.senders.fires:
             np.add.at(units, self.tiles[each.cores], 1)
         for each in self.senders.sums:
@@ -94,7 +97,7 @@ class SanafeFiles:
     def network(self) -> str:
         """The content of `snn.yaml`."""
         groups, edges, mappings = self._rows(), list[str](), self._rows_mapped()
-        taken = np.zeros(self.placement.mesh.sites, np.int64)
+        taken = np.zeros(self.grid.sites, np.int64)
         starts: list[tuple[int, str]] = []
         for number, each in enumerate(self.senders.fires):
             name = f"g{number}"

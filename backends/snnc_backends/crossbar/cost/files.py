@@ -24,8 +24,8 @@ from snnc_backends.crossbar.cost.technology_table import Technology, from_json, 
 from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of, stored_parts
 from snnc_backends.crossbar.mapping.mapping import Layout
 from snnc_backends.crossbar.placement import placement as placing
-from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.placement import Placement
+from snnc_backends.crossbar.placement.topology import Topology
 from snnc_backends.crossbar.placement.traffic import traffic
 
 FOLDER = "crossbar"
@@ -43,14 +43,14 @@ class CostOptions:
     Attributes:
         technology: name or file of a table; "none" for no cost.
         rates: file of spike rates; "none" for those of the calibration data.
-        mesh: the mesh of cores, or None for no placement.
+        mesh: the mesh or tree of cores, or None for no placement.
         adc_bits: resolution of the converters.
         seed: of the search for a placement.
     """
 
     technology: str = "none"
     rates: str = "none"
-    mesh: Mesh | None = None
+    mesh: Topology | None = None
     adc_bits: int | Literal["ideal"] = "ideal"
     seed: int = 0
 

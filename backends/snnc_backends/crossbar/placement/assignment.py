@@ -22,3 +22,8 @@ def both_ways(flow: Floats) -> Floats:
     both = flow + flow.T
     np.fill_diagonal(both, 0)
     return both
+
+
+def least_distance(distance: NDArray[np.int64]) -> int:
+    """Hops between the two sites that are nearest to each other; 0 for a single site."""
+    return int(distance[distance > 0].min(initial=distance.max(initial=0)))

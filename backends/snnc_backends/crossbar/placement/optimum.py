@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc_backends.crossbar.placement.assignment import Floats, Sites, both_ways
-from snnc_backends.crossbar.placement.mesh import Mesh
+from snnc_backends.crossbar.placement.assignment import Floats, Sites, both_ways, least_distance
+from snnc_backends.crossbar.placement.topology import Topology
 
 MOST_CORES_SOLVED = 9
 """Cores up to which the optimum is looked for."""
@@ -14,7 +14,7 @@ MOST_BRANCHES = 200_000
 """Branches after which that search ends without a result."""
 
 
-def optimum(flow: Floats, mesh: Mesh, known: Sites) -> Sites | None:
+def optimum(flow: Floats, mesh: Topology, known: Sites) -> Sites | None:
     """The best sites, by branch and bound; None for more than `MOST_CORES_SOLVED` cores.
 
     Also None where it is not found among `MOST_BRANCHES` branches.
@@ -31,27 +31,27 @@ class _Branches:
     """Cores are placed one by one, each next to those it has most packets with.
 
     What is left costs at least: for every core its packets to those placed, at its best free site,
-    and a hop for every packet among the others. A mesh reflected is the same mesh, so the first
-    core stays in a corner of it.
+    and the least distance for every packet among the others. Of sites that are alike the first core
+    tries one.
     """
 
-    def __init__(self, both: Floats, mesh: Mesh, known: Sites) -> None:
+    def __init__(self, both: Floats, mesh: Topology, known: Sites) -> None:
         order = [int(both.sum(1).argmax())]
         while len(order) < len(both):
             rest = [core for core in range(len(both)) if core not in order]
             order.append(max(rest, key=lambda core: (both[core, order].sum(), both[core].sum())))
         self.order, self.mesh = order, mesh
         self.both = both[np.ix_(order, order)]
-        self.inner = [float(np.triu(self.both[k:, k:]).sum()) for k in range(len(both) + 1)]
+        least = least_distance(mesh.distances)
+        inner = [float(np.triu(self.both[k:, k:]).sum()) for k in range(len(both) + 1)]
+        self.inner = [least * packets for packets in inner]
         self.sites = np.array(known)[order]
         self.best = float((self.both * mesh.distances[np.ix_(self.sites, self.sites)]).sum()) / 2
         self.branches = 0
 
     def solve(self) -> Sites | None:
-        x, y = self.mesh.place(np.arange(self.mesh.sites))
-        corner = (2 * x < self.mesh.columns) & (2 * y < self.mesh.rows)
         costs = np.zeros((len(self.both), self.mesh.sites))
-        self._branch([], 0.0, costs, np.ones(self.mesh.sites, bool), np.flatnonzero(corner))
+        self._branch([], 0.0, costs, np.ones(self.mesh.sites, bool), self.mesh.first_sites)
         if self.branches > MOST_BRANCHES:
             return None
         sites = np.empty_like(self.sites)
