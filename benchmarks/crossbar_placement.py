@@ -24,8 +24,9 @@ from crossbar_graphs import GRAPHS, TIMESTEPS
 from snnc.ir import Graph
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cost.spike_rates import expected, uniform
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of
 from snnc_backends.crossbar.placement.assignment import hops
 from snnc_backends.crossbar.placement.lower_bounds import bounds
 from snnc_backends.crossbar.placement.mesh import Mesh

@@ -19,7 +19,6 @@ from snnc.ir.node import Node
 from snnc.ir.op import Op, broadcast_to_sample
 from snnc.ir.pool import SumPool
 from snnc.ir.types import Shape, Signal
-from snnc.ir.walk import ancestors
 
 
 @dataclass(frozen=True)
@@ -130,23 +129,7 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
         yield from _reaching(graph, source, gain, moved)
 
 
-def event_value(graph: Graph, name: str) -> float:
-    """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
-
-    Raises `GraphError` if the encoded input is joined with spikes.
-    """
-    node = graph.node(name)
-    makers = ancestors(graph, name, until=_makes) if not _makes(node) else (name,)
-    ops = [graph.node(maker).op for maker in makers]
-    codes = (op.code() for op in ops if isinstance(op, Encode))
-    values = {1.0 if code is None else code.unit for code in codes}
-    values |= {1.0 for op in ops if integrates(op)}
-    if len(values) > 1:
-        raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
-    return values.pop()
-
-
-def _makes(node: Node) -> bool:
+def makes_events(node: Node) -> bool:
     """Whether events start at a node."""
     return isinstance(node.op, Encode) or integrates(node.op)
 

@@ -15,7 +15,8 @@ g = dL/ds from above and d = dL/du of the potential after the step (d = 0 at the
 
 and dL/dv_init is the final d. The indicator h in the reset is treated as a constant, the threshold
 that multiplies it is not. A signed population adds to S the surrogate of its negative spikes, at
-z = -p/V, where the total of its spikes is positive; a two-sided one at z = -p/V - 1.
+z = -p/V, where the total of its spikes is positive; a two-sided one at z = -p/V - 1. In one
+that rounds, 1/2 takes the place of the 1 in both.
 
 Source: the released code of DIET-SNN (Rathi & Roy, 2020) and of the hybrid method (Rathi et al.,
 ICLR 2020), which use autograd; this is the same recursion written out.
@@ -237,11 +238,12 @@ class Tape:
     def _slopes(self, normal: Tensor, h: Tensor) -> Tensor:
         """ds/dz (T, N, *shape) of p/threshold."""
         since = self._since(h) if isinstance(self.surrogate, TimedSurrogate) else None
+        if isinstance(self.op, TwoSidedNeuron):
+            level = 0.5 if self.op.rounds else 1.0
+            return self._surrogate(normal - level, since) + self._surrogate(-normal - level, since)
         slopes = self._surrogate(normal - 1, since)
         if not self.op.signed:
             return slopes
-        if isinstance(self.op, TwoSidedNeuron):
-            return slopes + self._surrogate(-normal - 1, since)
         positive = h.cumsum(0) - h > 0
         return slopes + positive * self._surrogate(-normal, since)
 

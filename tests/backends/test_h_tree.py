@@ -19,8 +19,9 @@ from snnc.pipeline import format_spec
 from snnc.report.mesh import mesh_map
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of
 from snnc_backends.crossbar.placement.assignment import hops
 from snnc_backends.crossbar.placement.h_tree import HTree
 from snnc_backends.crossbar.placement.lower_bounds import bounds

@@ -29,8 +29,9 @@ from snnc.ir import (
 from snnc.ir.walk import nearest_before
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of
 from snnc_backends.crossbar.placement.assignment import hops
 from snnc_backends.crossbar.placement.exchanges import Exchanges
 from snnc_backends.crossbar.placement.lower_bounds import bounds, linear_assignment
@@ -180,12 +181,12 @@ def spikes_one_by_one(graph: Graph, core_of: dict[int, int], events: dict[str, f
         (layer,) = nearest_before(graph, source, Weighted)
         for element in range(graph.type_of(source).size):
             home = next(
-                core_of[tile] for p, tile in parts
+                core_of[place.tile] for p, place in parts
                 if p.layer == layer and p.first_row == 0
                 and p.first_output <= element < p.first_output + p.outputs
             )  # fmt: skip
             needing = {
-                core_of[tile] for p, tile in parts
+                core_of[place.tile] for p, place in parts
                 if p.layer == node.name and p.first_row <= element < p.first_row + p.rows
             }  # fmt: skip
             total += len(needing - {home}) * events[source] / graph.type_of(source).size

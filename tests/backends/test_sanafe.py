@@ -22,8 +22,9 @@ from snnc.pipeline import format_spec
 from snnc.testing import assert_exporter_contract, quantized_cases, random_graph
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of
 from snnc_backends.crossbar.placement.packets import fires
 from snnc_backends.crossbar.placement.placement import from_json
 from snnc_backends.crossbar.placement.traffic import traffic

@@ -29,7 +29,8 @@ from snnc.target import stored_window
 from snnc.testing import random_graph
 from snnc.transform import PassContext
 from snnc_backends.crossbar.cost.files import MAPPING, PLACEMENT, stored_json
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, stored_parts
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
+from snnc_backends.crossbar.mapping.placed_parts import stored_parts
 from snnc_backends.crossbar.placement import placement
 from snnc_backends.crossbar.placement.packets import fires
 from snnc_backends.crossbar.placement.traffic import traffic

@@ -30,6 +30,8 @@ OPS: dict[str, AnyNeuron] = {
     "second signed": Neuron(order="fire-integrate", signed=True),
     "two-sided": TwoSidedNeuron(),
     "two-sided wait": TwoSidedNeuron(wait=2),
+    "rounds": TwoSidedNeuron(rounds=True),
+    "rounds wait": TwoSidedNeuron(rounds=True, wait=2),
 }
 
 
@@ -59,13 +61,14 @@ class Loop:
         return self.surrogate.gradient(z)
 
     def fire(self, p: Tensor, v: Tensor, total: Tensor, steps: Tensor) -> Tensor:
-        z = p / v - 1
-        fired = Spike.apply(z, (p > v).to(p.dtype), self.slope(z, steps).detach())
+        level = 0.5 if isinstance(self.op, TwoSidedNeuron) and self.op.rounds else 1.0
+        z = p / v - level
+        fired = Spike.apply(z, (p > level * v).to(p.dtype), self.slope(z, steps).detach())
         if not self.op.signed:
             return fired
         if isinstance(self.op, TwoSidedNeuron):
-            z = -p / v - 1
-            return fired - Spike.apply(z, (p < -v).to(p.dtype), self.slope(z, steps).detach())
+            z, below = -p / v - level, p < -level * v
+            return fired - Spike.apply(z, below.to(p.dtype), self.slope(z, steps).detach())
         z = -p / v
         back = Spike.apply(z, (p < 0).to(p.dtype), self.slope(z, steps).detach())
         return fired - (total > 0) * back

@@ -21,13 +21,9 @@ from snnc.target import Artifact, Backend
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cost.files import MAPPING, PLACEMENT, stored_json
 from snnc_backends.crossbar.cost.spike_rates import expected, uniform
-from snnc_backends.crossbar.mapping.layer_shapes import (
-    PlacedPart,
-    layer_shapes,
-    parts_of,
-    stored_parts,
-)
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, parts_of, stored_parts
 from snnc_backends.crossbar.placement import placement as placing
 from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.packets import packets

@@ -29,10 +29,11 @@ class Senders:
 
     @classmethod
     def of(cls, sent: Iterable[Packets]) -> Senders:
-        """Nodes whose elements lie in no core send nothing and are left out."""
+        """Nodes that lie in no core are left out; single elements of no core send nothing."""
         every = list(sent)
+        fire = [e for e in every if isinstance(e, Fires) and (e.cores >= 0).any()]
         return cls(
-            tuple(e for e in every if isinstance(e, Fires) and e.cores.min(initial=0) >= 0),
+            tuple(e._replace(cores=np.maximum(e.cores, 0)) for e in fire),
             tuple(e for e in every if isinstance(e, Spikes)),
             tuple(e for e in every if isinstance(e, Sums)),
         )

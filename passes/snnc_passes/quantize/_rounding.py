@@ -23,8 +23,9 @@ from snnc.ir import (
     Weighted,
     broadcast_to_sample,
 )
-from snnc.ir.populations import Group, WeightedInput, event_value
+from snnc.ir.populations import Group, WeightedInput
 from snnc_passes._statistics import Granularity
+from snnc_passes.quantize._event_value import event_value
 
 Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
@@ -44,11 +45,13 @@ class Rounding:
         graph: changed in place.
         types: the types before rounding, since a partly rounded graph mixes integers and reals.
         bits: width of a weight.
+        units: see `event_value`.
     """
 
     graph: Graph
     types: Mapping[str, TensorType]
     bits: int
+    units: Mapping[str, float]
 
     @property
     def q_max(self) -> int:
@@ -65,7 +68,7 @@ class Rounding:
         Raises:
             PassError: 32 bits could overflow within `timesteps`.
         """
-        scale = self._scale(group, granularity)
+        scale = self.scale(group, granularity)
         step = sum(
             c.gain * (self._signs(c.name, scale) if c.signs else self._layer(c.name, scale))
             for c in group.contributors
@@ -92,7 +95,7 @@ class Rounding:
             if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
         }
 
-    def _scale(self, group: Group, granularity: Granularity) -> Real:
+    def scale(self, group: Group, granularity: Granularity) -> Real:
         """s of a group: (C,), or () for granularity "layer" and where elements are moved."""
         together = granularity == "layer" or any(c.moved for c in group.contributors)
         channels = 1 if together else self.types[group.populations[0]].shape[0]
@@ -120,7 +123,7 @@ class Rounding:
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
         op = self.graph.node(name).op
-        value = event_value(self.graph, self.graph.inputs_of(name)[0])
+        value = event_value(self.graph, self.graph.inputs_of(name)[0], self.units)
         if isinstance(op, Weighted):
             return self.graph.array(op.weight).astype(np.float64) * value
         if isinstance(op, Scale):

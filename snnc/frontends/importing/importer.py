@@ -63,10 +63,14 @@ class Importer:
         try:
             return convert(site, *args)
         except RefusedError as refused:
-            self.report(Diagnostic(site.op, site.name, site.loc, refused.reason, refused.remedy))
+            self._refuse(refused, site)
         except GraphError as error:
             self._invalid.append(error)
         return None
+
+    def _refuse(self, refused: RefusedError, site: ImportSite) -> None:
+        at = refused.site or site
+        self.report(Diagnostic(at.op, at.name, at.loc, refused.reason, refused.remedy))
 
     def report(self, problem: Diagnostic) -> None:
         """Record a problem, to be listed by `finish`."""
@@ -104,6 +108,9 @@ class Importer:
             UnsupportedError: listing every operation that cannot be compiled.
             ModelError: the arrays or shapes of the model do not form a valid graph.
         """
+        for value in outputs:
+            if value.rounding is not None:
+                self._refuse(value.rounding.refused(), value.rounding.site)
         if self._problems:
             count = len(self._problems)
             operations = f"{count} operation{'s' if count > 1 else ''}"

@@ -201,7 +201,7 @@ Reduce = Callable[[OnnxSite, Value, list[int]], Value]
 
 
 def reduction(reduce: Reduce, since: int) -> Converter:
-    """Converter of a reduction over spatial axes, which are an input since an opset."""
+    """Converter of a reduction over axes of the sample, which are an input since an opset."""
 
     def convert(site: OnnxSite) -> Result:
         x, axes = site.tensor(), site.axes(1, since)
@@ -232,6 +232,6 @@ LAYERS: dict[str, Converter] = {
     "MatMul": matmul,
     "MaxPool": max_pool,
     "ReduceMax": reduction(importing.largest_over, since=18),
-    "ReduceMean": reduction(partial(importing.reduce_spatial, mean=True), since=18),
-    "ReduceSum": reduction(partial(importing.reduce_spatial, mean=False), since=13),
+    "ReduceMean": reduction(partial(importing.reduce_over, mean=True), since=18),
+    "ReduceSum": reduction(partial(importing.reduce_over, mean=False), since=13),
 }

@@ -148,9 +148,9 @@ class _Walk:
         taps = int(np.prod(shape.matrix.kernel)) if shape.matrix.kernel else 1
         channels = shape.matrix.groups * (shape.matrix.rows // taps)
         needed: dict[int, NDArray[np.bool_]] = {}
-        for part, tile in shape.parts:
-            rows = needed.setdefault(self.core_of[tile], np.zeros(channels, bool))
-            rows[_rows(shape, part) // taps] = True
+        for each in shape.parts:
+            rows = needed.setdefault(self.core_of[each.tile], np.zeros(channels, bool))
+            rows[_rows(shape, each.part) // taps] = True
         core = self.core[shape.source].reshape(channels, -1)
         number = self.number[shape.source].reshape(channels, -1)
         for target, rows in sorted(needed.items()):
@@ -174,22 +174,22 @@ class _Walk:
 
     def _home(self, shape: LayerShape) -> Numbers:
         """Per output channel, the core of the first row block."""
-        home = np.full(shape.matrix.groups * shape.matrix.outputs, NOWHERE, np.int32)
-        for part, tile in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
-            home[_outputs(shape, part)] = self.core_of[tile]
+        home = np.full(shape.matrix.groups * shape.matrix.all_outputs, NOWHERE, np.int32)
+        for each in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
+            home[_outputs(shape, each.part)] = self.core_of[each.tile]
         return home
 
     def _sums(self, shape: LayerShape, home: Numbers) -> Iterator[Sums]:
         """From every other core with row blocks of an output, one sum a step and position."""
         sent: set[tuple[int, int, int]] = set()
-        for part, tile in shape.parts:
-            outputs = _outputs(shape, part)
-            own, target = self.core_of[tile], int(home[outputs.start])
-            if own == target or (own, target, outputs.start) in sent:
+        for each in shape.parts:
+            outputs = _outputs(shape, each.part)
+            first = int(outputs[0])
+            own, target = self.core_of[each.tile], int(home[first])
+            if own == target or (own, target, first) in sent:
                 continue
-            sent.add((own, target, outputs.start))
-            values = (outputs.stop - outputs.start) * shape.positions
-            yield Sums(shape.layer, own, target, values, shape.steps)
+            sent.add((own, target, first))
+            yield Sums(shape.layer, own, target, len(outputs) * shape.positions, shape.steps)
 
     def _branches(self, node: Node) -> Iterator[Spikes | Sums]:
         """All branches of a sum to the core of the first one."""
@@ -237,10 +237,12 @@ def _rows(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     return np.concatenate([shape.rows_of[g] + g * shape.matrix.rows for g in groups])
 
 
-def _outputs(shape: LayerShape, part: Part) -> slice:
+def _outputs(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     """The channels of the result that a part has columns of."""
-    start = part.group * shape.matrix.outputs + part.first_output
-    return slice(start, start + part.groups * part.outputs)
+    matrix = shape.matrix
+    own = matrix.places[part.first_output : part.first_output + part.outputs]
+    groups = np.arange(part.group, part.group + part.groups)[:, None]
+    return (groups * matrix.all_outputs + own).ravel()
 
 
 def _filled(value: int, shape: tuple[int, ...]) -> NDArray[Any]:
