@@ -18,8 +18,8 @@ DEMO_OUT := demo-out
 COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
 NIR_OUT := nir-out
-CROSSBAR_CHECK_OUT := crossbar-check-out
 BRIAN2_OUT := brian2-out
+CROSSBAR_CHECK_OUT := crossbar-check-out
 ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
@@ -123,15 +123,29 @@ nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, Spiking
 		-o $(NIR_OUT)/net.snnc
 	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
 
-.venv-brian2 .venv-crossbar/.installed: tests/brian2/requirements.txt | .venv/bin/python
-	$(PYTHON) -m venv .venv-brian2 .venv-crossbar
-	.venv-brian2 .venv-crossbar/bin/python -m pip install --quiet --disable-pip-version-check -r tests/brian2/requirements.txt
+.venv-brian2/.installed: tests/brian2/requirements.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-brian2
+	.venv-brian2/bin/python -m pip install --quiet --disable-pip-version-check -r tests/brian2/requirements.txt
 	@touch $@
 
 brian2: export OMP_NUM_THREADS := 1
-brian2: .venv/.dev .venv-brian2 .venv-crossbar/.installed ## the network of examples/stdp_digits in Brian2: the same spikes and weights
-	$(BIN)/python tests/brian2/write.py $(BRIAN2_OUT) $(CROSSBAR_CHECK_OUT) $(if $(SNNC_DATA),'mnist:$(SNNC_DATA)/mnist#train[:20]')
-	.venv-brian2 .venv-crossbar/bin/python tests/brian2/compare.py $(BRIAN2_OUT) $(CROSSBAR_CHECK_OUT)
+brian2: .venv/.dev .venv-brian2/.installed ## the network of examples/stdp_digits in Brian2: the same spikes and weights
+	$(BIN)/python tests/brian2/write.py $(BRIAN2_OUT) $(if $(SNNC_DATA),'mnist:$(SNNC_DATA)/mnist#train[:20]')
+	.venv-brian2/bin/python tests/brian2/compare.py $(BRIAN2_OUT)
+
+CROSSBAR_INSTALL := .venv-crossbar/bin/python -m pip install --quiet --disable-pip-version-check
+
+.venv-crossbar/.installed: $(wildcard tests/crossbar_tools/*.txt) | .venv/bin/python
+	$(PYTHON) -m venv .venv-crossbar
+	$(CROSSBAR_INSTALL) -r tests/crossbar_tools/requirements.txt
+	$(CROSSBAR_INSTALL) --no-deps -r tests/crossbar_tools/tools.txt
+	@touch $@
+
+crossbar-check: export OMP_NUM_THREADS := 1
+crossbar-check: .venv/.dev .venv-crossbar/.installed ## the crossbar's wires beside badcrossbar, its hops beside SANA-FE
+	rm -rf $(CROSSBAR_CHECK_OUT)
+	$(BIN)/python tests/crossbar_tools/write.py $(CROSSBAR_CHECK_OUT)
+	.venv-crossbar/bin/python -W ignore tests/crossbar_tools/compare.py $(CROSSBAR_CHECK_OUT)
 
 .venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-keras
