@@ -50,6 +50,8 @@ class CrossbarBackend:
         wire_ohm: resistance of word and bit lines from one cell to the next, in ohm.
         compensation: gains of the converters are estimated anew when the chip is read, from the
             sums of columns with all rows driven: one factor a layer, or one a column.
+        remap: stuck cells are known when the chip is programmed: rows of a tile are exchanged, and
+            the other cells of a weight make up for a stuck one, so that the weights are nearest.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         packing: what shares a tile: none, groups of a layer, or also layers that lie in disjoint
@@ -61,7 +63,8 @@ class CrossbarBackend:
         machine: a TOML file with any of the options above, which it sets.
         technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
         rates: JSON file of spike rates to place and cost by; none for the calibration data.
-        mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
+        mesh: cores on which tiles are placed: COLUMNSxROWS, or h-tree-N, the N cores of an H-tree;
+            none for no placement.
         threads: samples computed in parallel; 0 for one per processor core.
     """
 
@@ -77,6 +80,7 @@ class CrossbarBackend:
     stuck_off: float = 0.0
     wire_ohm: float = 0.0
     compensation: Literal["none", "layer", "column"] = "none"
+    remap: bool = False
     weight_bits: int = 8
     chip_seed: int = 0
     packing: Literal["none", "groups", "disjoint", "time-multiplexed"] = "none"
@@ -143,17 +147,17 @@ class CrossbarBackend:
                 self.cores, self.tiles_per_core, self.axons_per_core, self.synapses_per_core
             ),
             imperfections=Imperfections(
-                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
+                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation, self.remap
             ),
         )
 
     def costs(self) -> CostOptions:
         """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
         from snnc_backends.crossbar.cost.files import CostOptions
-        from snnc_backends.crossbar.placement.mesh import mesh
+        from snnc_backends.crossbar.placement.topology import topology
 
         return CostOptions(
-            self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
+            self.technology, self.rates, topology(self.mesh), self.adc_bits, self.chip_seed
         )
 
     def require_files(self) -> None:
