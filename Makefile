@@ -18,6 +18,7 @@ DEMO_OUT := demo-out
 COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
 NIR_OUT := nir-out
+BRIAN2_OUT := brian2-out
 ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
@@ -27,7 +28,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo cost test test-long fuzz checkpoints nir architectures lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints nir brian2 architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -121,6 +122,16 @@ nir: .venv/.dev .venv-spiking/.installed ## networks of snnTorch, Norse, Spiking
 		-o $(NIR_OUT)/net.snnc
 	$(BIN)/snnc verify $(NIR_OUT)/net.snnc
 
+.venv-brian2/.installed: tests/brian2/requirements.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-brian2
+	.venv-brian2/bin/python -m pip install --quiet --disable-pip-version-check -r tests/brian2/requirements.txt
+	@touch $@
+
+brian2: export OMP_NUM_THREADS := 1
+brian2: .venv/.dev .venv-brian2/.installed ## the network of examples/stdp_digits in Brian2: the same spikes and weights
+	$(BIN)/python tests/brian2/write.py $(BRIAN2_OUT) $(if $(SNNC_DATA),'mnist:$(SNNC_DATA)/mnist#train[:20]')
+	.venv-brian2/bin/python tests/brian2/compare.py $(BRIAN2_OUT)
+
 .venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/libraries/keras-requirements.txt
@@ -136,4 +147,4 @@ architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/
 	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-keras .venv-spiking build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking .venv-brian2 build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(BRIAN2_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -126,15 +126,33 @@ def runs(only: Sequence[str], chips: int, day: bool) -> Iterator[tuple[str, Any,
                     yield name, value, factor.target.format(value), chip
 
 
+class Chips:
+    """Chips that a network is put on. What is compiled is the same for all chips of a target."""
+
+    def __init__(self, graph: Graph, ctx: PassContext) -> None:
+        self._graph, self._ctx = graph, ctx
+        self._compiled: dict[str, Files] = {}
+
+    def backend(self, target: str, chip: int) -> CrossbarBackend:
+        """The target, with the seed of a chip."""
+        backend = parse_one(target, Registry(BACKENDS))
+        assert isinstance(backend, CrossbarBackend)
+        return replace(backend, chip_seed=chip, technology=TECHNOLOGY, threads=1)
+
+    def files(self, target: str) -> Files:
+        """The network, compiled for a target."""
+        if target not in self._compiled:
+            members = self.backend(target, 0).lower(self._graph, self._ctx)
+            self._compiled[target] = Files(self._graph, members, {})
+        return self._compiled[target]
+
+
 def measured(
-    graph: Graph, target: str, chip: int, ctx: PassContext, x: NDArray[np.float32], y: Any
+    chips: Chips, target: str, chip: int, x: NDArray[np.float32], y: Any
 ) -> dict[str, Any]:
     """The figures of one chip."""
     start = time.process_time()
-    backend = parse_one(target, Registry(BACKENDS))
-    assert isinstance(backend, CrossbarBackend)
-    backend = replace(backend, chip_seed=chip, technology=TECHNOLOGY, threads=1)
-    files = Files(graph, backend.lower(graph, ctx), {})
+    backend, files = chips.backend(target, chip), chips.files(target)
     result = backend.load(files).run(x, record="counts")
     cost = backend.cost(files, inference(result))
     assert cost is not None
@@ -182,6 +200,7 @@ def main() -> None:
     images = open_data(f"cifar10:{data / 'cifar10'}#test[@exact_test.npy]")
     x, y = images.take(np.arange(len(images) if options.day else SHOWN))
     ctx = PassContext(timesteps=TIMESTEPS, calibration=[(calibration(data), None)])
+    chips = Chips(graph, ctx)
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
     only = options.only.split(",")
     for factor, value, target, chip in runs(only, options.chips, options.day):
@@ -189,7 +208,7 @@ def main() -> None:
         key["images"] = len(x)
         if any(key.items() <= row.items() for row in rows):
             continue
-        rows.append({**key, "target": target, **measured(graph, target, chip, ctx, x, y)})
+        rows.append({**key, "target": target, **measured(chips, target, chip, x, y)})
         lines = ",\n".join(json.dumps(row) for row in rows)
         options.results.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(rows[-1]["accuracy"], rows[-1]["seconds"], target, chip, file=sys.stderr, flush=True)

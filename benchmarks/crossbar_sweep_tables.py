@@ -22,6 +22,7 @@ LABELS: Mapping[str, str] = {
     "wire-ohm": "ohm of a wire from cell to cell (4-bit cells)",
     "seconds": "seconds after programming (PCM, 1-bit cells)",
 }
+ORDER = ("ideal", *LABELS, "day")
 LINEAR = ("cell-bits", "adc-bits")
 COLUMNS = (
     "factor", "value", "chips", "accuracy (%)", "loss, points", "clipped (%)",
@@ -35,10 +36,17 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
         own = [row for row in rows if (row["network"], row["images"]) == (network, images)]
         yield f"{network}, {images} images\n"
         yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-        for factor, value in dict.fromkeys((row["factor"], row["value"]) for row in own):
+        values = dict.fromkeys((row["factor"], row["value"]) for row in own)
+        for factor, value in sorted(values, key=_rank):
             chips = chosen(own, factor, value)
             yield f"| {' | '.join(_line(chips, chosen(own, 'ideal', None)))} |"
         yield ""
+
+
+def _rank(of: tuple[str, Any]) -> tuple[int, float]:
+    """Factors in their order, numbers from small to large."""
+    factor, value = of
+    return ORDER.index(factor), value if isinstance(value, float | int) else 0.0
 
 
 def chosen(rows: Sequence[Row], factor: str, value: Any) -> list[Row]:
@@ -72,12 +80,8 @@ def _line(chips: Sequence[Row], ideal: Sequence[Row]) -> Iterator[str]:
     yield lost
     yield f"{100 * np.mean([row['clip_rate'] for row in chips]):.2g}"
     for name in ("energy_nj", "tiles_nj", "dense_tiles_nj", "ann_tiles_nj"):
-        yield f"{_mean(chips, name):.1f}" if name in chips[0] else ""
-
-
-def _mean(chips: Sequence[Row], name: str) -> float:
-    """Of energies in microjoule."""
-    return float(np.mean([row[name] for row in chips])) / 1e3
+        found = [row[name] for row in chips if name in row]
+        yield f"{np.mean(found) / 1e3:.1f}" if found else ""
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

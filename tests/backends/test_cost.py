@@ -28,8 +28,9 @@ from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cost.cost import CostModel
 from snnc_backends.crossbar.cost.spike_rates import expected, uniform
 from snnc_backends.crossbar.cost.technology_table import Entry, technology
-from snnc_backends.crossbar.mapping.layer_shapes import PlacedPart, layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, parts_of
 from snnc_backends.crossbar.program import CrossbarProgram
 
 TABLE = technology("isaac-32nm")

@@ -80,6 +80,7 @@ def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
         "layers": list(numbers),
         "copies": [mapped.copies[layer] for layer in numbers],
         "unplaced_rows": _unplaced(mapped),
+        "unplaced_outputs": {m.layer: list(m.left_out) for m in mapped.layers if m.left_out},
         "columns": ["tile", "top", "left", *(field.name for field in fields(Part))],
         "parts": [
             [*place, numbers[part.layer], *(getattr(part, name) for name in _NUMBERS)]

@@ -43,7 +43,7 @@ class ActivationsToNeurons(Pass):
     bound, with half of it as starting potential, which later passes do not fit (S27).
 
     A linear activation (`Identity`, put in by linear-bottlenecks) becomes a population of two-sided
-    neurons, of which only `leak` and `wait` are options (S29).
+    neurons that round, of which only `leak` and `wait` are options (S29).
 
     The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
@@ -110,7 +110,8 @@ class ActivationsToNeurons(Pass):
             graph.replace_op(name, self._neuron(ctx.timesteps))
         for name in linear:
             wait = self._wait(ctx.timesteps)
-            graph.replace_op(name, TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait))
+            op = TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait, rounds=True)
+            graph.replace_op(name, op)
         for pool, windows in pools.items():
             graph.replace_op(pool, CountMaxPool(windows=windows))
         graph.stage = Stage.SNN

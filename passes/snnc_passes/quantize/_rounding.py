@@ -69,7 +69,7 @@ class Rounding:
         Raises:
             PassError: 32 bits could overflow within `timesteps`.
         """
-        scales = self._scales(group, granularity)
+        scales = self.scales(group, granularity)
         step = sum(
             c.gain * (self._signs if c.signs else self._layer)(c.name, scales[c.name])
             for c in group.contributors
@@ -96,7 +96,7 @@ class Rounding:
             if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
         }
 
-    def _scales(self, group: Group, granularity: Granularity) -> dict[str, Real]:
+    def scales(self, group: Group, granularity: Granularity) -> dict[str, Real]:
         """s of every population and layer of a group: (C,), or () for granularity "layer".
 
         Those with weights set it, or the factors where no weights are in a class of channels.

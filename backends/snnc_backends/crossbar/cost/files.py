@@ -21,8 +21,9 @@ from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost.cost import CostModel
 from snnc_backends.crossbar.cost.spike_rates import UNIFORM, complete, expected, read_rates, uniform
 from snnc_backends.crossbar.cost.technology_table import Technology, from_json, technology
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of, stored_parts
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of, stored_parts
 from snnc_backends.crossbar.placement import placement as placing
 from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.placement import Placement
