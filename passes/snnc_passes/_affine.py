@@ -183,21 +183,22 @@ def _filled(values: Floats, otherwise: float) -> Floats:
     return channel if np.all(same) else np.nan_to_num(values, nan=otherwise)
 
 
-def pulled(op: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
-    """The map g with affine(op(x)) = op(g(x)) for inputs of `shape`; None if there is none.
+def pulled(op: Rearrange, affine: Affine, shapes: Sequence[Shape]) -> list[Affine] | None:
+    """The maps g, h, … with affine(op(x, y, …)) = op(g(x), h(y), …) for inputs of `shapes`.
 
-    An element that `op` repeats must have one factor and one shift, a zero that it inserts no
-    shift.
+    None if there are none: an element that `op` repeats must have one factor and one shift, a zero
+    that it inserts no shift.
     """
-    positions = op.positions([shape])
-    inserted = positions < 0
-    factor = _pulled_values(positions, affine.factor, shape, unused=1.0)
-    if factor is None or affine.bias is None:
-        return None if factor is None else Affine(factor)
-    if np.any(full(affine.bias, positions.shape)[inserted] != 0):
+    positions = op.positions(shapes)
+    factors = _pulled_values(positions, affine.factor, shapes, unused=1.0)
+    if factors is None or affine.bias is None:
+        return None if factors is None else [Affine(factor) for factor in factors]
+    if np.any(full(affine.bias, positions.shape)[positions < 0] != 0):
         return None
-    bias = _pulled_values(positions, affine.bias, shape, unused=0.0)
-    return None if bias is None else Affine(factor, bias)
+    biases = _pulled_values(positions, affine.bias, shapes, unused=0.0)
+    if biases is None:
+        return None
+    return [Affine(*both) for both in zip(factors, biases, strict=True)]
 
 
 def pulled_before_sums(op: SumPool, affine: Affine, shape: Shape) -> Affine | None:
@@ -213,20 +214,22 @@ def pulled_before_sums(op: SumPool, affine: Affine, shape: Shape) -> Affine | No
 
 
 def _pulled_values(
-    positions: Positions, values: Floats, shape: Shape, *, unused: float
-) -> Floats | None:
-    """Values of the elements of the input; None if an element is repeated with different ones.
+    positions: Positions, values: Floats, shapes: Sequence[Shape], *, unused: float
+) -> list[Floats] | None:
+    """Values of the elements of the inputs; None if an element is repeated with different ones.
 
     Elements that do not occur in the result get the value of their channel, or `unused`.
     """
     if values.ndim == 0:
-        return values
+        return [values for _ in shapes]
     wanted, used = full(values, positions.shape), positions >= 0
-    flat = np.full(prod(shape), np.nan)
+    sizes = [prod(shape) for shape in shapes]
+    flat = np.full(sum(sizes), np.nan)
     flat[positions[used]] = wanted[used]
     if np.any(flat[positions[used]] != wanted[used]):
         return None
-    return _filled(flat.reshape(shape), unused)
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    return [_filled(part.reshape(shape), unused) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _applied(op: Op, sample: Floats) -> Floats:

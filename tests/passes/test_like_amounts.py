@@ -81,3 +81,18 @@ def test_that_of_a_large_pool_stands_behind_it(cls: type[Beside], source: str | 
     lowered = Pipeline.from_text(ALWAYS).run(made(cls)[1], PassContext()).graph
     put_in = [node.name for node in lowered if isinstance(node.op, Identity)]
     assert put_in == ([] if source is None else [f"{source}.spikes"])
+
+
+class BoundedBesideLinear(Beside):
+    def sum(self, y: Tensor, x: Tensor) -> Tensor:
+        linear = self.c(x)[:, :2]
+        return self.b(torch.cat([linear, F.relu6(self.g(linear.repeat(1, 2, 1, 1)))[:, :2]], 1))
+
+
+def test_bounded_activations_and_linear_ones_in_one_concatenation() -> None:
+    _, graph = made(BoundedBesideLinear)
+    x = np.random.default_rng(0).random((24, 2, 8, 8), dtype=np.float32)
+    compiled = snnc.compile(
+        graph, target="reference", recipe="convert{bits=8}", timesteps=16, calibration=x
+    )
+    assert compiled.graph.quantized

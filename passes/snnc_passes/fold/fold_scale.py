@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnc.ir import Add, Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
@@ -101,7 +101,7 @@ def _layers_before(
     if isinstance(op, Add):  # the shift is added once
         parts = [affine, *(Affine(affine.factor) for _ in inputs[1:])]
     else:
-        parts = [_before(op, affine, shapes[inputs[0]])] if len(inputs) == 1 else [None]
+        parts = _before(op, affine, [shapes[name] for name in inputs])
     layers: list[tuple[str, Affine]] = []
     for name, part in zip(inputs, parts, strict=False):
         found = None if part is None else _layers_before(graph, shapes, name, part)
@@ -111,8 +111,8 @@ def _layers_before(
     return layers
 
 
-def _before(op: Op, affine: Affine, shape: Shape) -> Affine | None:
-    """The map before `op`, whose input has `shape`, that equals `affine` behind it; else None."""
+def _before(op: Op, affine: Affine, shapes: Sequence[Shape]) -> Sequence[Affine | None]:
+    """Per input of `op`, of these shapes, the map that equals `affine` behind it; None for none."""
     if isinstance(op, Rearrange):
-        return pulled(op, affine, shape)
-    return pulled_before_sums(op, affine, shape) if isinstance(op, SumPool) else None
+        return pulled(op, affine, shapes) or [None]
+    return [pulled_before_sums(op, affine, shapes[0]) if isinstance(op, SumPool) else None]

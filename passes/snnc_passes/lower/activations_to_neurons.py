@@ -122,6 +122,7 @@ class ActivationsToNeurons(Pass):
         sink_past_maxima(graph, ScalePropagation(graph, shapes))
         scale_events_into_currents(graph)
         _set_bounds(graph, relus)
+        scale_events_into_currents(graph)  # bounds make currents of one-sided spikes alone
         metrics = {
             "populations": len(relus) + len(linear),
             "neurons": sum(prod(shapes[name]) for name in (*relus, *linear)),

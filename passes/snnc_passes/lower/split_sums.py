@@ -75,13 +75,15 @@ class SplitSums(Pass):
 
 
 def _merge(graph: Graph, node: Node) -> bool:
-    """Let a factor of a factor, before an activation, take what that takes."""
+    """Let a factor of a factor take what that takes, if it is its only user or mirrors it."""
     if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Scale):
         return False
     first = graph.node(node.inputs[0])
     if not isinstance(first.op, Scale):
         return False
     one, other = affine_of(graph, first.op), affine_of(graph, node.op)
+    if not used_once(graph, first.name) and not np.all(other.factor == -1):
+        return False
     affine = compose(one, other, graph.type_of(node.name).shape)
     graph.set_input(node.name, 0, first.inputs[0])
     graph.replace_op(node.name, scale_op(graph, node.name, affine), origins=[first.name])
