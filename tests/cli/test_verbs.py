@@ -145,7 +145,7 @@ def test_inspect_shows_layers_ir_and_facts(snnc: Any, folder: Path) -> None:
 def test_plugins_are_listed_and_described(snnc: Any, verb: str, name: str) -> None:
     listed = snnc(verb)
     assert listed.code == 0
-    (row,) = [line for line in listed.out.splitlines() if line.startswith(name)]
+    (row,) = [line for line in listed.out.splitlines() if line.split()[:1] == [name]]
     assert "snnc 0." in row and len(row.split()) > 4, "no summary"
     described = snnc(verb, name)
     assert described.code == 0, described.err
