@@ -41,7 +41,6 @@ class Programmed:
 
     Attributes:
         orders: per copy, which rows are placed, and in which order.
-        copies: of the layer; 1 where they are equal.
         cells: (matrices, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
         cell_bits: 0 for ideal cells.
         variances: of the noise of one read of a cell, in 2^-variance_bits squared levels; None
@@ -54,7 +53,6 @@ class Programmed:
     """
 
     orders: tuple[PlacedOrder, ...]
-    copies: int
     cells: NDArray[np.integer]
     cell_bits: int
     variances: NDArray[np.int32] | None
@@ -63,6 +61,11 @@ class Programmed:
     steps: NDArray[np.int32]
     top: int
     step_bits: int
+
+    @property
+    def copies(self) -> int:
+        """Of the layer; 1 where they are equal."""
+        return len(self.orders)
 
 
 def programmed(
@@ -83,20 +86,17 @@ def programmed(
     variances, variance_bits = None, 0
     if cells.variances is not None:
         variances, variance_bits = _whole_variances(cells.variances, chip.rows)
-    values, copies = cells.values, len(cells.orders)
+    values = cells.values
     spans = row_blocks(values.shape[1], chip)
     if ranges is None:
         ranges = np.ones((len(spans), len(code.terms)))
     steps = chip.converter.steps(ranges[:, term_of_column(code)])
-    wanted, found = (
-        block_sums(cells.wanted, spans),
-        block_sums(values, spans) / (1 << cells.bits),
-    )
+    wanted = block_sums(cells.wanted, spans)
+    found = block_sums(values, spans) / (1 << cells.bits)
     again = chip.imperfections.factors(wanted, found, chip.largest_level)
     gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps * again
     return Programmed(
         orders=cells.orders,
-        copies=copies,
         cells=values,
         cell_bits=cells.bits,
         variances=variances,
