@@ -218,12 +218,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         whole = ", rows" if row["structure"] == "rows" else ""
         accuracies = [f"{row[s]:.2f}" if s in row else "" for s in STAGES]
         removed = f"{100 * row['sparsity']:.0f} %{whole}"
-        costs = [cell for key in ("cost", "few_bits_cost") for cell in _cells(row[key])]
+        costs = [cell for key in ("cost", "few_bits_cost") for cell in _cells(row.get(key))]
         lines.append([row["network"], removed, row["method"], *accuracies, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(cost: Mapping[str, Any]) -> list[str]:
+def _cells(cost: Mapping[str, Any] | None) -> list[str]:
+    if cost is None:
+        return [""] * 3
     return [str(cost["tiles"]), f"{cost['energy_nj'] / 1e3:.2f}", f"{cost['area_mm2']:.3f}"]
 
 
