@@ -52,10 +52,10 @@ def _bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
     rounding = Rounding(twin, dict(twin.types()), bits=8, units={})
     bounds: dict[str, Real] = {}
     for group in found:
-        unit = rounding.scale(group, granularity) * rounding.q_max
+        scales = rounding.scales(group, granularity)
         for layer in group.contributors:
             if isinstance(twin.node(layer.name).op, Weighted):
-                bounds[layer.name] = unit
+                bounds[layer.name] = scales[layer.name] * rounding.q_max
     return bounds
 
 

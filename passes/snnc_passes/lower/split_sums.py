@@ -81,9 +81,9 @@ def _merge(graph: Graph, node: Node) -> bool:
     first = graph.node(node.inputs[0])
     if not isinstance(first.op, Scale):
         return False
-    before, after = affine_of(graph, first.op), affine_of(graph, node.op)
+    one, other = affine_of(graph, first.op), affine_of(graph, node.op)
+    affine = compose(one, other, graph.type_of(node.name).shape)
     graph.set_input(node.name, 0, first.inputs[0])
-    affine = compose(before, after, graph.type_of(node.name).shape)
     graph.replace_op(node.name, scale_op(graph, node.name, affine), origins=[first.name])
     if not first.users and first.name not in graph.outputs:
         graph.remove(first.name)
