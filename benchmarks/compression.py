@@ -7,8 +7,9 @@ CIFAR-10 bit-exact ones). Its synapses are then removed by one of `METHODS` at e
 the same images, and it is judged on test images at four stages: pruned; calibrated, when
 `calibrate` has solved for the weights that stay (no labels, the same images); learned, after two
 epochs of training towards the outputs of the ANN (no labels); levels, after two more with four
-levels of weights. Before and after it is costed: 8-bit integers on tiles of 128x128 cells
-that layers share, energies and areas by the backend's own table. Constants of the rule and of the
+levels of weights. It is costed as 8-bit integers on tiles of 128x128 cells that layers share, by
+the backend's own table. Where rows are removed, the levels are three evenly spaced ones, and it is
+costed as 3-bit integers in cells of 2 bits. Constants of the rule and of the
 training were chosen on training images. A row of the results is one network; rows that are there
 are not measured again.
 """
@@ -45,15 +46,15 @@ TIMESTEPS = 8
 CALIBRATED, CHUNK = 256, 50
 TRAINED = {"mnist": 2048, "resnet20": 512}
 JUDGED = {"mnist": 2000, "resnet20": 500}
+STRUCTURED = ("stdp", "magnitude")
 LEARNED: Mapping[str, Sequence[tuple[str, float, str]]] = {
     "mnist": [
         *((method, 0.75, "none") for method in ("stdp", "stdp, plain rule", "magnitude", "random")),
-        ("stdp", 0.5, "rows"),
+        *((method, sparsity, "rows") for method in STRUCTURED for sparsity in (0.5, 0.75)),
     ],
-    "resnet20": [("stdp", 0.75, "none"), ("magnitude", 0.75, "none")],
+    "resnet20": [],
 }
 """What is trained: methods, sparsities and structures of each network."""
-SNAPPED = ("mnist",)
 METHODS: Mapping[str, str] = {
     "stdp": "method=stdp",
     "stdp, plain rule": "method=stdp rule=plain",
@@ -63,16 +64,14 @@ METHODS: Mapping[str, str] = {
 LEARN = "learn{{epochs=2 lr=0.0001 batch=32 loss=ann v-init=true surrogate=triangle{}}}"
 SNAP = {
     "none": " snap=quantize-conductance{levels=4}",
-    "rows": " snap=quantize-conductance{levels=[0.25 0.5 0.75 1]}",
+    "rows": " snap=quantize-conductance{levels=[0.333333 0.666667 1]}",
 }
-"""Levels fitted to each layer, or those of `CELLS`."""
+"""Levels fitted to each layer, or those of `SMALL_CELLS`."""
 TARGET = "crossbar{packing=time-multiplexed technology=isaac-32nm}"
-CELLS = (
-    "crossbar{packing=time-multiplexed technology=isaac-32nm cell-bits=list "
-    "device=level-list{us=[0 25 50 75 100]}}"
-)
-"""One cell a sign, with four levels above zero."""
-STAGES = ("pruned", "calibrated", "learned", "levels")
+FEW_BITS = 3
+SMALL_CELLS = "crossbar{weight-bits=3 cell-bits=2 packing=time-multiplexed technology=isaac-32nm}"
+"""One cell a sign, with three levels above zero."""
+STAGES = ("pruned", "calibrated", "learned", "levels", "few_bits")
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,8 @@ class Judge:
             )  # fmt: skip
         return round(100 * right / len(x), 2)
 
-    def cost(self, graph: Graph, target: str = TARGET) -> dict[str, Any]:
-        """Tiles, energy and area of the network as 8-bit integers."""
-        integers, _ = self.passed(graph, "quantize{bits=8}")
+    def cost(self, integers: Graph, target: str = TARGET) -> dict[str, Any]:
+        """Tiles, energy and area of a network of integers."""
         files = parse_one(target, Registry(BACKENDS)).lower(integers, self.context)
         totals = json.loads(files["crossbar/figures.json"])["totals"]
         cost = json.loads(files["crossbar/cost.json"])
@@ -182,17 +180,20 @@ class Judge:
         if setting.method != "dense":
             graph, _ = self.passed(graph, "calibrate,fold-scale")
             row["calibrated"] = self.accuracy(graph)
-        row["cost"] = self.cost(graph)
+        row["cost"] = self.cost(self.passed(graph, "quantize{bits=8}")[0])
+        few, _ = self.passed(graph, f"quantize{{bits={FEW_BITS}}}")
+        row["few_bits_cost"] = self.cost(few, SMALL_CELLS)
         chosen = (setting.method, setting.sparsity, setting.structure)
         if chosen in LEARNED[self.name]:
             graph, _ = self.passed(graph, LEARN.format(""))
             row["learned"] = self.accuracy(graph)
-            if self.name in SNAPPED:
-                graph, _ = self.passed(graph, LEARN.format(SNAP[setting.structure]))
-                row["levels"] = self.accuracy(graph)
-            row["cost"] = self.cost(graph)
+            graph, _ = self.passed(graph, LEARN.format(SNAP[setting.structure]))
+            row["levels"] = self.accuracy(graph)
+            row["cost"] = self.cost(self.passed(graph, "quantize{bits=8}")[0])
             if setting.structure == "rows":
-                row["cells_cost"] = self.cost(graph, CELLS)
+                graph, _ = self.passed(graph, f"quantize{{bits={FEW_BITS}}}")
+                row["few_bits"] = self.accuracy(graph)
+                row["few_bits_cost"] = self.cost(graph, SMALL_CELLS)
         return {**row, "images": JUDGED[self.name], "seconds": time.process_time() - start}
 
 
@@ -204,22 +205,28 @@ def settings(options: argparse.Namespace) -> Iterator[Setting]:
             for method in options.methods:
                 yield Setting(network, method, sparsity, "none")
         for sparsity in options.structured:
-            for method in ("stdp", "magnitude"):
+            for method in STRUCTURED:
                 yield Setting(network, method, sparsity, "rows")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown."""
-    heads = ["network", "removed", "method", "pruned", "calibrated", "learned", "4 levels",
-             "tiles", "energy (µJ)", "area (mm²)"]  # fmt: skip
-    lines = [heads, ["---"] * 3 + ["---:"] * 7]
+    heads = ["network", "removed", "method", "pruned", "calibrated", "learned", "levels", "3 bits",
+             "8 bits: tiles", "µJ", "mm²", "3 bits: tiles", "µJ", "mm²"]  # fmt: skip
+    lines = [heads, ["---"] * 3 + ["---:"] * 11]
     for row in rows:
-        cost, whole = row["cost"], ", rows" if row["structure"] == "rows" else ""
+        whole = ", rows" if row["structure"] == "rows" else ""
         accuracies = [f"{row[s]:.2f}" if s in row else "" for s in STAGES]
         removed = f"{100 * row['sparsity']:.0f} %{whole}"
-        costs = [str(cost["tiles"]), f"{cost['energy_nj'] / 1e3:.2f}", f"{cost['area_mm2']:.3f}"]
+        costs = [cell for key in ("cost", "few_bits_cost") for cell in _cells(row.get(key))]
         lines.append([row["network"], removed, row["method"], *accuracies, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(cost: Mapping[str, Any] | None) -> list[str]:
+    if cost is None:
+        return [""] * 3
+    return [str(cost["tiles"]), f"{cost['energy_nj'] / 1e3:.2f}", f"{cost['area_mm2']:.3f}"]
 
 
 def main() -> None:
@@ -230,7 +237,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*TRAINED], default=[*TRAINED])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS], default=[*METHODS])
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.75, 0.5, 0.25, 0.9])
-    parser.add_argument("--structured", nargs="*", type=float, default=[0.5, 0.25])
+    parser.add_argument("--structured", nargs="*", type=float, default=[0.5, 0.75])
     results = ROOT / "benchmarks" / "results" / "compression.json"
     parser.add_argument("--results", type=Path, default=results)
     options = parser.parse_args()
