@@ -1,4 +1,4 @@
-"""Accuracy of ResNet-20 on crossbars that are not ideal, one factor at a time.
+"""Accuracy and energy of ResNet-20 on crossbars that are not ideal, one factor at a time.
 
     python benchmarks/crossbar_sweep.py --data-dir DIR [--chips 10] [--only sigma,stuck] [--day]
 
@@ -9,7 +9,8 @@ DIR is as for `conversion_table.py`. The network has its trained weights, 8-bit 
 deterministic on one. A row of the results is one chip; rows that are there are not run again, so
 the script can be stopped and resumed. Chips come in turns: after the first round every factor has a
 row for each value. `--network FILE` takes another compiled network, such as one that learnt with
-`learn{target-errors=true}`; its rows are kept apart by the name of the file.
+`learn{target-errors=true}`; its rows are kept apart by the name of the file. The tables are
+printed, and a picture is written beside the results (`crossbar_sweep_tables.py`).
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ from typing import Any
 
 import numpy as np
 from crossbar_speed import NORMALIZED, first, networks
+from crossbar_sweep_tables import draw, tables
 from numpy.typing import NDArray
 
 import snnc
 from snnc.artifact import open_artifact
+from snnc.cost import inference
 from snnc.data import open_data
+from snnc.errors import ArtifactError
 from snnc.ir import Graph
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
-from snnc.target import Artifact
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 
 ROOT = Path(__file__).resolve().parent.parent
+TECHNOLOGY = "isaac-32nm"
 TIMESTEPS = 8
 CALIBRATED = 256
 SHOWN = 250
@@ -56,9 +60,9 @@ class Factor:
 FACTORS: Mapping[str, Factor] = {
     "cell-bits": Factor("crossbar{{cell-bits={} device=gaussian{{sigma=0.02}}}}", (1, 2, 4, 7)),
     "adc-bits": Factor("crossbar{{adc-bits={}}}", (4, 5, 6, 8), random=False),
-    "sigma": Factor("crossbar{{device=gaussian{{sigma={}}}}}", (0.01, 0.02, 0.05, 0.1)),
-    "stuck": Factor("crossbar{{stuck-on={0} stuck-off={0}}}", (0.0001, 0.001, 0.01, 0.05)),
-    "wire-ohm": Factor("crossbar{{wire-ohm={}}}", (0.35, 1.0, 2.82, 5.0), random=False),
+    "sigma": Factor("crossbar{{device=gaussian{{sigma={}}}}}", (0.005, 0.01, 0.02, 0.05)),
+    "stuck": Factor("crossbar{{stuck-on={0} stuck-off={0}}}", (0.00001, 0.0001, 0.001, 0.01)),
+    "wire-ohm": Factor("crossbar{{wire-ohm={}}}", (0.1, 0.35, 1.0, 2.82), random=False),
     "seconds": Factor(
         "crossbar{{cell-bits=1 compensation=layer device=pcm{{seconds={}}}}}",
         (20, 3600, 86400, 2592000),
@@ -76,6 +80,8 @@ class Files:
     manifest: Mapping[str, Any]
 
     def read(self, name: str) -> bytes:
+        if name not in self.members:
+            raise ArtifactError(f"{name} is not there")
         return self.members[name]
 
     def graph(self) -> Graph:
@@ -120,43 +126,62 @@ def runs(only: Sequence[str], chips: int, day: bool) -> Iterator[tuple[str, Any,
                     yield name, value, factor.target.format(value), chip
 
 
+class Chips:
+    """Chips that a network is put on. What is compiled is the same for all chips of a target."""
+
+    def __init__(self, graph: Graph, ctx: PassContext) -> None:
+        self._graph, self._ctx = graph, ctx
+        self._compiled: dict[str, Files] = {}
+
+    def backend(self, target: str, chip: int) -> CrossbarBackend:
+        """The target, with the seed of a chip."""
+        backend = parse_one(target, Registry(BACKENDS))
+        assert isinstance(backend, CrossbarBackend)
+        return replace(backend, chip_seed=chip, technology=TECHNOLOGY, threads=1)
+
+    def files(self, target: str) -> Files:
+        """The network, compiled for a target."""
+        if target not in self._compiled:
+            members = self.backend(target, 0).lower(self._graph, self._ctx)
+            self._compiled[target] = Files(self._graph, members, {})
+        return self._compiled[target]
+
+
 def measured(
-    graph: Graph, target: str, chip: int, ctx: PassContext, x: NDArray[np.float32], y: Any
+    chips: Chips, target: str, chip: int, x: NDArray[np.float32], y: Any
 ) -> dict[str, Any]:
     """The figures of one chip."""
     start = time.process_time()
-    backend = parse_one(target, Registry(BACKENDS))
-    assert isinstance(backend, CrossbarBackend)
-    backend = replace(backend, chip_seed=chip, threads=1)
-    files: Artifact = Files(graph, backend.lower(graph, ctx), {})
-    result = backend.load(files).run(x)
+    backend, files = chips.backend(target, chip), chips.files(target)
+    result = backend.load(files).run(x, record="counts")
+    cost = backend.cost(files, inference(result))
+    assert cost is not None
     right = result.output.argmax(1) == y
-    activity = result.stats["activity"].values()
-    conversions = sum(counted["conversions"] for counted in activity)
-    clipped = sum(counted["clipped"] for counted in activity)
+    clipped = sum(counted["clipped"] for counted in result.stats["activity"].values())
     return {
         "images": len(x),
         "accuracy": round(float(right.mean()), 5),
         "wrong": np.flatnonzero(~right).tolist(),
-        "clip_rate": round(clipped / conversions, 7),
+        "clip_rate": round(clipped / (cost["conversions"] * len(x)), 7),
+        **energies(cost),
         "seconds": round(time.process_time() - start, 2),
     }
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line per value: mean and standard deviation over chips."""
-    for key in dict.fromkeys((r["network"], r["factor"], r["value"], r["images"]) for r in rows):
-        found = [
-            r["accuracy"]
-            for r in rows
-            if (r["network"], r["factor"], r["value"], r["images"]) == key
-        ]
-        spread = np.std(found, ddof=1) if len(found) > 1 else 0.0
-        network, factor, value, images = key
-        yield (
-            f"{network} {factor}={value}, {images} images: "
-            f"{100 * np.mean(found):.2f} % +- {100 * spread:.2f}, {len(found)} chips"
-        )
+def energies(cost: Mapping[str, Any]) -> dict[str, float]:
+    """Energies of an inference in nJ: of the chip; of its tiles, as run, if no read were skipped,
+    and of those that run the ANN with bit-serial inputs of 8 bits; and conversions.
+    """
+    parts, skipped = cost["components"], cost["skipped_conversions"] / cost["conversions"]
+    per_conversion = parts["converters_pj"] + parts["shift_and_add_pj"]
+    picojoules = {
+        "energy_nj": cost["energy_pj"],
+        "tiles_nj": cost["tiles_energy_pj"],
+        "dense_tiles_nj": cost["tiles_energy_pj"] + skipped * per_conversion,
+        "ann_tiles_nj": cost["bitserial_ann_tiles_energy_pj"],
+    }
+    energy = {name: round(number / 1e3, 1) for name, number in picojoules.items()}
+    return {**energy, "conversions": round(cost["conversions"])}
 
 
 def main() -> None:
@@ -175,6 +200,7 @@ def main() -> None:
     images = open_data(f"cifar10:{data / 'cifar10'}#test[@exact_test.npy]")
     x, y = images.take(np.arange(len(images) if options.day else SHOWN))
     ctx = PassContext(timesteps=TIMESTEPS, calibration=[(calibration(data), None)])
+    chips = Chips(graph, ctx)
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
     only = options.only.split(",")
     for factor, value, target, chip in runs(only, options.chips, options.day):
@@ -182,10 +208,12 @@ def main() -> None:
         key["images"] = len(x)
         if any(key.items() <= row.items() for row in rows):
             continue
-        rows.append({**key, "target": target, **measured(graph, target, chip, ctx, x, y)})
-        options.results.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
+        rows.append({**key, "target": target, **measured(chips, target, chip, x, y)})
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        options.results.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(rows[-1]["accuracy"], rows[-1]["seconds"], target, chip, file=sys.stderr, flush=True)
-    print("\n".join(summary(rows)))
+    print("\n".join(tables(rows)))
+    draw([row for row in rows if row["images"] == SHOWN], options.results.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from snnc.target import Artifact, json_member
+from snnc.target import Artifact, RunResult, json_member
 
 COST = "cost.json"
 """Name, in the backend's folder, of the member with the cost that it expects; see `Costed`."""
@@ -25,6 +25,30 @@ class Inference:
     timesteps: int
     activity: Mapping[str, Mapping[str, float]]
     events: Mapping[str, float]
+
+
+def inference(run: RunResult) -> Inference:
+    """The mean counts of a run that recorded them."""
+    samples = len(run.output)
+    activity = {
+        node: {name: number / samples for name, number in counted.items()}
+        for node, counted in run.stats.get("activity", {}).items()
+    }
+    events = {node: float(counts.sum()) / samples for node, counts in run.counts.items()}
+    return Inference(run.timesteps, activity, events)
+
+
+def pooled(runs: Sequence[Inference], samples: Sequence[int]) -> Inference:
+    """The mean counts of runs of a network together, each of so many samples."""
+    parts = [(run, number / sum(samples)) for run, number in zip(runs, samples, strict=True)]
+    activity = {
+        node: {
+            name: sum(run.activity[node][name] * part for run, part in parts) for name in counted
+        }
+        for node, counted in runs[0].activity.items()
+    }
+    events = {node: sum(run.events[node] * part for run, part in parts) for node in runs[0].events}
+    return Inference(runs[0].timesteps, activity, events)
 
 
 @runtime_checkable

@@ -16,7 +16,10 @@ class DeviceFacts:
     Attributes:
         g_max_us: conductance of the largest level without errors, in microsiemens.
         g_min_us: conductance of level 0 without errors, in microsiemens.
-        max_levels: how many levels a cell can be programmed to; None for any number.
+        max_levels: how many evenly spaced levels a cell can be programmed to; None for any number.
+        levels_us: the conductances that a cell can be programmed to, where they are not evenly
+            spaced, in microsiemens: ascending, from `g_min_us` to `g_max_us`. None for evenly
+            spaced levels.
         ideal: every level is programmed and read exactly, at any time. Only then a target promises
             the spikes of `reference`.
         exceeds: errors may take a conductance above `g_max_us`. None is ever below 0.
@@ -29,6 +32,12 @@ class DeviceFacts:
     ideal: bool = False
     exceeds: bool = False
     read_after_s: float = 0.0
+    levels_us: tuple[float, ...] | None = None
+
+    @property
+    def most_levels(self) -> int | None:
+        """The number of levels of the list, or `max_levels`; None for any number."""
+        return self.max_levels if self.levels_us is None else len(self.levels_us)
 
 
 class Device(Protocol):
@@ -36,7 +45,8 @@ class Device(Protocol):
 
     Its fields are its options: `device=gaussian{sigma=0.05}` is `Gaussian(sigma=0.05)`. A cell is
     programmed to one of the levels 0..largest, where `largest` is at most `facts.max_levels - 1`.
-    Without errors level l has the conductance g_min_us + l / largest * (g_max_us - g_min_us).
+    Without errors level l has the conductance g_min_us + l / largest * (g_max_us - g_min_us); of a
+    device with a list, levels_us[l], and `largest` is the last level of the list.
 
     All randomness comes from the generators it is given, so that one seed gives one chip.
     """
@@ -79,9 +89,19 @@ class ReadNoise(Protocol):
         ...
 
 
+def nominal_us(
+    levels: NDArray[np.integer], largest: int, facts: DeviceFacts
+) -> NDArray[np.float64]:
+    """Conductances in microsiemens of cells programmed to `levels`, 0..largest, without errors."""
+    if facts.levels_us is not None:
+        return np.array(facts.levels_us)[levels]
+    unit = np.float64((facts.g_max_us - facts.g_min_us) / largest)
+    return facts.g_min_us + levels.astype(np.float64) * unit
+
+
 def levels_of(
     conductances_us: NDArray[np.floating], facts: DeviceFacts, largest: int
 ) -> NDArray[np.float64]:
-    """Conductances in units of a level, real numbers: what they are without errors, inverted."""
+    """Conductances in units of one of `largest` evenly spaced levels, real numbers."""
     unit = (facts.g_max_us - facts.g_min_us) / largest
     return (conductances_us.astype(np.float64) - facts.g_min_us) / unit

@@ -161,9 +161,9 @@ class Code:
         return 1.0
 
     @property
-    def slope(self) -> float | None:
-        """Derivative of the expected event of a step by the input; None where it has none."""
-        return None
+    def slope(self) -> float:
+        """Derivative by the input of |q|/hi, the strength of a spike; of q if events are q."""
+        return 1 / (self.scale * self.hi)
 
     def encode(
         self,
@@ -218,10 +218,6 @@ class Poisson(Code):
 
     name = "poisson"
     random = True
-
-    @property
-    def slope(self) -> float:
-        return 1 / (self.scale * self.hi)
 
     def events(
         self, q: NDArray[np.int32], timesteps: int, sample_ids: NDArray[np.int64], seed: int

@@ -157,7 +157,7 @@ def test_a_code_says_what_its_events_are() -> None:
     assert [(c(**fields).unit, c(**fields).slope) for c in CODES.values()] == [
         (0.25, 4.0),
         (1.0, 1.0),
-        (1.0, None),
+        (1.0, 1.0),
     ]
 
 

@@ -18,7 +18,7 @@ from snnc.testing.graphs import lowered_ann_cases
 BACKENDS = ("reference", "cpu", "crossbar")
 PASSES = (
     "fold-batchnorm", "fold-normalization", "lower-avgpool", "lower-maxpool", "replace-maxpool",
-    "split-sums",
+    "split-sums", "linear-bottlenecks{always=true}",
     "activations-to-neurons", "fold-scale", "initialize-potential", "fold-scale,quantize",
 )  # fmt: skip
 

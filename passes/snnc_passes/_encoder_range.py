@@ -9,11 +9,26 @@ from snnc.transform import Batches
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Range
 
+IMAGE_BITS = 8
+"""Bits of a pixel: images in [0, 1] are rounded to no more."""
 
-def ranged(op: Encode, batches: Batches, bits: int = 8) -> Encode:
+
+def ranged(
+    op: Encode,
+    batches: Batches,
+    bits: int = 8,
+    signed: bool | None = None,
+    rate: float = 1.0,
+) -> Encode:
     """The encoder with a scale and an integer range that cover the data (S21).
 
-    Inputs in 0..1 map to 0..255, others to -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+    Inputs in [0, 1] map to 0 .. 2^bits - 1, of at most `IMAGE_BITS`, others to
+    -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+
+    Args:
+        bits: of the integers.
+        signed: whether negative inputs are kept; None where the data leave [0, 1].
+        rate: the integer of the largest input, divided by the end of the range.
 
     Raises:
         DataError: there are no data, or they contain NaN or infinity.
@@ -22,7 +37,10 @@ def ranged(op: Encode, batches: Batches, bits: int = 8) -> Encode:
     for x in chunks(batches):
         extent.add(x.reshape(1, -1))
     low, high = extent.limits()
-    if low >= 0 and high <= 1:
-        return replace(op, scale=1 / 255, lo=0, hi=255)
-    hi = 2 ** (bits - 1) - 1
-    return replace(op, scale=max(-low, high) / hi, lo=-hi, hi=hi)
+    image = low >= 0 and high <= 1
+    if signed is None:
+        signed = not image
+    hi = 2 ** (bits - 1) - 1 if signed else 2 ** (min(bits, IMAGE_BITS) if image else bits) - 1
+    largest = 1.0 if image else max(-low if signed else 0.0, high)
+    end = round(hi / rate)
+    return replace(op, scale=(largest or 1.0) / hi, lo=-end if signed else 0, hi=end)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from snnc.errors import Diagnostic, UnsupportedError
 from snnc.ir import (
-    Add,
     Graph,
     Identity,
     Input,
@@ -18,11 +15,10 @@ from snnc.ir import (
     Pool,
     Rearrange,
     Relu,
-    Scale,
     Windows,
 )
 from snnc.ir.walk import ancestors, used_once
-from snnc_passes._affine import affine_of, leads_to
+from snnc_passes._affine import leads_to
 from snnc_passes._analog import before_encode
 
 AVERAGE = "use average pooling"
@@ -42,8 +38,7 @@ def max_pools_to_count(graph: Graph, *, refuse: bool) -> Mapping[str, Windows]:
     Raises:
         UnsupportedError: listing every one that cannot be a maximum of counts, with the reason.
     """
-    analog = before_encode(graph)
-    pools = [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+    pools = pools_of_activations(graph)
     problems = [
         Diagnostic(node.op.mnemonic, node.name, node.loc, *why)
         for node in pools
@@ -55,36 +50,28 @@ def max_pools_to_count(graph: Graph, *, refuse: bool) -> Mapping[str, Windows]:
     return {n.name: n.op.windows for n in pools if isinstance(n.op, MaxPool)}
 
 
+def pools_of_activations(graph: Graph) -> list[Node]:
+    """The max pools of an `ann` graph but those of the input alone, in graph order."""
+    analog = before_encode(graph)
+    return [n for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+
+
 def _why_not(graph: Graph, pool: Node) -> tuple[str, str] | None:
     """Why a max pool cannot be a maximum of counts, and what to do; None if it can."""
-    sources = _makers(graph, pool.inputs[0])
-    inputs = [name for name in sources if isinstance(graph.node(name).op, Input)]
-    if inputs and len(inputs) < len(sources):
-        return (
-            "pools the input together with activations, which differ in value",
-            "pool them apart",
-        )
-    others = [n for n in sources if not isinstance(graph.node(n).op, Relu | Identity | Input)]
+    makers = makers_of(graph, pool.inputs[0])
+    if all(isinstance(graph.node(name).op, Input) for name in makers):
+        return None
+    others = [name for name in makers if not isinstance(graph.node(name).op, Relu | Identity)]
     if not others:
         return None
-    what, remedy = _what(graph, graph.node(others[0]))
-    return f"pools {others[0]}, {what}", remedy
-
-
-def _what(graph: Graph, node: Node) -> tuple[str, str]:
-    """What a node is whose values cannot be compared by counts, and what to do about it."""
-    if isinstance(node.op, Scale):
-        if np.any(affine_of(graph, node.op).factor < 0):
-            return "whose negative factors make the maximum a minimum", AVERAGE
-        return "whose factors or shifts differ within a window", AVERAGE
-    if isinstance(node.op, Add):
-        return "a sum, as a LeakyReLU of a negative slope is", "put a ReLU between the two"
-    return "which may be negative", "put a ReLU before the pool or directly behind it"
+    return f"pools {others[0]}, which is no activation", "put lower-maxpool before"
 
 
 def fires(graph: Graph, name: str) -> bool:
     """Whether the values of a node are those of activations, pooled and rearranged at most."""
-    return all(isinstance(graph.node(maker).op, Relu | Identity) for maker in _makers(graph, name))
+    return all(
+        isinstance(graph.node(maker).op, Relu | Identity) for maker in makers_of(graph, name)
+    )
 
 
 def feeds_maximum(graph: Graph, name: str) -> bool:
@@ -92,7 +79,7 @@ def feeds_maximum(graph: Graph, name: str) -> bool:
     return any(leads_to(graph, user, (Maximum,)) for user, _ in graph.users_of(name))
 
 
-def _makers(graph: Graph, name: str) -> tuple[str, ...]:
+def makers_of(graph: Graph, name: str) -> tuple[str, ...]:
     """The nodes whose values `name` holds, behind pools and rearrangements."""
     if not _moves(graph.node(name)):
         return (name,)

@@ -22,26 +22,36 @@ EVEN = 0.5
 
 @dataclass(frozen=True)
 class Choices:
-    """Candidates: factors of the threshold, and starting potentials in thresholds."""
+    """Candidates: factors of the threshold, and starting potentials in thresholds.
+
+    Attributes:
+        lag: weight of the errors before the end of the window, see `NeuronSearch.error`.
+    """
 
     factors: Sequence[float]
     starts: Sequence[float]
+    lag: float = 0.0
 
 
-SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5))
+LAG = 0.5
+EVERY = 4
+"""Steps between two errors before the end of the window."""
+SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5), LAG)
 CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
 WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
-TWO_SIDED = Choices((0.65, 0.8, 1.0, 1.25, 1.6), (-0.5, -0.25, 0.0, 0.25, 0.5))
+TWO_SIDED = Choices((0.65, 0.8, 1.0, 1.25, 1.6), (-0.5, -0.25, 0.0, 0.25, 0.5), LAG)
 CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.7))
 
 
 def choices(op: AnyNeuron, timesteps: int) -> Choices:
-    """The candidates for a kind of neuron."""
+    """The candidates for a kind of neuron. Those that wait are late on purpose, without lag."""
     if isinstance(op, TwoSidedNeuron):
-        return TWO_SIDED
-    if op.wait >= timesteps:
-        return WAITING
-    return CORRECTED if op.signed else SYNCHRONOUS
+        tried = TWO_SIDED
+    elif op.wait >= timesteps:
+        tried = WAITING
+    else:
+        tried = CORRECTED if op.signed else SYNCHRONOUS
+    return replace(tried, lag=0.0) if op.wait else tried
 
 
 @dataclass(frozen=True)
@@ -119,13 +129,13 @@ class NeuronSearch:
         self.few = min(len(target), rows_that_fit(SEARCHED_VALUES, target[0].numel() * steps))
 
     def search(self, settings: Settings, tried: Choices, biased: bool) -> Settings:
-        """Threshold and starting potential with the least mean squared error, by channel.
+        """Threshold and starting potential with the least `error`, by channel.
 
         Coordinate search: factors, starts, factors again. A neuron that starts lower begins to fire
         later, when it has integrated more of an uneven input; if `biased`, the bias compensates
         for the lower start.
         """
-        best, least = settings, self.error(settings)
+        best, least = settings, self.error(settings, tried.lag)
         for moved in ("factor", "start", "factor"):
             fixed = best
             for value in tried.factors if moved == "factor" else tried.starts:
@@ -136,7 +146,7 @@ class NeuronSearch:
                     threshold, start = fixed.threshold, fixed.threshold * value
                 trial = Settings(threshold, start, torch.zeros_like(start))
                 trial = self.biased(trial) if biased else trial
-                error = self.error(trial)
+                error = self.error(trial, tried.lag)
                 best = _chosen(error < least, trial, best)
                 least = torch.minimum(error, least)
         return best
@@ -172,15 +182,34 @@ class NeuronSearch:
             total += error.sum(self.others)
         return total / (samples * self.target[0, 0].numel())
 
-    def error(self, settings: Settings) -> Tensor:
-        """(C,) sum of squares of target minus output over the first `few` samples."""
+    def error(self, settings: Settings, lag: float = 0.0) -> Tensor:
+        """(C,) sum of squares of target minus output over the first `few` samples.
+
+        With `lag`, that many times the mean over earlier steps, every `EVERY` of them, is added:
+        the squares of t/T of the target minus the output of the first t steps. The output of a
+        population that starts low is right at the end but late, which leaves those behind it
+        fewer steps to fire.
+        """
+        every = EVERY if lag else self.timesteps
+        weight = lag / max(1, (self.timesteps - 1) // every)
         total = torch.zeros_like(settings.bias)
-        for error in self.errors(settings, self.few):
-            total += error.square().sum(self.others)
+        for steps, error in self._errors_after(every, settings, self.few):
+            squares = error.square().sum(self.others)
+            total += squares if steps == self.timesteps else weight * squares
         return total
 
     def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
         """(n, C, *rest) target minus output of the first `samples` samples, in chunks."""
+        for _, error in self._errors_after(self.timesteps, settings, samples):
+            yield error
+
+    def _errors_after(
+        self, every: int, settings: Settings, samples: int
+    ) -> Iterator[tuple[int, Tensor]]:
+        """t, and t/T of the target minus the output of t steps, for every `every`-th t and T.
+
+        (n, C, *rest) of the first `samples` samples, in chunks; only for T if `at_once`.
+        """
         shape = tuple(self.target.shape[1:])
         threshold, start, bias = (
             for_sample(value, shape)
@@ -189,14 +218,18 @@ class NeuronSearch:
         size = rows_that_fit(TRIAL_VALUES, self.target[0].numel())
         for i in range(0, samples, size):
             rows = slice(i, min(i + size, samples))
-            current = self.current[:, rows]
+            current, target = self.current[:, rows], self.target[rows]
             if self.at_once:
                 counts = counts_at_once(current + bias, threshold, start, self.timesteps)
-            else:
-                counts = torch.zeros_like(self.target[rows])
-                for fired in firing(current, threshold, start, self.op, self.timesteps, bias):
-                    counts.add_(fired)
-            yield self.target[rows] - counts * (threshold / self.timesteps)
+                yield self.timesteps, target - counts * (threshold / self.timesteps)
+                continue
+            counts = torch.zeros_like(target)
+            spikes = firing(current, threshold, start, self.op, self.timesteps, bias)
+            for steps, fired in enumerate(spikes, 1):
+                counts.add_(fired)
+                if steps % every == 0 or steps == self.timesteps:
+                    share = target * (steps / self.timesteps)
+                    yield steps, share - counts * (threshold / self.timesteps)
 
 
 def _chosen(better: Tensor, trial: Settings, best: Settings) -> Settings:

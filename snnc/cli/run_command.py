@@ -11,6 +11,7 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output
+from snnc.cli.cost_lines import show_cost
 from snnc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _report(
         "output": result.output.tolist() if output is None else None,
         "output_file": None if output is None else str(output.resolve()),
         "spikes_file": None if spikes is None else str(spikes.resolve()),
+        **result.stats,
     }
 
 
@@ -105,6 +107,7 @@ def _show(out: Output, result: RunResult, output: Path | None, spikes: Path | No
     for path in (output, spikes):
         if path is not None:
             out.line(f"wrote {path}")
+    show_cost(out, result.stats.get("cost"))
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
-from snnc.driver.costing import measured_cost
+from snnc.driver.costing import RunCost, evaluated, measured_cost
 from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
@@ -190,7 +190,7 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         latency_timesteps(graph, window),
         artifact.manifest["target"],
         warnings=inputs.warn(options.log),
-        cost=measured_cost(artifact, graph, evaluation),
+        cost=measured_cost(artifact, graph, evaluated(evaluation)),
     )
     if not options.measure_layers:
         return measured
@@ -250,6 +250,7 @@ def run_on_data(
     """Run an artifact on all of `data`, batch by batch; one result for all samples.
 
     A sigmoid or tanh on the output of the model is applied to `output`, not to `readout`.
+    `stats["cost"]` is the cost of an inference, where the target tells it.
     """
     artifact = open_artifact(path)
     graph = artifact.graph()
@@ -258,17 +259,20 @@ def run_on_data(
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     inputs = WatchedInputs(artifact, graph.input)
+    cost = RunCost(artifact, graph)
+    counting = cost.recorded(record)
     results, done = list[RunResult](), 0
     with torch_threads(threads), progress("run", size_of(batches)) as advance:
         for x, _ in inputs.watch(batches):
             ids = np.arange(done, done + len(x))
-            run = program.run(x, timesteps=window, record=record, sample_ids=ids, seed=seed)
-            results.append(run)
+            run = program.run(x, timesteps=window, record=counting, sample_ids=ids, seed=seed)
+            cost.add(run)
+            results.append(run if counting == record else replace(run, counts={}))
             done += len(x)
             advance(len(x))
     inputs.warn(log)
     result = joined(results)
-    return replace(result, output=applied(graph.meta, result.output))
+    return replace(result, output=applied(graph.meta, result.output), stats=cost.stats())
 
 
 def window_to_run(

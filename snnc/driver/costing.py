@@ -7,31 +7,65 @@ from typing import Any
 
 from snnc.analysis import Evaluation, energy_of_layers
 from snnc.artifact import ArtifactFile
-from snnc.cost import Costed, Inference, expected_cost
+from snnc.cost import Costed, Inference, expected_cost, inference, pooled
 from snnc.ir import Graph
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
+from snnc.target import Record, RunResult
 
 PROXY = "arithmetic_45nm_proxy_pj"
 """The estimate of `snnc.analysis.energy`, which is part of no other figure."""
 
 
-def measured_cost(
-    artifact: ArtifactFile, graph: Graph, evaluation: Evaluation
-) -> dict[str, Any] | None:
+class RunCost:
+    """The cost of an inference, from the counts of one batch after another."""
+
+    def __init__(self, artifact: ArtifactFile, graph: Graph) -> None:
+        self._artifact, self._graph = artifact, graph
+        self._told = isinstance(_backend(artifact), Costed)
+        self._runs, self._samples = list[Inference](), list[int]()
+
+    def recorded(self, wanted: Record) -> Record:
+        """What a run has to record for it, besides what is wanted."""
+        return "counts" if self._told and wanted == "none" else wanted
+
+    def add(self, run: RunResult) -> None:
+        """Take the counts of a batch."""
+        if self._told:
+            self._runs.append(inference(run))
+            self._samples.append(len(run.output))
+
+    def stats(self) -> dict[str, Any]:
+        """It as `cost`; nothing where the target does not tell it. Raises `ArtifactError`."""
+        if not self._told:
+            return {}
+        run = pooled(self._runs, self._samples)
+        cost = measured_cost(self._artifact, self._graph, run)
+        return {} if cost is None else {"cost": cost}
+
+
+def measured_cost(artifact: ArtifactFile, graph: Graph, run: Inference) -> dict[str, Any] | None:
     """The cost of an inference with the counts of a run; None for a target that tells none.
 
     Raises `ArtifactError`.
     """
-    backend = parse_one(artifact.manifest["target"], Registry(BACKENDS))
+    backend = _backend(artifact)
     if not isinstance(backend, Costed):
         return None
+    return _with_proxy(backend.cost(artifact, run), graph)
+
+
+def evaluated(evaluation: Evaluation) -> Inference:
+    """The mean counts of an evaluation."""
     activity = {
         node: {key: number / evaluation.samples for key, number in counted.items()}
         for node, counted in evaluation.activity.items()
     }
-    run = Inference(evaluation.windows[-1].timesteps, activity, evaluation.events)
-    return _with_proxy(backend.cost(artifact, run), graph)
+    return Inference(evaluation.windows[-1].timesteps, activity, evaluation.events)
+
+
+def _backend(artifact: ArtifactFile) -> Any:
+    return parse_one(artifact.manifest["target"], Registry(BACKENDS))
 
 
 def cost_of_compilation(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snnc.frontends import importing
 from snnc.frontends.importing import Constant, RefusedError, Value, need_value
+from snnc.frontends.ops_pool import largest_and_index
 from snnc.frontends.torch_site import (
     Converters,
     ModuleConverters,
@@ -76,13 +77,25 @@ def threshold(
     raise RefusedError("a neuron's rate follows max(x, 0), not this activation", "train with ReLU")
 
 
-def maximum(site: TorchSite, input: Any, other: Any = None, *args: Any, **kwargs: Any) -> Result:
-    """Converter of `maximum(x, 0)`, which is a ReLU."""
+def maximum(site: TorchSite, input: Any, other: Any) -> Result:
+    """Converter of the larger of two activations, and of `maximum(x, 0)`, which is a ReLU."""
+    if isinstance(input, Value) and isinstance(other, Value):
+        return importing.maximum(site, [input, other])
     x, bound = (input, other) if isinstance(input, Value) else (other, input)
     if isinstance(x, Value) and isinstance(bound, Tensor) and all_equal(bound, 0):
         importing.scale(site, x, 1, site.tensors.constant(bound))  # refuses what changes the shape
         return relu(site, x)
     raise RefusedError(*_COMPARES)
+
+
+def largest(
+    site: TorchSite, input: Any, other: Any = None, keepdim: bool = False, *, dim: Any = None
+) -> Result:
+    """Converter of `max`, of two activations or along an axis."""
+    axis = other if dim is None else dim
+    if isinstance(axis, int):
+        return largest_and_index(site, input, axis, keepdim)
+    return maximum(site, input, other)
 
 
 def minimum(site: TorchSite, input: Any, other: Any = None, *args: Any, **kwargs: Any) -> Result:
@@ -123,7 +136,8 @@ FUNCTIONS: Converters = converters(
     (leaky_relu, (F.leaky_relu, F.leaky_relu_)),
     (prelu, (F.prelu, torch.prelu)),
     (threshold, (F.threshold, torch.threshold)),
-    (maximum, (torch.maximum, torch.fmax, torch.max)),
+    (maximum, (torch.maximum, torch.fmax)),
+    (largest, (torch.max,)),
     (minimum, (torch.minimum, torch.fmin, torch.min)),
     (floor, (torch.floor,)),
     (round_half_even, (torch.round,)),
@@ -133,7 +147,8 @@ METHODS: Converters = converters(
     (relu, ("relu", "relu_")),
     (clamp, ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")),
     (clamp_max, ("clamp_max", "clamp_max_")),
-    (maximum, ("maximum", "fmax", "max")),
+    (maximum, ("maximum", "fmax")),
+    (largest, ("max",)),
     (minimum, ("minimum", "fmin", "min")),
     (floor, ("floor", "floor_")),
     (round_half_even, ("round", "round_")),

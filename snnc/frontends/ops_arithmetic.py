@@ -53,11 +53,17 @@ def multiply(site: TorchSite, input: Any, other: Any) -> Result:
 
 
 def divide(site: TorchSite, input: Any, other: Any, *, rounding_mode: Any = None) -> Result:
-    """Converter of `x / constant`."""
-    if isinstance(other, Value) or rounding_mode is not None:
-        raise RefusedError("it divides by an activation, or rounds", "divide by a constant")
+    """Converter of `x / constant`, also rounded down."""
+    if isinstance(other, Value) or rounding_mode not in (None, "floor"):
+        raise RefusedError("it divides by an activation, or truncates", "divide by a constant")
     x = need_value(input)
-    return _affine(site, x, 1 / other if isinstance(other, Tensor) else 1 / _number(other), 0)
+    result = _affine(site, x, 1 / other if isinstance(other, Tensor) else 1 / _number(other), 0)
+    return result if rounding_mode is None else importing.floor(site, result)
+
+
+def floor_divide(site: TorchSite, input: Any, other: Any) -> Result:
+    """Converter of `x // constant`."""
+    return divide(site, input, other, rounding_mode="floor")
 
 
 def negate(site: TorchSite, input: Any) -> Result:
@@ -82,7 +88,7 @@ def logarithm(site: TorchSite, input: Any) -> Result:
     return importing.logarithm(need_value(input))
 
 
-def _affine(site: TorchSite, x: Value, factor: Any, bias: Any) -> Result:
+def _affine(site: TorchSite, x: Value, factor: Any, bias: Any) -> Value:
     return importing.scale(site, x, _operand(site, factor), _operand(site, bias))
 
 
@@ -107,6 +113,7 @@ FUNCTIONS: Converters = converters(
         divide,
         (operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide),
     ),
+    (floor_divide, (operator.floordiv, operator.ifloordiv, torch.floor_divide)),
     (negate, (operator.neg, torch.neg, torch.negative)),
     (power, (operator.pow, operator.ipow, torch.pow)),
 )
@@ -117,6 +124,7 @@ METHODS: Converters = converters(
     (subtract, ("sub", "sub_", "subtract")),
     (multiply, ("mul", "mul_", "multiply")),
     (divide, ("div", "div_", "divide", "true_divide")),
+    (floor_divide, ("floor_divide", "floor_divide_")),
     (negate, ("neg", "neg_", "negative")),
     (power, ("pow", "pow_")),
 )

@@ -91,7 +91,7 @@ def take(
     return shape.getitem(site, input, (*index, slice(start, end, step)))
 
 
-def zeros_around(site: TorchSite, input: Any, pad: Any, value: Any = 0) -> Result:
+def number_around(site: TorchSite, input: Any, pad: Any, value: Any = 0) -> Result:
     """Converter of padding with a constant."""
     return spatial.pad(site, input, pad, value=value)
 
@@ -102,7 +102,7 @@ def with_indices(convert: Converter) -> Converter:
     def both(site: TorchSite, *args: Any) -> Result:
         value = convert(site, *args)
         assert isinstance(value, Value)
-        return (value,)
+        return value, None
 
     return both
 
@@ -171,6 +171,7 @@ FUNCTIONS: Converters = converters(
     (pool.reduction(mean=True), (aten.mean.dim,)),
     (pool.reduction(mean=False), (aten.sum.dim_IntList,)),
     (pool.largest, (aten.amax.default,)),
+    (pool.largest_and_index, (aten.max.dim,)),
     # arithmetic
     (arithmetic.exponential, (aten.exp.default,)),
     (arithmetic.logarithm, (aten.log.default,)),
@@ -219,7 +220,7 @@ FUNCTIONS: Converters = converters(
         spatial.pad_with("replicate"),
         (aten.replication_pad1d.default, aten.replication_pad2d.default),
     ),
-    (zeros_around, (aten.constant_pad_nd.default,)),
+    (number_around, (aten.constant_pad_nd.default,)),
     (upsample(exact=False), (aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec)),
     (
         upsample(exact=True),

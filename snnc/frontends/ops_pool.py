@@ -1,4 +1,4 @@
-"""Converters of pooling and of reductions over spatial axes."""
+"""Converters of pooling and of reductions over axes of the sample."""
 
 from __future__ import annotations
 
@@ -134,23 +134,31 @@ def adaptive_max_pool(rank: int) -> Any:
 
 
 def reduction(mean: bool) -> Any:
-    """Converter of `mean` or `sum` over spatial axes: a global average pooling."""
+    """Converter of `mean` or `sum` over axes of the sample: an average pooling."""
 
     def convert(
         site: TorchSite, input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
     ) -> Value:
         dims = (dim,) if isinstance(dim, int) else tuple(dim or ())
-        result = importing.reduce_spatial(site, need_value(input), dims, mean=mean)
+        result = importing.reduce_over(site, need_value(input), dims, mean=mean)
         return importing.reshape(site, result, site.result, "reshape")
 
     return convert
 
 
 def largest(site: TorchSite, input: Any, dim: Any = (), keepdim: bool = False) -> Value:
-    """Converter of `amax` over spatial axes: a global max pooling."""
+    """Converter of `amax` over axes of the sample: a max pooling."""
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
     result = importing.largest_over(site, need_value(input), dims)
     return importing.reshape(site, result, site.result, "reshape")
+
+
+def largest_and_index(site: TorchSite, input: Any, dim: int, keepdim: bool = False) -> Result:
+    """Converter of `max` along one axis of the sample, whose indices cannot be computed."""
+    result = importing.largest_over(site, need_value(input), [dim])
+    if not site.shapes:
+        raise RefusedError("its result does not keep the batch", "keep the batch as first axis")
+    return importing.reshape(site, result, site.shapes[0], "reshape"), None
 
 
 def _average_module(rank: int) -> ModuleConverter:

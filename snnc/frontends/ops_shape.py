@@ -108,10 +108,10 @@ def repeat(site: TorchSite, input: Any, *sizes: Any, **kwargs: Any) -> Result:
 def getitem(site: TorchSite, input: Any, index: Any) -> Result:
     """Converter of `x[...]`: slices and numbers on axes other than the batch."""
     if isinstance(input, tuple):
-        if type(index) is int and index >= len(input):
-            raise RefusedError("it uses the indices of a pool", "use its values alone")
         chosen = input[index]
-        return chosen if isinstance(chosen, Value) else tuple(chosen)
+        if chosen is None:
+            raise RefusedError("it uses the indices of a maximum", "use its values alone")
+        return chosen
     x = need_value(input)
     entries = _expanded(index if isinstance(index, tuple) else (index,), len(x.shape) + 1)
     if not isinstance(entries[0], slice) or entries[0] != slice(None):
@@ -208,6 +208,8 @@ def pieces(site: TorchSite, input: Any, *args: Any, **kwargs: Any) -> Result:
 
 
 def _attribute(site: TorchSite, input: Any, name: str) -> Result:
+    if isinstance(input, tuple) and name in ("values", "indices"):
+        return getitem(site, input, 0 if name == "values" else 1)
     if name in ("data", "real"):
         return same(site, input)
     raise RefusedError(f"snnc does not know the attribute {name!r} of a tensor", "use a method")

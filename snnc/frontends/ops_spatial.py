@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,17 +78,8 @@ def channel_shuffle(site: TorchSite, input: Any, groups: int) -> Result:
 
 
 def pad(site: TorchSite, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Result:
-    """Converter of `F.pad` with zeros or with elements; negative padding becomes a slice.
-
-    Minus infinity, which is put around the input of a max pool, becomes the elements of the edge:
-    a window that reaches beyond the edge has the edge in it. (Before another operation the model
-    gives infinity, and is refused.)
-    """
-    x = need_value(input)
-    if mode == "constant" and value == -math.inf:
-        mode = "replicate"
-    if mode == "constant" and value not in (None, 0, 0.0):
-        raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
+    """Converter of `F.pad` with a number or with elements; negative padding becomes a slice."""
+    x, number = need_value(input), 0 if value is None else value
     if not all(type(p) is int for p in pad):
         raise RefusedError("its size depends on the batch", "pad by fixed numbers")
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
@@ -97,7 +87,9 @@ def pad(site: TorchSite, input: Any, pad: Any, mode: Any = "constant", value: An
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
     padding = (*[(0, 0)] * (len(x.shape) - len(pairs)), *pairs[::-1])
     if mode == "constant":
-        return importing.pad(site, x, padding)
+        if not isinstance(number, int | float):
+            raise RefusedError("its value depends on the input", "pad with a fixed number")
+        return importing.pad(site, x, padding, number)
     return importing.pad_with_elements(site, x, padding, mode)  # torch refuses other modes
 
 

@@ -77,7 +77,8 @@ class TorchSite(ImportSite):
         return None if value is None else self.constant(value, what)
 
 
-Result = Value | tuple[Value, ...]
+Result = Value | tuple[Value | None, ...]
+"""What an operation gives; None for indices, which cannot be computed."""
 Converter = Callable[..., Result]
 """Called with the site and then the arguments of the torch operation, under their torch names."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from snnc.errors import ModelError
 from snnc.frontends.records import entries
+from snnc.jsontext import strict
 
 _LONGEST = 1 << 26  # bytes of an index
 _SHOWN = 5
@@ -59,7 +59,7 @@ def _weight_map(index: Path) -> dict[str, str] | None:
     try:
         if index.stat().st_size > _LONGEST:
             return None
-        found = json.loads(index.read_bytes())
+        found = strict(index.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     files = found.get("weight_map") if isinstance(found, dict) else None

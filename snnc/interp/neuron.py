@@ -107,9 +107,10 @@ class Population(StatefulMeaning):
         return self.leak * u
 
     def _fired(self, p: Tensor, total: Tensor) -> Tensor:
-        fired = (p > self.threshold).to(p.dtype)
         if isinstance(self.op, TwoSidedNeuron):
-            return fired - (p < -self.threshold).to(p.dtype)
+            level = self.threshold / 2 if self.op.rounds else self.threshold
+            return (p > level).to(p.dtype) - (p < -level).to(p.dtype)
+        fired = (p > self.threshold).to(p.dtype)
         return fired - ((total > 0) & (p < 0)).to(p.dtype) if self.op.signed else fired
 
     def _reset(self, p: Tensor, fired: Tensor | None) -> Tensor:

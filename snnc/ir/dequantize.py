@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 
@@ -16,6 +17,7 @@ from snnc.ir.kinds import Weighted
 from snnc.ir.neuron import AnyNeuron
 from snnc.ir.op import broadcast_to_sample
 from snnc.ir.populations import Group, WeightedInput, groups
+from snnc.ir.shared_scales import Classes, shared_channels
 from snnc.ir.types import Ref, Shape
 
 Real = NDArray[np.float64]
@@ -30,36 +32,39 @@ def dequantize(graph: Graph) -> Graph:
     the integer graph except at ties and for that rounding.
 
     Raises:
-        GraphError: the graph holds no integers, or a unit does not map to the output channels of
-            the layers that feed its population.
+        GraphError: the graph holds no integers, or a population has a unit for every element.
     """
     if not graph.quantized:
         raise GraphError("the graph holds no integers")
     result = graph.clone()
     shapes = {name: kind.shape for name, kind in graph.types().items()}
     for group in groups(graph):
-        unit = _unit(graph, group, shapes)
+        classes = shared_channels(graph, group, shapes)
+        units = _units(graph, group, classes)
         for layer in group.contributors:
-            _layer(result, layer, unit, shapes[layer.name])
+            _layer(result, layer, units[classes[layer.name]], shapes[layer.name])
         for name in group.populations:
-            _population(result, name, unit, shapes[name])
+            _population(result, name, units[classes[name]], shapes[name])
     result.meta.pop("quantize", None)
     result.prune_params()
     return result
 
 
-def _unit(graph: Graph, group: Group, shapes: dict[str, Shape]) -> Real:
-    """The unit of a group, () or (C,): a neuron's unit, else the scale of the readout."""
-    neurons = (n for n in group.populations if isinstance(graph.node(n).op, AnyNeuron))
-    name = next(neurons, group.populations[0])
-    op = graph.node(name).op
-    value = op.unit if isinstance(op, AnyNeuron) else op.scale if isinstance(op, Readout) else 1.0
-    unit = graph.array(value).astype(np.float64)
-    if unit.ndim > 1:
-        raise GraphError(f"{name} has a unit for every element, not for every channel")
-    if unit.ndim and any(c.moved for c in group.contributors):
-        raise GraphError(f"{name} has a unit per channel behind elements that were moved")
-    return unit
+def _units(graph: Graph, group: Group, classes: Mapping[str, Classes]) -> Real:
+    """The unit of every class of channels: a neuron's unit, else the scale of the readout."""
+    units = np.ones(1 + max(int(own.max()) for own in classes.values()))
+    neurons = [n for n in group.populations if isinstance(graph.node(n).op, AnyNeuron)]
+    readouts = [n for n in group.populations if n not in neurons]
+    for name in (*readouts, *neurons):
+        op = graph.node(name).op
+        value = (
+            op.unit if isinstance(op, AnyNeuron) else op.scale if isinstance(op, Readout) else 1.0
+        )
+        unit = graph.array(value).astype(np.float64)
+        if unit.ndim > 1:
+            raise GraphError(f"{name} has a unit for every element, not for every channel")
+        units[classes[name]] = unit
+    return units
 
 
 def _layer(graph: Graph, layer: WeightedInput, unit: Real, shape: Shape) -> None:

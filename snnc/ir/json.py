@@ -58,7 +58,7 @@ def _node_to_json(graph: Graph, node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
         "op": node.op.mnemonic,
-        "fields": {f.name: _encode(getattr(node.op, f.name)) for f in fields(node.op)},
+        "fields": {name: _encode(value) for name, value in node.op.stated().items()},
         "inputs": list(graph.inputs_of(node.name)),
         "loc": {"file": loc.file, "line": loc.line, "module": loc.module},
         "origins": list(node.origins),

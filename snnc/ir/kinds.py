@@ -20,16 +20,26 @@ from snnc.ir.types import Ref, Shape, Signal, TensorType, Windows
 Positions = NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Weighted(Op):
     """A layer with a weight matrix: linear in its input, plus a bias.
 
     weight: its first axis is the output channel. bias: one value per output channel, or the full
-    output shape.
+    output shape. pruned: zeros of the weight are synapses that are not there: passes that change
+    weights leave them zero.
     """
 
     weight: Ref
     bias: Ref | None = None
+    pruned: bool = False
+
+    def stated(self) -> dict[str, object]:
+        """All fields, `pruned` only if it is set: a dense layer is written as in older files."""
+        return {k: v for k, v in super().stated().items() if k != "pruned" or self.pruned}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.stated().items())
+        return f"{type(self).__qualname__}({shown})"
 
     @property
     def matrices(self) -> int:

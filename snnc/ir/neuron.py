@@ -85,10 +85,12 @@ class Neuron(Stateful):
 class TwoSidedNeuron(Stateful):
     """A population whose neurons fire for potentials of either sign (docs/semantics.md, S29).
 
-    p[t] = leak*u[t-1] + I[t];  s[t] = 1 if p[t] > threshold, -1 if p[t] < -threshold, else 0;
+    p[t] = leak*u[t-1] + I[t];  s[t] = 1 if p[t] > level, -1 if p[t] < -level, else 0;
     u[t] = p[t] - threshold*s[t]. It stands for a linear activation, such as that of a linear
     bottleneck, so the total of its spikes may be negative; that of a `signed` Neuron may not.
     threshold, leak, v_init, unit and wait are those of a `Neuron`.
+    rounds: the level is threshold/2, so that the total of its spikes is the total of its input
+        rounded to thresholds; else the level is the threshold, which cuts off towards 0.
 
     The class attributes have the values of the other fields of a `Neuron`.
 
@@ -109,6 +111,7 @@ class TwoSidedNeuron(Stateful):
     v_init: Ref | float = 0.0
     wait: int = 0
     unit: Ref | float = 1.0
+    rounds: bool = False
 
     def infer(self, inputs: Types, params: Params) -> TensorType:
         (x,) = inputs

@@ -48,6 +48,10 @@ class Op:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Ref)}
 
+    def stated(self) -> dict[str, object]:
+        """The fields that files and fingerprints state, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def infer(self, inputs: Types, params: Params) -> TensorType:
         """Type of the result. Raises `OpError` for invalid inputs or parameters."""
         raise NotImplementedError(type(self).__name__)

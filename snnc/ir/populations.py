@@ -19,7 +19,6 @@ from snnc.ir.node import Node
 from snnc.ir.op import Op, broadcast_to_sample
 from snnc.ir.pool import SumPool
 from snnc.ir.types import Shape, Signal
-from snnc.ir.walk import ancestors
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,11 @@ class WeightedInput:
     Attributes:
         name: a Conv, Linear or Scale node that takes events, or a Scale of `only_signs`.
         gain: factor on its result on the way to the population (from sum pools between).
-        moved: whether elements are rearranged between it and the population.
         signs: whether it is a Scale of `only_signs`.
     """
 
     name: str
     gain: int
-    moved: bool
     signs: bool = False
 
 
@@ -57,7 +54,7 @@ def groups(graph: Graph) -> tuple[Group, ...]:
     for node in graph.nodes:
         if isinstance(node.op, Readout) or integrates(node.op):
             source = graph.inputs_of(node.name)[0]
-            paths = tuple(_reaching(graph, source, 1, False))
+            paths = tuple(_reaching(graph, source, 1))
             group = Group((node.name,), _merged(paths, sum))
             united = _united(united, group)
     return tuple(united)
@@ -100,18 +97,18 @@ def _merged(
     for layer in layers:
         by_name.setdefault(layer.name, []).append(layer)
     return tuple(
-        WeightedInput(name, gain([c.gain for c in same]), any(c.moved for c in same), same[0].signs)
+        WeightedInput(name, gain([c.gain for c in same]), same[0].signs)
         for name, same in by_name.items()
     )
 
 
-def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[WeightedInput]:
+def _reaching(graph: Graph, name: str, gain: int) -> Iterator[WeightedInput]:
     node = graph.node(name)
     sources = graph.inputs_of(name)
     if graph.type_of(name).signal is not Signal.CURRENT:
         raise GraphError(f"{name} at {node.loc} reaches a population without a weight")
     if only_signs(graph, name):
-        yield WeightedInput(name, gain, moved, signs=True)
+        yield WeightedInput(name, gain, signs=True)
     elif isinstance(node.op, Weighted | Scale):
         if graph.type_of(sources[0]).signal is Signal.CURRENT:
             raise GraphError(
@@ -119,34 +116,17 @@ def _reaching(graph: Graph, name: str, gain: int, moved: bool) -> Iterator[Weigh
                 "not spikes; its integers would have no bound",
                 hint="put linear-bottlenecks before activations-to-neurons",
             )
-        yield WeightedInput(name, gain, moved)
+        yield WeightedInput(name, gain)
         return
     if isinstance(node.op, SumPool):
         gain *= node.op.largest_weight()
     elif not isinstance(node.op, Add | Rearrange | Maximum | Scale):
         raise GraphError(f"{name} ({node.op.mnemonic}) at {node.loc} cannot be quantised")
-    moved = moved or isinstance(node.op, Rearrange)
     for source in sources:
-        yield from _reaching(graph, source, gain, moved)
+        yield from _reaching(graph, source, gain)
 
 
-def event_value(graph: Graph, name: str) -> float:
-    """The value of one event of `name`: the scale of the direct encoder it comes from, else 1.
-
-    Raises `GraphError` if the encoded input is joined with spikes.
-    """
-    node = graph.node(name)
-    makers = ancestors(graph, name, until=_makes) if not _makes(node) else (name,)
-    ops = [graph.node(maker).op for maker in makers]
-    codes = (op.code() for op in ops if isinstance(op, Encode))
-    values = {1.0 if code is None else code.unit for code in codes}
-    values |= {1.0 for op in ops if integrates(op)}
-    if len(values) > 1:
-        raise GraphError(f"{name} at {node.loc} joins the encoded input with spikes")
-    return values.pop()
-
-
-def _makes(node: Node) -> bool:
+def makes_events(node: Node) -> bool:
     """Whether events start at a node."""
     return isinstance(node.op, Encode) or integrates(node.op)
 

@@ -9,7 +9,7 @@ from snnc.ir.op import Op, Params, Types, check_sample_param, linear_result, req
 from snnc.ir.types import TensorType
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Conv(Weighted):
     """y[o,i] = bias[o] + sum over c, k of weight[o,c,k] * x[first[o]+c, stride*i + dilation*k-pad].
 
@@ -55,7 +55,7 @@ class Conv(Weighted):
         return tuple((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Linear(Weighted):
     """y = weight x + bias. weight: (F_out, F_in); the sample has shape (F_in,)."""
 

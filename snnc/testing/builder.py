@@ -178,10 +178,10 @@ class NetBuilder:
             options["fixed"] = levels is not None
         return self._put(name, Neuron(threshold=threshold_ref, **options), (x,), 0.5)
 
-    def linear_act(self, name: str, x: str) -> str:
+    def linear_act(self, name: str, x: str, *, rounds: bool) -> str:
         """A linear activation in an ANN, a population of two-sided neurons in a spiking network."""
         size = self._size[x]
-        op = TwoSidedNeuron(wait=self.neuron_options.get("wait", 0))
+        op = TwoSidedNeuron(wait=self.neuron_options.get("wait", 0), rounds=rounds)
         if self.style is Style.ANN or self.lowered:
             return self._put(name, Identity() if self.style is Style.ANN else op, (x,), size)
         threshold = size * self._rng(name).uniform(0.7, 1.3, self.shape(x)[:1])

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.device import Device, ReadNoise, levels_of
+from snnc.device import Device, DeviceFacts, ReadNoise, levels_of, nominal_us
 from snnc.testing.round_trip import assert_round_trip
 
 LARGEST = (1, 3, 15)
@@ -20,11 +20,12 @@ SECONDS = (0.0, 1.0, 1e6)
 def assert_device_contract(device: Device) -> None:
     """Assert that a device fulfils the contract of `snnc.device.Device`.
 
-    Its options as text read back as the same device, and 0 <= g_min_us < g_max_us. Conductances
+    Its options as text read back as the same device, and 0 <= g_min_us < g_max_us; a list of levels
+    ascends from the one to the other, without `max_levels`. Conductances
     are float32, of the shape of the levels, finite, not negative, and at most `g_max_us` unless
     `facts.exceeds`; so is read noise, without the bound. Arguments are not changed, and one seed
-    gives one result. Cells of level 0 conduct less than those of the largest level. An ideal
-    device reads back every level.
+    gives one result. Cells of level 0 conduct less than those of the largest level. Of an ideal
+    device every level is read as its conductance without errors.
 
     Args:
         device: the device, with its options.
@@ -35,11 +36,22 @@ def assert_device_contract(device: Device) -> None:
     assert_round_trip(device, "device")
     facts = device.facts
     assert 0 <= facts.g_min_us < facts.g_max_us and isfinite(facts.g_max_us), f"limits: {facts}"
-    most = facts.max_levels
+    most = facts.most_levels
     assert most is None or most >= 2, f"a cell of {most} levels, fewer than 2"
+    if facts.levels_us is not None:
+        _assert_list(facts, facts.levels_us)
+        _assert_levels(device, len(facts.levels_us) - 1)
+        return
     for largest in LARGEST:
         if most is None or largest < most:
             _assert_levels(device, largest)
+
+
+def _assert_list(facts: DeviceFacts, levels_us: tuple[float, ...]) -> None:
+    assert (np.diff(levels_us) > 0).all(), f"levels do not ascend: {levels_us}"
+    ends, limits = (levels_us[0], levels_us[-1]), (facts.g_min_us, facts.g_max_us)
+    assert ends == limits, f"levels from {ends[0]:g} to {ends[1]:g} uS, but the limits are {limits}"
+    assert facts.max_levels is None, f"max_levels={facts.max_levels} beside a list of levels"
 
 
 def _assert_levels(device: Device, largest: int) -> None:
@@ -72,7 +84,8 @@ def _assert_cells(
         if isinstance(device, ReadNoise):
             _assert_noise(device.read_noise_us(read, seconds), levels.shape, f"{part}: its noise")
         if device.facts.ideal:
-            error = np.abs(levels_of(read, device.facts, largest) - levels).max(initial=0)
+            nominal = levels_of(nominal_us(levels, largest, device.facts), device.facts, largest)
+            error = np.abs(levels_of(read, device.facts, largest) - nominal).max(initial=0)
             assert error < 1e-3, f"{part}: an ideal device is off by {error:g} levels"
     return programmed
 

@@ -112,10 +112,10 @@ def bottlenecks(net: NetBuilder) -> str:
     """Linear layers between expanding ones, and a sum of two; a maximum of two-sided spikes."""
     x = net.act("act0", net.conv("conv0", net.input, 4))
     first = net.conv("project1", x, 3, kernel=1, padding=0)
-    x = net.conv("expand", net.linear_act("linear1", first), 6, kernel=1, padding=0)
+    x = net.conv("expand", net.linear_act("linear1", first, rounds=True), 6, kernel=1, padding=0)
     x = net.act("act1", net.conv("depthwise", net.act("act2", x), 6, groups=6), bounded=True)
     both = net.add("add", net.conv("project2", x, 3, kernel=1, padding=0), first)
-    x = net.linear_act("linear2", both)
+    x = net.linear_act("linear2", both, rounds=False)
     x = net.count_maxpool("pool", x, windows(net.shape(x)[1:], 2, 2))
     return net.linear("fc", x, 5)
 

@@ -66,7 +66,7 @@ class _Writer:
         self.net.neuron_options = self.neuron()
         per_channel, bounded = self.chance(0.5), self.chance(0.2)
         if self.chance(0.2):
-            spike = self.net.linear_act(self.name("linear"), current)
+            spike = self.net.linear_act(self.name("linear"), current, rounds=self.chance(0.5))
         else:
             spike = self.net.act(
                 self.name("act"), current, per_channel=per_channel, bounded=bounded

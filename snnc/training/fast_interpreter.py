@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from snnc.errors import GraphError
 from snnc.interp import CountPool, Interpreter, Population, Run, evaluate
 from snnc.interp.ops import meaning_of
 from snnc.ir import Encode, Graph, Node, Op
 from snnc.training.count_pool import count_maxima
+from snnc.training.encoder_gradient import with_gradient
 from snnc.training.fast_ops import FAST, WITH_LEADING_AXES
 from snnc.training.scan import scan
 from snnc.training.surrogate import AnySurrogate
@@ -62,19 +62,14 @@ class FastInterpreter(Interpreter):
             return count_maxima(state.op.windows, x)
         if not isinstance(state, Population):
             return super().stateful(node, x, run)
-        return scan(state, x, run.timesteps, self.surrogate)
+        return scan(state, x, run.timesteps, self.surrogate_of(node))
+
+    def surrogate_of(self, node: Node) -> AnySurrogate | None:
+        """The surrogate gradient of a population's spikes."""
+        return self.surrogate
 
     def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
-        """See `Interpreter.encode`; direct and Poisson encoders have a straight-through gradient.
-
-        Raises:
-            GraphError: the input requires a gradient and the encoder has none (latency).
-        """
+        """See `Interpreter.encode`; with a gradient, see `with_gradient`."""
         value = super().encode(node, op, x, run)
         code = op.code()
-        if code is None or not x.requires_grad:
-            return value
-        if code.slope is None:
-            raise GraphError(f"{op.mnemonic} has no gradient; encode directly or by poisson")
-        expected = x * code.slope
-        return value + (expected - expected.detach())
+        return value if code is None or not x.requires_grad else with_gradient(code, x, value)

@@ -27,12 +27,13 @@ def firing(
     Args:
         current: (T or 1, n, *shape).
         threshold, start: broadcast against a sample.
-        op: its class, `wait` and `signed` are read.
+        op: its class, `wait`, `signed` and `rounds` are read.
         steps: T.
         bias: added to the current of every step; broadcast against a sample.
     """
     u = torch.zeros_like(current[0]).add_(start)
     fired, total = torch.empty_like(u), torch.zeros_like(u)
+    level = threshold / 2 if isinstance(op, TwoSidedNeuron) and op.rounds else threshold
     for t in range(steps + op.wait):
         if t < steps:
             u.add_(current[t if len(current) > 1 else 0])
@@ -40,9 +41,9 @@ def firing(
                 u.add_(bias)
         if t < op.wait:
             continue
-        torch.gt(u, threshold, out=fired)
+        torch.gt(u, level, out=fired)
         if isinstance(op, TwoSidedNeuron):
-            fired.sub_((u < -threshold).to(fired.dtype))
+            fired.sub_((u < -level).to(fired.dtype))
         elif op.signed:
             fired.sub_(((total > 0) & (u < 0)).to(fired.dtype))
             total.add_(fired)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from snnc.errors import UsageError
 from snnc.interp import Run
-from snnc.ir import AnyNeuron, Encode, Graph, Node, Stage
+from snnc.ir import AnyNeuron, Encode, Graph, Node, Stage, Weighted
 from snnc.training.fast_interpreter import FastInterpreter
 from snnc.training.parameters import (
     LEARNED,
@@ -29,6 +29,7 @@ from snnc.training.parameters import (
     with_arrays,
 )
 from snnc.training.surrogate import AnySurrogate, find_surrogate
+from snnc.training.synapses import Synapses
 
 FLOOR = 1e-3
 """Lower bound of thresholds in `constrain`, relative to the smallest initial one of the layer."""
@@ -38,7 +39,8 @@ class SpikingNetwork(nn.Module):
     """A real-valued graph of stage `snn` whose arrays are parameters; `to_torch` makes one.
 
     Every parameter has the name of its array in the graph (`layer1.0.conv1.weight`); a threshold or
-    leak that is a number in the graph is named `NODE.threshold`, `NODE.leak`.
+    leak that is a number in the graph is named `NODE.threshold`, `NODE.leak`. Zeros of a layer that
+    is `pruned` stay zero, however the parameters are trained.
 
     Attributes:
         source: a copy of the graph it was made from; read-only.
@@ -46,6 +48,8 @@ class SpikingNetwork(nn.Module):
         surrogate: the gradient of a spike; may be changed between calls.
         dropout: per neuron node, the probability that one of its neurons is silenced in training;
             may be changed between calls.
+        synapses: what is made of the weights of pruned layers in every call, by name of the array
+            with "/" for ".".
     """
 
     def __init__(
@@ -67,6 +71,11 @@ class SpikingNetwork(nn.Module):
         self._random = any(isinstance(n.op, Encode) and n.op.code_class.random for n in graph)
         self._recorded: list[dict[str, Tensor]] = []
         self._paths: dict[str, str] = {}
+        self.synapses = nn.ModuleDict()
+        for node in self._graph:
+            if isinstance(node.op, Weighted) and node.op.pruned:
+                array = np.array(self._graph.params[node.op.weight.name])
+                self.restrict(node.op.weight.name, Synapses(torch.from_numpy(array) != 0))
         for name, fields in roles(self._graph).items():
             value = torch.from_numpy(np.array(self._graph.params[name])).to(dtype)
             learns = not fields.isdisjoint(learn)
@@ -108,7 +117,7 @@ class SpikingNetwork(nn.Module):
         return torch.empty_like(x, memory_format=last).copy_(x)
 
     def _interpreter(self) -> FastInterpreter:
-        params = {name: self.get_parameter(path) for name, path in self._paths.items()}
+        params = {name: self.effective(name) for name in self._paths}
         dropout = self.dropout if self.training else {}
         return _Watched(self._graph, params, self.surrogate, dropout, self._recorded)
 
@@ -146,6 +155,24 @@ class SpikingNetwork(nn.Module):
         if name not in self._paths:
             raise UsageError(f"the network has no parameter for an array called {name!r}")
         return self.get_parameter(self._paths[name])
+
+    def restrict(self, array: str, synapses: Synapses) -> None:
+        """Compute with `synapses` of the weight called `array` from now on."""
+        self.synapses[array.replace(".", "/")] = synapses
+
+    def restriction(self, array: str) -> Synapses | None:
+        """What is made of the weight called `array`; None if it is taken as it is."""
+        key = array.replace(".", "/")
+        if key not in self.synapses:
+            return None
+        found = self.synapses[key]
+        assert isinstance(found, Synapses)
+        return found
+
+    def effective(self, array: str) -> Tensor:
+        """The values that the network computes with: the parameter, masked and snapped."""
+        value, synapses = self.parameter(array), self.restriction(array)
+        return value if synapses is None else synapses(value)
 
     @torch.no_grad()
     def constrain(self, *_: object) -> None:
@@ -266,7 +293,7 @@ def from_torch(network: SpikingNetwork) -> Graph:
     graph = network.source.clone()
     arrays = roles(graph)
     for name, fields in roles(network._graph).items():
-        value = updated(network._graph.params[name], network.parameter(name))
+        value = updated(network._graph.params[name], network.effective(name))
         if value is None:
             continue
         check(name, value, fields)

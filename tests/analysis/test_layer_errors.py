@@ -10,7 +10,11 @@ import pytest
 import torch
 
 from snnc.analysis.diagnosis import diagnose_graphs
-from snnc.analysis.diagnosis.layer_errors import ideal_counts, ideal_two_sided_counts
+from snnc.analysis.diagnosis.layer_errors import (
+    ideal_counts,
+    ideal_rounded_counts,
+    ideal_two_sided_counts,
+)
 from snnc.analysis.diagnosis.stages import border_of
 from snnc.errors import DataError
 from snnc.interp import Interpreter, Population
@@ -49,14 +53,16 @@ def test_an_ideal_neuron_is_one_that_waits_for_all_its_input() -> None:
     assert set(np.unique(ideal)) >= {0, 1, 2, T}
 
 
-def test_an_ideal_two_sided_neuron_is_one_that_waits_for_all_its_input() -> None:
+@pytest.mark.parametrize("rounds", [False, True])
+def test_an_ideal_two_sided_neuron_is_one_that_waits_for_all_its_input(rounds: bool) -> None:
     rng = np.random.default_rng(0)
     current = rng.normal(size=(T, 200, 3)).astype(np.float32)
     threshold, start = torch.tensor(0.4), torch.tensor(-0.1)
-    op = TwoSidedNeuron(threshold=0.4, v_init=-0.1, wait=T)
+    op = TwoSidedNeuron(threshold=0.4, v_init=-0.1, wait=T, rounds=rounds)
     population = Population(op=op, threshold=threshold, leak=None, v_init=start)
     counts = population.run(torch.from_numpy(current), T).sum(0).numpy()
-    ideal = ideal_two_sided_counts(current.mean(0), np.float32(0.4), np.float32(-0.1), T)  # type: ignore[arg-type]
+    ideal_of = ideal_rounded_counts if rounds else ideal_two_sided_counts
+    ideal = ideal_of(current.mean(0), np.float32(0.4), np.float32(-0.1), T)  # type: ignore[arg-type]
     np.testing.assert_array_equal(counts, ideal)
     assert set(np.unique(ideal)) >= {-T, -1, 0, 1, T}
 

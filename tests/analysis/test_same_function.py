@@ -12,6 +12,7 @@ from snnc.analysis import SameFunction
 from snnc.analysis.energy import multiplications
 from snnc.errors import GraphError
 from snnc.ir import BatchNorm, Graph, Linear, Neuron, Readout, Stage
+from snnc.ir.parse import parse
 from snnc.pipeline import Pipeline
 from snnc.testing import Case, Style, ann_cases, build, quantized_cases, snn_cases
 from snnc.transform import Pass, PassContext, PassResult
@@ -119,6 +120,32 @@ def test_one_spike_of_an_integer_graph_is_too_many() -> None:
 @pytest.mark.parametrize("case", quantized_cases(), ids=lambda case: case.name)
 def test_random_encoders_draw_the_same(case: Case) -> None:
     assert SAME(case.graph, case.graph.clone()) is None
+
+
+TIES = """
+graph snn {
+  %input = snn.input() {shape=(4, 8, 8)}
+  %input.encode = snn.encode-direct(%input)
+  %first = snn.neuron(%input.encode) {threshold=0.583203, v_init=0.2916015}
+  %value = snn.scale(%first) {factor=@value}
+  %slope = snn.scale(%value) {factor=-0.2}
+  %second = snn.two-sided-neuron(%slope) {threshold=@threshold}
+  %current = snn.scale(%second) {factor=1.0}
+  %readout = snn.readout(%current)
+  return %readout
+  @value = float32<4> [0.583203, 0.21771723, 0.36323914, 0.25811097]
+  @threshold = float32<4> [0.116640605, 0.043543447, 0.07264783, 0.051622193]
+}
+"""
+
+
+def test_thresholds_that_are_multiples_of_what_a_spike_adds_pass() -> None:
+    graph = parse(TIES)
+    result = Pipeline([FoldScale()]).run(graph, PassContext(timesteps=4), same=SAME)
+    assert result.graph.node("second").inputs == ("slope",)
+    assert result.graph.node("slope").inputs == ("first",)
+    changed = with_neurons(result.graph, threshold=0.6)
+    assert "of the spikes of first differ" in (SAME(graph, changed) or "")
 
 
 def test_other_inputs_and_outputs_are_told() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from snnc.cost import Inference
+from snnc.cost import Inference, inference
 from snnc.ir import (
     Add,
     Conv,
@@ -26,11 +26,11 @@ from snnc.ir import (
 from snnc.testing import random_graph
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cost.cost import CostModel
-from snnc_backends.crossbar.cost.files import inference
 from snnc_backends.crossbar.cost.spike_rates import expected, uniform
 from snnc_backends.crossbar.cost.technology_table import Entry, technology
-from snnc_backends.crossbar.mapping.layer_shapes import PlacedPart, layer_shapes, parts_of
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import layout
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, parts_of
 from snnc_backends.crossbar.program import CrossbarProgram
 
 TABLE = technology("isaac-32nm")

@@ -14,7 +14,9 @@ import pytest
 import snnc
 from snnc.artifact import open_artifact, write
 from snnc.cli.main import run
+from snnc.cost import inference, pooled
 from snnc.driver import evaluate
+from snnc.driver.artifacts import run_on_data
 from snnc.errors import ArtifactError
 from snnc.ir import Neuron
 from snnc.testing import Style, build, sample_inputs
@@ -87,6 +89,33 @@ def test_the_counts_are_those_of_the_activity(folder: Path) -> None:
     shorter = evaluate(folder / "net.snnc", str(folder / "x.npy"), timesteps=2).report()["cost"]
     assert shorter["timesteps"] == 2 and shorter["energy_pj"] < report["cost"]["energy_pj"]
     assert shorter["latency_ns"] < report["cost"]["latency_ns"]
+
+
+def test_run_tells_the_cost_that_eval_tells(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    words = ("run", folder / "net.snnc", "--input", folder / "x.npy")
+    measured = evaluate(folder / "net.snnc", str(folder / "x.npy")).report()["cost"]
+    cost = json.loads(command(capsys, *words, "--json"))["cost"]
+    assert cost.keys() == measured.keys() and cost["basis"] == "measured"
+    assert cost["energy_pj"] == pytest.approx(measured["energy_pj"])
+    for node, counts in measured["counts"].items():
+        assert cost["counts"][node] == pytest.approx(counts)
+    shown = f"chip energy        {cost['energy_pj'] / 1e3:.4g} nJ per inference in "
+    assert shown in command(capsys, *words)
+
+
+def test_batches_have_the_counts_of_all_their_samples(folder: Path) -> None:
+    x, program = np.load(folder / "x.npy"), snnc.load(folder / "net.snnc")
+    parts = [program.run(part, record="counts") for part in (x[:3], x[3:])]
+    together = pooled([inference(part) for part in parts], [3, len(x) - 3])
+    whole = inference(program.run(x, record="counts"))
+    assert together.timesteps == whole.timesteps
+    assert together.events == pytest.approx(whole.events)
+    for node, counted in whole.activity.items():
+        assert together.activity[node] == pytest.approx(counted)
+    recorded = run_on_data(folder / "net.snnc", x, record="none")
+    assert not recorded.counts, "counts of all samples would fill the memory"
 
 
 def test_compile_costs_by_the_calibration_data(

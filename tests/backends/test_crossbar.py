@@ -214,7 +214,6 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("cores=4", "cores need tiles-per-core"),
         ("replication=balanced", "replication needs tiles"),
         ("replication=balanced tiles=9 packing=time-multiplexed", "wait for each other"),
-        ("replication=balanced tiles=9 device=gaussian", "copies would differ"),
         ("device=flash", "unknown device 'flash'"),
         ("device=ideal{g-max=1}", "did you mean 'g-max-us'?"),
         ("device=ideal{g-max-us=0}", "device ideal: g-max-us must be positive"),

@@ -35,6 +35,12 @@ CHIPS = (
     (random_graph(8), "rows=7 cols=9 cell-bits=2 device=pcm{seconds=1000} wire-ohm=20 adc-bits=3"),
     (random_graph(7), "device=rram-milo adc-bits=6 compensation=layer stuck-on=0.01 stuck-off=0.1"),
     (random_graph(0), "device=pcm cells=unit-column cols=20 rows=9 compensation=column"),
+    (random_graph(0), "device=level-list{us=[1 3 4 90 92]} cell-bits=2 rows=9 compensation=column"),
+    (
+        GROUPED,
+        "device=pcm replication=balanced tiles=90 packing=groups rows=30 wire-ohm=9 adc-bits=5",
+    ),
+    (GROUPED, "replication=balanced tiles=99 packing=groups rows=30 stuck-on=0.1 remap=true"),
     (GROUPED, "device=gaussian cells=offset packing=groups rows=40"),
 )
 
@@ -254,6 +260,18 @@ def test_ranges_lie_in_the_artifact() -> None:
     for damage in (b"{", b'{"range":{}}', files[MEMBER].replace(b"[[", b"[[-1,")):
         with pytest.raises(ArtifactError, match=r"converters\.json"):
             load(Files(graph, {**files, MEMBER: damage}), backend.chip())
+
+
+def test_ranges_are_those_of_an_ideal_chip() -> None:
+    graph = quantized_cases()[1].graph
+    x = sample_inputs(graph, 4)
+    ideal, faulty = (
+        ranges(graph, chip_of(f"adc-bits=4 rows=16 {options}"), x)
+        for options in ("", "device=pcm stuck-on=0.05 wire-ohm=3")
+    )
+    assert ideal is not None and faulty is not None
+    for layer, table in ideal.items():
+        np.testing.assert_array_equal(faulty[layer], table)
 
 
 def test_a_layer_without_weights_takes_no_rows() -> None:

@@ -25,7 +25,7 @@ from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cores import DoesNotFit
 from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.mapping.mapping import layout
-from snnc_backends.crossbar.mapping.matrices import matrices
+from snnc_backends.crossbar.mapping.matrices import matrices, placed_matrices
 from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 Json = dict[str, Any]
@@ -50,7 +50,9 @@ def cells_of_part(part: Json, placed: list[Any]) -> list[tuple[int, Any, slice, 
             rows = rows[part["first_row"] : part["first_row"] + part["rows"]]
         outputs = slice(part["first_output"], part["first_output"] + part["outputs"])
         found.append((group, rows, outputs, top, left))
-        top, left = top + len(rows), left + part["cols"] // part["groups"]
+        own = range(part["group"], part["group"] + part["groups"])
+        filled = sum(len(placed[each]) > 0 for each in own)
+        top, left = top + len(rows), left + (part["cols"] // filled if len(rows) else 0)
     return found
 
 
@@ -58,13 +60,18 @@ def assert_holds_the_weights(graph: Graph, backend: CrossbarBackend) -> None:
     """Write levels where the mapping says; no cell is written twice; read the weights back."""
     chip = backend.chip()
     mapping, figures = files_of(graph, backend)
-    parts, layers = mapping["parts"], matrices(graph)
+    parts, layers = mapping["parts"], placed_matrices(graph, chip)
     count = 1 + max((part["tile"] for part in parts), default=-1)
     assert count == figures["totals"]["tiles"] == len({part["tile"] for part in parts})
     tiles = np.full((count, chip.rows, chip.cols), -1)
     for writing in (True, False):
         for number, matrix in enumerate(layers):
             copies = mapping["copies"][number]
+            whole = matrices(graph)[number].weights
+            assert not np.delete(whole, matrix.places, 2).any()
+            np.testing.assert_array_equal(whole[..., matrix.places], matrix.weights)
+            if matrix.left_out:
+                assert mapping["unplaced_outputs"][matrix.layer] == list(matrix.left_out)
             seen = np.zeros((copies, *matrix.weights.shape), int)
             for part in (part for part in parts if part["layer"] == number):
                 placed = placed_rows(matrix, chip)

@@ -21,6 +21,8 @@ from snnc.testing import assert_exporter_contract, quantized_cases, random_graph
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cells import CELLS, MatrixCode
+from snnc_backends.crossbar.devices.ideal import Ideal
+from snnc_backends.crossbar.level_table import level_table
 from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.mapping.matrices import matrices
 from snnc_backends.crossbar.reading.ideal import IdealProgram
@@ -69,7 +71,9 @@ def test_levels_hold_the_weights(
     largest = 2 ** (weight_bits - 1) - 1
     weights = np.random.default_rng(seed).integers(-largest, largest + 1, (2, 7, 5))
     code = MatrixCode(CELLS[cells](weight_bits, cell_bits), 5, per_tile)
-    levels = code.levels(weights, cell_bits)
+    slices = code.code.slices
+    table = level_table(Ideal().facts, slices, cell_bits, min(slices * cell_bits, weight_bits))
+    levels = code.levels(weights, table)
     halves, bits = (2, weight_bits - 1) if cells == "differential" else (1, weight_bits)
     references = ceil(5 / per_tile) if cells == "unit-column" else 0
     assert len(code.code.columns) == halves * ceil(bits / cell_bits)

@@ -101,6 +101,8 @@ def test_dual_feasible_functions_see_what_the_area_does_not() -> None:
     assert simple_rectangle_bound(parts, TILE) == 3 and rectangle_bound(parts, TILE) == 4
     parts = [(7, 12)] * 3 + [(4, 12)]
     assert simple_rectangle_bound(parts, TILE) == 3 and rectangle_bound(parts, TILE) == 4
+    parts = [(10, 5)] * 8 + [(10, 3)] * 2  # 5 + 3 + 3 of 12 columns; halves of a side are counted
+    assert simple_rectangle_bound(parts, TILE) == 4 and rectangle_bound(parts, TILE) == 5
 
 
 STAGES = st.lists(

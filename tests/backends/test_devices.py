@@ -45,7 +45,8 @@ def test_the_devices_we_ship_keep_the_contract() -> None:
     assert {"ideal", "gaussian", "lognormal"} <= set(Registry(DEVICES).names())
     published = ("pcm", "pcm{seconds=86400}", "rram-milo", "rram-wan")
     shipped = ("ideal", "ideal{g-max-us=0.3}", "gaussian{sigma=0.2}", "gaussian{sigma=0}")
-    for text in (*shipped, "lognormal{sigma=0.2}", "lognormal", *published):
+    lists = ("level-list", "level-list{us=[1 4 5 90] sigma=2}", "level-list{us=[3 4 5 90]}")
+    for text in (*shipped, "lognormal{sigma=0.2}", "lognormal", *published, *lists):
         assert_device_contract(parse_one(text, Registry(DEVICES)))
 
 
@@ -114,6 +115,7 @@ def test_passes_get_the_limits_of_the_target(tmp_path: Path) -> None:
         "cell_bits": 4,
         "device": "ideal",
         "device_levels": None,
+        "levels_us": pytest.approx([100 / 15 * level for level in range(16)]),
         "g_min_us": 0.0,
         "g_max_us": 100.0,
     }
@@ -135,6 +137,10 @@ def test_devices_are_listed_with_their_options(
     assert "did you mean 'acme'?" in capsys.readouterr().err
 
 
+LISTS = {"descends": (0.0, 7.0, 5.0, 10.0), "ends": (0.0, 5.0), "two numbers": (0.0, 5.0, 10.0)}
+"""Lists of levels with a fault."""
+
+
 @dataclass(frozen=True)
 class Faulty:
     name: ClassVar[str] = "faulty"
@@ -144,8 +150,9 @@ class Faulty:
     def facts(self) -> DeviceFacts:
         return DeviceFacts(
             g_max_us=0.0 if self.fault == "limits" else 10.0,
-            max_levels=1 if self.fault == "levels" else None,
+            max_levels={"levels": 1, "two numbers": 3}.get(self.fault),
             ideal=self.fault == "not ideal",
+            levels_us=LISTS.get(self.fault),
         )
 
     def program(self, levels: Any, largest: int, rng: np.random.Generator) -> Any:
@@ -179,6 +186,9 @@ def test_a_device_without_fault_keeps_the_contract() -> None:
     [
         ("limits", "limits:"),
         ("levels", "a cell of 1 levels"),
+        ("descends", "levels do not ascend"),
+        ("ends", "levels from 0 to 5 uS"),
+        ("two numbers", "max_levels=3 beside a list"),
         ("unseeded", "one seed gives two results"),
         ("not ideal", "an ideal device is off by"),
         ("negative", "negative conductance -1 uS"),

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snnc.errors import UnsupportedError
 from snnc.frontends import trace
+from snnc.interp import run_ann
 from snnc.ir import Graph, MaxPool, Relu, Scale
 
 
@@ -95,3 +97,58 @@ def test_a_clip_floor_shift_is_a_neuron_with_its_threshold() -> None:
 def test_what_is_rounded_in_another_way_keeps_its_place_in_the_list() -> None:
     graph = trace(Function(lambda x: torch.round(x.clamp(0, 3.5) * 2) / 2), (4,))
     assert relus(graph) == [Relu(upper=3.5, levels=7)]
+
+
+UP, CHANNELS, L = torch.tensor([0.7]), torch.tensor([0.4, 0.9, 0.7])[:, None], 4
+SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "clamp behind": lambda x: torch.clamp(Floor.apply(x / UP * L + 0.5) / L, 0, 1) * UP,
+    "of levels": lambda x: torch.clamp(torch.floor(x * L / UP + 0.5), 0, L) * UP / L,
+    "of the result": lambda x: torch.clamp(
+        (x / UP[0] * L + 0.5).floor() * UP[0] / L, torch.zeros(1), UP
+    ),
+    "round": lambda x: torch.round(x / UP * L).clamp(0, L) / L * UP,
+    "relu behind": lambda x: F.relu(torch.round(x / UP * L)).clamp(max=L) / L * UP,
+    "straight through": lambda x: straight(torch.clamp(x / UP, 0, 1) * L) / L * UP,
+    "straight, behind": lambda x: torch.clamp(straight(x / UP * L), 0, L) / L * UP,
+    "other order": lambda x: (x.round().detach() - x.detach() + x).clamp(0, L),
+    "integer division": lambda x: torch.clamp((x * L / UP + 0.5) // 1, 0, L) / L * UP,
+    "div": lambda x: torch.clamp(torch.div(x, UP / L, rounding_mode="floor"), 0, L) / L * UP,
+    "per channel": lambda x: torch.floor(torch.clamp(x / CHANNELS, 0, 1) * L + 0.5) / L * CHANNELS,
+    "shifted": lambda x: torch.clamp(torch.floor(x / UP * L + 0.2) / L, 0, 1) * UP,
+}
+
+
+def straight(x: Tensor) -> Tensor:
+    """round(x) with the gradient of the identity."""
+    return x + (torch.round(x) - x).detach()
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_spelling_of_whole_levels_is_one_relu(name: str) -> None:
+    module = Function(SPELLINGS[name])
+    graph = trace(module, (3, 5))
+    (op,) = relus(graph)
+    assert op.levels == L
+    assert {node.op.mnemonic for node in graph} <= {"input", "relu", "scale"}
+    x = torch.randn(64, 3, 5, generator=torch.Generator().manual_seed(0))
+    found = run_ann(graph, x)[graph.outputs[0]]
+    torch.testing.assert_close(found, module(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.floor(x * 4),
+        lambda x: torch.floor(x * 4 + 0.5).clamp(-4, 4),
+        lambda x: torch.floor(x * 4 + 0.5).clamp(0, 3.5),
+        lambda x: torch.round(x * 4) - 4 * x,
+        lambda x: torch.round(-x).relu() + 1,
+    ],
+)
+def test_rounding_without_whole_levels_is_refused_where_it_is(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"(floor|round)[^;]*: it rounds what is not bounded"
+    ):
+        trace(Function(function), (3, 5))

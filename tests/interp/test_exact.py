@@ -147,8 +147,9 @@ def one_neuron(op: AnyNeuron, current: list[int], threshold: int, m: int, u: int
         s = 0
         if t >= op.wait:
             two_sided = isinstance(op, TwoSidedNeuron)
-            below = p < -threshold if two_sided else op.signed and emitted > 0 and p < 0
-            s = 1 if p > threshold else -1 if below else 0
+            size = 2 * p if isinstance(op, TwoSidedNeuron) and op.rounds else p
+            below = size < -threshold if two_sided else op.signed and emitted > 0 and p < 0
+            s = 1 if size > threshold else -1 if below else 0
             spikes.append(s)
             emitted += s
         if op.reset == "zero":

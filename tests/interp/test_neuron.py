@@ -94,6 +94,18 @@ BY_HAND = {
     "two-sided v_init": (TwoSidedNeuron(v_init=-0.5), [-0.75, 0.0], [-1, 0]),
     # own time: -.75, -1.5, -2.25 | -2.25-, -1.25-, -.25
     "two-sided wait": (TwoSidedNeuron(wait=3), [-0.75] * 3, [-1, -1, 0]),
+    # p: .75+ -> -.25, .25, .5 (strict), -.75- -> .25, 2.25+ -> 1.25, 1.25+
+    "rounds": (
+        TwoSidedNeuron(rounds=True), [0.75, 0.5, 0.25, -1.25, 2.0, 0.0], [1, 0, 0, -1, 1, 1],
+    ),
+    # p: 1.5+ -> -.5, -1.5- -> .5, .25
+    "rounds threshold": (
+        TwoSidedNeuron(threshold=2.0, rounds=True), [1.5, -1.0, -0.25], [1, -1, 0],
+    ),
+    # p: .75+ -> -.25, -.125-.5 = -.625- -> .375
+    "rounds leak": (TwoSidedNeuron(leak=0.5, rounds=True), [0.75, -0.5], [1, -1]),
+    # own time: -.5, -1, -1.5 | -1.5-, -.5 (strict)
+    "rounds wait": (TwoSidedNeuron(wait=3, rounds=True), [-0.5] * 3, [-1, 0, 0]),
     # T = 1
     "one step": (Neuron(leak=0.25, threshold=2.0), [2.5], [1]),
 }  # fmt: skip
@@ -192,17 +204,27 @@ def test_signed_population_never_takes_back_more_than_it_gave(
 
 
 @given(
-    st.lists(st.integers(-30, 30), min_size=1, max_size=12), st.integers(-9, 9), st.integers(0, 3)
+    st.lists(st.integers(-30, 30), min_size=1, max_size=12),
+    st.integers(-5, 5),
+    st.integers(0, 3),
+    st.booleans(),
 )
-def test_a_two_sided_population_has_no_side(currents: list[int], v_init: int, wait: int) -> None:
-    """Rule S29 of docs/semantics.md: mirrored input gives mirrored spikes, and none is lost."""
-    op = TwoSidedNeuron(threshold=10.0, v_init=float(v_init), wait=wait)
+def test_a_two_sided_population_has_no_side(
+    currents: list[int], v_init: int, wait: int, rounds: bool
+) -> None:
+    """Rule S29 of docs/semantics.md: mirrored input gives mirrored spikes, and none is lost.
+
+    After every step the spikes are the input so far, off by half a threshold at most if rounded.
+    """
+    op = TwoSidedNeuron(threshold=10.0, v_init=float(v_init), wait=wait, rounds=rounds)
     values = [float(c) for c in currents]
     spikes = train(op, values)
     mirrored = train(replace(op, v_init=-op.v_init), [-c for c in values])
     assert mirrored == [-s for s in spikes]
     if all(abs(c) <= 10 for c in currents) and not wait:
-        assert abs(v_init + sum(currents) - 10 * sum(spikes)) <= 10
+        for t in range(1, len(currents) + 1):
+            off = v_init + sum(currents[:t]) - 10 * sum(spikes[:t])
+            assert abs(off) <= (5 if rounds else 10)
 
 
 def test_a_longer_window_begins_with_the_shorter_one() -> None:

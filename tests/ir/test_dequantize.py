@@ -9,9 +9,9 @@ import pytest
 
 from snnc.errors import GraphError
 from snnc.interp import run_snn
-from snnc.ir import Graph, Neuron, Ref, Weighted, verify
+from snnc.ir import Encode, Graph, Neuron, Ref, Weighted, verify
 from snnc.ir.dequantize import dequantize
-from snnc.ir.populations import event_value
+from snnc.ir.populations import makes_events
 from snnc.pipeline import Pipeline
 from snnc.testing import Case, build, default_context, quantized_cases, sample_inputs, snn_cases
 from snnc.testing.builder import Style
@@ -49,11 +49,30 @@ def test_parameters_come_back_to_half_a_unit(case: Case) -> None:
                 before, after = real.array(getattr(op, field)), again.array(getattr(now, field))
                 assert np.max(np.abs(after - before) / unit) <= most + 1e-4, (node.name, field)
         if isinstance(op, Weighted):
-            value = event_value(integer, node.inputs[0])
+            value = _value_of_count(integer, node.inputs[0])
             before, after = real.array(op.weight) * value, again.array(now.weight)
             step = np.abs(before).reshape(len(before), -1).max(1) / 127
             error = np.abs(after - before).reshape(len(before), -1).max(1)
             assert np.all(error <= 0.501 * step + 1e-9), node.name
+
+
+@pytest.mark.parametrize("case", REAL[:2], ids=lambda case: case.name)
+def test_rounding_again_gives_the_same_integers(case: Case) -> None:
+    """The input is encoded in integers already: its unit is in the weights, not to be put twice."""
+    _, integer = quantized(case)
+    again = Pipeline.from_text("quantize").run(dequantize(integer), default_context(case)).graph
+    for node in integer.nodes:
+        if isinstance(node.op, Weighted):
+            before = integer.array(node.op.weight)
+            after = again.array(again.node(node.name).op.weight)
+            np.testing.assert_array_equal(after, before, err_msg=node.name)
+
+
+def _value_of_count(integer: Graph, name: str) -> float:
+    while not makes_events(node := integer.node(name)):
+        (name,) = node.inputs
+    code = node.op.code() if isinstance(node.op, Encode) else None
+    return 1.0 if code is None else code.unit
 
 
 @pytest.mark.parametrize("case", INTEGER, ids=lambda case: case.name)

@@ -142,11 +142,6 @@ class BatchMean(nn.Module):
         return x - x.mean(0)  # here
 
 
-class ChannelMean(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1)  # here
-
-
 class BatchSlice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[1:]  # here
@@ -186,11 +181,6 @@ class Indices(nn.Module):
         return self.pool(x)  # here
 
 
-class OnesAround(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, (1, 1), value=1.0)  # here
-
-
 class CroppedReflection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x, (1, -1, 0, 0), mode="reflect")  # here
@@ -220,18 +210,13 @@ class NoStatistics(nn.Module):
         return self.bn(x)  # here
 
 
-class LastAxisLinear(nn.Module):
+class LinearAtThreeAxes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # here
-
-
-class Broadcast(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x + x.mean((2, 3), keepdim=True)  # here
+        return self.fc(x.unsqueeze(1))  # here
 
 
 class Overwritten(nn.Module):
@@ -249,9 +234,14 @@ class Integers(nn.Module):
         return x.to(torch.int32)  # here
 
 
-class LeakyMaximum(nn.Module):
+class Smaller(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.maximum(x, 0.1 * x)  # here
+        return torch.minimum(x, 0.1 * x)  # here
+
+
+class WhereLargest(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.max(1)[-1]  # here
 
 
 class Exponential(nn.Module):
@@ -350,14 +340,13 @@ REFUSED = {
     TwoSidedBounds: "never below 0",
     BoundOfCurrent: "put a ReLU before it",
     NegativeBound: "not a positive number",
-    Rounded: "clamp before it",
+    Rounded: "clamp before or behind it",
     RoundedDown: "rounded to the nearest",
     Square: "to a power",
     BatchStack: "before the batch",
     BatchUnbind: "samples of the batch",
     CellInALoop: "feed-forward",
     BatchMean: "the batch",
-    ChannelMean: "spatial axes",
     BatchSlice: "samples of the batch",
     BatchPermute: "moves the batch axis",
     BatchCat: "along the batch axis",
@@ -365,16 +354,15 @@ REFUSED = {
     BatchFactor: "depends on the batch",
     ActiveDropout: "training=self.training",
     Indices: "dilation=1",
-    OnesAround: "pad with zeros",
     CroppedReflection: "pad after it",
     LeftProduct: "x @ weight.t()",
     ActivationProduct: "a neuron only sums them",
     VectorProduct: "an array of 1 axes",
     NoStatistics: "statistics of the batch",
-    LastAxisLinear: "flatten the sample",
-    Broadcast: "different shapes",
+    LinearAtThreeAxes: "at most two axes of positions",
     Integers: "rounds to torch.int32",
-    LeakyMaximum: "compares activations",
+    Smaller: "compares activations",
+    WhereLargest: "indices of a maximum",
     Exponential: "takes an exponential",
     Overwritten: "inplace=False",
     Recurrent: "feed-forward",

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snnc.errors import UnsupportedError
 from snnc.frontends import trace
 from snnc.interp import run_ann, run_snn
 from snnc.ir import (
@@ -165,8 +164,12 @@ def test_a_leaky_max_pool_of_8_bits_runs_on_a_crossbar() -> None:
     assert spiking.quantized and not CrossbarBackend().check(spiking)
 
 
-def test_max_pools_of_activations_that_fall_are_refused_by_name() -> None:
-    graph = leaky_pool(POOLED["behind"], (0.1, 0.3, 0.2, -0.5))
-    with pytest.raises(UnsupportedError, match="cannot be maxima of spike counts") as error:
-        run(f"{LOWERED},activations-to-neurons", graph)
-    assert "LeakyReLU" in error.value.message
+def test_a_max_pool_of_an_activation_that_falls_is_one_of_two_sided_spikes() -> None:
+    graph, x = leaky_pool(POOLED["behind"], (0.1, 0.3, 0.2, -0.5)), samples(8)
+    text = f"{LOWERED},activations-to-neurons,threshold-balance{{statistic=max}},fold-scale"
+    spiking = run(text, graph)
+    (pool,) = (node for node in spiking if isinstance(node.op, CountMaxPool))
+    assert isinstance(spiking.node(pool.inputs[0]).op, TwoSidedNeuron)
+    wanted = run_ann(graph, x)[graph.outputs[0]].numpy()
+    near = run_snn(spiking, x, timesteps=1024).outputs[spiking.outputs[0]].numpy()
+    assert np.abs(near - wanted).max() < 0.02 * np.abs(wanted).max()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from snnc.analysis import SameFunction
 from snnc.errors import Loc, PassError, UnsupportedError
 from snnc.interp import run_ann, run_snn
 from snnc.ir import (
@@ -19,6 +20,7 @@ from snnc.ir import (
     Conv,
     CountMaxPool,
     Graph,
+    Identity,
     Input,
     Linear,
     MaxPool,
@@ -233,25 +235,37 @@ def test_windows_of_one_element_are_slices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "reason"),
+    ("write", "pooled", "kind"),
     [
-        (negative, "pools bn, whose negative factors make the maximum a minimum"),
-        (negative_between, "pools conv, which may be negative"),
-        (no_relu, "pools conv, which may be negative; put a ReLU"),
-        (
-            a_sum,
-            "pools sum, a sum, as a LeakyReLU of a negative slope is; put a ReLU between the two",
-        ),
-        (uneven, "pools scaled, whose factors or shifts differ within a window"),
-        (with_the_input, "pools the input together with activations"),
+        (negative, "bn", Identity),
+        (negative_between, "conv", Identity),
+        (no_relu, "conv", Identity),
+        (a_sum, "sum", Relu),
+        (uneven, "scaled", Relu),
+        (with_the_input, "x", Identity),
     ],
 )
-def test_what_counts_cannot_tell_is_refused_by_name(write: Any, reason: str) -> None:
-    where = r"net.py:1\d: pool \(maxpool\): "
-    with pytest.raises(UnsupportedError, match=where + reason) as caught:
-        Pipeline.from_text(SPIKING).run(build(write), PassContext())
+def test_what_is_no_activation_gets_one_before_the_pool(
+    write: Any, pooled: str, kind: type[Op]
+) -> None:
+    graph = build(write)
+    lowered = Pipeline.from_text(LOWER).run(graph, PassContext(), same=SameFunction()).graph
+    assert type(lowered.node(f"{pooled}.spikes").op) is kind
+    x = sample_inputs(graph, 16)
+    ctx = PassContext(timesteps=512, calibration=[(x, None)])
+    text = f"{SPIKING},threshold-balance{{statistic=max}},initialize-potential,fold-scale"
+    snn = Pipeline.from_text(text).run(graph, ctx).graph
+    found = run_snn(snn, x, timesteps=512).outputs[snn.outputs[0]]
+    expected = run_ann(graph, x, dtype=torch.float64)["fc"]
+    assert float((found - expected).norm() / expected.norm()) < 0.03
+
+
+def test_without_lower_maxpool_what_is_no_activation_is_refused_by_name() -> None:
+    where = r"net.py:1\d: pool \(maxpool\): pools conv, which is no activation"
+    with pytest.raises(UnsupportedError, match=where) as caught:
+        Pipeline.from_text("activations-to-neurons").run(build(no_relu), PassContext())
     assert caught.value.exit_code == 3
-    assert "maxpool=average" in str(caught.value.hint) and "learn" in str(caught.value.hint)
+    assert "lower-maxpool" in str(caught.value)
 
 
 def test_every_max_pool_is_listed_and_may_be_refused() -> None:

@@ -105,9 +105,32 @@ def test_encoders_pass_gradients_straight_through() -> None:
         run = FastInterpreter(graph, torch.float64).snn(x, 3)
         (gradient,) = torch.autograd.grad(run.outputs["out"].sum(), x)
         torch.testing.assert_close(gradient, torch.full_like(x, factor))
-    graph.replace_op("enc", EncodeLatency(scale=0.25, hi=4))
-    with pytest.raises(GraphError, match="encode-latency has no gradient"):
-        FastInterpreter(graph, torch.float64).snn(x, 3)
+
+
+def test_a_larger_input_moves_a_latency_spike_to_an_earlier_step() -> None:
+    """The gradient is the central difference of the total weight of the spike's time."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(5,)))
+    graph.add("enc", EncodeLatency(scale=1.0, lo=-10, hi=10), ["x"])
+    graph.outputs = (graph.add("out", Readout(), ["enc"]),)
+    x = torch.tensor([[0.0, 10.0, 5.0, -5.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([7.0, 3.0, 2.0, 11.0, 5.0], dtype=torch.float64)
+    values: list[Tensor] = []
+
+    def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
+        values.extend([value] if node.name == "enc" else [])
+
+    FastInterpreter(graph, torch.float64).snn(x, 5, observe=observe)
+    (events,) = values
+    assert events[:, 0].abs().argmax(0)[1:].tolist() == [0, 2, 2, 4]
+    (gradient,) = torch.autograd.grad((weights[:, None] * events[:, 0]).sum(), x)
+    per_step = 4 / 10  # of the time by the input
+    moved = torch.tensor([[0.0, (7 - 3) / 2, (3 - 11) / 2, (3 - 11) / 2, (11 - 5) / 2]]) * per_step
+    torch.testing.assert_close(gradient, moved.double())
+    (still,) = torch.autograd.grad(
+        FastInterpreter(graph, torch.float64).snn(x, 1).outputs["out"].sum(), x
+    )
+    assert not still.any()
 
 
 @dataclass(frozen=True, kw_only=True)

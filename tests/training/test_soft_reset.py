@@ -17,7 +17,7 @@ T = 9
     "op",
     [
         *(Neuron(), Neuron(wait=3), Neuron(wait=1, signed=True)),
-        *(TwoSidedNeuron(), TwoSidedNeuron(wait=2)),
+        *(TwoSidedNeuron(), TwoSidedNeuron(wait=2), TwoSidedNeuron(rounds=True)),
     ],
     ids=str,
 )

@@ -314,8 +314,7 @@ class _Lowering:
                 np.rint(np.asarray(leak, np.float64) * 2.0**15) if x.quantized else leak
             )
         positions, channels, arrays = spread(arrays, y.shape)
-        two_sided = isinstance(op, ir.TwoSidedNeuron)
-        kernel = (kernels.TwoSidedNeuron if two_sided else kernels.Neuron)(
+        kernel = _kernel_of(op)(
             source=storage(x),
             state=self._state(site) if x.quantized else "f32",
             positions=positions,
@@ -337,3 +336,9 @@ class _Lowering:
             return "i64"
         self.longest = min(self.longest, longest)
         return "i32"
+
+
+def _kernel_of(op: ir.AnyNeuron) -> type[kernels.Neuron]:
+    if not isinstance(op, ir.TwoSidedNeuron):
+        return kernels.Neuron
+    return kernels.RoundingNeuron if op.rounds else kernels.TwoSidedNeuron

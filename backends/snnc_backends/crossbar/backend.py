@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.cost import Inference
-from snnc.device import Device
+from snnc.device import Device, nominal_us
 from snnc.plugin_option import Plugin
 from snnc.target import Artifact, Diagnostic
 from snnc_backends.crossbar.devices.ideal import Ideal
@@ -39,7 +39,8 @@ class CrossbarBackend:
         cells: how a signed weight is stored: differential, in a pair of columns; offset, plus half
             of the range, which is subtracted digitally; unit-column, the same, subtracted by a
             reference column of every tile.
-        cell_bits: bits of one cell, 1..8.
+        cell_bits: bits of one cell, 1..8; or list, where a cell takes the level nearest to a whole
+            weight, of the list that the device has.
         adc_bits: resolution of the converters, 1..16, or ideal.
         adc_range: how their ranges are chosen: data, with the least error of conversion on
             calibration data; or worst, the largest sum possible, also where there are no data.
@@ -49,6 +50,8 @@ class CrossbarBackend:
         wire_ohm: resistance of word and bit lines from one cell to the next, in ohm.
         compensation: gains of the converters are estimated anew when the chip is read, from the
             sums of columns with all rows driven: one factor a layer, or one a column.
+        remap: stuck cells are known when the chip is programmed: rows of a tile are exchanged, and
+            the other cells of a weight make up for a stuck one, so that the weights are nearest.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         packing: what shares a tile: none, groups of a layer, or also layers that lie in disjoint
@@ -68,7 +71,7 @@ class CrossbarBackend:
     rows: int = 128
     cols: int = 128
     cells: str = "differential"
-    cell_bits: int = 4
+    cell_bits: int | Literal["list"] = 4
     adc_bits: int | Literal["ideal"] = "ideal"
     adc_range: Literal["data", "worst"] = "data"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
@@ -76,6 +79,7 @@ class CrossbarBackend:
     stuck_off: float = 0.0
     wire_ohm: float = 0.0
     compensation: Literal["none", "layer", "column"] = "none"
+    remap: bool = False
     weight_bits: int = 8
     chip_seed: int = 0
     packing: Literal["none", "groups", "disjoint", "time-multiplexed"] = "none"
@@ -142,7 +146,7 @@ class CrossbarBackend:
                 self.cores, self.tiles_per_core, self.axons_per_core, self.synapses_per_core
             ),
             imperfections=Imperfections(
-                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
+                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation, self.remap
             ),
         )
 
@@ -165,7 +169,10 @@ class CrossbarBackend:
         reasons: list[str] = []
         if not self.device.facts.ideal:
             reasons.append(f"the cells of {self.device.name} are not ideal")
-        reasons += self.chip().imperfections.reasons
+        chip = self.chip()
+        if not chip.table.exact:
+            reasons.append(f"some weights lie between the levels of {self.device.name}")
+        reasons += chip.imperfections.reasons
         if self.adc_bits != "ideal":
             reasons.append(f"its converters have {self.adc_bits} bits")
         return " and ".join(reasons)
@@ -173,14 +180,16 @@ class CrossbarBackend:
     @property
     def limits(self) -> Mapping[str, Any]:
         """Limits of the chip that passes can read; see docs/crossbar.md."""
-        facts = self.device.facts
+        facts, chip = self.device.facts, self.chip()
+        levels = nominal_us(np.arange(chip.table.largest + 1), chip.table.largest, facts)
         return {
             "rows": self.rows,
             "cols": self.cols,
             "weight_bits": self.weight_bits,
             "cell_bits": self.cell_bits,
             "device": self.device.name,
-            "device_levels": facts.max_levels,
+            "device_levels": facts.most_levels,
+            "levels_us": tuple(levels.tolist()),
             "g_min_us": facts.g_min_us,
             "g_max_us": facts.g_max_us,
         }

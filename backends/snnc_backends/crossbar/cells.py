@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc_backends.crossbar.level_table import LevelTable
+
 
 class Column(NamedTuple):
     """One of the columns of a weight.
@@ -28,7 +30,7 @@ class Column(NamedTuple):
 class WeightCode:
     """How a weight w is stored: w + shift, cut into slices of cell_bits.
 
-    A column holds the bits of its slice of max(polarity * (w + shift), 0), so that
+    A column holds the slice of max(polarity * (w + shift), 0) that a `LevelTable` gives, so that
 
         w + shift = sum over columns of polarity * significance * level
 
@@ -48,15 +50,18 @@ class WeightCode:
     reference: Column | None = None
     reference_level: int = 0
 
-    def levels(self, weights: NDArray[np.integer], cell_bits: int) -> NDArray[np.uint8]:
+    @property
+    def slices(self) -> int:
+        """Columns that hold one number."""
+        return 1 + max(column.slice for column in self.columns)
+
+    def levels(
+        self, weights: NDArray[np.integer], table: LevelTable
+    ) -> NDArray[np.unsignedinteger]:
         """Levels (…, outputs * len(columns)) of weights (…, outputs), without references."""
         wide = weights.astype(np.int64) + self.shift
-        mask = (1 << cell_bits) - 1
-        parts = [
-            (np.maximum(c.polarity * wide, 0) >> (c.slice * cell_bits)) & mask for c in self.columns
-        ]
-        stacked = np.stack(parts, axis=-1).astype(np.uint8)
-        return stacked.reshape(*weights.shape[:-1], -1)
+        parts = [table.levels[np.maximum(c.polarity * wide, 0), c.slice] for c in self.columns]
+        return np.stack(parts, axis=-1).reshape(*weights.shape[:-1], -1)
 
 
 def differential(weight_bits: int, cell_bits: int) -> WeightCode:
@@ -138,18 +143,21 @@ class MatrixCode:
         """What is subtracted digitally for every driven row."""
         return self.code.shift if self.code.reference is None else 0
 
-    def levels(self, weights: NDArray[np.integer], cell_bits: int) -> NDArray[np.uint8]:
+    def levels(
+        self, weights: NDArray[np.integer], table: LevelTable
+    ) -> NDArray[np.unsignedinteger]:
         """Levels (…, physical) of weights (…, outputs)."""
-        own = self.code.levels(weights, cell_bits)
+        own = self.code.levels(weights, table)
         if self.code.reference is None:
             return own
-        levels = np.full((*own.shape[:-1], self.physical), self.code.reference_level, np.uint8)
+        reference = table.nearest(self.code.reference_level)
+        levels = np.full((*own.shape[:-1], self.physical), reference, own.dtype)
         for i, (_, place) in enumerate(self.terms[:-1]):
             levels[..., place] = own[..., i :: len(self.code.columns)]
         return levels
 
     def weights(self, levels: NDArray[Any]) -> NDArray[Any]:
-        """The weights (…, outputs) of levels (…, physical).
+        """The weights (…, outputs) of the values of cells (…, physical), in levels.
 
         int64 for whole levels, float64 for real ones.
         """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,11 @@ from snnc_backends.crossbar.cells import CELLS, MatrixCode, WeightCode
 from snnc_backends.crossbar.converters import Converter, converter
 from snnc_backends.crossbar.cores import CoreLimits
 from snnc_backends.crossbar.imperfections import Imperfections
+from snnc_backends.crossbar.level_table import LevelTable, level_table
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
+MOST_CELL_BITS = 8
 PACKINGS = ("none", "groups", "disjoint", "time-multiplexed")
 """What shares a tile: nothing; groups of a layer; also layers, by one of the rules of `packing`."""
 REPLICATIONS = ("none", "balanced")
@@ -26,7 +30,8 @@ class Chip:
 
     Attributes:
         rows, cols: cells of a tile.
-        cell_bits: bits a cell holds.
+        cell_bits: bits a cell holds, of the numbers that weights are cut into; sums of columns are
+            in units of the largest conductance / (2^cell_bits - 1), a level.
         weight_bits: width of a weight, its sign included.
         code: how a weight is stored in cells.
         device: the model of the cells.
@@ -56,12 +61,28 @@ class Chip:
     @property
     def exact_cells(self) -> bool:
         """Whether every cell is read as the level it is programmed to."""
-        return self.device.facts.ideal and not self.imperfections.reasons
+        return self.device.facts.ideal and self.table.exact and not self.imperfections.reasons
+
+    @cached_property
+    def table(self) -> LevelTable:
+        """The levels of its cells, and which of them numbers take."""
+        slices = self.code.slices
+        bits = min(slices * self.cell_bits, self.weight_bits)
+        return level_table(self.device.facts, slices, self.cell_bits, bits)
 
     @property
     def exact(self) -> bool:
         """Whether the result of a layer is that of its integer weights."""
         return self.exact_cells and self.converter.bits is None
+
+    @property
+    def places_matter(self) -> bool:
+        """Whether a result depends on where the cells of a weight lie, besides its weights.
+
+        Copies of a layer have errors of their own, and wires are longer away from the corner.
+        """
+        packed = self.packing != "none" and self.imperfections.wire_ohm > 0
+        return not self.exact_cells and (packed or self.replication != "none")
 
     @property
     def most_tiles(self) -> int | None:
@@ -95,25 +116,33 @@ class Chip:
         """The physical columns of a matrix with this many outputs."""
         return MatrixCode(self.code, outputs, self.outputs_per_tile)
 
-    def levels(self, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Levels (…, physical columns) of weights (…, outputs)."""
-        return self.matrix(weights.shape[-1]).levels(weights, self.cell_bits)
+    def levels(self, weights: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+        """Levels (…, physical columns) that cells are programmed to for weights (…, outputs)."""
+        return self.matrix(weights.shape[-1]).levels(weights, self.table)
+
+    def values(self, weights: NDArray[np.integer]) -> NDArray[Any]:
+        """What these cells add to sums without errors, in units of a level; whole numbers where
+        every weight is exact.
+        """
+        return self.table.values[self.levels(weights)]
 
     def conductances_us(
         self, weights: NDArray[np.integer], rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Conductances (…, physical columns) of cells programmed to weights (…, outputs)."""
-        return self.device.program(self.levels(weights), self.largest_level, rng)
+        return self.device.program(self.levels(weights), self.table.largest, rng)
 
     def aged_us(
         self,
-        weights: NDArray[np.integer],
+        levels: NDArray[np.integer],
         rng: np.random.Generator,
         faults: np.random.Generator,
         seconds: float,
     ) -> NDArray[np.float32]:
-        """The same `seconds` after programming, with the stuck cells that `faults` draws."""
-        programmed = self.conductances_us(weights, rng)
+        """Conductances of cells `seconds` after they were programmed to levels, with the stuck
+        cells that `faults` draws.
+        """
+        programmed = self.device.program(levels, self.table.largest, rng)
         aged = self.device.read(programmed, rng, seconds)
         return self.imperfections.with_stuck(aged, self.device.facts, faults)
 
@@ -148,9 +177,9 @@ class Chip:
             seconds: time from programming to reading; None for that of the device.
         """
         after = self.device.facts.read_after_s if seconds is None else seconds
-        aged = self.aged_us(weights, rng, rng, after)
+        aged = self.aged_us(self.levels(weights), rng, rng, after)
         levels = self.in_levels(aged)
-        wanted = self.levels(weights).reshape(-1, levels.shape[-1]).sum(0, dtype=np.float64)
+        wanted = self.values(weights).reshape(-1, levels.shape[-1]).sum(0, dtype=np.float64)
         found = levels.reshape(-1, levels.shape[-1]).sum(0)
         levels *= self.imperfections.factors(wanted, found, self.largest_level)
         noise = self.noise_in_levels(aged, after)
@@ -164,7 +193,7 @@ def chip(
     rows: int,
     cols: int,
     cells: str,
-    cell_bits: int,
+    cell_bits: int | Literal["list"],
     adc_bits: int | str,
     device: Device,
     weight_bits: int,
@@ -179,17 +208,15 @@ def chip(
     for name, size in (("rows", rows), ("cols", cols)):
         if not 1 <= size <= LARGEST_SIDE:
             raise ValueError(f"{name} must be 1 to {LARGEST_SIDE}, not {size}")
-    if not 1 <= cell_bits <= 8:
-        raise ValueError(f"cell-bits must be 1 to 8, not {cell_bits}")
     if not 2 <= weight_bits <= 16:
         raise ValueError(f"weight-bits must be 2 to 16, not {weight_bits}")
     if cells not in CELLS:
         raise ValueError(f"cells must be one of {', '.join(CELLS)}, not {cells!r}")
     if seed < 0:
         raise ValueError(f"chip-seed must not be negative, but is {seed}")
-    _require_levels(device, cell_bits)
+    bits = _cell_bits(cell_bits, cells, weight_bits, device)
     built = Chip(
-        rows, cols, cell_bits, weight_bits, CELLS[cells](weight_bits, cell_bits), device,
+        rows, cols, bits, weight_bits, CELLS[cells](weight_bits, bits), device,
         converter(adc_bits), seed, packing, replication, tiles, cores, imperfections,
     )  # fmt: skip
     if built.outputs_per_tile < 1:
@@ -199,13 +226,32 @@ def chip(
     return built
 
 
-def _require_levels(device: Device, cell_bits: int) -> None:
-    most = device.facts.max_levels
+def _cell_bits(
+    cell_bits: int | Literal["list"], cells: str, weight_bits: int, device: Device
+) -> int:
+    """The bits of the number that a cell holds. Raises `ValueError`."""
+    most = device.facts.most_levels
+    if cell_bits == "list":
+        if device.facts.levels_us is None:
+            raise ValueError(f"cell-bits=list needs a device with a list, {device.name} has none")
+        if cells != "differential":
+            raise ValueError(
+                "cell-bits=list needs cells=differential, where weights of 0 are exact"
+            )
+        if weight_bits - 1 > MOST_CELL_BITS:
+            most_bits = MOST_CELL_BITS + 1
+            raise ValueError(
+                f"cell-bits=list needs weight-bits up to {most_bits}, not {weight_bits}"
+            )
+        return weight_bits - 1
+    if not 1 <= cell_bits <= MOST_CELL_BITS:
+        raise ValueError(f"cell-bits must be 1 to {MOST_CELL_BITS}, not {cell_bits}")
     if most is not None and 1 << cell_bits > most:
         raise ValueError(
             f"cell-bits={cell_bits} needs {1 << cell_bits} levels, "
             f"a cell of {device.name} has {most}"
         )
+    return cell_bits
 
 
 def _require_layout(chip: Chip) -> None:
@@ -219,15 +265,13 @@ def _require_layout(chip: Chip) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
+    if chip.imperfections.remap and chip.device.facts.levels_us is not None:
+        raise ValueError(f"remap needs evenly spaced levels, {chip.device.name} has a list of them")
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
-    if chip.packing != "none" and chip.imperfections.wire_ohm:
-        raise ValueError("wire-ohm with packing is not modelled: tiles hold one part each")
     if chip.replication == "none":
         return
     if chip.most_tiles is None:
         raise ValueError("replication needs tiles: how many tiles the copies may take")
     if chip.packing == "time-multiplexed":
         raise ValueError("replication is for speed, time-multiplexed tiles wait for each other")
-    if not chip.exact_cells:
-        raise ValueError("replication of cells with errors is not modelled: copies would differ")

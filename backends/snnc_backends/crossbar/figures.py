@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from snnc.ir import Graph
@@ -41,7 +42,7 @@ def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
             "split_formula_tiles": sum(row["split_formula_tiles"] for row in rows.values()),
             **_use(sum(_cells_used(m, mapped) for m in layers), mapped.tiles, chip),
             **{f"{name}_bound_tiles": bound for name, bound in mapped.bounds.items()},
-            "weights": sum(matrix.weights.size for matrix in layers),
+            "weights": sum(m.groups * m.rows * m.all_outputs for m in layers),
             "period": mapped.period,
             **({"cores": max(mapped.cores, default=-1) + 1} if chip.cores.given else {}),
             **counted,
@@ -57,9 +58,19 @@ def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
             DIGITAL,
             *costed.notes,
             *([GROUPED] if alone else []),
+            *([] if chip.packing != "none" else _without_weights(layers)),
             *([COUNTERS] if pools else []),
         ],
     }
+
+
+def _without_weights(layers: Sequence[WeightMatrix]) -> list[str]:
+    """What takes cells without having a weight, where nothing is left out."""
+    rows = sum(m.groups * m.rows - int(m.used_rows.sum()) for m in layers)
+    outputs = sum(m.groups * (m.outputs - int(m.used_outputs.sum())) for m in layers)
+    if not rows and not outputs:
+        return []
+    return [f"{rows} rows and {outputs} outputs have no weight: packing=groups leaves them out"]
 
 
 def _placed_cores(costed: CostFiles) -> dict[str, Any]:
@@ -82,11 +93,11 @@ def _tiles_of_layers(mapped: Layout) -> dict[str, set[int]]:
 
 def _layer(matrix: WeightMatrix, mapped: Layout, own: int) -> dict[str, int | float]:
     chip, copies = mapped.chip, mapped.copies[matrix.layer]
-    code, stage = chip.matrix(matrix.outputs), mapped.stages[matrix.layer]
+    code, stage = chip.matrix(matrix.all_outputs), mapped.stages[matrix.layer]
     return {
         "groups": matrix.groups,
         "matrix_rows": matrix.rows,
-        "matrix_cols": matrix.outputs,
+        "matrix_cols": matrix.all_outputs,
         "physical_cols": code.physical,
         "row_blocks": -(-matrix.rows // chip.rows),
         "column_blocks": code.tiles,
@@ -94,6 +105,7 @@ def _layer(matrix: WeightMatrix, mapped: Layout, own: int) -> dict[str, int | fl
         "split_formula_tiles": split_formula(matrix, chip),
         **_use(_cells_used(matrix, mapped), own, chip),
         "unplaced_rows": matrix.groups * matrix.rows - _placed(matrix, chip),
+        "unplaced_outputs": matrix.groups * len(matrix.left_out),
         "windows": stage.windows,
         "copies": copies,
         "period": stage.period(copies),
@@ -119,7 +131,7 @@ def split_formula(matrix: WeightMatrix, chip: Chip) -> int:
     """
     k = len(chip.code.columns)
     usable_cols = chip.outputs_per_tile * k
-    return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.outputs * k // usable_cols)
+    return matrix.groups * -(-matrix.rows // chip.rows) * -(-matrix.all_outputs * k // usable_cols)
 
 
 def _use(used: int, count: int, chip: Chip) -> dict[str, int | float]:

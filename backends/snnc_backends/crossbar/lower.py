@@ -65,11 +65,12 @@ def stored_graph(artifact: Artifact) -> Graph:
 def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
     """The parts as a table, which keeps the file small: a layer is its number in `layers`."""
     chip, numbers = mapped.chip, {m.layer: i for i, m in enumerate(mapped.layers)}
-    reference = chip.code.reference
+    facts, reference = chip.device.facts, chip.code.reference
     return {
         "rows": chip.rows,
         "cols": chip.cols,
         "cell_bits": chip.cell_bits,
+        **({} if facts.levels_us is None else {"levels_us": facts.levels_us}),
         "weight_bits": chip.weight_bits,
         "packing": chip.packing,
         "columns_of_a_weight": [column._asdict() for column in chip.code.columns],
@@ -79,6 +80,7 @@ def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
         "layers": list(numbers),
         "copies": [mapped.copies[layer] for layer in numbers],
         "unplaced_rows": _unplaced(mapped),
+        "unplaced_outputs": {m.layer: list(m.left_out) for m in mapped.layers if m.left_out},
         "columns": ["tile", "top", "left", *(field.name for field in fields(Part))],
         "parts": [
             [*place, numbers[part.layer], *(getattr(part, name) for name in _NUMBERS)]

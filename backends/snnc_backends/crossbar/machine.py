@@ -37,7 +37,7 @@ def read_machine(path: Path) -> Mapping[str, Any]:
             meant = f"did you mean {near[0]}?" if near else f"keys are {', '.join(OPTIONS)}"
             raise ValueError(f"machine {path}: unknown key {key!r:.40}; {meant}")
         kind, wanted = (str, "text") if key in TEXT else (int, "a whole number")
-        if type(value) is not kind:
+        if type(value) is not kind and (key, value) != ("cell-bits", "list"):
             raise ValueError(f"machine {path}: {key} must be {wanted}, not {value!r:.40}")
     return {key.replace("-", "_"): value for key, value in options.items()}
 

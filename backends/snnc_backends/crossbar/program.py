@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Graph
+from snnc.jsontext import parse_json
 from snnc.target import Artifact, Record, RunResult, checked_window, stored_window
 from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.cost.files import MAPPING
 from snnc_backends.crossbar.lower import stored_graph
 
 if TYPE_CHECKING:
+    from snnc_backends.crossbar.mapping.placed_parts import PartsOfLayers
     from snnc_backends.crossbar.reading.ideal import IdealProgram
     from snnc_backends.crossbar.reading.physical import PhysicalProgram
     from snnc_backends.crossbar.reading.tile_program import TileProgram
@@ -32,6 +35,8 @@ class CrossbarProgram:
         graph: the network, of integers.
         ranges: of the converters of every layer; see `programmed.programmed`.
         threads: samples computed in parallel; 0 for one per processor core.
+        parts: where the cells of every layer lie; None to lay them out as `compile` does. Only read
+            where `Chip.places_matter`.
 
     Attributes:
         timesteps: the artifact's window.
@@ -44,12 +49,14 @@ class CrossbarProgram:
         chip: Chip,
         ranges: Mapping[str, NDArray[Any]] | None = None,
         threads: int = 0,
+        parts: PartsOfLayers | None = None,
     ) -> None:
         self.timesteps = timesteps
         self._graph = graph
         self._chip = chip
         self._ranges = ranges or {}
         self._threads = threads
+        self._parts = parts
 
     def run(
         self,
@@ -87,15 +94,19 @@ class CrossbarProgram:
             return None
         if self._chip.exact:
             return IdealProgram(self._graph, self.timesteps, self._chip, self._threads)
-        return TileProgram(self._graph, self.timesteps, self._chip, self._ranges, self._threads)
+        return TileProgram(
+            self._graph, self.timesteps, self._chip, self._ranges, self._threads, self._parts
+        )
 
     @cached_property
     def _interpreted(self) -> PhysicalProgram:
-        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.mapping.matrices import placed_matrices
         from snnc_backends.crossbar.reading.physical import PhysicalProgram
 
-        layers = matrices(self._graph)
-        return PhysicalProgram(self._graph, layers, self.timesteps, self._chip, self._ranges)
+        layers = placed_matrices(self._graph, self._chip)
+        return PhysicalProgram(
+            self._graph, layers, self.timesteps, self._chip, self._ranges, parts=self._parts
+        )
 
 
 def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
@@ -103,8 +114,13 @@ def load(artifact: Artifact, chip: Chip, threads: int = 0) -> CrossbarProgram:
     graph = stored_graph(artifact)
     ranges = None
     if chip.converter.bits is not None:
-        from snnc_backends.crossbar.mapping.matrices import matrices
+        from snnc_backends.crossbar.mapping.matrices import placed_matrices
         from snnc_backends.crossbar.reading.ranges import stored_ranges
 
-        ranges = stored_ranges(artifact, matrices(graph), chip)
-    return CrossbarProgram(graph, stored_window(graph), chip, ranges, threads)
+        ranges = stored_ranges(artifact, placed_matrices(graph, chip), chip)
+    parts = None
+    if chip.places_matter:
+        from snnc_backends.crossbar.mapping.placed_parts import checked_parts
+
+        parts = checked_parts(parse_json(artifact.read(MAPPING), MAPPING), graph, chip)
+    return CrossbarProgram(graph, stored_window(graph), chip, ranges, threads, parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class ConductancesExporter:
     Attributes:
         cells: how a signed weight is stored.
         cols: columns of a tile, each of which has a reference column with cells=unit-column.
-        cell_bits: bits of one cell.
+        cell_bits: bits of one cell; or list.
         weight_bits: width of a weight, its sign included.
         device: the model of the cells.
         seed: of the programming errors.
@@ -41,7 +41,7 @@ class ConductancesExporter:
     name: ClassVar[str] = "conductances"
     cells: str = "differential"
     cols: int = 128
-    cell_bits: int = 4
+    cell_bits: int | Literal["list"] = 4
     weight_bits: int = 8
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     seed: int = 0

@@ -96,25 +96,60 @@ class LeastSquares:
     ridge: float
     rounds: int
 
-    def solve(self, parts: Sequence[Part], upper: Tensor | None) -> tuple[Tensor, Tensor]:
+    def solve(
+        self, parts: Sequence[Part], upper: Tensor | None, kept: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Changes of the weights (C, K) and of the bias (C,), in float64 on the CPU.
 
         Args:
             upper: (C,) bound of the activation of the outputs, infinite for a ReLU; None if they
                 are not rectified.
+            kept: (C, K) weights that may change; None for all.
         """
         count = sum(len(inputs) for inputs, _, _ in parts)
         gram = torch.stack([_gram(inputs) for inputs, _, _ in parts]).sum(0) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
         penalty = torch.eye(len(gram), dtype=torch.float64) * strength
         penalty[-1, -1] = 0
-        factor = torch.linalg.cholesky(gram + penalty)
+        solved = _Solver.of(gram + penalty, kept)
         change = gram.new_zeros(len(gram), parts[0][1].shape[1])
         for _ in range(1 if upper is None else self.rounds):
             sums = [_residual(part, change, upper) for part in parts]
             residual = torch.stack(sums).sum(0) / count
-            change = change + torch.cholesky_solve(residual - penalty @ change, factor)
+            change = change + solved(residual - penalty @ change)
         return change[:-1].T, change[-1]
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """Solves normal equations, for each output over the weights that it has.
+
+    Attributes:
+        factors: Cholesky factors: one, or one per output.
+        rows: the unknowns of each, None for all of them.
+    """
+
+    factors: Sequence[Tensor]
+    rows: Sequence[Tensor] | None
+
+    @classmethod
+    def of(cls, matrix: Tensor, kept: Tensor | None) -> _Solver:
+        """For a matrix (K+1, K+1) with the constant last, and weights (C, K) that may change."""
+        if kept is None or bool(kept.all()):
+            return cls([torch.linalg.cholesky(matrix)], None)
+        constant = torch.tensor([len(matrix) - 1])
+        rows = [torch.cat([each.nonzero().flatten(), constant]) for each in kept.cpu()]
+        return cls([torch.linalg.cholesky(matrix[r][:, r]) for r in rows], rows)
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """(K+1, C) changes; 0 for weights that are not there."""
+        if self.rows is None:
+            return torch.cholesky_solve(residual, self.factors[0])
+        change = torch.zeros_like(residual)
+        for output, (rows, factor) in enumerate(zip(self.rows, self.factors, strict=True)):
+            wanted = residual[rows, output, None]
+            change[rows, output] = torch.cholesky_solve(wanted, factor)[:, 0]
+        return change
 
 
 def _gram(x: Tensor) -> Tensor:

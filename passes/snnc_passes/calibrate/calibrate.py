@@ -72,8 +72,10 @@ class Calibrate(Pass):
         error on the layer's own input. A neuron that starts below zero fires later, and its bias
         compensates for it (optimised starts: Bu et al., "Optimized Potential Initialization for
         Low-latency Spiking Neural Networks", 2022; thresholds by error: Li et al. 2021, section
-        4.1). A population with an input that is constant in time, as under direct encoding, is
-        chosen by the error of the network's outputs instead, to first order.
+        4.1). Where neurons neither wait nor are `signed`, the errors of the spikes so far count
+        too, so that few steps are lost from layer to layer. A population with an input that is
+        constant in time, as under direct encoding, is chosen by the error of the network's outputs
+        instead, to first order.
     bias: the mean error of the output is added to the bias of its channel, `rounds` times (Li et
         al. 2021, section 4.2).
 
@@ -175,7 +177,8 @@ class Calibrate(Pass):
         population, device = layer.node.op, sweep.interpreter.device
         rectifies = isinstance(population, Neuron)
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
-        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper)
+        kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
+        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper, kept)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)

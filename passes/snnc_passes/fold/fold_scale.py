@@ -13,6 +13,7 @@ from snnc_passes._affine import (
     Affine,
     affine_of,
     fold_into_outputs,
+    leads_to,
     pulled,
     pulled_before_sums,
 )
@@ -28,8 +29,9 @@ class FoldScale(Pass):
 
     Rueckauer et al. 2017, section 2.2.2 (weight normalisation): a factor of a layer's spikes scales
     the input channels of the next layer's weights. Consecutive Scales are merged; a Scale of a
-    current is folded into the weights before it, also past sums, pools and rearrangements. A Scale
-    in front of a sum, a neuron or a readout is kept. The function stays the same; a quantised graph
+    current is folded into the weights before it, also past sums, pools and rearrangements. A shift
+    goes into the bias of the next layer, exact at its borders (S18). A Scale in front of a sum, a
+    neuron or a readout is kept. The function stays the same; a quantised graph
     is not changed.
 
     Metrics: `left`, the Scales that remain.
@@ -63,9 +65,11 @@ def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
 
 
 def _takes(graph: Graph, user: str, op: Scale) -> bool:
-    """Whether `user` can take the Scale; with a bias, only another Scale can."""
-    target = graph.node(user).op
-    return isinstance(target, Scale) or (op.bias is None and isinstance(target, TAKES_FACTOR))
+    """Whether `user` can take the Scale; with a bias, only another Scale or a layer can."""
+    if isinstance(graph.node(user).op, Scale):
+        return True
+    targets = TAKES_FACTOR if op.bias is None else (Weighted,)
+    return leads_to(graph, user, targets)
 
 
 def _fold_back(graph: Graph, shapes: Mapping[str, Shape], node: Node, op: Scale) -> bool:

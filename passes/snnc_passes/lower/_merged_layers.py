@@ -27,6 +27,8 @@ def merge_into_next(graph: Graph, node: Node) -> bool:
     first = graph.node(node.inputs[0])
     if not isinstance(first.op, Weighted) or not used_once(graph, first.name):
         return False
+    if first.op.pruned or node.op.pruned:  # the product would fill the zeros
+        return False
     geometry = _geometry(graph, first, node)
     if geometry is None or not _pays(graph, first, node, geometry):
         return False

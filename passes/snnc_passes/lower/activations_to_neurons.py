@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -14,8 +14,6 @@ from snnc.ir import (
     AvgPool,
     BatchNorm,
     CountMaxPool,
-    EncodeDirect,
-    EncodePoisson,
     Graph,
     Identity,
     Neuron,
@@ -27,8 +25,8 @@ from snnc.ir import (
 )
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode, never_negative
-from snnc_passes._encoder_range import ranged
 from snnc_passes._events import scale_events_into_currents
+from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes._max_pools import feeds_maximum, fires, max_pools_to_count
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 from snnc_passes._thresholds import param, set_thresholds
@@ -45,7 +43,7 @@ class ActivationsToNeurons(Pass):
     bound, with half of it as starting potential, which later passes do not fit (S27).
 
     A linear activation (`Identity`, put in by linear-bottlenecks) becomes a population of two-sided
-    neurons, of which only `leak` and `wait` are options (S29).
+    neurons that round, of which only `leak` and `wait` are options (S29).
 
     The rate of a neuron approximates its ReLU, clipped at one spike per step (Cao, Chen, Khosla
     2015; Rueckauer et al. 2017, section 2.1). The input gets an encoder `<input>.encode`, every
@@ -57,8 +55,10 @@ class ActivationsToNeurons(Pass):
     populations. Rates match the ReLU only with the defaults, no leak and reset by subtraction.
 
     Attributes:
-        encode: "direct" gives the input itself at every step; "poisson" spikes at random
-            with probability |input| / the largest |input| of the calibration data.
+        encode: "direct" gives the input itself at every step, with `bits` rounded first;
+            "poisson" spikes at random with probability |input| / the largest |input| of the
+            calibration data, times `rate`; "latency" spikes once, the earlier the larger the
+            input. `bits` are those of the rounded input; `signed=false` silences negative inputs.
         leak: the factor of the potential per step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
@@ -74,7 +74,7 @@ class ActivationsToNeurons(Pass):
     name = "activations-to-neurons"
     takes = Stage.ANN
     gives = Stage.SNN
-    encode: Literal["direct", "poisson"] = "direct"
+    encode: AnyInputCode = field(default_factory=DirectInput)
     leak: float = 1.0
     reset: Literal["subtract", "zero"] = "subtract"
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
@@ -89,14 +89,12 @@ class ActivationsToNeurons(Pass):
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.signed and self.reset == "zero":
             raise ValueError("signed spikes need reset=subtract")
-        if self.encode not in ("direct", "poisson"):
-            raise ValueError(f"encode={self.encode} is not one of: direct, poisson")
         if self.maxpool not in ("count", "refuse"):
             raise ValueError(f"maxpool={self.maxpool} is not one of: count, refuse")
 
     def requirements(self) -> frozenset[str]:
-        """encode=poisson needs calibration data."""
-        return self.needs | ({"calibration"} if self.encode == "poisson" else frozenset())
+        """An input that is rounded needs calibration data."""
+        return self.needs | ({"calibration"} if self.encode.needs_data else frozenset())
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Convert. Raises `UnsupportedError` listing every max pool that cannot be converted."""
@@ -112,7 +110,8 @@ class ActivationsToNeurons(Pass):
             graph.replace_op(name, self._neuron(ctx.timesteps))
         for name in linear:
             wait = self._wait(ctx.timesteps)
-            graph.replace_op(name, TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait))
+            op = TwoSidedNeuron(threshold=1.0, leak=self.leak, wait=wait, rounds=True)
+            graph.replace_op(name, op)
         for pool, windows in pools.items():
             graph.replace_op(pool, CountMaxPool(windows=windows))
         graph.stage = Stage.SNN
@@ -132,18 +131,16 @@ class ActivationsToNeurons(Pass):
         return PassResult(graph, metrics=metrics)
 
     def _encode(self, graph: Graph, first: str, ctx: PassContext) -> None:
-        """Add an encoder after `first`; for Poisson, also a Scale by the value of a spike."""
+        """Add an encoder after `first`, and a Scale by the value of an event that is not 1."""
         name = graph.fresh(f"{graph.input}.encode")
-        if self.encode == "direct":
-            graph.insert_after(first, name, EncodeDirect())
-            return
-        if ctx.calibration is None:
-            raise PassError("encode=poisson needs data", hint="add --calibration DATA")
-        op = ranged(EncodePoisson(), ctx.calibration)
+        data = ctx.calibration
+        if data is None and self.encode.needs_data:
+            raise PassError(f"encode={self.encode} needs data", hint="add --calibration DATA")
+        op = self.encode.encoder(data or ())
         graph.insert_after(first, name, op)
-        assert op.scale is not None
-        if op.scale * op.hi != 1:
-            graph.insert_after(name, graph.fresh(f"{name}.value"), Scale(factor=op.scale * op.hi))
+        value = self.encode.value(op, ctx.timesteps, data or ())
+        if value != 1:
+            graph.insert_after(name, graph.fresh(f"{name}.value"), Scale(factor=value))
 
     def _neuron(self, timesteps: int) -> Neuron:
         return Neuron(

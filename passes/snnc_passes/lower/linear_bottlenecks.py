@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
 from snnc.ir.walk import descendants, rewrite
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
 
 MOVING = (Pool, Rearrange, Scale)
@@ -34,6 +35,10 @@ class LinearBottlenecks(Pass):
     bottleneck to its input), another activation and an output still take the current itself, which
     is exact.
 
+    The input of the network, and the counts of a large pool, get one too where a layer takes them
+    in one concatenation with spikes, or its result is added to that of a layer of spikes: integer
+    weights of one scale cannot serve amounts of such different size.
+
     Real values need none of this: the pass does nothing unless a later pass makes integers, as
     `quantize` does, which targets that run integers only bring along.
 
@@ -57,8 +62,9 @@ class LinearBottlenecks(Pass):
         currents = [node for node in graph.nodes if _is_current(node) and any(_takers(graph, node))]
         for node in currents:
             _activate(graph, node)
+        populations = len(currents) + activate_many_events(graph)
         graph.prune_params()
-        return PassResult(graph, metrics={"merged": merged, "populations": len(currents)})
+        return PassResult(graph, metrics={"merged": merged, "populations": populations})
 
 
 def _is_current(node: Node) -> bool:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir import Graph, MaxPool, Node, Relu, Scale, Shape, Slice, Stage
+from snnc.ir import (
+    Graph,
+    Identity,
+    Input,
+    Maximum,
+    MaxPool,
+    Node,
+    Relu,
+    Scale,
+    Shape,
+    Slice,
+    Stage,
+)
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import affine_of, fold_into_outputs
-from snnc_passes._analog import before_encode
-from snnc_passes._max_pools import exchange, only_user
+from snnc_passes._affine import affine_of, fold_into_outputs, leads_to
+from snnc_passes._analog import never_negative
+from snnc_passes._max_pools import exchange, makers_of, only_user, pools_of_activations
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 from snnc_passes.lower._leaky_pools import leaky_behind, mirror_again, split_leaky_pool
 
@@ -38,10 +51,9 @@ class LowerMaxpool(Pass):
     preserves_function = True
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
-        """Reorder; max pools that still cannot be converted are left to the next pass."""
+        """Reorder, until every max pool takes activations."""
         slices = sum(_to_slice(graph, node) for node in graph.nodes)
-        analog = before_encode(graph)
-        pools = [n.name for n in graph.nodes if isinstance(n.op, MaxPool) and n.name not in analog]
+        pools = [pool.name for pool in pools_of_activations(graph)]
         relus = sum(_relu_first(graph, pool) for pool in reversed(pools))
         scales = 0
         if pools:
@@ -52,8 +64,15 @@ class LowerMaxpool(Pass):
             mirror_again(graph, node.name)
             _scale_before_leaky(graph, node.name)
         leaky = sum(split_leaky_pool(graph, node) for node in left)
+        activations = _activate(graph)
         graph.prune_params()
-        metrics = {"relus": relus, "slices": slices, "scales": scales, "leaky": leaky}
+        metrics = {
+            "relus": relus,
+            "slices": slices,
+            "scales": scales,
+            "leaky": leaky,
+            "activations": activations,
+        }
         return PassResult(graph, metrics=metrics)
 
 
@@ -125,3 +144,32 @@ def _fold_back(graph: Graph, name: str) -> None:
     if only_user(graph, source) == name and fold_into_outputs(graph, source, affine_of(graph, op)):
         graph.replace_op(source, graph.node(source).op, origins=[name])
         graph.bypass(name)
+
+
+def _activate(graph: Graph) -> int:
+    """Put activations between max pools and the values that are none; returns their number."""
+    added = 0
+    while pooled := next(_pooled_values(graph), None):
+        node = graph.node(pooled)
+        op = Relu() if pooled in never_negative(graph) else Identity()
+        users = node.users
+        new = graph.add(graph.fresh(f"{pooled}.spikes"), op, [pooled], loc=node.loc)
+        for user, port in users:
+            if leads_to(graph, user, (Maximum,)):
+                graph.set_input(user, port, new)
+        added += 1
+    return added
+
+
+def _pooled_values(graph: Graph) -> Iterator[str]:
+    """The nodes whose values max pools take beside or in place of those of activations.
+
+    A pool of the input alone takes it before it is encoded.
+    """
+    for pool in pools_of_activations(graph):
+        makers = makers_of(graph, pool.inputs[0])
+        for name in makers:
+            op = graph.node(name).op
+            alone = isinstance(op, Input) and len(makers) == 1
+            if not alone and not isinstance(op, Relu | Identity):
+                yield name

@@ -9,6 +9,7 @@ import numpy as np
 from snnc.ir import (
     Add,
     AvgPool,
+    Concat,
     Graph,
     Identity,
     Node,
@@ -28,6 +29,7 @@ from snnc_passes._affine import (
     Floats,
     affine_of,
     combine,
+    compose,
     fold_into_outputs,
     own_param,
     scale_op,
@@ -48,7 +50,8 @@ class SplitSums(Pass):
     a crossbar; each of its terms, an activation and a factor, becomes spikes. So a LeakyReLU,
     relu(x) - a relu(-x), is two populations, whose spikes both go into the next layers. A factor
     between a layer and an activation goes into a copy of the layer, if it has other users too: the
-    negative population has its own weights. A factor of a concatenation of currents, before an
+    negative population has its own weights. Pieces of a sum that are concatenated (padding with
+    elements of the edge) stay a sum. A factor of a concatenation of currents, before an
     activation (the batch norms of a DenseNet), moves behind it, for its layers have other users:
     relu(f x + b) = |f| relu(sign(f) x + b / |f|). Signs and biases need no weights (S19).
 
@@ -63,12 +66,28 @@ class SplitSums(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Split; other layers on currents are left as they are."""
-        factors = rewrite(graph, _factor_of_sum, _factor_of_layer, _factor_of_join)
+        factors = rewrite(graph, _merge, _factor_of_sum, _factor_of_layer, _factor_of_join)
         shapes = {name: kind.shape for name, kind in graph.types().items()}
         sink_past_maxima(graph, ScalePropagation(graph, shapes))
-        split = rewrite(graph, _split)
+        split = rewrite(graph, _split, _sum_of_joins)
         graph.prune_params()
         return PassResult(graph, metrics={"factors": factors, "split": split})
+
+
+def _merge(graph: Graph, node: Node) -> bool:
+    """Let a factor of a factor, before an activation, take what that takes."""
+    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Scale):
+        return False
+    first = graph.node(node.inputs[0])
+    if not isinstance(first.op, Scale):
+        return False
+    one, other = affine_of(graph, first.op), affine_of(graph, node.op)
+    affine = compose(one, other, graph.type_of(node.name).shape)
+    graph.set_input(node.name, 0, first.inputs[0])
+    graph.replace_op(node.name, scale_op(graph, node.name, affine), origins=[first.name])
+    if not first.users and first.name not in graph.outputs:
+        graph.remove(first.name)
+    return True
 
 
 def _factor_of_sum(graph: Graph, node: Node) -> bool:
@@ -163,13 +182,39 @@ def _distribute(graph: Graph, node: Node, total: Node) -> None:
             op = replace(op, bias=None)
         name = graph.fresh(f"{node.name}.{number}")
         parts.append(graph.add(name, op, [term], loc=node.loc, origins=[node.name]))
-    summed = graph.add(graph.fresh(f"{node.name}.sum"), Add(), parts, loc=node.loc)
-    for user, port in node.users:
-        graph.set_input(user, port, summed)
-    graph.outputs = tuple(summed if name == node.name else name for name in graph.outputs)
-    graph.remove(node.name)
+    _replace(graph, node, graph.add(graph.fresh(f"{node.name}.sum"), Add(), parts, loc=node.loc))
     if not total.users and total.name not in graph.outputs:
         graph.remove(total.name)
+
+
+def _sum_of_joins(graph: Graph, node: Node) -> bool:
+    """Concatenate sums of as many activations term by term: pieces of one sum, joined anew."""
+    sums = [graph.node(source) for source in node.inputs]
+    if not isinstance(node.op, Concat) or not all(isinstance(each.op, Add) for each in sums):
+        return False
+    terms = [term for each in sums for term in each.inputs]
+    alike = len({len(each.inputs) for each in sums}) == 1
+    if not alike or not _leads_to_layer(graph, node):
+        return False
+    if not all(_fires(graph, graph.node(term)) for term in terms):
+        return False
+    parts: list[str] = []
+    for number, sources in enumerate(zip(*(each.inputs for each in sums), strict=True)):
+        name = graph.fresh(f"{node.name}.{number}")
+        parts.append(graph.add(name, node.op, sources, loc=node.loc, origins=[node.name]))
+    _replace(graph, node, graph.add(graph.fresh(f"{node.name}.sum"), Add(), parts, loc=node.loc))
+    for each in {each.name: each for each in sums}.values():
+        if not each.users and each.name not in graph.outputs:
+            graph.remove(each.name)
+    return True
+
+
+def _replace(graph: Graph, node: Node, new: str) -> None:
+    """Let the users of a node take a new one, and remove it."""
+    for user, port in node.users:
+        graph.set_input(user, port, new)
+    graph.outputs = tuple(new if name == node.name else name for name in graph.outputs)
+    graph.remove(node.name)
 
 
 def _used_by(graph: Graph, node: Node, *kinds: type[Op]) -> bool:

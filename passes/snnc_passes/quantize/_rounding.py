@@ -23,8 +23,10 @@ from snnc.ir import (
     Weighted,
     broadcast_to_sample,
 )
-from snnc.ir.populations import Group, WeightedInput, event_value
+from snnc.ir.populations import Group, WeightedInput
+from snnc.ir.shared_scales import shared_channels
 from snnc_passes._statistics import Granularity
+from snnc_passes.quantize._event_value import event_value
 
 Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
@@ -44,11 +46,13 @@ class Rounding:
         graph: changed in place.
         types: the types before rounding, since a partly rounded graph mixes integers and reals.
         bits: width of a weight.
+        units: see `event_value`.
     """
 
     graph: Graph
     types: Mapping[str, TensorType]
     bits: int
+    units: Mapping[str, float]
 
     @property
     def q_max(self) -> int:
@@ -65,14 +69,14 @@ class Rounding:
         Raises:
             PassError: 32 bits could overflow within `timesteps`.
         """
-        scale = self._scale(group, granularity)
+        scales = self.scales(group, granularity)
         step = sum(
-            c.gain * (self._signs(c.name, scale) if c.signs else self._layer(c.name, scale))
+            c.gain * (self._signs if c.signs else self._layer)(c.name, scales[c.name])
             for c in group.contributors
         )
         bounds: Bounds = {}
         for name in group.populations:
-            rest = self._population(name, scale)
+            rest = self._population(name, scales[name])
             bounds[name] = {"step": step, "rest": rest}
             wide = isinstance(self.graph.node(name).op, Readout)  # sums over time in 64 bits
             reach = step if wide else step * timesteps + rest
@@ -92,27 +96,34 @@ class Rounding:
             if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
         }
 
-    def _scale(self, group: Group, granularity: Granularity) -> Real:
-        """s of a group: (C,), or () for granularity "layer" and where elements are moved."""
-        together = granularity == "layer" or any(c.moved for c in group.contributors)
-        channels = 1 if together else self.types[group.populations[0]].shape[0]
-        sizes = [
-            largest(np.abs(self._coefficients(c.name)), channels) for c in self._measured(group)
-        ]
-        weighted = any(self._is_weighted(c) for c in group.contributors)
-        scale = np.max(sizes, axis=0) / (self.q_max if weighted else FACTOR_LEVELS)
+    def scales(self, group: Group, granularity: Granularity) -> dict[str, Real]:
+        """s of every population and layer of a group: (C,), or () for granularity "layer".
+
+        Those with weights set it, or the factors where no weights are in a class of channels.
+        """
+        shapes = {name: kind.shape for name, kind in self.types.items()}
+        classes = shared_channels(self.graph, group, shapes)
+        if granularity == "layer":
+            classes = {name: np.zeros_like(own) for name, own in classes.items()}
+        count = 1 + max(int(own.max()) for own in classes.values())
+        of_weights, of_factors, least = np.zeros((3, count))
+        weighted = np.zeros(count, bool)
+        for layer in group.contributors:
+            if not layer.signs:
+                own, is_weighted = classes[layer.name], self._is_weighted(layer)
+                sizes = largest(np.abs(self._coefficients(layer.name)), len(own))
+                np.maximum.at(of_weights if is_weighted else of_factors, own, sizes)
+                weighted[own] |= is_weighted
         for name in group.populations:
             op = self.graph.node(name).op
             if isinstance(op, AnyNeuron):
-                threshold = largest(self._spread(name, op.threshold), channels)
-                scale = np.maximum(scale, threshold * SMALLEST_SCALE)
+                thresholds = largest(self._spread(name, op.threshold), len(classes[name]))
+                np.maximum.at(least, classes[name], thresholds * SMALLEST_SCALE)
+        scale = np.where(weighted, of_weights / self.q_max, of_factors / FACTOR_LEVELS)
+        scale = np.maximum(scale, least)
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
-        return scale.reshape(()) if together else scale
-
-    def _measured(self, group: Group) -> tuple[WeightedInput, ...]:
-        """The inputs that set the scale: those with weights, or all factors if none has."""
-        factors = tuple(c for c in group.contributors if not c.signs)
-        return tuple(filter(self._is_weighted, factors)) or factors
+        together = granularity == "layer"
+        return {n: scale[0].reshape(()) if together else scale[own] for n, own in classes.items()}
 
     def _is_weighted(self, contributor: WeightedInput) -> bool:
         return isinstance(self.graph.node(contributor.name).op, Weighted)
@@ -120,7 +131,7 @@ class Rounding:
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
         op = self.graph.node(name).op
-        value = event_value(self.graph, self.graph.inputs_of(name)[0])
+        value = event_value(self.graph, self.graph.inputs_of(name)[0], self.units)
         if isinstance(op, Weighted):
             return self.graph.array(op.weight).astype(np.float64) * value
         if isinstance(op, Scale):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from snnc.errors import Diagnostic, PassError, UnsupportedError
 from snnc.ir import Encode, Graph, Scale, Weighted
 from snnc.ir.populations import groups, only_signs
-from snnc.transform import Pass, PassContext, PassResult
+from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
 from snnc_passes._statistics import Granularity
@@ -56,11 +56,8 @@ class Quantize(Pass):
             raise PassError("the graph is quantised already", hint="run quantize only once")
         _refuse_chains(graph)
         scale_events_into_currents(graph)
-        for node in graph.nodes:
-            if isinstance(node.op, Encode) and node.op.scale is None:
-                encoder = ranged(node.op, ctx.calibration or (), self.input_bits)
-                graph.replace_op(node.name, encoder)
-        rounding = Rounding(graph, dict(graph.types()), self.bits)
+        units = self._round_input(graph, ctx.calibration or ())
+        rounding = Rounding(graph, dict(graph.types()), self.bits, units)
         bounds: dict[str, dict[str, int]] = {}
         for group in groups(graph):
             bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))
@@ -75,6 +72,18 @@ class Quantize(Pass):
         }
         largest = max((b["rest"] + ctx.timesteps * b["step"] for b in bounds.values()), default=0)
         return PassResult(graph, metrics={"populations": populations, "largest_bound": largest})
+
+    def _round_input(self, graph: Graph, batches: Batches) -> dict[str, float]:
+        """Give encoders of real values a range; the value of a count of each of them."""
+        units: dict[str, float] = {}
+        for node in graph.nodes:
+            if isinstance(node.op, Encode) and node.op.scale is None:
+                op = ranged(node.op, batches, self.input_bits)
+                graph.replace_op(node.name, op)
+                code = op.code()
+                assert code is not None
+                units[node.name] = code.unit
+        return units
 
 
 def _refuse_chains(graph: Graph) -> None:

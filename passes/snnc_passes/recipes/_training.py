@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from snnc.transform import Recipe
+from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
@@ -14,6 +15,7 @@ class TrainingRecipe(Recipe):
     """Convert with thresholds from currents, then train; a base class, not a recipe.
 
     Attributes:
+        encode: how the input becomes events, as of `activations-to-neurons`.
         epochs: of training; per stage if there are several.
         lr: initial learning rate; divided by 5 at 60, 80 and 90 % of the epochs.
         batch: samples per training step.
@@ -26,6 +28,7 @@ class TrainingRecipe(Recipe):
         bits: width of integer weights, 2..8; none keeps real values.
     """
 
+    encode: AnyInputCode = field(default_factory=DirectInput)
     epochs: int = 10
     lr: float = 1e-4
     batch: int = 64
@@ -46,6 +49,8 @@ class TrainingRecipe(Recipe):
 
         `neurons` are options of `activations-to-neurons`.
         """
+        if self.encode != DirectInput():
+            neurons = {"encode": self.encode, **neurons}
         if self.maxpool == "refuse":
             neurons["maxpool"] = "refuse"
         given = {"source": "current", **balance, "granularity": "layer"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from snnc.transform import Recipe
+from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
@@ -19,6 +20,7 @@ class Convert(Recipe):
     accurate from T=64 on.
 
     Attributes:
+        encode: how the input becomes events, as of `activations-to-neurons`.
         bits: width of integer weights, 2..8; none keeps real values.
         maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
             "average" replaces max pools by average pools; "refuse" refuses them.
@@ -32,6 +34,7 @@ class Convert(Recipe):
     """
 
     name: ClassVar[str] = "convert"
+    encode: AnyInputCode = field(default_factory=DirectInput)
     bits: int | None = None
     maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
@@ -71,6 +74,7 @@ class Convert(Recipe):
 
     def _neurons(self) -> str:
         options = [
+            *([f"encode={self.encode}"] if self.encode != DirectInput() else []),
             *(["maxpool=refuse"] if self.maxpool == "refuse" else []),
             *([f"wait={self.wait}"] if self.wait else []),
             *(["signed=true"] if self.signed else []),

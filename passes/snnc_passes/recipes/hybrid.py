@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from snnc_passes._input_code import AnyInputCode, PoissonInput
 from snnc_passes.recipes._training import TrainingRecipe
 
 
@@ -25,6 +26,7 @@ class Hybrid(TrainingRecipe):
     """
 
     name: ClassVar[str] = "hybrid"
+    encode: AnyInputCode = field(default_factory=PoissonInput)
     dropout: float = 0.3
     scale: float = 0.7
     leak: float = 1.0
@@ -40,7 +42,5 @@ class Hybrid(TrainingRecipe):
             weight_decay=self.weight_decay,
         )
         balance: dict[str, object] = {"statistic": "max", "scale": self.scale}
-        converted = self.converted(
-            balance, encode="poisson", leak=self.leak, order="fire-integrate"
-        )
+        converted = self.converted(balance, leak=self.leak, order="fire-integrate")
         return ",".join([*converted, learn, *self.quantized()])

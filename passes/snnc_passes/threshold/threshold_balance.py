@@ -155,8 +155,9 @@ class ThresholdBalance(Pass):
 
         def pick(name: str, histogram: Histogram) -> NDArray[np.float64]:
             if self.statistic == "mse":
-                rounds = not isinstance(graph.node(name).op, TwoSidedNeuron)
-                return histogram.least_squares(levels, start=0.5 if rounds else 0.0)
+                op = graph.node(name).op
+                cuts_off = isinstance(op, TwoSidedNeuron) and not op.rounds
+                return histogram.least_squares(levels, start=0.0 if cuts_off else 0.5)
             return histogram.percentile(self.percentile)
 
         return pick

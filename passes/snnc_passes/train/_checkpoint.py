@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from snnc.errors import PassError
+from snnc.jsontext import strict
 from snnc.new_file import new_file
 
 SUFFIX = ".safetensors"
@@ -63,11 +64,11 @@ class Checkpoints:
         again = "leave out --resume to start from the beginning, or give another --workdir"
         try:
             with safe_open(path, framework="pt") as file:
-                numbers = json.loads((file.metadata() or {})["numbers"])
+                numbers = strict((file.metadata() or {})["numbers"])
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
             theirs = numbers["identity"]
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise PassError(f"the checkpoint {path} cannot be read: {error}", hint=again) from None
         if differing := _differences(theirs, identity):
             raise PassError(

@@ -14,6 +14,7 @@ from snnc.ir import AnyNeuron, Graph
 from snnc.training import SpikingNetwork, from_torch, to_torch
 from snnc.transform import PassContext, Selectable
 from snnc_passes.train._checkpoint import Checkpoints
+from snnc_passes.train._compression import Compression
 from snnc_passes.train._journal import Journal, Row, extent
 from snnc_passes.train._judge import Judge
 from snnc_passes.train._objective import Objective
@@ -69,8 +70,10 @@ class Session:
                     *(options.name, ctx.workdir),
                 )
 
-    def stage(self, graph: Graph, timesteps: int) -> Trained:
-        """Train `graph` with a window of `timesteps`.
+    def stage(
+        self, graph: Graph, timesteps: int, compression: Compression | None = None
+    ) -> Trained:
+        """Train `graph` with a window of `timesteps`, and compress it on the way.
 
         Raises:
             PassError: the graph cannot be trained, or as in `Trainer.run`.
@@ -79,6 +82,8 @@ class Session:
         refuse_late(graph, timesteps)
         objective = Objective(options.loss, graph, ctx.ann, ctx.device)
         network = self._network(graph, timesteps).to(objective.device)
+        if compression is not None:
+            compression.prepare(network, ctx)
         judge = None
         if self.held is not None:
             judge = Judge(self.held, objective, options.batch, ctx.ranks)
@@ -93,12 +98,14 @@ class Session:
             identity=self._identity(graph, timesteps),
             seed=(self.seed, timesteps),
             journal=journal,
+            compression=compression,
         )
         try:
             standing = trainer.run()
         finally:
             journal.close()
         result = from_torch(network)
+        result = result if compression is None else compression.marked(result)
         if result.fingerprint() != graph.fingerprint():
             result.meta.pop(EARLY_EXIT, None)  # it was calibrated for the network before
         return Trained(result, standing.chosen, tuple(standing.rows))

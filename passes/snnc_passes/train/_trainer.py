@@ -16,6 +16,7 @@ from snnc.errors import PassError
 from snnc.training import SpikingNetwork
 from snnc.transform import PassContext, silent
 from snnc_passes.train._checkpoint import Checkpoints, Saved
+from snnc_passes.train._compression import Compression
 from snnc_passes.train._interrupt import Interrupt
 from snnc_passes.train._journal import Journal, Row
 from snnc_passes.train._judge import Judge, Verdict, summed
@@ -69,6 +70,8 @@ class Trainer:
         identity: values that must equal those in a checkpoint to resume, JSON-able.
         seed: seed of all random numbers.
         journal: the log.
+        compression: what is removed or snapped at the start of epochs; None for nothing. An epoch
+            is then kept only if nothing of that follows it.
     """
 
     def __init__(
@@ -82,11 +85,12 @@ class Trainer:
         identity: Mapping[str, Any],
         seed: tuple[int, ...],
         journal: Journal,
+        compression: Compression | None = None,
     ) -> None:
         self.stepper, self.judge, self.ctx, self.store = stepper, judge, ctx, store
         self.stage, self.identity, self.seed, self.journal = stage, identity, seed, journal
         self.network: SpikingNetwork = stepper.network
-        self.options = stepper.options
+        self.options, self.compression = stepper.options, compression
         self.now = Standing()
         self.best: dict[str, Tensor] = {}
         self._pending: list[Step] = []
@@ -126,6 +130,8 @@ class Trainer:
         count = len(self.stepper.data)
         order = np.random.default_rng([*self.seed, now.epoch]).permutation(count)
         total = math.ceil(count / size)
+        if self.compression is not None and not now.step and self.compression.due(now.epoch):
+            self.compression.apply(self.network, now.epoch, self.ctx)
         progress = silent if self.ctx.ranks.rank else self.ctx.progress
         title = f"{self.journal.title}, epoch {now.epoch}/{self.options.epochs}"
         with progress(title, total) as advance:
@@ -206,6 +212,8 @@ class Trainer:
 
     def _choose(self, epoch: int, verdict: Verdict | None) -> None:
         """Keep the network if it is better than the best so far; without validation, always."""
+        if self.compression is not None and epoch < self.compression.last:
+            return
         if verdict is None:
             self.now.chosen = epoch
         elif not self.now.score or verdict.score > self.now.score:

@@ -57,6 +57,13 @@ def ideal_two_sided_counts(z: Real, threshold: Real, v_init: Real, timesteps: in
     return np.sign(total) * np.clip(np.ceil(np.abs(total) / threshold) - 1, 0, timesteps)
 
 
+def ideal_rounded_counts(z: Real, threshold: Real, v_init: Real, timesteps: int) -> Real:
+    """`ideal_two_sided_counts` of a neuron that rounds: it fires beyond half its threshold."""
+    total = timesteps * z + v_init
+    size = np.ceil(np.abs(total) / threshold - np.float32(0.5))
+    return np.sign(total) * np.clip(size, 0, timesteps)
+
+
 class LayerTally:
     """Sums of one population.
 
@@ -85,7 +92,9 @@ class LayerTally:
         self._upper = self._wide(bound, shape) * self._unit
         self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
         self._two_sided = isinstance(op, TwoSidedNeuron)
-        self._counts = ideal_two_sided_counts if self._two_sided else ideal_counts
+        self._counts = ideal_counts
+        if isinstance(op, TwoSidedNeuron):
+            self._counts = ideal_rounded_counts if op.rounds else ideal_two_sided_counts
         self._half = np.zeros_like(real) if self._two_sided else real / 2
         self._given = (self._v_init - self._half) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0

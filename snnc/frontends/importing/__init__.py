@@ -4,26 +4,36 @@ A frontend creates an `Importer` and calls one of the functions below for each o
 format. The frontend interprets the attributes of the format; this package creates the nodes.
 """
 
-from snnc.frontends.importing.activations import clip, floor, leaky_relu, relu, round_half_even
-from snnc.frontends.importing.arithmetic import add, exponential, logarithm, scale
+from snnc.frontends.importing.activations import (
+    clip,
+    floor,
+    leaky_relu,
+    maximum,
+    relu,
+    round_half_even,
+)
+from snnc.frontends.importing.arithmetic import exponential, logarithm, scale
 from snnc.frontends.importing.importer import Imported, Importer
 from snnc.frontends.importing.layers import (
     batch_norm,
     check_spatial,
     conv,
     linear,
+    pointwise,
     transposed_conv,
 )
 from snnc.frontends.importing.pooling import (
     adaptive_average_pool,
     adaptive_max_pool,
+    add,
     average_pool,
     largest_over,
     max_pool,
-    reduce_spatial,
+    reduce_over,
     sum_pool,
 )
 from snnc.frontends.importing.rearrange import (
+    Mode,
     choose,
     concat,
     pad,
@@ -55,6 +65,7 @@ __all__ = [
     "ImportSite",
     "Imported",
     "Importer",
+    "Mode",
     "Pairs",
     "RefusedError",
     "Value",
@@ -75,11 +86,13 @@ __all__ = [
     "linear",
     "logarithm",
     "max_pool",
+    "maximum",
     "need_value",
     "pad",
     "pad_with_elements",
     "permute",
-    "reduce_spatial",
+    "pointwise",
+    "reduce_over",
     "relu",
     "regroup",
     "repeat",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.frontends.importing.arithmetic import for_sample, stored
-from snnc.frontends.importing.site import FINE_TUNE, Constant, ImportSite, RefusedError, Value
+from snnc.frontends.importing.arithmetic import for_sample, scale, stored
+from snnc.frontends.importing.pooling import largest_of
+from snnc.frontends.importing.site import (
+    FINE_TUNE,
+    Constant,
+    ImportSite,
+    RefusedError,
+    Rounding,
+    Value,
+)
 from snnc.ir import Add, Graph, Node, Pool, Ref, Relu, Scale
 from snnc.ir.walk import ancestors
 
@@ -19,7 +29,7 @@ BOUNDED = f"put ReLU, ReLU6 or clamp(0, b) in its place and {FINE_TUNE}"
 
 def relu(site: ImportSite, x: Value) -> Value:
     """max(x, 0)."""
-    return site.emit(Relu(), [x])
+    return site.emit(Relu(), [x]) if x.rounding is None else clip(site, x, 0)
 
 
 def clip(
@@ -39,6 +49,8 @@ def clip(
     """
     at_least = -np.inf if low is None else for_sample(low, x)
     at_most = for_sample(high, x) if isinstance(high, Constant) else _number(high)
+    if x.rounding is not None:
+        return _bounded_rounding(site, x, x.rounding, at_least, at_most)
     if np.any(at_least != 0) and not (np.all(at_least <= 0) and _never_negative(site.graph, x)):
         if np.all(np.isneginf(at_least)):
             raise RefusedError(
@@ -105,12 +117,23 @@ def leaky_relu(site: ImportSite, x: Value, slope: Constant | float) -> Value:
     return site.emit(Add(), [positive, site.emit(Scale(factor=stored_factor), [negative], "slope")])
 
 
+def maximum(site: ImportSite, values: Sequence[Value]) -> Value:
+    """The largest of values, element by element; max(x, a * x) is a LeakyReLU for a in [0, 1]."""
+    if len(values) == 2:
+        for x, other in (values, values[::-1]):
+            factor, bias, name = _affine_chain(site.graph, other.name)
+            if name == x.name and not bias and 0 <= factor < 1:
+                return leaky_relu(site, x, factor)
+    return largest_of(site, values)
+
+
 def floor(site: ImportSite, x: Value) -> Value:
     """floor(x), where it makes an activation one of whole levels.
 
     That is floor(L * clip(y / theta, 0, 1) + 1/2): a neuron with the threshold theta that starts at
     half of it, in L steps (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and
-    Ultra-low-latency Spiking Neural Networks", 2022). Raises `RefusedError` for others.
+    Ultra-low-latency Spiking Neural Networks", 2022). What bounds it may stand behind it too.
+    Raises `RefusedError` for others.
     """
     return _levels(site, x, 0.5)
 
@@ -124,15 +147,16 @@ def round_half_even(site: ImportSite, x: Value) -> Value:
 
 
 def _levels(site: ImportSite, x: Value, shift: float) -> Value:
-    """x = factor * relu(y) + shift, rounded down (shift 1/2) or to the nearest (shift 0)."""
+    """x rounded down (shift 1/2) or to the nearest (shift 0), where x = factor * relu(y) + shift.
+
+    Without a bounded activation before it the rounding is left to what bounds it.
+    """
+    if x.rounding is not None:
+        raise x.rounding.refused()
     factor, bias, name = _affine_chain(site.graph, x.name)
-    activation = site.graph.node(name)
-    op = activation.op
+    op = site.graph.node(name).op
     if not isinstance(op, Relu) or op.upper is None:
-        raise RefusedError(
-            "it rounds what is not bounded by 0 and a highest level",
-            "clamp before it: floor(clamp(x / theta, 0, 1) * L + 0.5) * theta / L",
-        )
+        return replace(x, rounding=Rounding(site, x.name, -shift))
     steps = factor * np.asarray(site.graph.array(op.upper), np.float64)
     levels = np.unique(np.rint(steps))
     whole = np.abs(steps / levels[0] - 1) < TOLERANCE
@@ -141,27 +165,53 @@ def _levels(site: ImportSite, x: Value, shift: float) -> Value:
             "its levels are not L whole steps from 0 to the bound, rounded to the nearest",
             "use floor(clamp(x / theta, 0, 1) * L + 0.5) * theta / L",
         )
-    source, scale, upper = _threshold(site.graph, activation, op)
-    value = Value(source, site.graph.type_of(source))
-    value = site.emit(Relu(upper=upper, levels=int(levels[0])), [value])
-    return site.emit(Scale(factor=float(scale * factor)), [value], "levels")
+    (source,) = site.graph.inputs_of(name)
+    return _quantised(site, source, op.upper, int(levels[0]), factor)
 
 
-def _threshold(graph: Graph, node: Node, op: Relu) -> tuple[str, float, Ref | float]:
-    """relu(f * x) = f * relu(x) with another bound: the input x, f, and the bound of x.
+def _quantised(
+    site: ImportSite, source: str, upper: Ref | float, levels: int, factor: float
+) -> Value:
+    """factor times a ReLU of whole levels up to a bound of the node `source`.
 
-    With f = 1 unless one positive number multiplies the input of the activation.
+    relu(f * x) = f * relu(x) with another bound: of x, if one positive number multiplies it.
     """
-    (source,) = node.inputs
-    before = graph.node(source).op
-    upper = op.upper
-    assert upper is not None
-    if not isinstance(before, Scale) or before.bias is not None or isinstance(upper, Ref):
-        return source, 1.0, upper
-    factor = graph.array(before.factor)
-    if factor.size > 1 or float(factor.max()) <= 0:
-        return source, 1.0, upper
-    return graph.inputs_of(source)[0], float(factor.max()), upper / float(factor.max())
+    graph = site.graph
+    op = graph.node(source).op
+    if isinstance(op, Scale) and op.bias is None and not isinstance(upper, Ref):
+        own = graph.array(op.factor)
+        if own.size == 1 and float(own.max()) > 0:
+            (source,) = graph.inputs_of(source)
+            factor, upper = factor * float(own.max()), upper / float(own.max())
+    value = site.emit(Relu(upper=upper, levels=levels), [Value(source, graph.type_of(source))])
+    return value if factor == 1 else site.emit(Scale(factor=factor), [value], "levels")
+
+
+def _bounded_rounding(
+    site: ImportSite,
+    x: Value,
+    rounding: Rounding,
+    low: NDArray[np.floating[Any]] | float,
+    high: NDArray[np.floating[Any]],
+) -> Value:
+    """factor * round(x + shift) between bounds: an activation of whole levels, if 0 is the lower.
+
+    round(x) between 0 and N is round(min(max(x, 0), N)).
+    """
+    bounded = rounding.low or bool(np.all(low == 0))
+    if not bounded or rounding.less_source or rounding.factor <= 0 or high.ndim > 0:
+        raise rounding.refused()
+    if np.isposinf(high):
+        return replace(x, rounding=replace(rounding, low=True))
+    steps = float(high) / rounding.factor
+    levels = round(steps)
+    if levels < 1 or abs(steps / levels - 1) > TOLERANCE:
+        raise rounding.refused()
+    plain = scale(site, replace(x, rounding=None), 1, rounding.shift)
+    factor, bias, name = _affine_chain(site.graph, plain.name)
+    if bias != 0 or factor <= 0:
+        factor, name = 1.0, plain.name
+    return _quantised(site, name, levels / factor, levels, factor * rounding.factor)
 
 
 def _affine_chain(graph: Graph, name: str) -> tuple[float, float, str]:

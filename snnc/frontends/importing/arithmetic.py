@@ -1,4 +1,4 @@
-"""Sums of activations, and an activation times and plus constants."""
+"""An activation times and plus constants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
-from snnc.ir import Add, Ref, Scale
+from snnc.ir import Ref, Scale
 
 
 def exponential(x: Value) -> Value:
@@ -25,18 +25,6 @@ def logarithm(x: Value) -> Value:
     return replace(x, softmax=replace(x.softmax, log=True))
 
 
-def add(site: ImportSite, x: Value, y: Value, factor: float = 1) -> Value:
-    """x + factor * y. Raises `RefusedError` unless both have the same shape."""
-    if factor != 1:
-        y = site.emit(Scale(factor=float(factor)), [y], "scale")
-    if x.shape != y.shape:
-        raise RefusedError(
-            f"it adds samples of different shapes {x.shape} and {y.shape}",
-            "give both the same shape",
-        )
-    return site.emit(Add(), [x, y])
-
-
 def scale(
     site: ImportSite, x: Value, factor: Constant | float = 1, bias: Constant | float = 0
 ) -> Value:
@@ -46,6 +34,9 @@ def scale(
     for a constant that changes the shape.
     """
     times, plus = for_sample(factor, x), for_sample(bias, x)
+    if x.rounding is not None and times.ndim == 0 and not np.any(plus):
+        product = x.rounding.factor * float(times)
+        return replace(x, rounding=replace(x.rounding, factor=product))
     if not np.any(plus) and np.all(times == 1):
         return x
     own = float(times) if times.ndim == 0 else stored(site, factor, times, "factor")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from snnc.errors import Diagnostic, GraphError, Loc, ModelError, UnsupportedError
+from snnc.frontends.importing.permutes import sink_permutes
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
 from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.ir import Graph, Input, MaxPool, Relu, Stage, verify
@@ -63,10 +64,14 @@ class Importer:
         try:
             return convert(site, *args)
         except RefusedError as refused:
-            self.report(Diagnostic(site.op, site.name, site.loc, refused.reason, refused.remedy))
+            self._refuse(refused, site)
         except GraphError as error:
             self._invalid.append(error)
         return None
+
+    def _refuse(self, refused: RefusedError, site: ImportSite) -> None:
+        at = refused.site or site
+        self.report(Diagnostic(at.op, at.name, at.loc, refused.reason, refused.remedy))
 
     def report(self, problem: Diagnostic) -> None:
         """Record a problem, to be listed by `finish`."""
@@ -104,6 +109,9 @@ class Importer:
             UnsupportedError: listing every operation that cannot be compiled.
             ModelError: the arrays or shapes of the model do not form a valid graph.
         """
+        for value in outputs:
+            if value.rounding is not None:
+                self._refuse(value.rounding.refused(), value.rounding.site)
         if self._problems:
             count = len(self._problems)
             operations = f"{count} operation{'s' if count > 1 else ''}"
@@ -115,6 +123,7 @@ class Importer:
         try:
             if self._invalid:
                 raise self._invalid[0]
+            sink_permutes(graph)
             _remove_unused(graph)
             _hoist_relu(graph)
             graph.prune_params()

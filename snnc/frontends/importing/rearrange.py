@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.frontends.importing.site import ImportSite, RefusedError, Value
+from snnc.frontends.importing.arithmetic import scale
+from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import Pairs
-from snnc.ir import Concat, Pad, Permute, Reshape, Slice
+from snnc.ir import Concat, Pad, Permute, Reshape, Slice, Upsample
 
 RUNS = 512
 """How many evenly spaced runs of elements an operation may choose."""
@@ -55,15 +56,27 @@ def take(
     return site.emit(Slice(starts=starts, stops=stops, steps=steps), [x], suffix)
 
 
-def pad(site: ImportSite, x: Value, padding: Pairs, suffix: str = "") -> Value:
-    """Pad with zeros, (before, after) per axis of the sample; negative numbers crop."""
+def pad(site: ImportSite, x: Value, padding: Pairs, value: float = 0.0) -> Value:
+    """Pad with a number, (before, after) per axis of the sample; negative amounts crop.
+
+    What is put in is silence (S5), and a number that is not 0 a shift there, which folds into the
+    next layer (S18). Minus infinity, as around the input of a max pool, becomes the elements of the
+    edge: a window that reaches beyond the edge has the edge in it. (Before another operation the
+    model gives infinity, and is refused.)
+    """
     cut = [
         (max(-before, 0), n - max(-after, 0), 1)
         for (before, after), n in zip(padding, x.shape, strict=True)
     ]
     x = take(site, x, cut, "slice")
     grown = tuple((max(before, 0), max(after, 0)) for before, after in padding)
-    return site.emit(Pad(padding=grown), [x], suffix) if any(map(any, grown)) else x
+    if not any(map(any, grown)):
+        return x
+    if value == -np.inf:
+        return pad_with_elements(site, x, grown, "replicate")
+    around = np.pad(np.zeros(x.shape, np.float32), grown, constant_values=value)
+    x = site.emit(Pad(padding=grown), [x], "zeros" if value else "")
+    return scale(site, x, 1, Constant(around))
 
 
 Mode = Literal["reflect", "replicate", "circular"]
@@ -80,25 +93,19 @@ def pad_with_elements(
     if any(number < 0 for pair in padding for number in pair):
         raise RefusedError("it crops while it pads", "crop with slices, and pad after it")
     for axis, (before, after) in enumerate(padding):
-        whole = [(0, n, 1) for n in x.shape]
-        front, back = _borrowed(x.shape[axis], before, after, mode)
-        parts = [
-            take(site, x, [*whole[:axis], bound, *whole[axis + 1 :]], "part")
-            for bound in (*front, whole[axis], *back)
-        ]
-        x = concat(site, parts, axis + 1, suffix)
+        n = x.shape[axis]
+        x = choose(site, x, axis, _within(np.arange(-before, n + after), n, mode), suffix)
     return x
 
 
-def _borrowed(size: int, before: int, after: int, mode: Mode) -> tuple[Bounds, Bounds]:
-    """The ranges of an axis of `size` that are put before it and after it."""
+def _within(positions: NDArray[np.int64], size: int, mode: Mode) -> NDArray[np.int64]:
+    """Positions along an axis of `size`, and beyond its ends, as positions within it."""
     if mode == "replicate":
-        return [(0, 1, 1)] * before, [(size - 1, size, 1)] * after
+        return positions.clip(0, size - 1)
     if mode == "circular":
-        front, back = (size - before, size, 1), (0, after, 1)
-    else:
-        front, back = (before, 0, -1), (size - 2, size - 2 - after, -1)
-    return [front] * (before > 0), [back] * (after > 0)
+        return positions % size
+    last = size - 1
+    return last - np.abs(positions % max(2 * last, 1) - last)
 
 
 def concat(site: ImportSite, values: Sequence[Value], axis: int, suffix: str = "") -> Value:
@@ -109,43 +116,84 @@ def concat(site: ImportSite, values: Sequence[Value], axis: int, suffix: str = "
     return values[0] if len(values) == 1 else site.emit(Concat(axis=axis - 1), values, suffix)
 
 
-def repeat(site: ImportSite, x: Value, counts: Sequence[int]) -> Value:
+def repeat(site: ImportSite, x: Value, counts: Sequence[int], suffix: str = "") -> Value:
     """`x` as often as `counts` says along every axis of the sample, as `numpy.tile` does."""
-    for axis, count in enumerate(counts, start=1):
+    for count in counts:
         if count < 1:
             raise RefusedError(f"it repeats the sample {count} times", "repeat it at least once")
-        x = concat(site, [x] * count, axis)
+    stretched = tuple(
+        count if n == 1 else 1 for n, count in zip(x.shape[1:], counts[1:], strict=True)
+    )
+    if any(count > 1 for count in stretched):
+        x = site.emit(Upsample(factors=stretched), [x], suffix)
+        counts = [counts[0], *(n // m for n, m in zip(counts[1:], stretched, strict=True))]
+    for axis, count in enumerate(counts, start=1):
+        x = concat(site, [x] * count, axis, suffix)
     return x
 
 
-def choose(site: ImportSite, x: Value, axis: int, positions: NDArray[np.int64]) -> Value:
+def broadcast(site: ImportSite, values: Sequence[Value]) -> list[Value]:
+    """Values in one shape: axes of length 1 of the sample are repeated, as numpy does.
+
+    Raises `RefusedError` where they do not fit, or have another number of axes.
+    """
+    shapes = [x.shape for x in values]
+    whole = tuple(map(max, zip(*shapes, strict=False)))
+    fits = all(n in (1, m) for shape in shapes for n, m in zip(shape, whole, strict=False))
+    if len({*map(len, shapes)}) > 1 or not fits:
+        raise RefusedError(
+            f"it takes samples of different shapes {' and '.join(map(str, shapes))}",
+            "give both the same shape",
+        )
+    return [
+        repeat(site, x, [m // n for n, m in zip(x.shape, whole, strict=True)], "repeat")
+        for x in values
+    ]
+
+
+def choose(
+    site: ImportSite, x: Value, axis: int, positions: NDArray[np.int64], suffix: str = ""
+) -> Value:
     """The `positions` along `axis` of the sample, in their order; at least one, from 0 on.
 
     Raises `RefusedError` for positions that are not a few evenly spaced runs.
     """
     whole = [(0, n, 1) for n in x.shape]
+    runs = _runs(positions)
     parts = [
-        take(site, x, [*whole[:axis], run, *whole[axis + 1 :]], f"run{i}" if i else "")
-        for i, run in enumerate(_runs(positions))
+        take(site, x, [*whole[:axis], run, *whole[axis + 1 :]], f"run{i}" if i else suffix)
+        for i, run in enumerate(runs)
     ]
-    return concat(site, parts, axis + 1)
+    return concat(site, parts, axis + 1, suffix)
 
 
 def _runs(positions: NDArray[np.int64]) -> Bounds:
-    """The (start, stop, step) of evenly spaced runs, which together are `positions`."""
+    """The (start, stop, step) of evenly spaced runs, which together are `positions`.
+
+    Where two could have an element, the longer one has it: most often it is the whole axis.
+    """
     steps = np.diff(positions)
-    if np.count_nonzero(np.diff(steps)) > RUNS:
-        raise RefusedError(f"it takes elements in more than {RUNS} runs", "use slices")
-    runs: list[tuple[int, int, int]] = []
+    runs: Bounds = []
     first = 0
     while first < len(positions):
-        step = int(steps[first]) if first < len(steps) else 0
-        uneven = np.flatnonzero(steps[first:] != step) if step else np.zeros(1, np.int64)
-        end = first + int(uneven[0]) + 1 if len(uneven) else len(positions)
+        if len(runs) == RUNS:
+            raise RefusedError(f"it takes elements in more than {RUNS} runs", "use slices")
+        end = _end_of_run(steps, first)
+        if end < len(positions) and _end_of_run(steps, end - 1) - (end - 1) > end - first:
+            end = max(end - 1, first + 1)
+        step = int(steps[first]) if end > first + 1 else 1
         last, beyond = int(positions[end - 1]), -1 if step < 0 else 1
-        runs.append((int(positions[first]), last + beyond, step or 1))
+        runs.append((int(positions[first]), last + beyond, step))
         first = end
     return runs
+
+
+def _end_of_run(steps: NDArray[np.int64], first: int) -> int:
+    """Behind the last of the evenly spaced positions from `first` on, with `steps` between them."""
+    if first == len(steps) or steps[first] == 0:
+        return first + 1
+    uneven = np.flatnonzero(steps[first:] != steps[first])
+    return first + (int(uneven[0]) if len(uneven) else len(steps) - first) + 1
 
 
 def roll(site: ImportSite, x: Value, axis: int, shift: int) -> Value:

@@ -21,12 +21,45 @@ FINE_TUNE = (
 
 
 class RefusedError(Exception):
-    """An operation cannot be compiled: reason and remedy. The importer collects and lists them."""
+    """An operation cannot be compiled: reason and remedy. The importer collects and lists them.
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    `site` is that of the operation to name, if it is an earlier one than that which refuses.
+    """
+
+    def __init__(self, reason: str, remedy: str, site: ImportSite | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.site = site
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """A rounding to whole numbers that is carried out when the bounds of its levels are known.
+
+    Attributes:
+        site: the operation that rounds.
+        source: the name of the node that it rounds.
+        shift: what is added before rounding to the nearest: -1/2 rounds down.
+        factor: what the whole numbers are multiplied by.
+        low: whether a bound of 0 was applied.
+        less_source: whether the source was subtracted (a straight-through estimator adds it again).
+    """
+
+    site: ImportSite
+    source: str
+    shift: float
+    factor: float = 1.0
+    low: bool = False
+    less_source: bool = False
+
+    def refused(self) -> RefusedError:
+        """The refusal of the operation that rounds, of which no bounds are known."""
+        return RefusedError(
+            "it rounds what is not bounded by 0 and a highest level",
+            "clamp before or behind it: floor(clamp(x / theta, 0, 1) * L + 0.5) * theta / L",
+            self.site,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +71,14 @@ class Value:
         type: type of one sample.
         softmax: the softmax dropped after it; such a value may only be an output of the graph.
         function: the sigmoid or tanh after it, kept as a function of the output; as `softmax`.
+        rounding: the rounding after it, which only what bounds or scales it may use.
     """
 
     name: str
     type: TensorType
     softmax: DroppedSoftmax | None = None
     function: OutputFunction | None = None
+    rounding: Rounding | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,7 +160,8 @@ class ImportSite:
         """Add a node named after the operation, with `suffix` for auxiliary nodes.
 
         Raises:
-            RefusedError: an input is a softmax, sigmoid or tanh, which may only be an output.
+            RefusedError: an input is a softmax, sigmoid or tanh, which may only be an output, or
+                rounded without bounds.
             GraphError: the op does not take such inputs.
         """
         if any(value.softmax for value in inputs):
@@ -139,6 +175,9 @@ class ImportSite:
                 f"it uses a {functions[0]}, which is kept on outputs only",
                 f"return it as it is, or put ReLU or ReLU6 in its place and {FINE_TUNE}",
             )
+        for value in inputs:
+            if value.rounding is not None:
+                raise value.rounding.refused()
         name = self.graph.fresh(f"{self.name}.{suffix}" if suffix else self.name)
         try:
             result = op.infer([value.type for value in inputs], self.graph.params)

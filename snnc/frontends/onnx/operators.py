@@ -157,12 +157,17 @@ class BatchNormalization(OpRun):
 
 
 class Pad(OpRun):
-    """Zeros; negative amounts crop, which numpy does not."""
+    """Padding as numpy does it; negative amounts crop, which numpy does not."""
 
     op_domain = ""
 
     def _run(
-        self, x: Array, pads: Array, value: Any = None, axes: Array | None = None, **options: Any
+        self,
+        x: Array,
+        pads: Array,
+        value: Any = None,
+        axes: Array | None = None,
+        mode: str = "constant",
     ) -> tuple[Array]:
         chosen = range(x.ndim) if axes is None else [int(axis) % x.ndim for axis in axes]
         amounts = dict(zip(chosen, pads.reshape(2, -1).T.tolist(), strict=True))
@@ -172,7 +177,10 @@ class Pad(OpRun):
             for (before, after), n in zip(pairs, x.shape, strict=True)
         )
         grown = [(max(before, 0), max(after, 0)) for before, after in pairs]
-        return (np.pad(x[cut], grown),)
+        if mode != "constant":
+            return (np.pad(x[cut], grown, mode=mode),)  # type: ignore[call-overload]
+        number = 0 if value is None else np.asarray(value).reshape(())
+        return (np.pad(x[cut], grown, constant_values=number),)
 
 
 class DequantizeLinear(OpRun):

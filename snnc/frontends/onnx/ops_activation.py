@@ -10,7 +10,7 @@ from snnc.frontends import importing
 from snnc.frontends.importing import Constant, RefusedError
 from snnc.frontends.onnx.ops_arithmetic import arranged
 from snnc.frontends.onnx.ops_layers import Converter
-from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor
+from snnc.frontends.onnx.site import Known, OnnxSite, Result, Tensor, tensor_of
 from snnc.output_function import OutputFunction
 
 _COMPARES = ("it compares activations", "use MaxPool, or Relu")
@@ -53,33 +53,36 @@ def prelu(site: OnnxSite) -> Result:
 
 
 def maximum(site: OnnxSite) -> Result:
-    """Converter of `Max` with 0, which is a ReLU."""
-    x, bound = _with_bound(site, np.maximum)
-    if bound is None:
-        return x
-    if np.any(bound.array):
+    """Converter of `Max`: the largest of activations, and a ReLU of it where 0 is among them."""
+    tensors, bound = _with_bound(site, np.maximum)
+    if bound is not None and np.any(bound.array):
         raise RefusedError(*_COMPARES)
-    return Tensor(importing.relu(site, x.value), x.order)
+    x = tensors[0]
+    if len(tensors) > 1:
+        x = tensor_of(importing.maximum(site, [site.moved(each) for each in tensors]))
+    return x if bound is None else Tensor(importing.relu(site, x.value), x.order)
 
 
 def minimum(site: OnnxSite) -> Result:
     """Converter of `Min` with a constant, behind a Relu."""
-    x, bound = _with_bound(site, np.minimum)
+    (x, *others), bound = _with_bound(site, np.minimum)
+    if others:
+        raise RefusedError(*_COMPARES)
     if bound is None:
         return x
     high = arranged(x, Known(bound.array, bound.name))
     return Tensor(importing.clip(site, x.value, None, high), x.order)
 
 
-def _with_bound(site: OnnxSite, combine: np.ufunc) -> tuple[Tensor, Constant | None]:
-    """The only input that is no constant, and all others combined; None if there is no other."""
+def _with_bound(site: OnnxSite, combine: np.ufunc) -> tuple[list[Tensor], Constant | None]:
+    """The inputs that are no constants, at least one, and all others combined, if there are."""
     tensors = [x for x in site.inputs if isinstance(x, Tensor)]
     bounds = [x.constant for x in site.inputs if isinstance(x, Known)]
-    if len(tensors) != 1:
+    if not tensors:
         raise RefusedError(*_COMPARES)
     if len(bounds) < 2:
-        return tensors[0], bounds[0] if bounds else None
-    return tensors[0], Constant(reduce(combine, (bound.array for bound in bounds)))
+        return tensors, bounds[0] if bounds else None
+    return tensors, Constant(reduce(combine, (bound.array for bound in bounds)))
 
 
 def floor(site: OnnxSite) -> Result:

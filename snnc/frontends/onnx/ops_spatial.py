@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 
 from snnc.frontends import importing
 from snnc.frontends.importing import RefusedError
 from snnc.frontends.onnx.ops_layers import Converter
 from snnc.frontends.onnx.site import OnnxSite, Result, Tensor, tensor_of
-from snnc.frontends.onnx.windows import nearest, resized
+from snnc.frontends.onnx.windows import check_size, nearest, resized
 from snnc.ir import Upsample
+
+MODES: Mapping[str, importing.Mode] = MappingProxyType(
+    {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+)
+"""Modes of `Pad` that pad with elements."""
 
 
 def pad(site: OnnxSite) -> Result:
-    """Converter of `Pad` with zeros; negative padding crops."""
+    """Converter of `Pad` with a number or with elements; negative padding crops."""
     x, amounts = site.tensor(), site.integers(1, "padding") or []
-    value = site.optional_constant(2, "value")
-    zero = value is None or not np.any(value.array)
     mode = site.text("mode", "constant")
-    if mode != "constant":
-        raise RefusedError(
-            f"mode={mode!r} repeats elements of the edge", "pad with zeros (silence)"
-        )
-    if not zero:
-        raise RefusedError("it pads with other values than zero", "pad with zeros (silence)")
+    if mode not in ("constant", *MODES):
+        raise RefusedError(f"mode={mode!r} is none of ONNX", f"use {', '.join(MODES)} or constant")
     rank = len(x.shape) + 1
     axes = [axis % rank for axis in site.integers(3, "axes") or range(rank)]
     if len(amounts) != 2 * len(axes):
@@ -31,8 +34,23 @@ def pad(site: OnnxSite) -> Result:
     pairs = dict(zip(axes, zip(amounts, amounts[len(axes) :], strict=False), strict=True))
     if pairs.pop(0, (0, 0)) != (0, 0):
         raise RefusedError("it pads the batch axis", "pad the axes after the batch")
-    each = [pairs.get(axis, (0, 0)) for axis in range(1, rank)]
-    return Tensor(importing.pad(site, x.value, tuple(x.stored(each))), x.order)
+    each = tuple(pairs.get(axis, (0, 0)) for axis in range(1, rank))
+    check_size(1, [n + max(sum(pair), 0) for n, pair in zip(x.shape, each, strict=True)])
+    padding = tuple(x.stored(each))
+    if mode == "constant":
+        return Tensor(importing.pad(site, x.value, padding, _number(site)), x.order)
+    return Tensor(importing.pad_with_elements(site, x.value, padding, MODES[mode]), x.order)
+
+
+def _number(site: OnnxSite) -> float:
+    """What `Pad` puts in; it may be minus infinity, which other constants may not."""
+    value = site.known(2, "value")
+    if value is None or value.array.size != 1:
+        return 0.0
+    number = float(value.array.reshape(()))
+    if math.isnan(number) or number == math.inf:
+        raise RefusedError(f"it pads with {number}", "pad with a number")
+    return number
 
 
 def resize(site: OnnxSite) -> Result:

@@ -141,9 +141,13 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
         [node("Resize", ["x", "", "s"], ["y"])], ["N", 2, 4, 4],
         {"s": np.array([1, 1, 1.5, 1.5], np.float32)}, "unevenly",
     ),
-    "mirrored": (
+    "mirrored and cropped": (
         [node("Pad", ["x", "p"], ["y"], mode="reflect")], ["N", 2, 4],
-        {"p": np.array([0, 0, 1, 0, 0, 1])}, "mode='reflect' repeats elements of the edge",
+        {"p": np.array([0, 0, 1, 0, 0, -1])}, "crops while it pads",
+    ),
+    "a large border": (
+        [node("Pad", ["x", "p"], ["y"], mode="edge")], ["N", 2, 4],
+        {"p": np.array([0, 0, 600, 0, 0, 0])}, "more than 512 runs",
     ),
     "hard-swish": ([node("HardSwish", ["x"], ["y"])], ["N", 4], {}, "not this curve"),
     "a norm": ([node("LpNormalization", ["x"], ["y"])], ["N", 4], {}, "statistics of each sample"),
@@ -158,8 +162,12 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
         [node("Tile", ["x", "n"], ["y"])], ["N", 4], {"n": np.array([2, 1])},
         "repeats the samples",
     ),
-    "the larger": (
-        [node("Relu", ["x"], ["a"]), node("Max", ["a", "x"], ["y"])], ["N", 4], {},
+    "a sum of two sizes": (
+        [node("Split", ["x", "n"], ["a", "b"], axis=2), node("Add", ["a", "b"], ["y"])],
+        ["N", 2, 5], {"n": np.array([3, 2])}, r"different shapes \(2, 3\) and \(2, 2\)",
+    ),
+    "the smaller": (
+        [node("Relu", ["x"], ["a"]), node("Min", ["a", "x"], ["y"])], ["N", 4], {},
         "compares activations",
     ),
     "a huge transposed convolution": (

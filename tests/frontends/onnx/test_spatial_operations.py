@@ -81,6 +81,22 @@ def test_moves(compare: Any, case: str) -> None:
     compare([operation], shape, arrays)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("amounts", [(0, 0, 2, 1, 0, 0, 1, 3), (0, 1, 1, 0, 0, 0, 0, 2)])
+def test_padding_with_elements(compare: Any, mode: str, amounts: tuple[int, ...]) -> None:
+    nodes = [node("Pad", ["x", "p"], ["y"], mode=mode)]
+    compare(nodes, ["N", 3, 3, 4], {"p": whole(*amounts)}, opset=19)
+
+
+def test_padding_with_a_number(compare: Any) -> None:
+    arrays = {"p": whole(0, 0, 2, 1, 0, 0, -1, 3), "v": np.float32(-0.5), "w": normal(2, 3, 2, 2)}
+    pad = node("Pad", ["x", "p", "v"], ["h"])
+    compare([pad, node("Conv", ["h", "w"], ["y"])], ["N", 3, 4, 4], arrays)
+    arrays = {"p": whole(0, 0, 1, 1, 0, 0, 0, 0), "v": np.float32(-np.inf)}
+    pool = node("MaxPool", ["h"], ["y"], kernel_shape=[2, 2])
+    compare([pad, pool], ["N", 3, 4, 4], arrays)
+
+
 def test_colours_in_the_other_order_are_one_slice(compare: Any) -> None:
     graph = compare([node("Gather", ["x", "i"], ["y"], axis=1)], ["N", 3, 4], {"i": whole(2, 1, 0)})
     assert [n.op.mnemonic for n in graph] == ["input", "slice"]
@@ -104,6 +120,24 @@ def test_a_maximum_over_space_is_a_pool(compare: Any, keepdims: int) -> None:
     assert graph.nodes[1].op.mnemonic == "maxpool"
     nodes = [node("ReduceMax", ["x", "axes"], ["y"], keepdims=keepdims)]
     compare(nodes, ["N", 3, 4, 5], {"axes": whole(-1)}, opset=18)
+
+
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize(("axes", "keepdims"), [([1], 0), ([1, -1], 1), ([1, 2, 3], 1)])
+def test_reduction_of_channels(compare: Any, op: str, axes: list[int], keepdims: int) -> None:
+    compare([node(op, ["x"], ["y"], axes=axes, keepdims=keepdims)], ["N", 3, 4, 5], opset=11)
+
+
+def test_shapes_are_broadcast(compare: Any) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("ReduceMean", ["t"], ["m"], axes=[2]),
+        node("Sub", ["t", "m"], ["s"]),
+        node("ReduceSum", ["x", "one"], ["r"]),
+        node("Transpose", ["s"], ["u"], perm=[0, 2, 1]),
+        node("Max", ["u", "r", "x", "zero"], ["y"]),
+    ]
+    compare(nodes, ["N", 3, 4], {"one": whole(1), "zero": np.float32(0)})
 
 
 @pytest.mark.parametrize("op", ["Sum", "Mean", "Max", "Min"])

@@ -93,12 +93,3 @@ def test_random_spikes_count_as_much_as_the_input(digits: Any, low: float, facto
     else:
         np.testing.assert_allclose(values, x, atol=0.1 * factor)
     assert any(isinstance(node.op, Neuron) for node in graph.nodes)
-
-
-def test_random_spikes_need_data() -> None:
-    from snnc_passes.lower.activations_to_neurons import ActivationsToNeurons
-
-    assert ActivationsToNeurons(encode="poisson").requirements() == {"calibration"}
-    assert not ActivationsToNeurons().requirements()
-    with pytest.raises(ValueError, match="encode=rate"):
-        ActivationsToNeurons(encode="rate")  # type: ignore[arg-type]

@@ -9,15 +9,16 @@ from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
 from snnc_backends.cpu.kernels.depthwise import Depthwise
 from snnc_backends.cpu.kernels.gather import Gather
-from snnc_backends.cpu.kernels.neuron import Neuron, TwoSidedNeuron
+from snnc_backends.cpu.kernels.neuron import Neuron, RoundingNeuron, TwoSidedNeuron
 from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
 from snnc_backends.cpu.kernels.scale import Scale
+from snnc_backends.cpu.kernels.windows import Windows
 
 KERNELS: dict[str, type[Kernel]] = {
     kind.name: kind
     for kind in (
         *(Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale),
-        TwoSidedNeuron,
+        *(TwoSidedNeuron, RoundingNeuron),
     )
 }
 """Every kernel a plan may name."""
@@ -37,7 +38,9 @@ __all__ = [
     "Neuron",
     "Pool",
     "Port",
+    "RoundingNeuron",
     "Scale",
     "Table",
     "TwoSidedNeuron",
+    "Windows",
 ]

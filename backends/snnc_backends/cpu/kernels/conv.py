@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from snnc.native.code import Value
 from snnc_backends.cpu.kernels import events
-from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.base import Port, Table, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.windows import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv(Kernel):
+class Conv(Windows):
     """y[o] = bias[o] + sum of x[i] * weight[i, o] over the nonzero inputs i of the window.
 
     Weights are laid out (groups, kernel_h, kernel_w, C_in/groups, C_out/groups). For each step the
@@ -25,39 +26,19 @@ class Conv(Kernel):
     """
 
     name: ClassVar[str] = "conv"
-    source: str
     weight: str
     dtype: str
-    height: int
-    width: int
-    channels: int
-    out_height: int
-    out_width: int
     out_channels: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
     groups: int
     pulses: bool
     bias: str
-    constant: bool
 
     def __post_init__(self) -> None:
-        one_of("source", self.source, ("i8", "i32", "f32", "f64"))
+        super().__post_init__()
         one_of("weight", self.weight, ("i8", "i32", "f32", "f64"))
         one_of("dtype", self.dtype, ("i32", "f32", "f64"))
         one_of("bias", self.bias, ("none", "channel", "map"))
-        positive(height=self.height, width=self.width, channels=self.channels)
-        positive(out_height=self.out_height, out_width=self.out_width)
-        positive(out_channels=self.out_channels, kernel_h=self.kernel_h, kernel_w=self.kernel_w)
-        positive(stride_h=self.stride_h, stride_w=self.stride_w, groups=self.groups)
-        positive(dilation_h=self.dilation_h, dilation_w=self.dilation_w)
-        require(self.pad_top >= 0 and self.pad_left >= 0, "negative padding")
+        positive(out_channels=self.out_channels, groups=self.groups)
         divides = self.channels % self.groups == 0 and self.out_channels % self.groups == 0
         require(divides, "channels do not divide into groups")
 
@@ -66,15 +47,12 @@ class Conv(Kernel):
         """Whether the inputs of a kernel row are consecutive."""
         return self.groups == 1 and self.dilation_w == 1
 
-    def inputs(self) -> tuple[Port, ...]:
-        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
-
     def output(self) -> Port:
         size = self.out_height * self.out_width * self.out_channels
         return Port(self.dtype, size, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        count = self.kernel_h * self.kernel_w * self.channels * self.out_channels // self.groups
+        count = self.taps * self.channels * self.out_channels // self.groups
         weight = {"weight": Table(self.weight, count)}
         if self.bias == "none":
             return weight
@@ -83,14 +61,14 @@ class Conv(Kernel):
 
     def scratch(self) -> int:
         segments = self.height * self.width * self.groups
-        return events.scratch(segments, self.inputs()[0].size)
+        return events.scratch(segments, self.image.size)
 
     def emit(self, code: Code) -> None:
         segments = self.height * self.width * self.groups
         nonzero = events.Events(code, segments, self.channels // self.groups)
         outputs = self.out_channels // self.groups
         with code.loop(0, code.steps(self.constant)) as t:
-            first = code.index((t, self.inputs()[0].size))
+            first = code.index((t, self.image.size))
             nonzero.collect(code.inputs[0], self.source, first)
             with (
                 code.loop(0, self.out_height) as y,
@@ -128,14 +106,11 @@ class _Place:
             start = code.load(code.arrays["bias"], spec.dtype, where, lanes)
         code.set(total, start)
         with code.loop(0, spec.kernel_h) as kh:
-            row = code.index((self.y, spec.stride_h), (kh, spec.dilation_h), -spec.pad_top)
-            with code.builder.if_then(self._inside(row, spec.height)):
+            row = spec.row(code, self.y, kh)
+            with code.builder.if_then(spec.inside(code, row, spec.height)):
                 (self._row if spec.fused else self._taps)(total, offset, lanes, kh, row)
         out = code.index((self.t, spec.output().size), place)
         code.store(code.get(total, spec.dtype, lanes), code.output, spec.dtype, out)
-
-    def _inside(self, i: Value, size: int) -> Value:
-        return self.code.builder.icmp_unsigned("<", i, self.code.int(size))
 
     def _row(self, total: Value, offset: Value, lanes: int, kh: Value, row: Value) -> None:
         """Add a kernel row in one loop over consecutive events."""
@@ -153,8 +128,8 @@ class _Place:
         spec, code = self.spec, self.code
         per_group = spec.channels // spec.groups
         with code.loop(0, spec.kernel_w) as kw:
-            column = code.index((self.x, spec.stride_w), (kw, spec.dilation_w), -spec.pad_left)
-            with code.builder.if_then(self._inside(column, spec.width)):
+            column = spec.column(code, self.x, kw)
+            with code.builder.if_then(spec.inside(code, column, spec.width)):
                 pixel = code.index((row, spec.width), column)
                 segment = code.index((pixel, spec.groups), self.g)
                 base = code.index((segment, per_group))

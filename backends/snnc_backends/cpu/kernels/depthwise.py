@@ -6,54 +6,31 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snnc.native.code import Value
-from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.base import Port, Table, one_of
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.windows import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depthwise(Kernel):
+class Depthwise(Windows):
     """y[c] = bias[c] + sum over taps of weight[tap, c] * x[c]; a vector of channels at a time."""
 
     name: ClassVar[str] = "depthwise"
-    source: str
     weight: str
     dtype: str
-    height: int
-    width: int
-    channels: int
-    out_height: int
-    out_width: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
     bias: str
-    constant: bool
 
     def __post_init__(self) -> None:
-        one_of("source", self.source, ("i8", "i32", "f32", "f64"))
+        super().__post_init__()
         one_of("weight", self.weight, ("i8", "i32", "f32", "f64"))
         one_of("dtype", self.dtype, ("i32", "f32", "f64"))
         one_of("bias", self.bias, ("none", "channel", "map"))
-        positive(height=self.height, width=self.width, channels=self.channels)
-        positive(out_height=self.out_height, out_width=self.out_width)
-        positive(kernel_h=self.kernel_h, kernel_w=self.kernel_w)
-        positive(stride_h=self.stride_h, stride_w=self.stride_w)
-        positive(dilation_h=self.dilation_h, dilation_w=self.dilation_w)
-        require(self.pad_top >= 0 and self.pad_left >= 0, "negative padding")
-
-    def inputs(self) -> tuple[Port, ...]:
-        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
 
     def output(self) -> Port:
         return Port(self.dtype, self.out_height * self.out_width * self.channels, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        weight = {"weight": Table(self.weight, self.kernel_h * self.kernel_w * self.channels)}
+        weight = {"weight": Table(self.weight, self.taps * self.channels)}
         if self.bias == "none":
             return weight
         size = self.channels if self.bias == "channel" else self.output().size
@@ -81,14 +58,9 @@ class Depthwise(Kernel):
             start = code.load(code.arrays["bias"], self.dtype, where, lanes)
         code.set(total, start)
         with code.loop(0, self.kernel_h) as kh, code.loop(0, self.kernel_w) as kw:
-            row = code.index((y, self.stride_h), (kh, self.dilation_h), -self.pad_top)
-            column = code.index((x, self.stride_w), (kw, self.dilation_w), -self.pad_left)
-            b = code.builder
-            inside = b.and_(
-                b.icmp_unsigned("<", row, code.int(self.height)),
-                b.icmp_unsigned("<", column, code.int(self.width)),
-            )
-            with b.if_then(inside):
+            row, column = self.row(code, y, kh), self.column(code, x, kw)
+            inside = self.inside(code, row, self.height), self.inside(code, column, self.width)
+            with code.builder.if_then(code.builder.and_(*inside)):
                 tap = code.index((code.index((kh, self.kernel_w), kw), self.channels), c)
                 source = code.index((code.index((t, self.height), row), self.width), column)
                 source = code.index((source, self.channels), c)

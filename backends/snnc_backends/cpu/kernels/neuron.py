@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
+from llvmlite import ir
+
 from snnc.memory import LONGEST_WINDOW
 from snnc.native.code import Value, is_float
 from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
@@ -84,6 +86,13 @@ class TwoSidedNeuron(Neuron):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.signed and self.order == "integrate-fire", "two-sided spikes are signed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundingNeuron(TwoSidedNeuron):
+    """Two-sided neurons that fire beyond half their threshold, as in docs/semantics.md, S29."""
+
+    name: ClassVar[str] = "rounding-neuron"
 
 
 class _Block:
@@ -190,15 +199,23 @@ class _Block:
     def _fired(self, p: Value, threshold: Value, i: Value) -> tuple[Value, Value | None]:
         """Whether it emits +1, and whether it emits -1."""
         code, spec = self.code, self.spec
-        up = code.greater(spec.state, p, threshold)
+        level = self._half(threshold) if isinstance(spec, RoundingNeuron) else threshold
+        up = code.greater(spec.state, p, level)
         if self.two_sided:
-            below = code.sub(spec.state, code.zero(spec.state), threshold)
+            below = code.sub(spec.state, code.zero(spec.state), level)
             return up, code.greater(spec.state, below, p)
         if self.total is None:
             return up, None
         emitted = code.greater("i32", code.load(self.total, "i32", i), code.zero("i32"))
         below = code.greater(spec.state, code.zero(spec.state), p)
         return up, code.builder.and_(emitted, below)
+
+    def _half(self, threshold: Value) -> Value:
+        """Half a threshold; of an integer the floor, which the same integers are above."""
+        code, state = self.code, self.spec.state
+        if is_float(state):
+            return code.mul(state, ir.Constant(code.type(state), 0.5), threshold)
+        return code.builder.ashr(threshold, ir.Constant(code.type(state), 1))
 
     def _reset(self, p: Value, threshold: Value, up: Value | None, down: Value | None) -> Value:
         code, spec, b = self.code, self.spec, self.code.builder

@@ -21,7 +21,8 @@ from snnc_backends.crossbar.cost.events import (
 from snnc_backends.crossbar.cost.latency import Timing, timing
 from snnc_backends.crossbar.cost.spike_rates import DENSITY
 from snnc_backends.crossbar.cost.technology_table import NAMES, Technology
-from snnc_backends.crossbar.mapping.layer_shapes import LayerShape, PlacedPart, layer_shapes
+from snnc_backends.crossbar.mapping.layer_shapes import LayerShape, layer_shapes
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart
 from snnc_backends.crossbar.placement.placement import Placement
 from snnc_backends.crossbar.placement.traffic import traffic
 

@@ -11,18 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.cost import COST, Inference
+from snnc.cost import COST, Inference, inference
 from snnc.errors import ArtifactError, one_line
 from snnc.ir import Graph
 from snnc.jsontext import parse_json
-from snnc.target import Artifact, RunResult
+from snnc.target import Artifact
 from snnc.transform import Batches, PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost.cost import CostModel
 from snnc_backends.crossbar.cost.spike_rates import UNIFORM, complete, expected, read_rates, uniform
 from snnc_backends.crossbar.cost.technology_table import Technology, from_json, technology
-from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes, parts_of, stored_parts
+from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import Layout
+from snnc_backends.crossbar.mapping.placed_parts import parts_of, stored_parts
 from snnc_backends.crossbar.placement import placement as placing
 from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.placement import Placement
@@ -179,17 +180,6 @@ def _measured(graph: Graph, chip: Chip, timesteps: int, x: NDArray[np.float32]) 
         return None
     program = IdealProgram(graph, timesteps, chip)
     return None if timesteps > program.longest else inference(program.run(x, record="counts"))
-
-
-def inference(result: RunResult) -> Inference:
-    """The mean counts of a run that recorded them."""
-    samples = len(result.output)
-    activity = {
-        node: {name: number / samples for name, number in counted.items()}
-        for node, counted in result.stats["activity"].items()
-    }
-    events = {node: float(counts.sum()) / samples for node, counts in result.counts.items()}
-    return Inference(result.timesteps, activity, events)
 
 
 def _member(artifact: Artifact, name: str) -> Any:

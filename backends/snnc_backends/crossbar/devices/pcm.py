@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import DeviceFacts
-from snnc_backends.crossbar.devices.errors import programmed_us
+from snnc_backends.crossbar.devices.errors import NormalErrors
 
 G_MAX_US = 25.0
 PROGRAMMING = (-1.1731, 1.965, 0.26348)
@@ -26,7 +26,7 @@ SMALLEST = 1e-3
 
 
 @dataclass(frozen=True)
-class Pcm:
+class Pcm(NormalErrors):
     """Phase-change memory of 0 to 25 uS, read `seconds` after programming.
 
     With g = G / 25 uS, all errors normally distributed and independent for every cell:
@@ -54,11 +54,9 @@ class Pcm:
         """Any number of levels from 0 to 25 uS."""
         return DeviceFacts(g_max_us=G_MAX_US, exceeds=True, read_after_s=self.seconds)
 
-    def program(
-        self, levels: NDArray[np.integer], largest: int, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """The conductance of the level plus an error, in microsiemens."""
-        return programmed_us(levels, largest, self.facts, _programming_sigma_us, rng)
+    def sigma_us(self, g: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of programming."""
+        return np.polyval(PROGRAMMING, g / np.float32(G_MAX_US)).astype(np.float32)
 
     def read(
         self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
@@ -82,7 +80,3 @@ class Pcm:
         after = seconds + FIRST_S
         growth = sqrt(log((after + READ_S) / (2 * READ_S)))
         return (conductances_us * part * growth).astype(np.float32)
-
-
-def _programming_sigma_us(g: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.polyval(PROGRAMMING, g / np.float32(G_MAX_US)).astype(np.float32)

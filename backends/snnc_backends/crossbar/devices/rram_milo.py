@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import DeviceFacts
-from snnc_backends.crossbar.devices.errors import programmed_us
-
-FACTS = DeviceFacts(g_max_us=225.0, g_min_us=50.0, exceeds=True)
+from snnc_backends.crossbar.devices.errors import NormalErrors
 
 
 @dataclass(frozen=True)
-class RramMilo:
+class RramMilo(NormalErrors):
     """Multilevel RRAM of 50 to 225 uS. No read noise, no drift.
 
     Programming adds a normally distributed error with sigma = max(0, 4.782 uS - 0.009107 g).
@@ -29,20 +27,8 @@ class RramMilo:
     @property
     def facts(self) -> DeviceFacts:
         """Any number of levels from 50 to 225 uS."""
-        return FACTS
+        return DeviceFacts(g_max_us=225.0, g_min_us=50.0, exceeds=True)
 
-    def program(
-        self, levels: NDArray[np.integer], largest: int, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """The conductance of the level plus an error, in microsiemens."""
-        return programmed_us(levels, largest, FACTS, _sigma_us, rng)
-
-    def read(
-        self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
-    ) -> NDArray[np.float32]:
-        """The programmed conductances."""
-        return conductances_us
-
-
-def _sigma_us(g: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.maximum(np.float32(4.782) - np.float32(0.009107) * g, np.float32(0))
+    def sigma_us(self, g: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The linear fit."""
+        return np.maximum(np.float32(4.782) - np.float32(0.009107) * g, np.float32(0))

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.device import DeviceFacts
-from snnc_backends.crossbar.devices.errors import programmed_us
+from snnc_backends.crossbar.devices.errors import NormalErrors
 
-FACTS = DeviceFacts(g_max_us=39.0, g_min_us=1.0, exceeds=True)
 FIT = (1.536e-4, -1.167e-2, 0.2374, 1.053)
 """Coefficients of g^3 to g^0 (g in uS) of the standard deviation in uS."""
 
 
 @dataclass(frozen=True)
-class RramWan:
+class RramWan(NormalErrors):
     """RRAM of NeuRRAM, 1 to 39 uS, one second after programming. No read noise, no drift.
 
     sigma = 1.536e-4 g^3 - 1.167e-2 g^2 + 0.2374 g + 1.053, in uS: measured by Wan et al., "A
@@ -30,20 +29,8 @@ class RramWan:
     @property
     def facts(self) -> DeviceFacts:
         """Any number of levels from 1 to 39 uS."""
-        return FACTS
+        return DeviceFacts(g_max_us=39.0, g_min_us=1.0, exceeds=True)
 
-    def program(
-        self, levels: NDArray[np.integer], largest: int, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """The conductance of the level plus an error, in microsiemens."""
-        return programmed_us(levels, largest, FACTS, _sigma_us, rng)
-
-    def read(
-        self, conductances_us: NDArray[np.float32], rng: np.random.Generator, seconds: float
-    ) -> NDArray[np.float32]:
-        """The programmed conductances."""
-        return conductances_us
-
-
-def _sigma_us(g: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.polyval(FIT, g).astype(np.float32)
+    def sigma_us(self, g: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The cubic fit."""
+        return np.polyval(FIT, g).astype(np.float32)

@@ -13,6 +13,8 @@ from snnc_backends.crossbar.mapping.packing import Size
 
 ROUNDING = 1e-6
 """Far above the errors of sums of areas, far below a tile."""
+DIVISIONS = 4
+"""Parts into which sides are divided in the search for a bound."""
 
 
 def area_bound(cells: int, size: Size) -> int:
@@ -25,7 +27,7 @@ def rectangle_bound(parts: Sequence[Size], size: Size) -> int:
 
     The larger of the simple bound and those of dual feasible functions (Fekete and Schepers, 2001):
     functions of a side x, in units of the tile's, after which parts that fit in a tile still have
-    an area of at most 1 in all. For every p up to 1/2 these are
+    an area of at most 1 in all. For any p up to 1/2 these are
 
         u(x) = 1 for x > 1 - p, 0 for x < p, x in between
         v(x) = floor(x / p) / floor(1 / p) for x < 1/2, 1/2 for 1/2, 1 - v(1 - x) above
@@ -64,12 +66,20 @@ def _dual_bound(parts: Sequence[Size], size: Size) -> int:
 
 
 def _dual_feasible(sides: NDArray[np.int64], side: int) -> NDArray[np.float64]:
-    """u and v of every side (n,) in a tile's, for every p that matters: (functions, n)."""
+    """u and v of every side (n,) in a tile's, (functions, n).
+
+    u for every p that matters; v, which changes where a side is a multiple of p, for the sides that
+    are below half, or what is left beside the others, and for these divided by 2 to `DIVISIONS`.
+    """
     above = 2 * sides > side
-    thresholds = np.unique([0, *sides[~above], *(side - sides[above] + 1)])
+    left = side - sides[above]
+    thresholds = np.unique([0, *sides[~above], *(left + 1)])
     p = thresholds[2 * thresholds <= side][:, None]
     u = np.where(sides > side - p, 1, np.where(sides < p, 0, sides / side))
-    p = p[p > 0][:, None]
-    v = np.minimum(sides, side - sides) // p / (side // p)
-    v = np.where(2 * sides == side, 0.5, np.where(above, 1 - v, v))
-    return np.concatenate([u, v])
+    units = np.unique([*sides[~above], *left, *(left + 1)])
+    unit = units[(units > 0) & (2 * units <= side)][:, None]
+    functions = [u]
+    for j in range(1, DIVISIONS + 1):  # p is unit / j
+        v = (np.minimum(sides, side - sides) * j // unit) / (side * j // unit)
+        functions.append(np.where(2 * sides == side, 0.5, np.where(above, 1 - v, v)))
+    return np.concatenate(functions)

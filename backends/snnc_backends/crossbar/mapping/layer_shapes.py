@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping.mapping import Layout
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
-from snnc_backends.crossbar.mapping.tiling import Part, placed_rows
-
-
-class PlacedPart(NamedTuple):
-    """A part and the number of its tile."""
-
-    part: Part
-    tile: int
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, by_layer
+from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 
 @dataclass(frozen=True)
@@ -77,11 +69,9 @@ def layer_shapes(
     Args:
         parts: of all layers and copies.
     """
-    every: dict[str, list[PlacedPart]] = {}
-    for each in parts:
-        every.setdefault(each.part.layer, []).append(each)
+    every = by_layer(parts)
     shapes: list[LayerShape] = []
-    for matrix in matrices(graph):
+    for matrix in placed_matrices(graph, chip):
         (source,) = graph.inputs_of(matrix.layer)
         kind, own = graph.type_of(source), every.get(matrix.layer, [])
         shape = LayerShape(
@@ -89,7 +79,7 @@ def layer_shapes(
             source=source,
             matrix=matrix,
             rows_of=placed_rows(matrix, chip),
-            positions=graph.type_of(matrix.layer).size // (matrix.groups * matrix.outputs),
+            positions=graph.type_of(matrix.layer).size // (matrix.groups * matrix.all_outputs),
             phases=max(1, kind.levels.bit_length()) * (2 if kind.signed else 1),
             steps=1 if kind.constant_in_time else timesteps,
             inputs=kind.size,
@@ -99,23 +89,3 @@ def layer_shapes(
         )
         shapes.append(shape)
     return tuple(shapes)
-
-
-def parts_of(mapped: Layout) -> list[PlacedPart]:
-    """The parts of a layout."""
-    pairs = zip(mapped.parts, mapped.places, strict=True)
-    return [PlacedPart(part, place.tile) for part, place in pairs]
-
-
-def stored_parts(mapping: Mapping[str, Any]) -> list[PlacedPart]:
-    """The parts in a `mapping.json`. Raises `LookupError`, `TypeError` or `ValueError`."""
-    columns, layers = mapping["columns"], mapping["layers"]
-    names = [field.name for field in fields(Part)]
-    places = [columns.index(name) for name in names]
-    layer, tile = names.index("layer"), columns.index("tile")
-    found: list[PlacedPart] = []
-    for row in mapping["parts"]:
-        values = [row[place] for place in places]
-        values[layer] = layers[values[layer]]
-        found.append(PlacedPart(Part(*values), row[tile]))
-    return found

@@ -10,7 +10,7 @@ from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit, TileNeeds, assign
 from snnc_backends.crossbar.mapping.bounds import concurrency_bound, rectangle_bound
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.packing import Place, pack
 from snnc_backends.crossbar.mapping.replication import Stage, balanced
 from snnc_backends.crossbar.mapping.tiling import Part, parts
@@ -66,7 +66,7 @@ class Layout:
 
 def layout(graph: Graph, chip: Chip, timesteps: int) -> Layout:
     """The layout of an integer graph. Raises `DoesNotFit`."""
-    layers = matrices(graph)
+    layers = placed_matrices(graph, chip)
     stages = _stages(graph, layers, chip, timesteps)
     _require_parts(stages, _copies(stages, chip))
     return layout_of(layers, chip, stages)
@@ -77,7 +77,7 @@ def require_room(graph: Graph, chip: Chip) -> None:
     if chip.limited:
         layout(graph, chip, timesteps=1)
     else:
-        stages = _stages(graph, matrices(graph), chip, 1)
+        stages = _stages(graph, placed_matrices(graph, chip), chip, 1)
         _require_parts(stages, dict.fromkeys(stages, 1))
 
 
@@ -124,7 +124,7 @@ def _require_parts(stages: Mapping[str, Stage], copies: Mapping[str, int]) -> No
 
 def _stage(graph: Graph, matrix: WeightMatrix, chip: Chip, timesteps: int) -> Stage:
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
-    windows = graph.type_of(matrix.layer).size // (matrix.groups * matrix.outputs)
+    windows = graph.type_of(matrix.layer).size // (matrix.groups * matrix.all_outputs)
     phases = events.levels.bit_length() * (2 if events.signed else 1)
     steps = 1 if events.constant_in_time else timesteps
     tiles = sum(1 for _ in parts(matrix, chip))

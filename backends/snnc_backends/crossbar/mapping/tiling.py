@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ class WordLines:
 
     Attributes:
         group, groups: the first group, and how many lie in the tile, on its diagonal.
+        filled: how many of these have rows; the others take no columns.
         first_row: of the placed rows of the group; 0 where there are several groups.
         rows: word lines, of all groups.
     """
 
     group: int
     groups: int
+    filled: int
     first_row: int
     rows: int
 
@@ -33,11 +36,12 @@ class Part:
     """A rectangle of cells that is read at once: a part of the matrix of a group, or whole groups.
 
     Attributes:
-        layer, group, groups: whose weights it holds. Several groups lie on its diagonal.
+        layer, group, groups: whose weights it holds. Several groups lie on its diagonal, but for
+            those without rows.
         rows, cols: cells it spans.
         first_row: of the placed rows of the group's matrix.
         first_col: physical column of the group's matrix.
-        first_output, outputs: range of the outputs of each group.
+        first_output, outputs: range of the placed outputs of each group.
         copy: number of the copy of the layer, from 0.
     """
 
@@ -51,6 +55,40 @@ class Part:
     first_output: int
     outputs: int
     copy: int = 0
+
+
+class Block(NamedTuple):
+    """The cells of one group in a part.
+
+    Attributes:
+        group: of the layer.
+        rows: placed rows of the group.
+        cols: physical columns of the group.
+        top, left: where they lie in the part.
+    """
+
+    group: int
+    rows: slice
+    cols: slice
+    top: int
+    left: int
+
+
+def blocks(part: Part, counts: Sequence[int]) -> Iterator[Block]:
+    """The groups of a part, on its diagonal, that have rows.
+
+    Args:
+        counts: placed rows of every group of the layer.
+    """
+    if part.groups == 1:
+        rows = slice(part.first_row, part.first_row + part.rows)
+        yield Block(part.group, rows, slice(part.first_col, part.first_col + part.cols), 0, 0)
+        return
+    filled = [g for g in range(part.group, part.group + part.groups) if counts[g]]
+    top, cols = 0, part.cols // len(filled)
+    for number, group in enumerate(filled):
+        yield Block(group, slice(0, counts[group]), slice(0, cols), top, number * cols)
+        top += counts[group]
 
 
 def split(total: int, part: int) -> list[tuple[int, int]]:
@@ -78,7 +116,7 @@ def word_lines(matrix: WeightMatrix, chip: Chip) -> tuple[WordLines, ...]:
     columns = chip.matrix(matrix.outputs).physical
     if chip.packing == "none":
         return tuple(
-            WordLines(group, 1, *block)
+            WordLines(group, 1, 1, *block)
             for group, count in enumerate(counts)
             for block in split(count, chip.rows)
         )
@@ -87,21 +125,24 @@ def word_lines(matrix: WeightMatrix, chip: Chip) -> tuple[WordLines, ...]:
 
 def _diagonals(counts: Sequence[int], columns: int, chip: Chip) -> Iterator[WordLines]:
     """Word lines of groups with these numbers of rows and this many columns each."""
-    start = total = 0
-    for group, count in enumerate(counts):
-        fits = total + count <= chip.rows and (group + 1 - start) * columns <= chip.cols
-        if group > start and not fits:
-            yield from _closed(start, group, total, chip)
-            start, total = group, 0
-        total += count
-    yield from _closed(start, len(counts), total, chip)
+    start = 0
+    for group in range(1, len(counts) + 1):
+        here = counts[start : group + 1]
+        filled = len(here) - here.count(0)
+        fits = sum(here) <= chip.rows and filled * columns <= chip.cols
+        if group == len(counts) or not fits:
+            yield from _closed(start, counts[start:group], chip)
+            start = group
 
 
-def _closed(start: int, stop: int, rows: int, chip: Chip) -> Iterator[WordLines]:
-    if stop - start > 1 and rows:
-        yield WordLines(start, stop - start, 0, rows)
-    elif rows:
-        yield from (WordLines(start, 1, *block) for block in split(rows, chip.rows))
+def _closed(start: int, counts: Sequence[int], chip: Chip) -> Iterator[WordLines]:
+    """Of consecutive groups from `start` on: together on a diagonal, or one in row blocks."""
+    filled, rows = len(counts) - counts.count(0), sum(counts)
+    if filled > 1:
+        yield WordLines(start, len(counts), filled, 0, rows)
+    elif filled:
+        group = start + next(i for i, count in enumerate(counts) if count)
+        yield from (WordLines(group, 1, 1, *block) for block in split(rows, chip.rows))
 
 
 def parts(matrix: WeightMatrix, chip: Chip, copies: int = 1) -> Iterator[Part]:
@@ -123,6 +164,6 @@ def parts(matrix: WeightMatrix, chip: Chip, copies: int = 1) -> Iterator[Part]:
         for line in lines:
             for first_col, cols, first, outputs in blocks if line.groups == 1 else whole:
                 yield Part(
-                    matrix.layer, line.group, line.groups, line.rows, line.groups * cols,
+                    matrix.layer, line.group, line.groups, line.rows, line.filled * cols,
                     line.first_row, first_col, first, outputs, copy,
                 )  # fmt: skip

@@ -130,8 +130,8 @@ class _Counted:
         taps = int(np.prod(shape.matrix.kernel)) if shape.matrix.kernel else 1
         channels = shape.matrix.groups * (shape.matrix.rows // taps)
         needed = np.zeros((self.cores, channels), bool)
-        for part, tile in shape.parts:
-            needed[self.core_of[tile], _rows(shape, part) // taps] = True
+        for each in shape.parts:
+            needed[self.core_of[each.tile], _rows(shape, each.part) // taps] = True
         core = self.core[shape.source].reshape(channels, -1)
         fired = self.fired[shape.source].reshape(channels, -1)
         self.spikes += _send(flow, core, fired, needed)
@@ -142,9 +142,9 @@ class _Counted:
 
     def _home(self, shape: LayerShape) -> NDArray[np.int64]:
         """Per output channel, the core of the first row block."""
-        home = np.full(shape.matrix.groups * shape.matrix.outputs, NOWHERE)
-        for part, tile in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
-            home[_outputs(shape, part)] = self.core_of[tile]
+        home = np.full(shape.matrix.groups * shape.matrix.all_outputs, NOWHERE)
+        for each in sorted(shape.parts, key=lambda p: (-p.part.first_row, -p.tile)):
+            home[_outputs(shape, each.part)] = self.core_of[each.tile]
         return home
 
     def _send_sums(
@@ -152,13 +152,14 @@ class _Counted:
     ) -> None:
         """From every other core with row blocks of an output, one sum a step and position."""
         sent: set[tuple[int, int, int]] = set()
-        for part, tile in shape.parts:
-            outputs = _outputs(shape, part)
-            own, target = self.core_of[tile], int(home[outputs.start])
-            if own == target or (own, target, outputs.start) in sent:
+        for each in shape.parts:
+            outputs = _outputs(shape, each.part)
+            first = int(outputs[0])
+            own, target = self.core_of[each.tile], int(home[first])
+            if own == target or (own, target, first) in sent:
                 continue
-            sent.add((own, target, outputs.start))
-            packets = float((outputs.stop - outputs.start) * shape.positions * shape.steps)
+            sent.add((own, target, first))
+            packets = float(len(outputs) * shape.positions * shape.steps)
             flow[own, target] += packets
             self.sums += packets
 
@@ -183,10 +184,12 @@ def _rows(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     return np.concatenate([shape.rows_of[g] + g * shape.matrix.rows for g in groups])
 
 
-def _outputs(shape: LayerShape, part: Part) -> slice:
+def _outputs(shape: LayerShape, part: Part) -> NDArray[np.int64]:
     """The channels of the result that a part has columns of."""
-    start = part.group * shape.matrix.outputs + part.first_output
-    return slice(start, start + part.groups * part.outputs)
+    matrix = shape.matrix
+    own = matrix.places[part.first_output : part.first_output + part.outputs]
+    groups = np.arange(part.group, part.group + part.groups)[:, None]
+    return (groups * matrix.all_outputs + own).ravel()
 
 
 def _filled(value: float, shape: tuple[int, ...]) -> NDArray[Any]:

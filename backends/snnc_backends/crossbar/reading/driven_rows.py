@@ -69,7 +69,7 @@ class DrivenRows(EventWindows):
         return self.per_group // LANES + 1
 
     def emit(self, code: Code) -> None:
-        size = self.inputs()[0].size
+        size = self.image.size
         place = _Emitted(self, code)
         place.clear()
         with code.loop(0, code.steps(self.constant)) as t:

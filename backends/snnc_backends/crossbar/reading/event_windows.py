@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.native.code import Value
-from snnc_backends.cpu.kernels import Code, Kernel, Port
+from snnc_backends.cpu.kernels import Code, Windows
 
 POSITIONS = 64
 """Most output positions that are summed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventWindows(Kernel):
+class EventWindows(Windows):
     """Base of kernels that count, per step, what the events of a layer drive.
 
     Events are looked at phase by phase. Counts of a pixel lie in padded planes, so that the pixels
@@ -23,34 +23,14 @@ class EventWindows(Kernel):
     pixels, at stride 1. A Linear is the case of one pixel and one tap.
 
     Attributes:
-        source: type of the events, i8 or i32.
+        groups: of the layer.
         bits: phases of a count: bits of its largest value.
         signed: negative events have phases of their own.
     """
 
-    source: str
-    height: int
-    width: int
-    channels: int
     groups: int
-    out_height: int
-    out_width: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
     bits: int
     signed: bool
-    constant: bool
-
-    @property
-    def taps(self) -> int:
-        """Positions of the kernel."""
-        return self.kernel_h * self.kernel_w
 
     @property
     def per_group(self) -> int:
@@ -92,9 +72,6 @@ class EventWindows(Kernel):
         down, across = (self.kernel_h - 1) * self.dilation_h, (self.kernel_w - 1) * self.dilation_w
         read = self.positions + down * self.line + across
         return max(read, (self.pad_top + self.height) * self.line)
-
-    def inputs(self) -> tuple[Port, ...]:
-        return (Port(self.source, self.height * self.width * self.channels, self.constant),)
 
     def pixel(self, code: Code, y: Value, x: Value) -> Value:
         """Where the pixel (y, x) of the events lies in a plane."""

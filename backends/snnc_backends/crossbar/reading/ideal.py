@@ -18,16 +18,15 @@ from snnc.ir import Graph
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
 from snnc_backends.cpu.check import check
-from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise
+from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise, Windows
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.tiling import WordLines, placed_rows, word_lines
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.driven_rows import DrivenRows
-from snnc_backends.crossbar.reading.event_windows import EventWindows
 from snnc_backends.crossbar.reading.placed_rows import PlacedRows
 
 
@@ -108,7 +107,7 @@ def counted_plan(graph: Graph, timesteps: int, chip: Chip) -> tuple[Plan, bytes,
     """The plan of the CPU backend with a counter behind every weighted layer, and its constants."""
     plan, weights = lower(graph, timesteps)
     tensors, steps = list(plan.tensors), list(plan.steps[: plan.analog])
-    layers = {matrix.layer: matrix for matrix in matrices(graph)}
+    layers = {matrix.layer: matrix for matrix in placed_matrices(graph, chip)}
     counters: list[Counter] = []
     offsets: dict[DrivenRows, Mapping[str, int]] = {}
     tables = bytearray()
@@ -137,9 +136,7 @@ def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool,
 
 def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> Counter:
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
-    geometry: dict[str, Any] = {
-        f.name: getattr(kernel, f.name) for f in fields(EventWindows) if hasattr(kernel, f.name)
-    }
+    geometry: dict[str, Any] = {f.name: getattr(kernel, f.name) for f in fields(Windows)}
     geometry |= {"groups": matrix.groups, "bits": events.levels.bit_length()}
     geometry |= {"signed": events.signed}
     name, code = graph.fresh(f"{matrix.layer}.driven"), chip.matrix(matrix.outputs)
@@ -150,7 +147,7 @@ def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip:
         return Counter(matrix.layer, name, driven, driven.tables, len(lines) * code.tiles, worth)
     sets = [_rows_of(line, rows, matrix.rows) for line in lines]
     tiles = [code.tiles if line.groups == 1 else 1 for line in lines]
-    columns = [line.groups * code.physical for line in lines]
+    columns = [line.filled * code.physical for line in lines]
     placed = PlacedRows(**geometry, sets=len(lines), placed=sum(map(len, sets)))
     filled = placed.tables(sets, tiles, columns)
     return Counter(matrix.layer, name, placed, filled, sum(tiles), None)

@@ -18,6 +18,7 @@ from snnc.ir import Conv, Graph, Linear, Node
 from snnc.target import RunResult
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.placed_parts import PartsOfLayers, laid_out
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.reads import LayerTiles, Observe, Samples, layer_tiles
 
@@ -59,6 +60,7 @@ class PhysicalProgram:
         matrices: the weights as they lie in the tiles, which are run in place of the graph's.
         ranges: of the converters of every layer; see `programmed.programmed`.
         observe: called for every read row block; see `reads.Observe`.
+        parts: see `program.CrossbarProgram`.
     """
 
     def __init__(
@@ -69,12 +71,15 @@ class PhysicalProgram:
         chip: Chip,
         ranges: Mapping[str, NDArray[Any]] | None = None,
         observe: Observe | None = None,
+        parts: PartsOfLayers | None = None,
     ) -> None:
         self.timesteps = timesteps
         self._graph = graph
         ranges = ranges or {}
+        where = laid_out(graph, chip, timesteps) if parts is None else parts
         self._layers = {
-            m.layer: layer_tiles(graph, m, chip, ranges.get(m.layer), observe) for m in matrices
+            m.layer: layer_tiles(graph, m, chip, ranges.get(m.layer), observe, where.get(m.layer))
+            for m in matrices
         }
 
     def run(self, x: NDArray[np.float32], **options: Any) -> RunResult:

@@ -61,7 +61,7 @@ class PlacedRows(EventWindows):
         return 4 * self.positions + self.channels * self.plane
 
     def emit(self, code: Code) -> None:
-        size = self.inputs()[0].size
+        size = self.image.size
         totals = [code.local("i64") for _ in range(3)]
         planes = code.at(code.scratch, "i32", self.positions)
         with code.loop(0, self.channels * self.plane) as i:

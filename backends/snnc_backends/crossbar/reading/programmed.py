@@ -14,8 +14,10 @@ from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
 from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
-from snnc_backends.crossbar.mapping.tiling import parts, split
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, alone
+from snnc_backends.crossbar.mapping.tiling import blocks, split
 from snnc_backends.crossbar.reading.wires import effective_us
+from snnc_backends.crossbar.remapping import levels_around, rows_around
 
 CELL_BITS = 10
 """Binary places to which cells that are not ideal are rounded, in levels: far below any error of a
@@ -25,26 +27,34 @@ VARIANCE_BITS = (20, 10)
 LARGEST_SUM = 2.0**31
 FAULTS = 1
 """Third number of the seed of stuck cells, which so do not depend on the device."""
+COPIES = 2
+"""Third number of the seed of copies, from the second one on; the fourth is that of the copy."""
 
 
 @dataclass(frozen=True)
 class Programmed:
     """A layer on a chip.
 
+    Cells and converters of its copies lie behind each other: those of a group are in the copy's
+    matrix number copy * groups + group. Copy c serves the output positions p, row by row, with
+    p mod copies = c.
+
     Attributes:
-        order: which rows are placed.
-        cells: (groups, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
+        orders: per copy, which rows are placed, and in which order.
+        copies: of the layer; 1 where they are equal.
+        cells: (matrices, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
         cell_bits: 0 for ideal cells.
         variances: of the noise of one read of a cell, in 2^-variance_bits squared levels; None
             without noise.
         variance_bits: 20, or 10 where sums would not fit 31 bits.
-        gains: (groups, row blocks, physical columns) float32; the code of a column is its sum of
+        gains: (matrices, row blocks, physical columns) float32; the code of a column is its sum of
             cells times its gain, rounded half to even, clipped to 0..top unless top is 0.
         steps: likewise int32, the levels a code stands for, in 2^-step_bits levels.
         top, step_bits: see `converters.Converter`.
     """
 
-    order: PlacedOrder
+    orders: tuple[PlacedOrder, ...]
+    copies: int
     cells: NDArray[np.integer]
     cell_bits: int
     variances: NDArray[np.int32] | None
@@ -55,29 +65,38 @@ class Programmed:
     step_bits: int
 
 
-def programmed(matrix: WeightMatrix, chip: Chip, ranges: NDArray[Any] | None) -> Programmed:
+def programmed(
+    matrix: WeightMatrix,
+    chip: Chip,
+    ranges: NDArray[Any] | None,
+    parts: Sequence[PlacedPart] | None = None,
+) -> Programmed:
     """Program a layer: one seed and one name of a layer give the same cells.
 
     Args:
         ranges: (row blocks, terms of an output): the sum, in levels, at the largest code of the
             converters; None for ideal ones. Terms are those of `cells.MatrixCode`.
+        parts: of all copies; None for one copy, each part in the corner of a tile of its own.
     """
     order, code = PlacedOrder.of(matrix, chip), chip.matrix(matrix.outputs)
-    cells = _cells(matrix, chip)
+    cells = _cells(matrix, chip, order, alone(matrix, chip) if parts is None else parts)
     variances, variance_bits = None, 0
     if cells.variances is not None:
-        variances, variance_bits = _whole_variances(order.of_cells(cells.variances), chip.rows)
-    values = order.of_cells(cells.values)
-    levels = order.of_cells(chip.levels(matrix.weights))
-    blocks = row_blocks(values.shape[1], chip)
+        variances, variance_bits = _whole_variances(cells.variances, chip.rows)
+    values, copies = cells.values, len(cells.orders)
+    spans = row_blocks(values.shape[1], chip)
     if ranges is None:
-        ranges = np.ones((len(blocks), len(code.terms)))
+        ranges = np.ones((len(spans), len(code.terms)))
     steps = chip.converter.steps(ranges[:, term_of_column(code)])
-    wanted, found = block_sums(levels, blocks), block_sums(values, blocks) / (1 << cells.bits)
+    wanted, found = (
+        block_sums(cells.wanted, spans),
+        block_sums(values, spans) / (1 << cells.bits),
+    )
     again = chip.imperfections.factors(wanted, found, chip.largest_level)
     gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps * again
     return Programmed(
-        order=order,
+        orders=cells.orders,
+        copies=copies,
         cells=values,
         cell_bits=cells.bits,
         variances=variances,
@@ -135,25 +154,106 @@ def line_order(code: MatrixCode) -> NDArray[np.intp]:
 
 
 class _Cells(NamedTuple):
-    """Cells, in 2^-bits levels, and the variances of their reads, in squared levels."""
+    """Placed cells (matrices, placed rows, physical columns) of copies.
+
+    Attributes:
+        values: in 2^-bits levels.
+        wanted: what they are programmed to, in levels.
+        variances: of their reads, in squared levels; or None.
+        orders: per copy, which rows drive them.
+    """
 
     values: NDArray[np.integer]
     bits: int
+    wanted: NDArray[Any]
     variances: NDArray[np.float64] | None
+    orders: tuple[PlacedOrder, ...]
 
 
-def _cells(matrix: WeightMatrix, chip: Chip) -> _Cells:
-    """Of all rows (groups, rows, physical columns), placed or not."""
+def _cells(
+    matrix: WeightMatrix, chip: Chip, order: PlacedOrder, parts: Sequence[PlacedPart]
+) -> _Cells:
+    """The cells of all copies; of one where they are equal."""
     if chip.exact_cells:
-        return _Cells(chip.levels(matrix.weights), 0, None)
+        values = order.of_cells(chip.values(matrix.weights))
+        return _Cells(values, 0, values, None, (order,))
+    copies = 1 + max((each.part.copy for each in parts), default=0)
+    made = [_copy(matrix, chip, order, parts, copy) for copy in range(copies)]
+    variances = [each.variances for each in made if each.variances is not None]
+    return _Cells(
+        np.concatenate([each.values for each in made]),
+        CELL_BITS,
+        np.concatenate([each.wanted for each in made]),
+        np.concatenate(variances) if variances else None,
+        tuple(each.orders[0] for each in made),
+    )
+
+
+def _copy(
+    matrix: WeightMatrix,
+    chip: Chip,
+    order: PlacedOrder,
+    parts: Sequence[PlacedPart],
+    copy: int,
+) -> _Cells:
+    """The cells of one copy, by random numbers of its own."""
     after = chip.device.facts.read_after_s
     key = [chip.seed, layer_key(matrix.layer)]
-    faults = np.random.default_rng([*key, FAULTS])
-    aged = chip.aged_us(matrix.weights, np.random.default_rng(key), faults, after)
+    own, faulty = ([*key, COPIES, copy], [*key, FAULTS, copy]) if copy else (key, [*key, FAULTS])
+    rows, levels = order, chip.levels(matrix.weights)
+    wanted = chip.table.values[levels]
+    if chip.imperfections.remap and chip.imperfections.faulty:
+        faults = chip.imperfections.stuck(levels.shape, np.random.default_rng(faulty))
+        rows, levels = around_faults(matrix, chip, order, *faults)
+        wanted = np.where(faults[0], chip.table.largest, np.where(faults[1], 0, levels))
+    aged = chip.aged_us(levels, np.random.default_rng(own), np.random.default_rng(faulty), after)
     noise = chip.noise_in_levels(aged, after)
-    variances = None if noise is None else np.square(noise)
-    wired = _wired(aged, matrix, chip) if chip.imperfections.wire_ohm else aged
-    return _Cells(_whole(chip.in_levels(wired)), CELL_BITS, variances)
+    variances = None if noise is None else order.of_cells(np.square(noise))
+    if chip.imperfections.wire_ohm:
+        of_copy = [each for each in parts if each.part.copy == copy]
+        wired = _whole(chip.in_levels(_wired(order.of_cells(aged), of_copy, order, chip)))
+        values = wired * order.placed[:, :, None]
+    else:
+        values = order.of_cells(_whole(chip.in_levels(aged)))
+    return _Cells(values, CELL_BITS, order.of_cells(wanted), variances, (rows,))
+
+
+def around_faults(
+    matrix: WeightMatrix,
+    chip: Chip,
+    order: PlacedOrder,
+    on: NDArray[np.bool_],
+    off: NDArray[np.bool_],
+) -> tuple[PlacedOrder, NDArray[np.unsignedinteger]]:
+    """Which rows drive the word lines, and the levels, where stuck cells are known.
+
+    Reference columns are as they are.
+
+    Args:
+        on, off: (groups, rows, physical columns) cells that are stuck.
+
+    Returns:
+        The order, and levels (groups, rows, physical columns).
+    """
+    code, rows = chip.matrix(matrix.outputs), order.all_rows
+    columns = np.stack([place for _, place in code.terms[: len(code.code.columns)]], -1)
+    weights, found = matrix.weights.astype(np.int64), rows.copy()
+    for group, count in enumerate(order.placed.sum(1).tolist()):
+        lines = rows[group, :count]
+        stuck = on[group][lines][:, columns], off[group][lines][:, columns]
+        numbers, spans = weights[group][lines] + code.code.shift, row_blocks(count, chip)
+        chosen = rows_around(numbers, *stuck, spans, code.code, chip.cell_bits)
+        found[group, :count] = lines[chosen]
+        weights[group][lines] = weights[group][lines[chosen]]
+    levels = chip.levels(weights)
+    stuck = on[..., columns], off[..., columns]
+    where = (stuck[0] | stuck[1]).any(-1)
+    numbers = weights[where] + code.code.shift
+    own, _ = levels_around(numbers, stuck[0][where], stuck[1][where], code.code, chip.cell_bits)
+    of_weights = levels[..., columns]
+    of_weights[where] = own
+    levels[..., columns] = of_weights
+    return PlacedOrder(found, order.placed), levels
 
 
 def _whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -168,13 +268,22 @@ def _whole_variances(values: NDArray[np.float64], rows: int) -> tuple[NDArray[np
 
 
 def _wired(
-    conductances_us: NDArray[np.float32], matrix: WeightMatrix, chip: Chip
+    conductances_us: NDArray[np.float32],
+    parts: Sequence[PlacedPart],
+    order: PlacedOrder,
+    chip: Chip,
 ) -> NDArray[np.float64]:
-    """The effective conductances, part by part of a tile."""
-    result = np.empty(conductances_us.shape)
-    for part in parts(matrix, chip):
-        rows = slice(part.first_row, part.first_row + part.rows)
-        place = part.group, rows, slice(part.first_col, part.first_col + part.cols)
-        below = chip.rows - part.rows
-        result[place] = effective_us(conductances_us[place], chip.imperfections.wire_ohm, below)
+    """The effective conductances of placed cells, block by block of every part.
+
+    Groups on a diagonal share no line, and what else is in a tile is gated, so that blocks do not
+    depend on each other.
+    """
+    result, counts = np.zeros(conductances_us.shape), order.placed.sum(1).tolist()
+    for part, place in parts:
+        for block in blocks(part, counts):
+            where = block.group, block.rows, block.cols
+            cells = conductances_us[where]
+            below = chip.rows - (place.top + block.top + len(cells))
+            before = place.left + block.left
+            result[where] = effective_us(cells, chip.imperfections.wire_ohm, below, before)
     return result

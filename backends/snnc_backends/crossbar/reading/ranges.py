@@ -20,6 +20,7 @@ from snnc.transform import PassContext
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.converters import Converter
 from snnc_backends.crossbar.devices.ideal import Ideal
+from snnc_backends.crossbar.imperfections import Imperfections
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
 from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
 from snnc_backends.crossbar.reading.physical import PhysicalProgram
@@ -66,7 +67,7 @@ def _shape(layer: WeightMatrix, chip: Chip) -> tuple[int, int]:
 
 
 def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
-    cells = PlacedOrder.of(layer, chip).of_cells(chip.levels(layer.weights))
+    cells = PlacedOrder.of(layer, chip).of_cells(chip.values(layer.weights))
     sums = block_sums(cells, row_blocks(cells.shape[1], chip)).max(0)
     terms = chip.matrix(layer.outputs).terms
     return np.maximum(np.stack([sums[:, places].max(1) for _, places in terms], 1), 1)
@@ -94,7 +95,7 @@ def _histograms(
             longer[: len(counts)] += counts
             found[layer, block, term] = longer
 
-    ideal = replace(chip, device=Ideal(), converter=Converter())
+    ideal = replace(chip, device=Ideal(), converter=Converter(), imperfections=Imperfections())
     program = PhysicalProgram(graph, layers, ctx.timesteps, ideal, observe=observe)
     for sample in _first_samples(ctx):
         program.run(sample[None])

@@ -18,6 +18,7 @@ from snnc.memory import TILE_VALUES, rows_that_fit
 from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
+from snnc_backends.crossbar.mapping.placed_parts import PlacedPart
 from snnc_backends.crossbar.mapping.tiling import split, word_lines
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.bits import phases
@@ -51,7 +52,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """The tiles of one row block of every group.
+    """The tiles of one row block of every group, of one copy of the layer.
 
     Attributes:
         number: of the block.
@@ -59,6 +60,7 @@ class RowBlock:
         levels: (groups, physical columns + 1, rows of the block); the last column has a one for
             every row that there is, so that its sum is the number of driven rows.
         variances: (groups, physical columns, rows of the block), or None.
+        gains, steps: (groups, physical columns, 1) of the converters; see `Programmed`.
         line: per group, the number of its word lines among those of the block; a group without
             rows in the block has the number behind the last.
         tiles, columns: per word lines, tiles side by side and their physical columns.
@@ -68,6 +70,8 @@ class RowBlock:
     rows: slice
     levels: Tensor
     variances: Tensor | None
+    gains: Tensor
+    steps: Tensor
     line: Tensor
     tiles: Tensor
     columns: Tensor
@@ -104,6 +108,7 @@ class LayerTiles:
             of the code for every row. What is not ideal is computed in float64, in multiples of a
             small fraction of a level.
         layer: its cells and converters.
+        copies: the row blocks of every copy.
         observe: called for every row block that is read; None for nothing.
     """
 
@@ -114,7 +119,7 @@ class LayerTiles:
     chip: Chip
     dtype: torch.dtype
     layer: Programmed
-    blocks: tuple[RowBlock, ...]
+    copies: tuple[tuple[RowBlock, ...], ...]
     observe: Observe | None
 
     @property
@@ -136,39 +141,45 @@ class LayerTiles:
 
     def _positions(self) -> int:
         """Output positions per sample: how often the matrix is applied."""
-        return self.result.size // (self.matrix.groups * self.matrix.outputs)
+        return self.result.size // (self.matrix.groups * self.matrix.all_outputs)
 
     def _part(self, x: Tensor, samples: Samples, activity: Activity) -> Tensor:
         total: Tensor | None = None
         count = self.events.levels.bit_length() * (2 if self.events.signed else 1)
-        reads = self._first_reads(samples) * count * len(self.blocks)
+        reads = self._first_reads(samples) * count * len(self.copies[0])
         for number, phase in enumerate(phases(x, self.events, self.dtype)):
             if phase.bits is None:
-                tiles = sum(int(block.tiles.sum()) for block in self.blocks)
+                tiles = sum(int(block.tiles.sum()) for block in self.copies[0])
                 activity.skipped_reads += len(x) * self._positions() * tiles
                 continue
             inputs = self._unfold(phase.bits)
             if total is None:
                 shape = (*inputs.shape[:2], self.matrix.outputs, inputs.shape[-1])
                 total = inputs.new_zeros(shape)
-            inputs = self._placed(inputs)
-            for block in self.blocks:
-                keys = None
-                if block.variances is not None:
-                    read = reads + (number * len(self.blocks) + block.number)
-                    keys = self._keys(samples, read)
-                rows = inputs[:, :, block.rows]
-                self._read(block, rows, keys, phase.worth, total, activity)
+            for copy, blocks in enumerate(self.copies):
+                own = slice(copy, None, len(self.copies))
+                driven = self._placed(inputs[..., own], copy)
+                for block in blocks:
+                    keys = None
+                    if block.variances is not None:
+                        read = reads[..., own] + (number * len(blocks) + block.number)
+                        keys = self._keys(samples, read)
+                    rows = driven[:, :, block.rows]
+                    self._read(block, rows, keys, phase.worth, total[..., own], activity)
         if total is None:
             return torch.zeros(len(x), *self.result.shape, dtype=self.dtype)
         if self.layer.step_bits:
             total = total.mul_(2.0**-self.layer.step_bits).round_()
+        if self.matrix.left_out:
+            placed, groups, positions = total, *total.shape[1::2]
+            total = placed.new_zeros(len(placed), groups, self.matrix.all_outputs, positions)
+            total[:, :, torch.from_numpy(self.matrix.places)] = placed
         y = total[0, 0].T if isinstance(self.op, Linear) else total
         return y.reshape(len(x), *self.result.shape)
 
-    def _placed(self, rows: Tensor) -> Tensor:
+    def _placed(self, rows: Tensor, copy: int) -> Tensor:
         """Placed rows (B, groups, placed rows, positions) of all (B, groups, rows, positions)."""
-        order = self.layer.order.rows
+        order = self.layer.orders[copy].rows
         if order is None:
             return rows
         return torch.take_along_dim(rows, torch.from_numpy(order)[None, :, :, None], 2)
@@ -215,7 +226,7 @@ class LayerTiles:
         driven = sums[:, :, -1]
         block.count(driven, activity)
         spread = None if block.variances is None else _sums(block.variances, inputs)
-        values = self._convert(block.number, sums[:, :, :-1], spread, keys, activity)
+        values = self._convert(block, sums[:, :, :-1], spread, keys, activity)
         for factor, columns in self.terms:
             total.add_(values[:, :, columns], alpha=worth * factor)
         if self.code.subtracted:
@@ -224,7 +235,7 @@ class LayerTiles:
 
     def _convert(
         self,
-        block: int,
+        block: RowBlock,
         sums: Tensor,
         spread: Tensor | None,
         keys: NDArray[np.uint64] | None,
@@ -236,7 +247,7 @@ class LayerTiles:
             spread: variances of the sums.
         """
         if self.observe is not None:
-            self.observe(self.matrix.layer, block, sums)
+            self.observe(self.matrix.layer, block.number, sums)
         if self.chip.exact:
             return sums
         layer, values = self.layer, sums.to(torch.float32)
@@ -244,13 +255,12 @@ class LayerTiles:
             order = line_order(self.code)[:, None]
             found = noisy(values.numpy(), spread.numpy(), layer.variance_bits, keys, order)
             values = torch.from_numpy(found)
-        values = values * torch.from_numpy(layer.gains[:, block, :, None].copy())
+        values = values * block.gains
         if layer.top:
             outside = (values < -0.5) | (values > layer.top + 0.5)
             activity.clipped += int(torch.count_nonzero(outside))
             values = values.clamp(0, layer.top)
-        steps = torch.from_numpy(layer.steps[:, block, :, None].copy())
-        return values.round().to(self.dtype) * steps
+        return values.round().to(self.dtype) * block.steps
 
 
 def _sums(lines: Tensor, inputs: Tensor) -> Tensor:
@@ -267,6 +277,7 @@ def layer_tiles(
     chip: Chip,
     ranges: NDArray[np.floating] | None = None,
     observe: Observe | None = None,
+    parts: Sequence[PlacedPart] | None = None,
 ) -> LayerTiles:
     """The tiles of one layer of an integer graph, programmed as the chip's device does it."""
     node = graph.node(matrix.layer)
@@ -277,29 +288,37 @@ def layer_tiles(
     reach = (largest + 2 * chip.code.shift * matrix.rows) * events.levels
     narrow = chip.exact and max(reach, matrix.rows) < EXACT_FLOAT32
     dtype = torch.float32 if narrow else torch.float64
-    layer = programmed(matrix, chip, ranges)
-    blocks = tuple(_row_blocks(layer, dtype, matrix, chip))
+    layer = programmed(matrix, chip, ranges, parts)
+    copies = tuple(
+        tuple(_row_blocks(layer, copy, dtype, matrix, chip)) for copy in range(layer.copies)
+    )
     result = graph.type_of(matrix.layer)
-    return LayerTiles(op, events, result, matrix, chip, dtype, layer, blocks, observe)
+    return LayerTiles(op, events, result, matrix, chip, dtype, layer, copies, observe)
 
 
 def _row_blocks(
-    layer: Programmed, dtype: torch.dtype, matrix: WeightMatrix, chip: Chip
+    layer: Programmed, copy: int, dtype: torch.dtype, matrix: WeightMatrix, chip: Chip
 ) -> Iterator[RowBlock]:
     code, every = chip.matrix(matrix.outputs), word_lines(matrix, chip)
-    ones = layer.order.placed[:, :, None].astype(layer.cells.dtype)
-    cells = np.concatenate([layer.cells, ones], axis=2)
+    own_matrices = slice(copy * matrix.groups, (copy + 1) * matrix.groups)
+    ones = layer.orders[copy].placed[:, :, None].astype(layer.cells.dtype)
+    cells = np.concatenate([layer.cells[own_matrices], ones], axis=2)
     lines = torch.from_numpy(cells.transpose(0, 2, 1)).to(dtype)
     spread = None
     if layer.variances is not None:
-        spread = torch.from_numpy(layer.variances.transpose(0, 2, 1)).to(dtype)
+        spread = torch.from_numpy(layer.variances[own_matrices].transpose(0, 2, 1)).to(dtype)
+    gains, steps = (
+        torch.from_numpy(each[own_matrices, :, :, None].copy())
+        for each in (layer.gains, layer.steps)
+    )
     for block, (start, size) in enumerate(split(lines.shape[2], chip.rows)):
         rows, own = slice(start, start + size), [w for w in every if w.first_row == start]
         line = torch.full((matrix.groups,), len(own))
         for number, each in enumerate(own):
             line[each.group : each.group + each.groups] = number
         tiles = torch.tensor([code.tiles if each.groups == 1 else 1 for each in own])
-        columns = torch.tensor([each.groups * code.physical for each in own])
+        columns = torch.tensor([each.filled * code.physical for each in own])
         levels = lines[:, :, rows].contiguous()
         variances = None if spread is None else spread[:, :, rows]
-        yield RowBlock(block, rows, levels, variances, line, tiles, columns)
+        converters = gains[:, block], steps[:, block]
+        yield RowBlock(block, rows, levels, variances, *converters, line, tiles, columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnc_backends.cpu.kernels import Kernel, Port, Table
+from snnc_backends.cpu.kernels import Port, Table, Windows
 from snnc_backends.cpu.kernels.events import scratch
 
 MOST_LANES = 64
@@ -12,23 +12,27 @@ MOST_LANES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileLayout(Kernel):
+class TileLayout(Windows):
     """The tiles of a layer, and their input and output.
 
-    Cells are laid out (groups, rows, lines). Lines are first the columns of a weight, each for all
-    outputs, then the reference columns, one for every `per_tile` outputs. Row c*K + k of a group is
-    channel c at tap k of the K taps of the kernel, block b holds the placed rows from b*rows on.
+    Cells are laid out (copies, groups, rows, lines), and converters likewise; copy c has the output
+    positions p, row by row, with p mod copies = c. Lines are first the columns of a weight, each
+    for all outputs, then the reference columns, one for every `per_tile` outputs. Row c*K + k of a
+    group is channel c at tap k of the K taps of the kernel, block b holds the placed rows from
+    b*rows on.
 
     The second input is written, not read: in each step, how many conversions are clipped. With
     `noisy` there is a third, the key of the sample's noise.
 
     Attributes:
-        source: type of the events, i8 or i32.
         cell: type of a cell, i16 or i32; `cell_bits` of it are behind the binary point.
         total: type that sums of worths fit, i32 or i64; `total_bits` are behind the point.
+        outputs: of a group that have columns; the others are 0 but for the bias. A table says which
+            column an output has, -1 for none, where these are not all.
+        copies: of the layer.
         rows: word lines of a tile.
         placed: rows of a group in the tiles.
-        partly: not all rows of the matrix are placed; a table says where they are.
+        partly: not all rows of the matrix are placed in order; a table says where they are.
         columns: of a weight.
         references: reference columns, whose values are added to the outputs of their tile.
         per_tile: outputs of a tile.
@@ -41,25 +45,13 @@ class TileLayout(Kernel):
         bias: none, channel or map.
     """
 
-    source: str
     cell: str
     total: str
     total_bits: int
-    height: int
-    width: int
-    channels: int
     groups: int
-    out_height: int
-    out_width: int
     out_channels: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
+    outputs: int
+    copies: int
     rows: int
     placed: int
     partly: bool
@@ -73,12 +65,6 @@ class TileLayout(Kernel):
     variance: str
     variance_bits: int
     bias: str
-    constant: bool
-
-    @property
-    def taps(self) -> int:
-        """Positions of the kernel."""
-        return self.kernel_h * self.kernel_w
 
     @property
     def per_group(self) -> int:
@@ -86,7 +72,7 @@ class TileLayout(Kernel):
         return self.channels // self.groups
 
     @property
-    def outputs(self) -> int:
+    def all_outputs(self) -> int:
         """Outputs of a group."""
         return self.out_channels // self.groups
 
@@ -116,17 +102,16 @@ class TileLayout(Kernel):
         return self.variance != "none"
 
     def inputs(self) -> tuple[Port, ...]:
-        events = Port(self.source, self.height * self.width * self.channels, self.constant)
         tally = Port("f64", 1, self.constant)
-        return (events, tally, *([Port("i64", 1, True)] if self.noisy else []))
+        return (self.image, tally, *([Port("i64", 1, True)] if self.noisy else []))
 
     def output(self) -> Port:
         size = self.out_height * self.out_width * self.out_channels
         return Port("i32", size, self.constant)
 
     def arrays(self) -> dict[str, Table]:
-        cells = self.groups * self.placed * self.lines
-        converted = self.groups * self.blocks * self.lines
+        cells = self.copies * self.groups * self.placed * self.lines
+        converted = self.copies * self.groups * self.blocks * self.lines
         tables = {
             "cells": Table(self.cell, cells),
             "gain": Table("f32", converted),
@@ -135,7 +120,9 @@ class TileLayout(Kernel):
         if self.noisy:
             tables |= {"variance": Table(self.variance, cells), "layer": Table("i64", 1)}
         if self.partly:
-            tables["place"] = Table("i32", self.groups * self.matrix_rows)
+            tables["place"] = Table("i32", self.copies * self.groups * self.matrix_rows)
+        if self.outputs < self.all_outputs:
+            tables["column"] = Table("i32", self.all_outputs)
         if self.bias != "none":
             size = self.out_channels if self.bias == "channel" else self.output().size
             tables["bias"] = Table("i32", size)
@@ -155,5 +142,5 @@ class TileLayout(Kernel):
 
         Behind them, as large, are the values of the reference of every output.
         """
-        own = scratch(self.height * self.width * self.groups, self.inputs()[0].size)
+        own = scratch(self.height * self.width * self.groups, self.image.size)
         return -(-(own + 4 * self.blocks * (1 + self.rows)) // 8) * 8

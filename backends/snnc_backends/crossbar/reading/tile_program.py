@@ -7,7 +7,7 @@ and sums are those of the CPU backend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from snnc.ir import Graph, TensorType
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
 from snnc_backends.cpu.bounds import magnitudes
-from snnc_backends.cpu.kernels import Conv, Depthwise
+from snnc_backends.cpu.kernels import Conv, Depthwise, Windows
 from snnc_backends.cpu.kernels.base import LARGEST
 from snnc_backends.cpu.plan import TALLY, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, SampleKeys, compiled, in_memory
 from snnc_backends.cpu.storage import Blob
 from snnc_backends.crossbar.chip import Chip
-from snnc_backends.crossbar.mapping.matrices import WeightMatrix, matrices
+from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
+from snnc_backends.crossbar.mapping.placed_parts import PartsOfLayers, laid_out
 from snnc_backends.crossbar.reading.column_noise import stream
 from snnc_backends.crossbar.reading.ideal import activity, counted_plan
 from snnc_backends.crossbar.reading.programmed import (
@@ -42,6 +43,7 @@ class TileProgram:
     Args:
         graph: the network, of integers, which the CPU backend can run.
         ranges: of the converters of every layer; see `programmed.programmed`.
+        parts: see `program.CrossbarProgram`.
 
     Attributes:
         longest: the longest window in which no integer can overflow.
@@ -54,8 +56,10 @@ class TileProgram:
         chip: Chip,
         ranges: Mapping[str, NDArray[Any]],
         threads: int = 0,
+        parts: PartsOfLayers | None = None,
     ) -> None:
-        build = _Build(graph, timesteps, chip, ranges)
+        where = laid_out(graph, chip, timesteps) if parts is None else parts
+        build = _Build(graph, timesteps, chip, ranges, where)
         self._counters, self._clipped = build.counters, build.clipped
         self.longest = build.plan.longest
         weights = in_memory(build.weights())
@@ -77,12 +81,17 @@ class _Build:
     """The plan of the CPU backend, with tiles in place of weights."""
 
     def __init__(
-        self, graph: Graph, timesteps: int, chip: Chip, ranges: Mapping[str, NDArray[Any]]
+        self,
+        graph: Graph,
+        timesteps: int,
+        chip: Chip,
+        ranges: Mapping[str, NDArray[Any]],
+        parts: PartsOfLayers,
     ) -> None:
-        self._graph, self._chip, self._ranges = graph, chip, ranges
+        self._graph, self._chip, self._ranges, self._parts = graph, chip, ranges, parts
         plan, self._own, self.counters = counted_plan(graph, timesteps, chip)
         self._blob = Blob()
-        self._matrices = {matrix.layer: matrix for matrix in matrices(graph)}
+        self._matrices = {matrix.layer: matrix for matrix in placed_matrices(graph, chip)}
         self._bounds = magnitudes(graph)
         self._tensors = list(plan.tensors)
         self._growth = 1
@@ -101,7 +110,7 @@ class _Build:
             return step
         name = self._tensors[step.output].name
         matrix = self._matrices[name]
-        layer = programmed(matrix, self._chip, self._ranges.get(name))
+        layer = programmed(matrix, self._chip, self._ranges.get(name), self._parts.get(name))
         events = self._graph.type_of(self._graph.inputs_of(name)[0])
         reach = _reach(layer, matrix, self._chip, events.levels)
         self._growth = max(self._growth, -(-reach // max(1, self._bounds[name])))
@@ -136,7 +145,10 @@ class _Build:
             "worth": (layer.steps * factors(code))[..., columns],
         }
         if kernel.partly:
-            arrays["place"] = layer.order.places(matrix.rows)
+            arrays["place"] = np.stack([each.places(matrix.rows) for each in layer.orders])
+        if matrix.left_out:
+            arrays["column"] = np.full(matrix.all_outputs, -1)
+            arrays["column"][matrix.places] = np.arange(matrix.outputs)
         if layer.variances is not None:
             arrays["variance"] = layer.variances[..., columns]
             key = np.array([stream(0, layer_key(matrix.layer))], np.uint64)
@@ -174,20 +186,20 @@ def _kernel(
     chip: Chip,
     reach: int,
 ) -> TileReads:
-    shared = ("source", "height", "width", "channels", "out_height", "out_width", "kernel_h",
-              "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left",
-              "bias", "constant")  # fmt: skip
     code = chip.matrix(matrix.outputs)
     return TileReads(
-        **{name: getattr(conv, name) for name in shared},
+        **{f.name: getattr(conv, f.name) for f in fields(Windows)},
+        bias=conv.bias,
         groups=matrix.groups,
-        out_channels=matrix.groups * matrix.outputs,
+        out_channels=matrix.groups * matrix.all_outputs,
+        outputs=matrix.outputs,
         cell=_kind(layer.cells),
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,
+        copies=layer.copies,
         rows=chip.rows,
         placed=layer.cells.shape[1],
-        partly=layer.order.rows is not None,
+        partly=any(each.rows is not None for each in layer.orders),
         columns=len(chip.code.columns),
         references=code.physical - matrix.outputs * len(chip.code.columns),
         per_tile=chip.outputs_per_tile,

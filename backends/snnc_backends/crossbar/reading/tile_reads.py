@@ -25,7 +25,7 @@ class TileReads(TileLayout):
         segments = self.height * self.width * self.groups
         events = Events(code, segments, self.per_group)
         with code.loop(0, code.steps(self.constant)) as t:
-            first = code.index((t, self.inputs()[0].size))
+            first = code.index((t, self.image.size))
             events.collect(code.inputs[0], self.source, first)
             reading = StepReads(self, code, events, first, t)
             with (

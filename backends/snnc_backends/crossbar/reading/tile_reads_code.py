@@ -25,7 +25,7 @@ class StepReads:
         self.spec, self.code, self.events, self.first, self.t = spec, code, events, first, t
         self.clipped = code.local("i64")
         code.set(self.clipped, code.int(0))
-        own = scratch(events.segments, spec.inputs()[0].size) // 4
+        own = scratch(events.segments, spec.image.size) // 4
         self.counts = code.at(code.scratch, "i32", own)
         self.lists = code.at(code.scratch, "i32", own + spec.blocks)
         self.totals = code.at(code.scratch, "i64", spec.totals_at // 8)
@@ -42,29 +42,37 @@ class StepReads:
     def position(self, y: Value, x: Value, g: Value) -> None:
         """The outputs of a group at one position."""
         spec, code = self.spec, self.code
+        matrix = self._matrix(y, x, g)
         with code.loop(0, spec.outputs) as o:
             code.store(code.zero(spec.total), self.totals, spec.total, o)
         for number, sign in enumerate((1, -1) if spec.signed else (1,)):
             with code.loop(0, spec.bits) as bit:
                 with code.loop(0, spec.blocks) as block:
                     code.store(code.zero("i32"), self.counts, "i32", block)
-                self._list_rows(y, x, g, sign, bit)
+                self._list_rows(y, x, g, matrix, sign, bit)
                 phase = code.index(bit, number * spec.bits)
                 with code.loop(0, spec.blocks) as block:
-                    self._block(_Read(y, x, g, block, phase), sign, bit)
+                    self._block(_Read(y, x, g, matrix, block, phase), sign, bit)
         self._finish(y, x, g)
 
-    def _list_rows(self, y: Value, x: Value, g: Value, sign: int, bit: Value) -> None:
+    def _matrix(self, y: Value, x: Value, g: Value) -> Value:
+        """The number of the matrix of the copy that has a position, and of a group."""
+        spec, code = self.spec, self.code
+        if spec.copies == 1:
+            return g
+        position = code.index((y, spec.out_width), x)
+        copy = code.builder.urem(position, code.int(spec.copies))
+        return code.index((copy, spec.groups), g)
+
+    def _list_rows(
+        self, y: Value, x: Value, g: Value, matrix: Value, sign: int, bit: Value
+    ) -> None:
         """List the driven rows of every block."""
         spec, code, b = self.spec, self.code, self.code.builder
         with code.loop(0, spec.kernel_h) as kh, code.loop(0, spec.kernel_w) as kw:
-            row = code.index((y, spec.stride_h), (kh, spec.dilation_h), -spec.pad_top)
-            column = code.index((x, spec.stride_w), (kw, spec.dilation_w), -spec.pad_left)
-            inside = b.and_(
-                b.icmp_unsigned("<", row, code.int(spec.height)),
-                b.icmp_unsigned("<", column, code.int(spec.width)),
-            )
-            with b.if_then(inside):
+            row, column = spec.row(code, y, kh), spec.column(code, x, kw)
+            inside = spec.inside(code, row, spec.height), spec.inside(code, column, spec.width)
+            with b.if_then(b.and_(*inside)):
                 pixel = code.index((row, spec.width), column)
                 segment = code.index((pixel, spec.groups), g)
                 tap = code.index((kh, spec.kernel_w), kw)
@@ -74,15 +82,15 @@ class StepReads:
                     place = self.events.position(k)
                     line = code.index((b.sub(place, start), spec.taps), tap)
                     driven = self._driven(place, sign, bit)
-                    self._append_placed(g, line, driven)
+                    self._append_placed(matrix, line, driven)
 
-    def _append_placed(self, g: Value, line: Value, driven: Value) -> None:
+    def _append_placed(self, matrix: Value, line: Value, driven: Value) -> None:
         """Append a row of the matrix, if it is placed and driven."""
         spec, code, b = self.spec, self.code, self.code.builder
         if not spec.partly:
             self._append(line, driven)
             return
-        place = code.load(code.arrays["place"], "i32", code.index((g, spec.matrix_rows), line))
+        place = code.load(code.arrays["place"], "i32", code.index((matrix, spec.matrix_rows), line))
         with b.if_then(b.icmp_signed(">=", place, code.zero("i32"))):
             self._append(code.convert(place, "i32", "i64"), driven)
 
@@ -124,21 +132,34 @@ class StepReads:
 
     def _finish(self, y: Value, x: Value, g: Value) -> None:
         """Round the totals, add the bias, store the result."""
-        spec, code = self.spec, self.code
+        spec, code, b = self.spec, self.code, self.code.builder
         first = code.index((y, spec.out_width * spec.out_channels), (x, spec.out_channels))
-        first = code.index(first, (g, spec.outputs))
+        first = code.index(first, (g, spec.all_outputs))
 
-        def store(offset: Value, lanes: int) -> None:
-            total = code.load(self.totals, spec.total, offset, lanes)
+        def store(offset: Value, total: Value, lanes: int) -> None:
             y = code.convert(self._whole(total, lanes), spec.total, "i32", lanes)
             if spec.bias != "none":
-                start = code.index((g, spec.outputs)) if spec.bias == "channel" else first
+                start = code.index((g, spec.all_outputs)) if spec.bias == "channel" else first
                 bias = code.load(code.arrays["bias"], "i32", code.index(start, offset), lanes)
                 y = code.add("i32", y, bias)
             out = code.index((self.t, spec.output().size), first, offset)
             code.store(y, code.output, "i32", out)
 
-        code.blocks(spec.outputs, code.machine.block // 4, store)
+        if spec.outputs == spec.all_outputs:
+            code.blocks(
+                spec.outputs,
+                code.machine.block // 4,
+                lambda o, lanes: store(o, code.load(self.totals, spec.total, o, lanes), lanes),
+            )
+            return
+        total = code.local(spec.total)
+        with code.loop(0, spec.all_outputs) as o:
+            code.set(total, code.zero(spec.total))
+            column = code.load(code.arrays["column"], "i32", o)
+            with b.if_then(b.icmp_signed(">=", column, code.zero("i32"))):
+                place = code.convert(column, "i32", "i64")
+                code.set(total, code.load(self.totals, spec.total, place))
+            store(o, code.get(total, spec.total), 1)
 
     def _whole(self, total: Value, lanes: int) -> Value:
         """A total without its binary places, rounded half to even."""
@@ -157,19 +178,20 @@ class StepReads:
 
 @dataclass(frozen=True)
 class _Read:
-    """A read of one row block: output position, group, block, and number of the phase."""
+    """A read of one row block: output position, group, matrix, block, number of the phase."""
 
     y: Value
     x: Value
     g: Value
+    matrix: Value
     block: Value
     phase: Value
 
     def number(self, spec: TileLayout, code: Code, t: Value) -> Value:
         """Its number among all reads of the layer for one sample."""
         position = code.index((code.index((t, spec.out_height), self.y), spec.out_width), self.x)
-        matrix = code.index((position, spec.groups), self.g)
-        phase = code.index((matrix, spec.phases), self.phase)
+        group = code.index((position, spec.groups), self.g)
+        phase = code.index((group, spec.phases), self.phase)
         return code.index((phase, spec.blocks), self.block)
 
 
@@ -228,7 +250,7 @@ class _Columns:
         """Add worth times code of `columns` columns of `lanes` outputs, from line `first` on."""
         spec, code = self.of.spec, self.of.code
         sums = self._sums(first, columns, lanes)
-        block = code.index((self.read.g, spec.blocks), self.read.block)
+        block = code.index((self.read.matrix, spec.blocks), self.read.block)
         with code.loop(0, columns) as i:
             line = code.index(first, (i, spec.outputs))
             kept = code.index((i, lanes))
@@ -256,7 +278,8 @@ class _Columns:
         start = code.index((self.read.block, spec.rows))
         with code.loop(start, code.index(start, self.count)) as k:
             row = code.convert(code.load(self.of.lists, "i32", k), "i32", "i64")
-            row = code.index((code.index((self.read.g, spec.placed), row), spec.lines), first)
+            row = code.index((self.read.matrix, spec.placed), row)
+            row = code.index((row, spec.lines), first)
             for name, kind in kinds.items():
                 for i, total in enumerate(totals[name]):
                     at = code.index(row, i * spec.outputs)

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 
 def effective_us(
-    conductances_us: NDArray[np.floating], wire_ohm: float, rows_below: int = 0
+    conductances_us: NDArray[np.floating],
+    wire_ohm: float,
+    rows_below: int = 0,
+    columns_before: int = 0,
 ) -> NDArray[np.float64]:
     """Effective conductances (rows, columns): current of a column per volt of a row, exact.
 
@@ -24,19 +27,20 @@ def effective_us(
         conductances_us: (rows, columns), in microsiemens, not negative.
         wire_ohm: above 0.
         rows_below: rows of the tile below, without cells: segments more on the way down.
+        columns_before: columns of the tile before, likewise on the way from the drivers.
     """
     cells = np.asarray(conductances_us, np.float64).T  # (columns, rows)
     columns, rows = cells.shape
     wire = 1e6 / wire_ohm
-    end = wire / (1 + rows_below)
+    end, start = wire / (1 + rows_below), wire / (1 + columns_before)
     bit_lines = np.linalg.inv(_bit_lines(cells, wire, end))
     beyond = np.zeros((rows, rows))
     passed = np.empty((columns, rows, rows))
     for j in reversed(range(columns)):
-        right = wire if j + 1 < columns else 0.0
+        left, right = wire if j else start, wire if j + 1 < columns else 0.0
         own = -cells[j][:, None] * bit_lines[j] * cells[j]
-        own[np.diag_indices(rows)] += cells[j] + wire + right
-        passed[j] = np.linalg.inv(own - right * beyond) * wire
+        own[np.diag_indices(rows)] += cells[j] + left + right
+        passed[j] = np.linalg.inv(own - right * beyond) * left
         beyond = passed[j]
     collected = end * bit_lines[:, -1] * cells
     result = np.empty((rows, columns))

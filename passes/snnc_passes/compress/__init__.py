@@ -1,0 +1,1 @@
+"""Passes that remove synapses and reduce weights to few levels."""

@@ -1,0 +1,61 @@
+"""The error by which thresholds and starting potentials are searched."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from snnc.interp import Population
+from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
+from snnc_passes._neuron_search import EVERY, Choices, NeuronSearch, Settings
+
+T, N, C = 16, 20, 3
+GENERATOR = torch.Generator().manual_seed(0)
+TARGET = torch.rand(N, C, 2, 2, generator=GENERATOR) - 0.3
+CURRENT = TARGET + torch.randn(T, N, C, 2, 2, generator=GENERATOR) / 2
+EARLIER = slice(EVERY - 1, T - 1, EVERY)
+SETTINGS = Settings(torch.tensor([0.6, 0.8, 1.0]), torch.tensor([0.3, -0.4, 0.0]), torch.zeros(C))
+
+
+def search_of(op: AnyNeuron, current: Tensor = CURRENT) -> NeuronSearch:
+    wanted = TARGET if isinstance(op, TwoSidedNeuron) else TARGET.clamp(min=0)
+    return NeuronSearch(op, current, wanted, len(current), at_once=False)
+
+
+def errors_so_far(search: NeuronSearch, settings: Settings) -> Tensor:
+    """(T, C) squared error of the spikes so far, against as much of the target, as documented."""
+    threshold, start, bias = (
+        v.reshape(C, 1, 1) for v in (settings.threshold, settings.start, settings.bias)
+    )
+    spikes = Population(search.op, threshold, None, start).run(search.current + bias, T)
+    share = torch.arange(1, T + 1).reshape(T, 1, 1, 1, 1) / T
+    off = search.target * share - spikes.cumsum(0) * threshold / T
+    return off.square().sum((1, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "op", [Neuron(), Neuron(wait=3), TwoSidedNeuron(), TwoSidedNeuron(rounds=True)], ids=str
+)
+def test_errors_before_the_end_count_as_much_as_lag_says(op: AnyNeuron) -> None:
+    search = search_of(op)
+    wanted = errors_so_far(search, SETTINGS)
+    torch.testing.assert_close(search.error(SETTINGS), wanted[-1])
+    earlier = wanted[EARLIER]
+    assert len(earlier) == T // EVERY - 1
+    torch.testing.assert_close(search.error(SETTINGS, 0.5), wanted[-1] + 0.5 * earlier.mean(0))
+
+
+def test_a_window_without_earlier_steps_and_one_taken_at_once_have_no_lag() -> None:
+    whole = NeuronSearch(Neuron(wait=T), CURRENT, TARGET.clamp(min=0), T, at_once=True)
+    for search in (search_of(Neuron(), CURRENT[:EVERY]), whole):
+        assert torch.equal(search.error(SETTINGS, 2.0), search.error(SETTINGS))
+
+
+def test_lag_chooses_neurons_that_fire_in_time() -> None:
+    """What is best at the end of the window of an uneven input is not the best before it."""
+    search, starts = search_of(Neuron(), 3 * CURRENT - 2 * TARGET), (-1.5, -1.0, -0.5, 0.0, 0.5)
+    found = [search.search(SETTINGS, Choices((1.0, 1.5), starts, lag), True) for lag in (0, 2.0)]
+    late, timely = (errors_so_far(search, settings) for settings in found)
+    assert late[-1].sum() < timely[-1].sum()
+    assert timely[EARLIER].sum() < 0.95 * late[EARLIER].sum()
