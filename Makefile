@@ -19,6 +19,7 @@ COST_OUT := cost-out
 CHECKPOINTS_OUT := checkpoints-out
 NIR_OUT := nir-out
 BRIAN2_OUT := brian2-out
+CROSSBAR_CHECK_OUT := crossbar-check-out
 ARCHITECTURES_OUT := architectures-out
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
@@ -28,7 +29,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo cost test test-long fuzz checkpoints nir brian2 architectures lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints nir brian2 crossbar-check architectures lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -132,6 +133,20 @@ brian2: .venv/.dev .venv-brian2/.installed ## the network of examples/stdp_digit
 	$(BIN)/python tests/brian2/write.py $(BRIAN2_OUT) $(if $(SNNC_DATA),'mnist:$(SNNC_DATA)/mnist#train[:20]')
 	.venv-brian2/bin/python tests/brian2/compare.py $(BRIAN2_OUT)
 
+CROSSBAR_INSTALL := .venv-crossbar/bin/python -m pip install --quiet --disable-pip-version-check
+
+.venv-crossbar/.installed: $(wildcard tests/crossbar_tools/*.txt) | .venv/bin/python
+	$(PYTHON) -m venv .venv-crossbar
+	$(CROSSBAR_INSTALL) -r tests/crossbar_tools/requirements.txt
+	$(CROSSBAR_INSTALL) --no-deps -r tests/crossbar_tools/tools.txt
+	@touch $@
+
+crossbar-check: export OMP_NUM_THREADS := 1
+crossbar-check: .venv/.dev .venv-crossbar/.installed ## the crossbar's wires beside badcrossbar, its hops beside SANA-FE
+	rm -rf $(CROSSBAR_CHECK_OUT)
+	$(BIN)/python tests/crossbar_tools/write.py $(CROSSBAR_CHECK_OUT)
+	.venv-crossbar/bin/python -W ignore tests/crossbar_tools/compare.py $(CROSSBAR_CHECK_OUT)
+
 .venv-keras/.installed: tests/libraries/keras-requirements.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/libraries/keras-requirements.txt
@@ -147,4 +162,4 @@ architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/
 	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-keras .venv-spiking .venv-brian2 build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(BRIAN2_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking .venv-brian2 .venv-crossbar build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(BRIAN2_OUT) $(CROSSBAR_CHECK_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

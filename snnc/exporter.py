@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from snnc.errors import Loc
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
+    from snnc.target import Artifact, Backend
 
 
 class Fidelity(StrEnum):
@@ -71,5 +72,22 @@ class Exporter(Protocol):
 
         It is called for graphs of which `check` refuses no node. The same graph gives the same
         bytes. The folder gets its final name afterwards, so that nothing half written stays.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsArtifact(Protocol):
+    """An exporter that writes more than the graph: also what the target made of it."""
+
+    def of_artifact(self, artifact: Artifact, target: Backend | None) -> Exporter:
+        """The exporter to use for the graph of this artifact.
+
+        Args:
+            target: that of the artifact, with its options; None if it was compiled for none.
+
+        Raises:
+            UsageError: the artifact lacks what is written.
+            ArtifactError: a member is damaged.
         """
         ...

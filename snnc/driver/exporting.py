@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from snnc.artifact import open_artifact
 from snnc.errors import Diagnostic, PluginError, UnsupportedError, UsageError
-from snnc.exporter import Exporter, Fidelity, NodeFidelity
+from snnc.exporter import Exporter, Fidelity, NodeFidelity, ReadsArtifact
 from snnc.ir import Graph
 from snnc.new_folder import new_folder
 from snnc.pipeline import format_spec, parse_one
-from snnc.plugins import EXPORTERS, Registry
+from snnc.plugins import BACKENDS, EXPORTERS, Registry
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,26 @@ def export_artifact(path: str | Path, format: str, folder: str | Path) -> Export
 
     Raises:
         UnsupportedError: it lists every node that the exporter refuses.
-        UsageError: the folder cannot be made; then nothing is left behind.
+        UsageError: the folder cannot be made, or the artifact lacks what the exporter writes; then
+            nothing is left behind.
         PluginError: the exporter does not write what it says.
         SpecError, ArtifactError.
     """
-    exporter = cast(Exporter, parse_one(format, Registry(EXPORTERS)))
+    exporter = chosen = cast(Exporter, parse_one(format, Registry(EXPORTERS)))
     place = Path(folder)
     _check_place(place)
-    graph = open_artifact(path).graph()
+    artifact = open_artifact(path)
+    graph = artifact.graph()
+    if isinstance(chosen, ReadsArtifact):
+        target = artifact.manifest["target"]
+        exporter = chosen.of_artifact(
+            artifact, parse_one(target, Registry(BACKENDS)) if target else None
+        )
     nodes = exporter.check(graph)
     _require_none_refused(exporter, nodes)
     with new_folder(place) as temporary:
         files = _written(exporter, graph, temporary)
-    return Export(format_spec(exporter), place, files, tuple(nodes))
+    return Export(format_spec(chosen), place, files, tuple(nodes))
 
 
 def _check_place(place: Path) -> None:

@@ -86,8 +86,9 @@ def energy_by_component(report: Json) -> Picture | None:
         key for node in drawn for key in rows[node] if key.endswith("_pj") and key not in other
     )
     title = "Energy by layer and component"
-    caption = "Dynamic energy of an inference; static energy is of the whole chip. " + (
-        f"The {len(drawn)} layers of most energy." if len(drawn) < len(rows) else ""
+    caption = (
+        "Dynamic and input/output energy of an inference; static energy is of the whole chip. "
+        + (f"The {len(drawn)} layers of most energy." if len(drawn) < len(rows) else "")
     )
 
     def draw(figure: Figure) -> None:
@@ -101,7 +102,7 @@ def energy_by_component(report: Json) -> Picture | None:
         axes.set_yticks(places, labels=[label(node) for node in drawn])
         axes.set_ylim(len(drawn) - 0.4, -0.6)
         axes.set_xlabel("energy (nJ)")
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside right upper")
         quiet(axes, grid="x")
 
     size = Size(FULL, max(220.0, len(drawn) * BAR + 62))

@@ -63,7 +63,8 @@ class CrossbarBackend:
         machine: a TOML file with any of the options above, which it sets.
         technology: the table of energies, times and areas: a name, a file NAME.toml, or none.
         rates: JSON file of spike rates to place and cost by; none for the calibration data.
-        mesh: cores on which tiles are placed, COLUMNSxROWS; none for no placement.
+        mesh: cores on which tiles are placed: COLUMNSxROWS, or h-tree-N, the N cores of an H-tree;
+            none for no placement.
         threads: samples computed in parallel; 0 for one per processor core.
     """
 
@@ -153,10 +154,10 @@ class CrossbarBackend:
     def costs(self) -> CostOptions:
         """What it is placed and costed by. Raises `ValueError` naming the option that is wrong."""
         from snnc_backends.crossbar.cost.files import CostOptions
-        from snnc_backends.crossbar.placement.mesh import mesh
+        from snnc_backends.crossbar.placement.topology import topology
 
         return CostOptions(
-            self.technology, self.rates, mesh(self.mesh), self.adc_bits, self.chip_seed
+            self.technology, self.rates, topology(self.mesh), self.adc_bits, self.chip_seed
         )
 
     def require_files(self) -> None:

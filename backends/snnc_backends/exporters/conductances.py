@@ -10,13 +10,13 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from snnc.device import Device
-from snnc.exporter import Fidelity, NodeFidelity
-from snnc.ir import Graph, Node, Weighted
+from snnc.exporter import NodeFidelity
+from snnc.ir import Graph
 from snnc.plugin_option import Plugin
-from snnc.target import Diagnostic
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.devices.ideal import Ideal
 from snnc_backends.crossbar.mapping.matrices import matrices
+from snnc_backends.exporters.cell_fidelity import cell_fidelity
 
 CONDUCTANCES = Path("conductances.safetensors")
 
@@ -62,18 +62,7 @@ class ConductancesExporter:
 
     def check(self, graph: Graph) -> list[NodeFidelity]:
         """Weighted layers need integers that fit; what has no weights takes no cells."""
-        wide = {each.node: each for each in self._target().check(graph)}
-        return [self._fidelity(graph, node, wide.get(node.name)) for node in graph.nodes]
-
-    def _fidelity(self, graph: Graph, node: Node, problem: Diagnostic | None) -> NodeFidelity:
-        place = (node.op.mnemonic, node.name, node.loc)
-        if isinstance(node.op, Weighted):
-            if not np.issubdtype(graph.array(node.op.weight).dtype, np.integer):
-                remedy = "end the pipeline with quantize"
-                return NodeFidelity(*place, Fidelity.REFUSED, "cells hold integers", remedy)
-            if problem is not None:
-                return NodeFidelity(*place, Fidelity.REFUSED, problem.reason, problem.remedy)
-        return NodeFidelity(*place, Fidelity.EXACT)
+        return cell_fidelity(graph, self._target())
 
     def export(self, graph: Graph, folder: Path) -> Sequence[Path]:
         """Write the file; a layer at a time is computed, all are held."""

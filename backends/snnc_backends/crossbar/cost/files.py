@@ -25,8 +25,8 @@ from snnc_backends.crossbar.mapping.layer_shapes import layer_shapes
 from snnc_backends.crossbar.mapping.mapping import Layout
 from snnc_backends.crossbar.mapping.placed_parts import parts_of, stored_parts
 from snnc_backends.crossbar.placement import placement as placing
-from snnc_backends.crossbar.placement.mesh import Mesh
 from snnc_backends.crossbar.placement.placement import Placement
+from snnc_backends.crossbar.placement.topology import Topology
 from snnc_backends.crossbar.placement.traffic import traffic
 
 FOLDER = "crossbar"
@@ -44,14 +44,14 @@ class CostOptions:
     Attributes:
         technology: name or file of a table; "none" for no cost.
         rates: file of spike rates; "none" for those of the calibration data.
-        mesh: the mesh of cores, or None for no placement.
+        mesh: the mesh or tree of cores, or None for no placement.
         adc_bits: resolution of the converters.
         seed: of the search for a placement.
     """
 
     technology: str = "none"
     rates: str = "none"
-    mesh: Mesh | None = None
+    mesh: Topology | None = None
     adc_bits: int | Literal["ideal"] = "ideal"
     seed: int = 0
 
@@ -115,11 +115,11 @@ def cost_of_run(
     Raises:
         ArtifactError: a member is damaged.
     """
-    stored = _member(artifact, TECHNOLOGY)
+    stored = stored_json(artifact, TECHNOLOGY)
     if stored is None:
         return None
-    placed = _member(artifact, PLACEMENT)
-    mapping = _member(artifact, MAPPING) or {}
+    placed = stored_json(artifact, PLACEMENT)
+    mapping = stored_json(artifact, MAPPING) or {}
     try:
         model = CostModel(
             graph,
@@ -182,8 +182,8 @@ def _measured(graph: Graph, chip: Chip, timesteps: int, x: NDArray[np.float32]) 
     return None if timesteps > program.longest else inference(program.run(x, record="counts"))
 
 
-def _member(artifact: Artifact, name: str) -> Any:
-    """A JSON member; None where the artifact has none of that name."""
+def stored_json(artifact: Artifact, name: str) -> Any:
+    """A JSON member; None where the artifact has none of that name. Raises `ArtifactError`."""
     try:
         content = artifact.read(name)
     except ArtifactError:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-MOST_SITES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,23 @@ class Mesh:
         """x and y of sites."""
         return sites % self.columns, sites // self.columns
 
-    def snake(self, count: int) -> NDArray[np.int64]:
+    @property
+    def name(self) -> str:
+        """As the option says it."""
+        return f"{self.columns}x{self.rows}"
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What tells it in `placement.json`."""
+        return {"mesh": [self.columns, self.rows]}
+
+    @property
+    def first_sites(self) -> NDArray[np.int64]:
+        """Where a core may be taken to lie: a corner; the mesh reflected is the same mesh."""
+        x, y = self.place(np.arange(self.sites))
+        return np.flatnonzero((2 * x < self.columns) & (2 * y < self.rows))
+
+    def along(self, count: int) -> NDArray[np.int64]:
         """The first `count` sites row by row, every other row backwards: neighbours follow."""
         order = np.arange(self.sites).reshape(self.rows, self.columns)
         order[1::2] = order[1::2, ::-1]
@@ -69,15 +83,7 @@ class Mesh:
         np.add.at(down, (high, x[target]), -packets)
         return across.cumsum(1)[:, : self.columns - 1], down.cumsum(0)[: self.rows - 1]
 
-
-def mesh(text: str) -> Mesh | None:
-    """The mesh of an option: COLUMNSxROWS, or None for `none`. Raises `ValueError`."""
-    if text == "none":
-        return None
-    found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text, re.ASCII)
-    if found is None or not 1 <= int(found[1]) * int(found[2]) <= MOST_SITES:
-        raise ValueError(
-            f"mesh must be none or COLUMNSxROWS of at most {MOST_SITES} cores, e.g. 4x4, "
-            f"not {text!r}"
-        )
-    return Mesh(int(found[1]), int(found[2]))
+    def links(self, flow: NDArray[np.float64], sites: NDArray[np.int64]) -> dict[str, Any]:
+        """Packets over every link: `across` to the right of a site, `down` below it."""
+        across, down = self.loads(flow, sites)
+        return {"across": across.round(3).tolist(), "down": down.round(3).tolist()}

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from snnc.errors import UsageError
 from snnc_backends.crossbar.mapping.mapping import Layout
-from snnc_backends.crossbar.placement.assignment import bounds, hops, optimum, search
-from snnc_backends.crossbar.placement.mesh import Mesh, mesh
+from snnc_backends.crossbar.placement.assignment import hops
+from snnc_backends.crossbar.placement.lower_bounds import bounds
+from snnc_backends.crossbar.placement.optimum import optimum
+from snnc_backends.crossbar.placement.search import search
+from snnc_backends.crossbar.placement.topology import Topology
+from snnc_backends.crossbar.placement.topology import from_json as topology_of
 from snnc_backends.crossbar.placement.traffic import Traffic
 
 
@@ -28,7 +32,7 @@ class Placement:
             the optimum where it is known.
     """
 
-    mesh: Mesh
+    mesh: Topology
     sites: NDArray[np.int64]
     core_of: Mapping[int, int]
     found: Mapping[str, float | None]
@@ -46,33 +50,32 @@ class Placement:
         }
 
 
-def cores_of(mapped: Layout, grid: Mesh) -> dict[int, int]:
+def cores_of(mapped: Layout, grid: Topology) -> dict[int, int]:
     """The core of every tile: that of the machine, if it has cores.
 
     Else tiles are put into cores in their order, as many in each as the number of sites asks for.
 
-    Raises `UsageError` for a mesh with fewer sites than the machine takes cores.
+    Raises `UsageError` for one with fewer sites than the machine takes cores.
     """
     if mapped.chip.cores.given:
         need = max(mapped.cores, default=-1) + 1
         if need > grid.sites:
             raise UsageError(
-                f"mesh {grid.columns}x{grid.rows} has {grid.sites} sites, the network takes "
-                f"{need} cores"
+                f"mesh {grid.name} has {grid.sites} sites, the network takes {need} cores"
             )
         return dict(enumerate(mapped.cores))
     per_core = max(1, -(-mapped.tiles // grid.sites))
     return {tile: tile // per_core for tile in range(mapped.tiles)}
 
 
-def place(grid: Mesh, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:
+def place(grid: Topology, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:
     """The cores of `core_of` on the sites where their packets take few hops.
 
-    The start is the order of the tiles along a snake; see `assignment.search`. Where the optimum is
+    The start is the order of the tiles along the sites; see `search.search`. Where the optimum is
     found, it is taken.
     """
     flow, distance = packets.total, grid.distances
-    start = grid.snake(packets.cores)
+    start = grid.along(packets.cores)
     searched = search(flow, distance, start, np.random.default_rng(seed))
     best = optimum(flow, grid, searched)
     lower = bounds(flow, distance)
@@ -91,9 +94,8 @@ def to_json(placement: Placement, packets: Traffic, basis: str) -> dict[str, Any
     tiles: list[list[int]] = [[] for _ in placement.sites]
     for tile, core in placement.core_of.items():
         tiles[core].append(tile)
-    across, down = placement.mesh.loads(packets.total, placement.sites)
     return {
-        "mesh": [placement.mesh.columns, placement.mesh.rows],
+        **placement.mesh.json,
         "rates": basis,
         "cores": [
             {"core": core, "x": int(x[core]), "y": int(y[core]), "tiles": tiles[core]}
@@ -103,19 +105,19 @@ def to_json(placement: Placement, packets: Traffic, basis: str) -> dict[str, Any
         **placement.found,
         "spike_packets": packets.spikes,
         "sum_packets": packets.sums,
-        "links": {"across": across.round(3).tolist(), "down": down.round(3).tolist()},
+        "links": placement.mesh.links(packets.total, placement.sites),
     }
 
 
 def from_json(stored: Mapping[str, Any]) -> Placement:
     """The placement in a `placement.json`. Raises `ValueError`, `KeyError` or `TypeError`."""
-    columns, rows = stored["mesh"]
-    grid = mesh(f"{columns}x{rows}")
-    if grid is None:
-        raise ValueError("no mesh")
-    sites = [core["y"] * grid.columns + core["x"] for core in stored["cores"]]
+    grid = topology_of(stored)
+    x, y = grid.place(np.arange(grid.sites))
+    site_at = {place: site for site, place in enumerate(zip(x.tolist(), y.tolist(), strict=True))}
     numbers = [core["core"] for core in stored["cores"]]
-    if numbers != list(range(len(numbers))) or not set(sites) <= set(range(grid.sites)):
+    places = [(core["x"], core["y"]) for core in stored["cores"]]
+    if numbers != list(range(len(numbers))) or not set(places) <= set(site_at):
         raise ValueError("cores that are not on the mesh")
+    sites = [site_at[place] for place in places]
     core_of = {tile: core["core"] for core in stored["cores"] for tile in core["tiles"]}
     return Placement(grid, np.array(sites, np.int64), core_of, {})
