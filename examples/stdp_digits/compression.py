@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from constants import PIXELS
 from network import Network
 from numpy.typing import NDArray
 
@@ -26,6 +27,8 @@ class Compression:
         levels: number k of conductance levels beside 0; 0 for weights as learned.
         by: `weight`, or `random` for the control.
         hard: a pruned synapse stays pruned; otherwise it learns on and may come back.
+        inputs: inputs kept, those with the largest sums of weights: whole rows of a crossbar.
+        renormalised: the sum of a neuron's weights is restored after pruning, as before each image.
         start: images before the first interval; `every`: images from one to the next.
         ramp: images until the fraction `kept` is reached, in equal steps.
     """
@@ -35,6 +38,8 @@ class Compression:
     levels: int = 4
     by: str = "weight"
     hard: bool = True
+    inputs: int = PIXELS
+    renormalised: bool = True
     start: int = 8000
     every: int = 1000
     ramp: int = 8000
@@ -62,15 +67,21 @@ class Compression:
     def apply(self, network: Network, fraction: float, seed: int) -> None:
         """Prune to `fraction`, fit the levels, and make the weights that conduct."""
         network.direct = False
-        keep = self._keep(network, fraction, seed)
+        keep = self._keep(network, fraction, seed) & self._rows(network)
         network.kept[:] = keep
         if self.hard:
             network.plastic[:] = keep
             network.learned *= keep
-        network.normalise(everywhere=True)
+        if self.renormalised:
+            network.normalise(everywhere=True)
         distance = fit_levels(network.learned[keep], self.levels) if self.levels else 0.0
         network.levels[:] = distance, self.levels
         network.conduct()
+
+    def _rows(self, network: Network) -> NDArray[np.bool_]:
+        """The inputs to keep, (784,)."""
+        total = (network.learned * network.kept).sum(0)
+        return np.argsort(np.argsort(-total, kind="stable")) < self.inputs
 
     def _keep(self, network: Network, fraction: float, seed: int) -> NDArray[np.bool_]:
         """The synapses to keep; weights that the rule has made 0 are never among them."""

@@ -53,8 +53,15 @@ def rows() -> Iterator[Row]:
         settings = compressed(base, kept=kept, levels=LEVELS)
         yield Row(f"stdp-kept{kept}", settings)
         yield Row(f"magnitude-at-end-kept{kept}", settings, dense[0].name)
+        as_is = compressed(base, kept=kept, levels=LEVELS, renormalised=False)
+        yield Row(f"magnitude-at-end-as-is-kept{kept}", as_is, dense[0].name)
         by_chance = compressed(base, kept=kept, levels=LEVELS, by="random")
         yield Row(f"random-kept{kept}", by_chance)
+    for rows in (512, 384):
+        chosen = compressed(base, kept=CHOSEN, levels=LEVELS, inputs=rows, renormalised=False)
+        yield Row(f"stdp-rows{rows}", chosen, f"stdp-kept{CHOSEN}")
+        whole = compressed(base, kept=1.0, levels=0, inputs=rows, renormalised=False)
+        yield Row(f"dense-rows{rows}", whole, dense[0].name)
     for levels in (1, 2, 0):
         yield Row(f"levels{levels}", compressed(base, kept=CHOSEN, levels=levels))
     small = replace(base, neurons=100)

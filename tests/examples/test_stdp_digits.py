@@ -87,7 +87,7 @@ def test_the_table_goes_on_where_it_was(
     repository: Path, digits: tuple[str, ...], tmp_path: Path
 ) -> None:
     names = script(repository, "table.py", "--list").split()
-    assert len(names) == len(set(names)) == 25
+    assert len(names) == len(set(names)) == 33
     stored = {name: {"accuracy": 0.5, "kept": 1.0} for name in names}
     (tmp_path / "results.json").write_text(json.dumps(stored))
     printed = script(repository, "table.py", *digits, "--workdir", str(tmp_path), "--only", "soft")
