@@ -45,11 +45,14 @@ TIMESTEPS = 8
 CALIBRATED, CHUNK = 256, 50
 TRAINED = {"mnist": 2048, "resnet20": 512}
 JUDGED = {"mnist": 2000, "resnet20": 500}
-LEARNED: Mapping[str, Sequence[tuple[str, float]]] = {
-    "mnist": [(m, s) for m in ("stdp", "stdp, plain rule", "magnitude", "random") for s in (0.75,)],
-    "resnet20": [("stdp", 0.75), ("magnitude", 0.75)],
+LEARNED: Mapping[str, Sequence[tuple[str, float, str]]] = {
+    "mnist": [
+        *((method, 0.75, "none") for method in ("stdp", "stdp, plain rule", "magnitude", "random")),
+        ("stdp", 0.5, "rows"),
+    ],
+    "resnet20": [("stdp", 0.75, "none"), ("magnitude", 0.75, "none")],
 }
-"""What is trained: the methods and sparsities of each network."""
+"""What is trained: methods, sparsities and structures of each network."""
 SNAPPED = ("mnist",)
 METHODS: Mapping[str, str] = {
     "stdp": "method=stdp",
@@ -58,8 +61,17 @@ METHODS: Mapping[str, str] = {
     "random": "method=random",
 }
 LEARN = "learn{{epochs=2 lr=0.0001 batch=32 loss=ann v-init=true surrogate=triangle{}}}"
-SNAP = " snap=quantize-conductance{levels=4}"
+SNAP = {
+    "none": " snap=quantize-conductance{levels=4}",
+    "rows": " snap=quantize-conductance{levels=[0.25 0.5 0.75 1]}",
+}
+"""Levels fitted to each layer, or those of `CELLS`."""
 TARGET = "crossbar{packing=time-multiplexed technology=isaac-32nm}"
+CELLS = (
+    "crossbar{packing=time-multiplexed technology=isaac-32nm cell-bits=list "
+    "device=level-list{us=[0 25 50 75 100]}}"
+)
+"""One cell a sign, with four levels above zero."""
 STAGES = ("pruned", "calibrated", "learned", "levels")
 
 
@@ -141,10 +153,10 @@ class Judge:
             )  # fmt: skip
         return round(100 * right / len(x), 2)
 
-    def cost(self, graph: Graph) -> dict[str, Any]:
+    def cost(self, graph: Graph, target: str = TARGET) -> dict[str, Any]:
         """Tiles, energy and area of the network as 8-bit integers."""
         integers, _ = self.passed(graph, "quantize{bits=8}")
-        files = parse_one(TARGET, Registry(BACKENDS)).lower(integers, self.context)
+        files = parse_one(target, Registry(BACKENDS)).lower(integers, self.context)
         totals = json.loads(files["crossbar/figures.json"])["totals"]
         cost = json.loads(files["crossbar/cost.json"])
         return {
@@ -171,13 +183,16 @@ class Judge:
             graph, _ = self.passed(graph, "calibrate,fold-scale")
             row["calibrated"] = self.accuracy(graph)
         row["cost"] = self.cost(graph)
-        if (setting.method, setting.sparsity) in LEARNED[self.name]:
+        chosen = (setting.method, setting.sparsity, setting.structure)
+        if chosen in LEARNED[self.name]:
             graph, _ = self.passed(graph, LEARN.format(""))
             row["learned"] = self.accuracy(graph)
             if self.name in SNAPPED:
-                graph, _ = self.passed(graph, LEARN.format(SNAP))
+                graph, _ = self.passed(graph, LEARN.format(SNAP[setting.structure]))
                 row["levels"] = self.accuracy(graph)
             row["cost"] = self.cost(graph)
+            if setting.structure == "rows":
+                row["cells_cost"] = self.cost(graph, CELLS)
         return {**row, "images": JUDGED[self.name], "seconds": time.process_time() - start}
 
 
@@ -186,7 +201,7 @@ def settings(options: argparse.Namespace) -> Iterator[Setting]:
     for network in options.only:
         yield Setting(network, "dense", 0.0, "none")
         for sparsity in options.sparsities:
-            for method in METHODS:
+            for method in options.methods:
                 yield Setting(network, method, sparsity, "none")
         for sparsity in options.structured:
             for method in ("stdp", "magnitude"):
@@ -213,6 +228,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="data and weights")
     parser.add_argument("--work", type=Path, default=Path("compression-out"), help="networks")
     parser.add_argument("--only", nargs="+", choices=[*TRAINED], default=[*TRAINED])
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS], default=[*METHODS])
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.75, 0.5, 0.25, 0.9])
     parser.add_argument("--structured", nargs="*", type=float, default=[0.5, 0.25])
     results = ROOT / "benchmarks" / "results" / "compression.json"

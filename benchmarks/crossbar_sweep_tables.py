@@ -22,6 +22,7 @@ LABELS: Mapping[str, str] = {
     "wire-ohm": "ohm of a wire from cell to cell (4-bit cells)",
     "seconds": "seconds after programming (PCM, 1-bit cells)",
 }
+ORDER = ("ideal", *LABELS, "day")
 LINEAR = ("cell-bits", "adc-bits")
 COLUMNS = (
     "factor", "value", "chips", "accuracy (%)", "loss, points", "clipped (%)",
@@ -35,10 +36,17 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
         own = [row for row in rows if (row["network"], row["images"]) == (network, images)]
         yield f"{network}, {images} images\n"
         yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-        for factor, value in dict.fromkeys((row["factor"], row["value"]) for row in own):
+        values = dict.fromkeys((row["factor"], row["value"]) for row in own)
+        for factor, value in sorted(values, key=_rank):
             chips = chosen(own, factor, value)
             yield f"| {' | '.join(_line(chips, chosen(own, 'ideal', None)))} |"
         yield ""
+
+
+def _rank(of: tuple[str, Any]) -> tuple[int, float]:
+    """Factors in their order, numbers from small to large."""
+    factor, value = of
+    return ORDER.index(factor), value if isinstance(value, float | int) else 0.0
 
 
 def chosen(rows: Sequence[Row], factor: str, value: Any) -> list[Row]:

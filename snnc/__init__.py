@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnc.driver import compile, diagnose, evaluate, load, save, verify_artifact
+    from snnc.driver import attack, compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
     from snnc.frontends import trace
     from snnc.ir import Graph
@@ -27,6 +27,7 @@ __all__ = [
     "Pipeline",
     "Recipe",
     "SnncError",
+    "attack",
     "compile",
     "diagnose",
     "evaluate",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "snnc.driver": ("compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
+    "snnc.driver": ("attack", "compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
     "snnc.ir": ("Graph",),

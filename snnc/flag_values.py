@@ -36,3 +36,21 @@ def shape(flag: str, text: str) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise UsageError(f"{flag} {text}: sizes are positive", hint="e.g. 3,32,32")
     return sizes
+
+
+def ratio(flag: str, text: str) -> float:
+    """`8/255` or `0.03` as a number. Raises `UsageError`."""
+    parts = text.split("/")
+    try:
+        values = [float(part) for part in parts]
+        return values[0] / values[1] if len(values) == 2 else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{flag} {text}: not a number", hint="e.g. 8/255 or 0.03") from None
+
+
+def words(flag: str, text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple. Raises `UsageError` for no text."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"{flag}: nothing is named")
+    return found

@@ -8,14 +8,14 @@ from llvmlite import ir
 
 from snnc.native.code import Value
 
-ARRAYS = ("neurons", "learned", "sums", "kept", "levels", "weights")
+ARRAYS = ("neurons", "learned", "kept", "levels", "weights")
 INTEGERS = ("count", "normalised")
 
 
-def emit(module: ir.Module, count: int, dtype: str) -> None:
-    """`settle(neurons, learned, sums, kept, levels, weights, count, normalised)`, for some neurons.
+def emit(module: ir.Module, count: int, column_sum: float, dtype: str) -> None:
+    """`settle(neurons, learned, kept, levels, weights, count, normalised)`, for some neurons.
 
-    Their learned weights are scaled to their `sums` and cut off at 1 if `normalised` is not 0; then
+    Their learned weights are scaled to `column_sum` and cut off at 1 if `normalised` is not 0; then
     `weights`, (784, neurons), are those kept, at the nearest level. `levels` holds the distance of
     levels and their number k: a kept weight is at one of 1..k times the distance; if k is 0, it is
     as learned. `learned` and `kept`, i8, are (neurons, 784).
@@ -24,13 +24,14 @@ def emit(module: ir.Module, count: int, dtype: str) -> None:
     with code.loop(0, code.arguments["count"]) as s:
         k = code.convert(code.read("neurons", s, 1, "i32"), "i32", "i64")
         row = code.index((k, PIXELS))
-        with code.builder.if_then(code.nonzero("i64", code.arguments["normalised"])):
-            _normalise(code, row, code.read("sums", k))
+        wanted = code.nonzero("i64", code.arguments["normalised"])
+        with code.builder.if_then(wanted):
+            _normalise(code, row, column_sum)
         _conduct(code, row, k, count)
     code.end()
 
 
-def _normalise(code: Code, row: Value, wanted: Value) -> None:
+def _normalise(code: Code, row: Value, column_sum: float) -> None:
     b, lanes = code.builder, code.lanes
     sums = code.local(code.dtype, lanes)
     code.set(sums, code.zero(code.dtype, lanes))
@@ -39,7 +40,7 @@ def _normalise(code: Code, row: Value, wanted: Value) -> None:
         code.set(sums, b.fadd(code.get(sums, code.dtype, lanes), w))
     total = code.total(code.get(sums, code.dtype, lanes))
     full = code.greater(code.dtype, total, code.zero(code.dtype))
-    scale = b.select(full, b.fdiv(wanted, total), code.zero(code.dtype))
+    scale = b.select(full, b.fdiv(code.constant(column_sum, 1), total), code.zero(code.dtype))
     factor = code.splat(scale, code.dtype, lanes)
     with code.loop(0, PIXELS, lanes) as i:
         at = code.index(row, i)

@@ -21,7 +21,7 @@ class Compression:
     weight is pruning by STDP.
 
     Attributes:
-        kept: fraction of the synapses kept at the end.
+        kept: fraction of its synapses that every neuron keeps at the end.
         threshold: keep weights above this instead, of w_max = 1; then `kept` means nothing.
         levels: number k of conductance levels beside 0; 0 for weights as learned.
         by: `weight`, or `random` for the control.
@@ -35,8 +35,7 @@ class Compression:
     levels: int = 4
     by: str = "weight"
     hard: bool = True
-    lowered: bool = False
-    start: int = 4000
+    start: int = 8000
     every: int = 1000
     ramp: int = 8000
 
@@ -48,8 +47,8 @@ class Compression:
 
     @classmethod
     def over(cls, images: int, **options: Any) -> Compression:
-        """One that begins after a fifth of a run of so many images, complete after three fifths."""
-        return cls(**{"start": images // 5, "ramp": 2 * images // 5, **options})
+        """One that begins after two fifths of so many images and is complete after four."""
+        return cls(**{"start": 2 * images // 5, "ramp": 2 * images // 5, **options})
 
     def due(self, images: int) -> bool:
         """Whether an interval begins after so many images."""
@@ -64,9 +63,6 @@ class Compression:
         """Prune to `fraction`, fit the levels, and make the weights that conduct."""
         network.direct = False
         keep = self._keep(network, fraction, seed)
-        if self.lowered:
-            before = network.learned.sum(1)
-            network.sums *= (network.learned * keep).sum(1) / np.maximum(before, 1e-9)
         network.kept[:] = keep
         if self.hard:
             network.plastic[:] = keep
@@ -84,10 +80,10 @@ class Compression:
             return network.learned > self.threshold
         else:
             score = network.learned
-        count = round(fraction * score.size)
-        if count == score.size:
+        pruned = score.shape[1] - round(fraction * score.shape[1])
+        if pruned == 0:
             return network.learned > 0
-        least = np.partition(score, score.size - count, axis=None)[score.size - count]
+        least = np.partition(score, pruned, axis=1)[:, pruned, None]
         return (score >= least) & (network.learned > 0)
 
 

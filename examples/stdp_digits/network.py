@@ -53,7 +53,6 @@ class Network:
         weights: (784, count), what the network computes with: those kept, at their levels.
         plastic, kept: (count, 784) i8: weights that the rule may change, and that conduct.
         levels: distance and number of conductance levels; a number of 0 for none.
-        sums: (count,), what the weights of a neuron are scaled to.
         direct: an update changes `weights` at once, too; otherwise `settle` does.
         state: the arrays `STATE`.
     """
@@ -75,7 +74,6 @@ class Network:
         self.plastic = np.ones((count, PIXELS), np.int8)
         self.kept = np.ones((count, PIXELS), np.int8)
         self.levels = np.zeros(2, self._real)
-        self.sums = np.full(count, rule.column_sum, self._real)
         self.direct = True
         self.state = self._at_rest()
         self._log = np.zeros(1, np.int32)
@@ -98,7 +96,7 @@ class Network:
             simulation.emit(
                 module, name, self.count, self.neurons, self.rule, self.dtype, name == "learn"
             )
-        columns.emit(module, self.count, self.dtype)
+        columns.emit(module, self.count, self.rule.column_sum, self.dtype)
         simulated = len(simulation.ARRAYS), len(simulation.INTEGERS)
         settled = len(columns.ARRAYS), len(columns.INTEGERS)
         return compiled(module, {"learn": simulated, "test": simulated, "settle": settled})
@@ -117,7 +115,7 @@ class Network:
         self._settle(np.arange(self.count, dtype=np.int32), False)
 
     def _settle(self, neurons: NDArray[np.int32], normalised: bool) -> None:
-        arrays = (neurons, self.learned, self.sums, self.kept, self.levels, self.weights)
+        arrays = (neurons, self.learned, self.kept, self.levels, self.weights)
         self._functions["settle"](*map(_address, arrays), len(neurons), normalised)
 
     def present(self, shown: Spikes, silence: int, learn: bool) -> NDArray[np.int32]:

@@ -22,7 +22,7 @@ from images import read
 
 from snnc.errors import SnncError
 
-FRACTIONS = (0.5, 0.25, 0.125, 0.0625)
+FRACTIONS = (0.25, 0.5, 0.125, 0.0625)
 LEVELS = 4
 CHOSEN = 0.25
 
@@ -45,25 +45,24 @@ def rows() -> Iterator[Row]:
     """All rows, the most important ones first."""
     base = Settings()
     dense = [Row(f"dense-seed{seed}", replace(base, seed=seed)) for seed in range(3)]
-    yield dense[0]
-    for kept in FRACTIONS:
-        yield Row(f"stdp-kept{kept}", compressed(base, kept=kept, levels=LEVELS))
-    for kept in FRACTIONS:
-        at_end = compressed(base, kept=kept, levels=LEVELS)
-        yield Row(f"magnitude-at-end-kept{kept}", at_end, dense[0].name)
-    for kept in FRACTIONS:
-        yield Row(f"random-kept{kept}", compressed(base, kept=kept, levels=LEVELS, by="random"))
-    yield from dense[1:]
+    yield from dense
     for seed in (1, 2):
         seeded = replace(base, seed=seed)
         yield Row(f"stdp-seed{seed}", compressed(seeded, kept=CHOSEN, levels=LEVELS))
-    yield Row("dense-60000", replace(base, images=60_000))
-    yield Row("stdp-60000", compressed(replace(base, images=60_000), kept=CHOSEN, levels=LEVELS))
+    for kept in FRACTIONS:
+        settings = compressed(base, kept=kept, levels=LEVELS)
+        yield Row(f"stdp-kept{kept}", settings)
+        yield Row(f"magnitude-at-end-kept{kept}", settings, dense[0].name)
+        by_chance = compressed(base, kept=kept, levels=LEVELS, by="random")
+        yield Row(f"random-kept{kept}", by_chance)
     for levels in (1, 2, 0):
         yield Row(f"levels{levels}", compressed(base, kept=CHOSEN, levels=levels))
     small = replace(base, neurons=100)
     yield Row("dense-100-neurons", small)
     yield Row("stdp-100-neurons", compressed(small, kept=CHOSEN, levels=LEVELS))
+    large = replace(base, images=60_000)
+    yield Row("dense-60000", large)
+    yield Row("stdp-60000", compressed(large, kept=CHOSEN, levels=LEVELS))
     yield Row("soft", compressed(base, kept=CHOSEN, levels=LEVELS, hard=False))
 
 

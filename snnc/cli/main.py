@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from snnc.cli import (
+    attack_command,
     compile_command,
     diagnose_command,
     eval_command,
@@ -54,6 +55,7 @@ def application() -> typer.Typer:
         run_command,
         eval_command,
         verify_command,
+        attack_command,
         diagnose_command,
         inspect_command,
         export_command,

@@ -6,6 +6,7 @@ from snnc.driver.artifacts import (
     load,
     open_program,
 )
+from snnc.driver.attacking import attack
 from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
 from snnc.driver.exporting import Export, export_artifact
@@ -23,6 +24,7 @@ __all__ = [
     "JobOptions",
     "Measured",
     "ModelSource",
+    "attack",
     "compile",
     "diagnose",
     "diagnose_artifact",

@@ -56,11 +56,13 @@ class _Walk:
         return self._output(output)
 
     def _operation(self, node: fx.Node) -> None:
-        if any(source in self.lost for source in node.all_input_nodes):
-            self.lost.add(node)
-            return
         site = self._site(node)
-        result = self.importer.attempt(site, self._convert, node)
+        if any(source in self.lost for source in node.all_input_nodes):
+            if self._is_unknown(node):
+                self._report(node, site.name, *explain(node, self.module))
+            result = None
+        else:
+            result = self.importer.attempt(site, self._convert, node)
         if result is None:
             result = self._stand_in(site)
         if result is None:
@@ -91,6 +93,11 @@ class _Walk:
                 f"called with arguments snnc does not know ({error})", "leave them out"
             ) from None
         return convert(site, *args, **kwargs)
+
+    def _is_unknown(self, node: fx.Node) -> bool:
+        """Whether an operation is refused whatever its input is."""
+        final = final_softmax(node, self.module, self.seen) or final_squashing(node, self.module)
+        return final is None and self._converter(node) is None
 
     def _converter(self, node: fx.Node) -> Callable[..., Result] | None:
         if node.op == "call_module":

@@ -62,7 +62,11 @@ class FastInterpreter(Interpreter):
             return count_maxima(state.op.windows, x)
         if not isinstance(state, Population):
             return super().stateful(node, x, run)
-        return scan(state, x, run.timesteps, self.surrogate)
+        return scan(state, x, run.timesteps, self.surrogate_of(node))
+
+    def surrogate_of(self, node: Node) -> AnySurrogate | None:
+        """The surrogate gradient of a population's spikes."""
+        return self.surrogate
 
     def encode(self, node: Node, op: Encode, x: Tensor, run: Run) -> Tensor:
         """See `Interpreter.encode`; with a gradient, see `with_gradient`."""

@@ -30,7 +30,7 @@ populations, and where p is rounded (a bfloat16 current; the state itself is flo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,11 +38,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from snnc.errors import GraphError
 from snnc.interp import Population
 from snnc.interp.stateful import parts
 from snnc.ir import AnyNeuron, TwoSidedNeuron
-from snnc.training.surrogate import AnySurrogate, TimedSurrogate
+from snnc.training.surrogate import AnySurrogate, FittedSurrogate, TimedSurrogate
 from snnc.training.train_like import train_like
 
 
@@ -51,10 +50,8 @@ def scan(
 ) -> Tensor:
     """Spikes (T, N, *shape) of `population.run`; with a surrogate, differentiable.
 
-    Differentiable by the current, the threshold, the leak (if any) and v_init; not twice.
-
-    Raises:
-        GraphError: a gradient through an integer population.
+    Differentiable by the current, the threshold, the leak (if any) and v_init; not twice. In a
+    population of integers the gradient passes straight through the rounding of leak * u.
     """
     tensors = (current, population.threshold, population.leak, population.v_init)
     wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
@@ -66,8 +63,6 @@ def scan(
             return native_scan(population, current, timesteps, learning)
     if surrogate is None or not wanted:
         return _run(population, current, timesteps)
-    if population.integer:
-        raise GraphError("integer neurons have no gradient; train the graph before quantize")
     return cast(Tensor, _Scan.apply(*tensors, population, surrogate, timesteps))
 
 
@@ -146,6 +141,7 @@ class _Scan(torch.autograd.Function):
                 leak=leak,
                 v_init=v_init,
                 wanted=wanted,
+                rows=rows,
             )
             into = None if to_current is None else to_current[:, rows]
             gradients = tape.back(grads[0][:, rows], into)
@@ -165,6 +161,7 @@ class Tape:
         potentials: (K, N, *shape) of the last K steps; K = T + wait if the leak needs a gradient.
         fired: (T, N, *shape) spikes in int8; None where they are `potentials > threshold`.
         wanted: whether current, threshold, leak, v_init need a gradient.
+        rows: which samples of the batch they are.
     """
 
     op: AnyNeuron
@@ -175,6 +172,7 @@ class Tape:
     leak: Tensor | None
     v_init: Tensor
     wanted: Sequence[bool]
+    rows: slice
 
     def back(self, grad: Tensor, to_current: Tensor | None) -> list[Tensor | None]:
         """Gradients of threshold, leak and v_init, given those of the spikes, (T, N, *shape).
@@ -237,20 +235,25 @@ class Tape:
 
     def _slopes(self, normal: Tensor, h: Tensor) -> Tensor:
         """ds/dz (T, N, *shape) of p/threshold."""
-        since = self._since(h) if isinstance(self.surrogate, TimedSurrogate) else None
+        slope = self._slope(normal - 1, h)
         if isinstance(self.op, TwoSidedNeuron):
             level = 0.5 if self.op.rounds else 1.0
-            return self._surrogate(normal - level, since) + self._surrogate(-normal - level, since)
-        slopes = self._surrogate(normal - 1, since)
+            return slope(normal - level) + slope(-normal - level)
+        slopes = slope(normal - 1)
         if not self.op.signed:
             return slopes
         positive = h.cumsum(0) - h > 0
-        return slopes + positive * self._surrogate(-normal, since)
+        return slopes + positive * slope(-normal)
 
-    def _surrogate(self, z: Tensor, since: Tensor | None) -> Tensor:
-        if since is not None and isinstance(self.surrogate, TimedSurrogate):
-            return self.surrogate.gradient_since(z, since)
-        return cast(Any, self.surrogate).gradient(z)
+    def _slope(self, z: Tensor, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """ds/dz as a function of z, for these potentials and spikes."""
+        surrogate = self.surrogate
+        if isinstance(surrogate, FittedSurrogate):
+            return surrogate.fitted(z, self.rows).gradient
+        if isinstance(surrogate, TimedSurrogate):
+            since = self._since(h)
+            return lambda each: surrogate.gradient_since(each, since)
+        return surrogate.gradient
 
     def _since(self, h: Tensor) -> Tensor:
         """(T, N, *shape) steps since the neuron's last spike."""

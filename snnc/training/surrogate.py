@@ -44,7 +44,21 @@ class TimedSurrogate(Protocol):
         ...
 
 
-AnySurrogate = Surrogate | TimedSurrogate
+@runtime_checkable
+class FittedSurrogate(Protocol):
+    """Surrogate derivative of a spike that is fitted to the potentials it is used for."""
+
+    def fitted(self, z: Tensor, rows: slice) -> Surrogate:
+        """The surrogate for some samples of a batch.
+
+        Args:
+            z: (T, n, *shape) their normalised potentials.
+            rows: which samples of the batch they are.
+        """
+        ...
+
+
+AnySurrogate = Surrogate | TimedSurrogate | FittedSurrogate
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ def find_surrogate(surrogate: str | AnySurrogate) -> AnySurrogate:
                 hint=f"one of {', '.join(SURROGATES)}",
             )
         return SURROGATES[surrogate]()
-    if isinstance(surrogate, type) or not isinstance(surrogate, Surrogate | TimedSurrogate):
+    if isinstance(surrogate, type) or not isinstance(surrogate, AnySurrogate):
         raise UsageError(
             f"{surrogate!r} is no surrogate gradient: it has no gradient(z)",
             hint="give a name, or an object like snnc.training.PiecewiseLinear()",

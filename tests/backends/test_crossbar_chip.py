@@ -40,6 +40,7 @@ CHIPS = (
         GROUPED,
         "device=pcm replication=balanced tiles=90 packing=groups rows=30 wire-ohm=9 adc-bits=5",
     ),
+    (GROUPED, "replication=balanced tiles=99 packing=groups rows=30 stuck-on=0.1 remap=true"),
     (GROUPED, "device=gaussian cells=offset packing=groups rows=40"),
 )
 

@@ -120,6 +120,8 @@ def test_the_artifact_says_where_cells_lie() -> None:
     )
     assert (here.cells != there.cells).any(), "wires are shorter or longer there"
     moved[first][place["top"]] = 20
-    for damaged in (rows[1:], moved, [row[:4] for row in rows], None):
+    copy = mapping["columns"].index("copy")
+    before = [[*row[:copy], -1, *row[copy + 1 :]] for row in rows]
+    for damaged in (rows[1:], moved, before, [row[:4] for row in rows], None):
         with pytest.raises(ArtifactError, match="the mapping is damaged"):
             load(with_parts(damaged), backend.chip())

@@ -59,7 +59,10 @@ def shape_of(rows: int, outputs: int, backend: CrossbarBackend) -> int:
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_tiles_of_rows_and_outputs_without_weights_are_free(packing: Any) -> None:
     graph, size = pruned(), {"rows": 40, "cols": 24}
-    assert layout(graph, CrossbarBackend(**size).chip(), 1).tiles == 3 * 4, "108 rows, 20 outputs"
+    whole = CrossbarBackend(**size)
+    assert layout(graph, whole.chip(), 1).tiles == 3 * 4, "108 rows, 20 outputs"
+    notes = json.loads(whole.lower(graph, PassContext())["crossbar/figures.json"])["notes"]
+    assert "28 rows and 3 outputs have no weight: packing=groups leaves them out" in notes
     backend = CrossbarBackend(**size, packing=packing)
     mapped = layout(graph, backend.chip(), 1)
     assert mapped.tiles == shape_of(80, 17, backend) <= 2 * 3
@@ -68,7 +71,9 @@ def test_tiles_of_rows_and_outputs_without_weights_are_free(packing: Any) -> Non
     mapping = json.loads(files[MAPPING])
     assert mapping["unplaced_outputs"] == {"conv": [0, 7, 19]}
     assert len(mapping["unplaced_rows"]["conv"][0]) == 28
-    row = json.loads(files["crossbar/figures.json"])["layers"]["conv"]
+    figures = json.loads(files["crossbar/figures.json"])
+    row = figures["layers"]["conv"]
+    assert not any("no weight" in note for note in figures["notes"])
     assert (row["unplaced_rows"], row["unplaced_outputs"]) == (28, 3)
     assert (row["matrix_rows"], row["matrix_cols"], row["split_formula_tiles"]) == (108, 20, 12)
 

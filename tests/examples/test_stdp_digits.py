@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,54 +44,56 @@ def figures(printed: str) -> dict[str, float]:
     }
 
 
-FEW = ("--neurons", "60", "--images", "900", "--labelled", "400", "--eta", "0.005")
+def run(modules: dict[str, ModuleType], digits: tuple[str, ...], **options: Any) -> dict[str, Any]:
+    """A run of few images, in this process; `options` are those of the compression, if any."""
+    experiment, constants = modules["experiment"], modules["constants"]
+    plan = modules["compression"].Compression.over(600, every=60, **options) if options else None
+    settings = experiment.Settings(
+        neurons=40, images=600, labelled=300, rule=constants.Rule(eta=0.005), compression=plan
+    )
+    train, test = (modules["images"].read(name) for name in digits[1::2])
+    return experiment.run(settings, train, test)[1]
 
 
-def test_it_learns_prunes_and_costs_less(
+def test_pruning_by_stdp_keeps_what_random_pruning_loses(
+    stdp_digits: dict[str, ModuleType], digits: tuple[str, ...]
+) -> None:
+    dense = run(stdp_digits, digits)
+    small, by_chance = (
+        run(stdp_digits, digits, kept=0.05, levels=4, by=by) for by in ("weight", "random")
+    )
+    assert dense["accuracy"] > 0.6 and dense["kept"] > 0.3
+    assert small["accuracy"] > by_chance["accuracy"] + 0.05
+    assert 0.04 < small["kept"] <= 0.05 and small["dead_neurons"] == 0
+    fewer = 0.5 * dense["synaptic_events_per_image"]
+    assert small["synaptic_events_per_image"] < fewer
+
+
+def test_a_run_prints_figures_and_its_network_is_costed(
     repository: Path, digits: tuple[str, ...], tmp_path: Path
 ) -> None:
-    dense, small = (str(tmp_path / name) for name in ("dense.npz", "small.npz"))
-    one = figures(script(repository, "stdp_digits.py", *digits, *FEW, "--save", dense))
-    assert one["accuracy"] > 0.6 and one["kept"] > 0.3
-    options = ("--kept", "0.2", "--levels", "4", "--every", "100", "--save", small)
-    two = figures(script(repository, "stdp_digits.py", *digits, *FEW, *options))
-    assert two["accuracy"] > one["accuracy"] - 0.2
-    assert two["kept"] == pytest.approx(0.2, abs=0.001)
-    assert two["synaptic_events_per_image"] < 0.7 * one["synaptic_events_per_image"]
-    results = tmp_path / "cost.json"
-    script(repository, "crossbar_cost.py", *digits[2:], dense, small, "--results", str(results))
+    network, results = tmp_path / "small.npz", tmp_path / "cost.json"
+    few = ("--neurons", "40", "--images", "200", "--labelled", "100", "--every", "40")
+    options = ("--kept", "0.2", "--levels", "4", "--save", str(network))
+    found = figures(script(repository, "stdp_digits.py", *digits, *few, *options))
+    assert found["kept"] == pytest.approx(0.2, abs=0.001) and found["accuracy"] > 0.2
+    script(repository, "crossbar_cost.py", *digits[2:], str(network), "--results", str(results))
     cost = json.loads(results.read_text())
-    assert cost["dense"]["tiles"] == 7 * 2 and cost["small"]["tiles"] == 7
-    rows = cost["small, rows in use"]
-    assert rows["rows"] < 784 and rows["tiles"] < 7
-    assert rows["tiles_energy_nj"] < cost["dense"]["tiles_energy_nj"]
-
-
-def test_random_pruning_of_the_same_sparsity_is_worse(
-    repository: Path, digits: tuple[str, ...]
-) -> None:
-    kept = ("--kept", "0.05", "--every", "100")
-    by_weight, by_chance = (
-        figures(script(repository, "stdp_digits.py", *digits, *FEW, *kept, "--by", by))
-        for by in ("weight", "random")
-    )
-    assert by_chance["accuracy"] < by_weight["accuracy"] - 0.05
+    assert cost["small"]["tiles"] == 7 and cost["small"]["rows"] == 784
+    assert cost["small, rows in use"]["rows"] < 784
 
 
 def test_the_table_goes_on_where_it_was(
     repository: Path, digits: tuple[str, ...], tmp_path: Path
 ) -> None:
     names = script(repository, "table.py", "--list").split()
-    assert len(names) == len(set(names)) == 23
+    assert len(names) == len(set(names)) == 25
     stored = {name: {"accuracy": 0.5, "kept": 1.0} for name in names}
     (tmp_path / "results.json").write_text(json.dumps(stored))
     printed = script(repository, "table.py", *digits, "--workdir", str(tmp_path), "--only", "soft")
     assert printed.split() == ["soft", "50.00", "%", "1.0000"]
 
 
-def test_images_of_another_size_are_refused(repository: Path) -> None:
-    path = repository / "examples" / "stdp_digits" / "stdp_digits.py"
-    command = [sys.executable, str(path), "--train", "digits#train", "--test", "digits#test"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip() == "digits#train: not labelled grey images of 28 x 28 pixels"
+def test_images_of_another_size_are_refused(stdp_digits: dict[str, ModuleType]) -> None:
+    with pytest.raises(SystemExit, match="digits#test: not labelled grey images of 28 x 28 pixels"):
+        stdp_digits["images"].read("digits#test")

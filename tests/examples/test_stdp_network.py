@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,22 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llvmlite import ir
 
 COUNT = 21
-NAMES = ("network", "constants", "compression")
-
-
-@pytest.fixture(scope="module")
-def example(repository: Path) -> Iterator[dict[str, ModuleType]]:
-    """The modules of the example, which import each other by plain names."""
-    folder = repository / "examples" / "stdp_digits"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        before = set(sys.modules)
-        yield {name: importlib.import_module(name) for name in NAMES}
-        for name in set(sys.modules) - before:
-            if (folder / f"{name}.py").exists():
-                del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +31,9 @@ def images(count: int) -> np.ndarray:
     return (blobs * rng.integers(40, 256, (count, 784))).astype(np.uint8)
 
 
-def both(example: dict[str, ModuleType], plain: ModuleType, dtype: str, **rule: Any) -> float:
+def both(stdp_digits: dict[str, ModuleType], plain: ModuleType, dtype: str, **rule: Any) -> float:
     """Learn two images, test one; spikes must be equal. The largest difference of weights."""
-    constants, network = example["constants"], example["network"]
+    constants, network = stdp_digits["constants"], stdp_digits["network"]
     rule = constants.Rule(**{"eta": 0.02, **rule})
     fast = network.Network(COUNT, rule, 3, dtype)
     fast.plastic[:] = np.random.default_rng(1).random(fast.plastic.shape) < 0.8
@@ -78,17 +63,19 @@ def both(example: dict[str, ModuleType], plain: ModuleType, dtype: str, **rule: 
 
 @pytest.mark.parametrize("rule", [{}, {"mu": 0.9, "offset": 0.6}, {"mu": 0, "additive": False}])
 def test_every_spike_and_weight_is_that_of_the_equations(
-    example: dict[str, ModuleType], plain: ModuleType, rule: dict[str, Any]
+    stdp_digits: dict[str, ModuleType], plain: ModuleType, rule: dict[str, Any]
 ) -> None:
-    assert both(example, plain, "f64", **rule) < 1e-12
+    assert both(stdp_digits, plain, "f64", **rule) < 1e-12
 
 
-def test_single_precision_stays_close(example: dict[str, ModuleType], plain: ModuleType) -> None:
-    assert both(example, plain, "f32") < 1e-5
+def test_single_precision_stays_close(
+    stdp_digits: dict[str, ModuleType], plain: ModuleType
+) -> None:
+    assert both(stdp_digits, plain, "f32") < 1e-5
 
 
-def test_input_spikes_are_a_function_of_seed_and_number(example: dict[str, ModuleType]) -> None:
-    constants, network = example["constants"], example["network"]
+def test_input_spikes_are_a_function_of_seed_and_number(stdp_digits: dict[str, ModuleType]) -> None:
+    constants, network = stdp_digits["constants"], stdp_digits["network"]
     presentation = constants.Presentation()
     image = (np.arange(784) % 256).astype(np.uint8)
     one, two, other = (
@@ -102,11 +89,38 @@ def test_input_spikes_are_a_function_of_seed_and_number(example: dict[str, Modul
     assert abs(counts.sum() / (700 * chance.sum()) - 1) < 0.02
 
 
-def test_pruned_synapses_stay_pruned_and_the_rest_is_at_levels(
-    example: dict[str, ModuleType],
+@pytest.mark.parametrize("exponent", [None, 0.2, 0.9])
+def test_elementary_functions_in_single_precision(
+    stdp_digits: dict[str, ModuleType], exponent: float | None
 ) -> None:
-    constants, network = example["constants"], example["network"]
-    plan = example["compression"].Compression(kept=0.25, levels=4)
+    module = ir.Module("elementary")
+    code = stdp_digits["emission"].Code(module, "apply", ("x", "y"), ("count",))
+    with code.loop(0, code.arguments["count"], 16) as i:
+        x = code.read("x", i, 16)
+        if exponent is None:
+            y = stdp_digits["elementary"].exponential(code, x, 16)
+        else:
+            y = stdp_digits["elementary"].power(code, x, exponent, 16)
+        code.write(y, "y", i)
+    code.end()
+    apply = stdp_digits["network"].compiled(module, {"apply": (2, 1)})["apply"]
+    x = np.linspace(-40, 0, 4096) if exponent is None else np.geomspace(1e-9, 1, 4096)
+    x = x.astype(np.float32)
+    if exponent is not None:
+        x[0] = 0
+    y = np.empty_like(x)
+    apply(x.ctypes.data, y.ctypes.data, len(x))
+    wide = x.astype(np.float64)
+    exact = np.exp(wide) if exponent is None else wide**exponent
+    assert np.abs(y - exact).max() < 4e-6
+    assert np.abs(y / np.maximum(exact, 1e-30) - 1)[exact > 0].max() < 1e-5
+
+
+def test_pruned_synapses_stay_pruned_and_the_rest_is_at_levels(
+    stdp_digits: dict[str, ModuleType],
+) -> None:
+    constants, network = stdp_digits["constants"], stdp_digits["network"]
+    plan = stdp_digits["compression"].Compression(kept=0.25, levels=4)
     net = network.Network(COUNT, constants.Rule(eta=0.02), 3)
     source = network.Poisson((5,), constants.Presentation(shown=100), net.neurons.dt)
     net.normalise()
@@ -127,10 +141,10 @@ def test_pruned_synapses_stay_pruned_and_the_rest_is_at_levels(
     assert (nearest == np.rint(levels)).mean() > 0.999
 
 
-def test_soft_masks_let_synapses_come_back(example: dict[str, ModuleType]) -> None:
-    constants, network = example["constants"], example["network"]
+def test_soft_masks_let_synapses_come_back(stdp_digits: dict[str, ModuleType]) -> None:
+    constants, network = stdp_digits["constants"], stdp_digits["network"]
     for hard in (True, False):
-        plan = example["compression"].Compression(kept=0.5, levels=0, hard=hard)
+        plan = stdp_digits["compression"].Compression(kept=0.5, levels=0, hard=hard)
         net = network.Network(COUNT, constants.Rule(), 3)
         net.normalise()
         plan.apply(net, 0.5, 0)
@@ -140,8 +154,8 @@ def test_soft_masks_let_synapses_come_back(example: dict[str, ModuleType]) -> No
         assert (net.kept[pruned] == 0).all() == hard
 
 
-def test_levels_of_least_squares(example: dict[str, ModuleType]) -> None:
-    fit = example["compression"].fit_levels
+def test_levels_of_least_squares(stdp_digits: dict[str, ModuleType]) -> None:
+    fit = stdp_digits["compression"].fit_levels
     w = np.random.default_rng(0).random(1000)
     assert fit(w, 1) == pytest.approx(w.mean())
     exact = np.repeat([0.2, 0.4, 0.6], 50)
@@ -149,8 +163,8 @@ def test_levels_of_least_squares(example: dict[str, ModuleType]) -> None:
     assert fit(w[:0], 3) == 0
 
 
-def test_a_wrong_option_is_refused(example: dict[str, ModuleType]) -> None:
-    plan = example["compression"].Compression()
+def test_a_wrong_option_is_refused(stdp_digits: dict[str, ModuleType]) -> None:
+    plan = stdp_digits["compression"].Compression()
     with pytest.raises(ValueError, match="not a fraction"):
         replace(plan, kept=0)
     with pytest.raises(ValueError, match="neither"):

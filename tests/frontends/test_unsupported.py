@@ -90,6 +90,28 @@ def test_all_problems_of_a_model_are_listed_in_order() -> None:
     ]
 
 
+class Heads(nn.Module):
+    """Attention as it is written by hand: heads first, then the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.act = nn.Linear(6, 18), nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, _ = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, 2, 3).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = (q @ k.transpose(-2, -1)).softmax(-1)
+        return self.act((weights @ v).transpose(1, 2).reshape(n, tokens, 6))
+
+
+def test_what_follows_a_value_that_no_sample_has_is_listed_too() -> None:
+    with pytest.raises(UnsupportedError) as error:
+        trace(Heads(), (4, 6))
+    found = [p.op for p in error.value.problems]
+    product = "operator.matmul"
+    assert found == ["Tensor.permute", product, "Tensor.softmax", product, "GELU"]
+
+
 def test_one_problem_reads_well() -> None:
     line = marked_lines(models.Gelu)[0]
     _, problem = refusal(models.Gelu).message.splitlines()

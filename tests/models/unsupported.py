@@ -210,13 +210,13 @@ class NoStatistics(nn.Module):
         return self.bn(x)  # here
 
 
-class LastAxisLinear(nn.Module):
+class LinearAtThreeAxes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # here
+        return self.fc(x.unsqueeze(1))  # here
 
 
 class Overwritten(nn.Module):
@@ -359,7 +359,7 @@ REFUSED = {
     ActivationProduct: "a neuron only sums them",
     VectorProduct: "an array of 1 axes",
     NoStatistics: "statistics of the batch",
-    LastAxisLinear: "flatten the sample",
+    LinearAtThreeAxes: "at most two axes of positions",
     Integers: "rounds to torch.int32",
     Smaller: "compares activations",
     WhereLargest: "indices of a maximum",

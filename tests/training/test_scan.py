@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from snnc.errors import GraphError, UsageError
+from snnc.errors import UsageError
 from snnc.interp import Population
 from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
 from snnc.training import SURROGATES, Stdb, TimedSurrogate, find_surrogate
@@ -219,11 +219,49 @@ def test_a_rounded_current_has_a_state_that_is_not() -> None:
     torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
 
 
-def test_integers_have_no_gradient() -> None:
-    current, v, _, v_init = tensors()
-    population = Population(Neuron(), v, None, v_init, integer=True)
-    with pytest.raises(GraphError, match="before quantize"):
-        scan(population, current, T, find_surrogate("linear"))
+def test_a_gradient_passes_straight_through_the_rounding_of_a_leak() -> None:
+    """Where leak * u is a whole number anyway, integers have the gradient of real values."""
+    unit = 2.0**12
+    current = torch.randint(-3, 7, (T, N, *SHAPE), dtype=torch.float64).mul_(unit).requires_grad_()
+    v, leak, v_init = (torch.tensor(x, dtype=torch.float64) for x in (4 * unit, 0.5, 0.0))
+    found = []
+    for integer in (True, False):
+        population = Population(Neuron(), v, leak, v_init, integer=integer)
+        spikes = scan(population, current, T, find_surrogate("atan"))
+        weights = torch.rand(spikes.shape, generator=torch.Generator().manual_seed(0)).double()
+        found.append((spikes, torch.autograd.grad((spikes * weights).sum(), current)[0]))
+    assert found[0][0].any() and torch.equal(found[0][0], found[1][0])
+    assert found[0][1].any() and torch.equal(found[0][1], found[1][1])
+
+
+@dataclass
+class Recording:
+    """A surrogate that keeps which samples it was fitted to."""
+
+    rows: list[slice]
+
+    def fitted(self, z: Tensor, rows: slice) -> Any:
+        self.rows.append(rows)
+        return find_surrogate("atan")
+
+
+@pytest.mark.parametrize("op", [Neuron(), Neuron(signed=True), TwoSidedNeuron()], ids=str)
+def test_a_surrogate_is_fitted_once_to_every_part_of_a_batch(
+    op: AnyNeuron, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, v, leak, v_init = tensors()
+    expected = gradients(
+        lambda *x: scan(Population(op, *x[1:]), x[0], T, find_surrogate("atan")),
+        (current, v, leak, v_init),
+    )
+    monkeypatch.setattr("snnc.interp.stateful.STATE_VALUES", 1)
+    surrogate = Recording([])
+    found = gradients(
+        lambda *x: scan(Population(op, *x[1:]), x[0], T, surrogate), (current, v, leak, v_init)
+    )
+    assert surrogate.rows == [slice(i, i + 1) for i in range(N)]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("wrong", ["relu", 3, object(), Stdb])

@@ -50,6 +50,8 @@ class CrossbarBackend:
         wire_ohm: resistance of word and bit lines from one cell to the next, in ohm.
         compensation: gains of the converters are estimated anew when the chip is read, from the
             sums of columns with all rows driven: one factor a layer, or one a column.
+        remap: stuck cells are known when the chip is programmed: rows of a tile are exchanged, and
+            the other cells of a weight make up for a stuck one, so that the weights are nearest.
         weight_bits: width of a weight, its sign included, 2..16.
         chip_seed: of the chip: the errors of its cells.
         packing: what shares a tile: none, groups of a layer, or also layers that lie in disjoint
@@ -78,6 +80,7 @@ class CrossbarBackend:
     stuck_off: float = 0.0
     wire_ohm: float = 0.0
     compensation: Literal["none", "layer", "column"] = "none"
+    remap: bool = False
     weight_bits: int = 8
     chip_seed: int = 0
     packing: Literal["none", "groups", "disjoint", "time-multiplexed"] = "none"
@@ -144,7 +147,7 @@ class CrossbarBackend:
                 self.cores, self.tiles_per_core, self.axons_per_core, self.synapses_per_core
             ),
             imperfections=Imperfections(
-                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation
+                self.stuck_on, self.stuck_off, self.wire_ohm, self.compensation, self.remap
             ),
         )
 

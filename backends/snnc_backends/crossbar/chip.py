@@ -134,13 +134,15 @@ class Chip:
 
     def aged_us(
         self,
-        weights: NDArray[np.integer],
+        levels: NDArray[np.integer],
         rng: np.random.Generator,
         faults: np.random.Generator,
         seconds: float,
     ) -> NDArray[np.float32]:
-        """The same `seconds` after programming, with the stuck cells that `faults` draws."""
-        programmed = self.conductances_us(weights, rng)
+        """Conductances of cells `seconds` after they were programmed to levels, with the stuck
+        cells that `faults` draws.
+        """
+        programmed = self.device.program(levels, self.table.largest, rng)
         aged = self.device.read(programmed, rng, seconds)
         return self.imperfections.with_stuck(aged, self.device.facts, faults)
 
@@ -175,7 +177,7 @@ class Chip:
             seconds: time from programming to reading; None for that of the device.
         """
         after = self.device.facts.read_after_s if seconds is None else seconds
-        aged = self.aged_us(weights, rng, rng, after)
+        aged = self.aged_us(self.levels(weights), rng, rng, after)
         levels = self.in_levels(aged)
         wanted = self.values(weights).reshape(-1, levels.shape[-1]).sum(0, dtype=np.float64)
         found = levels.reshape(-1, levels.shape[-1]).sum(0)
@@ -263,6 +265,8 @@ def _require_layout(chip: Chip) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
+    if chip.imperfections.remap and chip.device.facts.levels_us is not None:
+        raise ValueError(f"remap needs evenly spaced levels, {chip.device.name} has a list of them")
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
     if chip.replication == "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from snnc.ir import Graph
@@ -57,9 +58,19 @@ def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
             DIGITAL,
             *costed.notes,
             *([GROUPED] if alone else []),
+            *([] if chip.packing != "none" else _without_weights(layers)),
             *([COUNTERS] if pools else []),
         ],
     }
+
+
+def _without_weights(layers: Sequence[WeightMatrix]) -> list[str]:
+    """What takes cells without having a weight, where nothing is left out."""
+    rows = sum(m.groups * m.rows - int(m.used_rows.sum()) for m in layers)
+    outputs = sum(m.groups * (m.outputs - int(m.used_outputs.sum())) for m in layers)
+    if not rows and not outputs:
+        return []
+    return [f"{rows} rows and {outputs} outputs have no weight: packing=groups leaves them out"]
 
 
 def _placed_cores(costed: CostFiles) -> dict[str, Any]:

@@ -24,12 +24,15 @@ class Imperfections:
         stuck_off: fraction of cells that have the least one.
         wire_ohm: resistance of a line from one cell to the next.
         compensation: what the gains of converters are estimated anew for, when the chip is read.
+        remap: stuck cells are known when the chip is programmed, which avoids them; see
+            `remapping`.
     """
 
     stuck_on: float = 0.0
     stuck_off: float = 0.0
     wire_ohm: float = 0.0
     compensation: Compensation = "none"
+    remap: bool = False
 
     def __post_init__(self) -> None:
         for name, rate in (("stuck-on", self.stuck_on), ("stuck-off", self.stuck_off)):
@@ -43,17 +46,28 @@ class Imperfections:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why cells are not read as the levels they are programmed to."""
-        faults = ("some cells are stuck",) if self.stuck_on or self.stuck_off else ()
+        faults = ("some cells are stuck",) if self.faulty else ()
         return (*faults, *(("its wires have resistance",) if self.wire_ohm else ()))
+
+    @property
+    def faulty(self) -> bool:
+        """Whether cells are stuck."""
+        return self.stuck_on > 0 or self.stuck_off > 0
+
+    def stuck(
+        self, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which cells have the largest conductance, and which the least, every cell on its own."""
+        drawn = rng.random(shape)
+        return drawn < self.stuck_on, drawn >= 1 - self.stuck_off
 
     def with_stuck(
         self, conductances_us: NDArray[np.float32], facts: DeviceFacts, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Conductances in microsiemens with the faults, every cell on its own."""
-        if not (self.stuck_on or self.stuck_off):
+        """Conductances in microsiemens with the faults that `stuck` draws."""
+        if not self.faulty:
             return conductances_us
-        drawn = rng.random(conductances_us.shape)
-        on, off = drawn < self.stuck_on, drawn >= 1 - self.stuck_off
+        on, off = self.stuck(conductances_us.shape, rng)
         faulty = np.where(on, np.float32(facts.g_max_us), conductances_us)
         return np.where(off, np.float32(facts.g_min_us), faulty).astype(np.float32)
 

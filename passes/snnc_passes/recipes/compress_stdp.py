@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from snnc.transform import Recipe
+from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.compress.quantize_conductance import QuantizeConductance
 from snnc_passes.compress.stdp_prune import StdpPrune
 from snnc_passes.recipes._max_pooling import MaxPooling
@@ -28,10 +29,11 @@ class CompressStdp(Recipe):
             its cells, or none.
         structure: what is removed as a whole; "rows" frees lines of a crossbar.
         method: "magnitude" and "random" are controls.
+        eta: weight of the rule beside the magnitude, see `stdp-prune`.
         epochs: of training.
         prune_every: epochs from one pruning to the next.
         lr, batch, augment: of training.
-        wait, maxpool: as of `convert`.
+        encode, wait, maxpool: as of `convert`.
         bits: width of integer weights, 2..8; none keeps real values.
     """
 
@@ -40,24 +42,25 @@ class CompressStdp(Recipe):
     levels: int | tuple[float, ...] | Literal["target"] | None = 4
     structure: Literal["none", "rows", "columns"] = "none"
     method: Literal["stdp", "magnitude", "random"] = "stdp"
+    eta: float = 0.05
     epochs: int = 10
     prune_every: int = 2
     lr: float = 5e-4
     batch: int = 32
     augment: Literal["none", "flip", "crop-flip"] = "none"
+    encode: AnyInputCode = field(default_factory=DirectInput)
     wait: int | Literal["T"] = 0
     maxpool: MaxPooling = "count"
     bits: int | None = 8
 
     def __post_init__(self) -> None:
-        StdpPrune(sparsity=self.sparsity, structure=self.structure, method=self.method)
+        StdpPrune(**self._prune())
         if self.levels is not None:
             QuantizeConductance(levels=self.levels)
         Convert(bits=self.bits, wait=self.wait, maxpool=self.maxpool)
 
     def pipeline(self) -> str:
-        convert = Convert(wait=self.wait, maxpool=self.maxpool).pipeline()
-        prune = {"sparsity": self.sparsity, "structure": self.structure, "method": self.method}
+        convert = Convert(encode=self.encode, wait=self.wait, maxpool=self.maxpool).pipeline()
         learn = spec(
             "learn",
             epochs=self.epochs,
@@ -67,12 +70,16 @@ class CompressStdp(Recipe):
             loss="ann",
             v_init=True,
             surrogate="triangle",
-            prune=spec("stdp-prune", **prune),
+            prune=spec("stdp-prune", **self._prune()),
             snap=None if self.levels is None else self._snap(),
             prune_every=self.prune_every,
         )
         integers = [] if self.bits is None else [spec("quantize", bits=self.bits)]
         return ",".join([convert, learn, *integers])
+
+    def _prune(self) -> dict[str, Any]:
+        options = ("sparsity", "structure", "method", "eta")
+        return {name: getattr(self, name) for name in options}
 
     def _snap(self) -> str:
         levels = self.levels

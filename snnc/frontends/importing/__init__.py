@@ -19,6 +19,7 @@ from snnc.frontends.importing.layers import (
     check_spatial,
     conv,
     linear,
+    pointwise,
     transposed_conv,
 )
 from snnc.frontends.importing.pooling import (
@@ -90,6 +91,7 @@ __all__ = [
     "pad",
     "pad_with_elements",
     "permute",
+    "pointwise",
     "reduce_over",
     "relu",
     "regroup",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from snnc.errors import Diagnostic, GraphError, Loc, ModelError, UnsupportedError
+from snnc.frontends.importing.permutes import sink_permutes
 from snnc.frontends.importing.site import ConstantStore, ImportSite, RefusedError, Value
 from snnc.frontends.importing.softmax import DroppedSoftmax
 from snnc.ir import Graph, Input, MaxPool, Relu, Stage, verify
@@ -122,6 +123,7 @@ class Importer:
         try:
             if self._invalid:
                 raise self._invalid[0]
+            sink_permutes(graph)
             _remove_unused(graph)
             _hoist_relu(graph)
             graph.prune_params()

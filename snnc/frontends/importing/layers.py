@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.frontends.importing.rearrange import pad, spread
+from snnc.frontends.importing.rearrange import pad, permute, spread
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import Pairs
 from snnc.ir import BatchNorm, Conv, Linear
@@ -90,14 +90,33 @@ def _of_convolution(weight: NDArray[np.float32], groups: int) -> NDArray[np.floa
 
 
 def linear(site: ImportSite, x: Value, weight: Constant, bias: Constant | None = None) -> Value:
-    """y = weight x + bias, of one feature vector per sample; weight: (F_out, F_in)."""
-    if len(x.shape) != 1:
+    """y = weight x + bias along the last axis of a sample; weight: (F_out, F_in).
+
+    At several positions it is a convolution of kernel 1, whose channels are the features. Raises
+    `RefusedError` for more than two axes of positions.
+    """
+    axes = range(1, len(x.shape))
+    front = permute(site, x, (0, len(x.shape), *axes), "channels_first")
+    y = pointwise(site, front, weight, bias)
+    return permute(site, y, (0, *(axis + 1 for axis in axes), 1), "channels_last")
+
+
+def pointwise(site: ImportSite, x: Value, weight: Constant, bias: Constant | None = None) -> Value:
+    """`linear` along the first axis of a sample, the channels."""
+    rank = len(x.shape) - 1
+    if rank > 2:
         raise RefusedError(
-            f"it is applied along the last axis of a sample of shape {x.shape}",
-            "flatten the sample before it, or use a 1x1 convolution",
+            f"it is applied at the positions of {rank} axes, of a sample of {rank + 1}",
+            "reshape the sample to at most two axes of positions before it",
         )
-    ref = site.param(weight, "weight")
-    return site.emit(Linear(weight=ref, bias=site.optional_param(bias, "bias")), [x])
+    if not rank:
+        ref = site.param(weight, "weight")
+        return site.emit(Linear(weight=ref, bias=site.optional_param(bias, "bias")), [x])
+    kernel = Constant(weight.array.reshape(*weight.shape, *(1,) * rank), weight.name)
+    return conv(
+        site, x, kernel, bias,
+        stride=(1,) * rank, padding=((0, 0),) * rank, dilation=(1,) * rank,
+    )  # fmt: skip
 
 
 def batch_norm(

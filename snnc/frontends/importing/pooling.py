@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from snnc.frontends.importing.layers import check_spatial, conv
+from snnc.frontends.importing.permutes import channel_axis
 from snnc.frontends.importing.rearrange import broadcast, concat, permute, reshape
 from snnc.frontends.importing.site import Constant, ImportSite, RefusedError, Value
 from snnc.frontends.importing.windows import (
@@ -88,10 +89,17 @@ def adaptive_max_pool(site: ImportSite, x: Value, bins: tuple[int, ...]) -> Valu
 def reduce_over(site: ImportSite, x: Value, axes: Sequence[int], *, mean: bool) -> Value:
     """Mean or sum over axes, which keep a length of 1; the batch counts as axis 0.
 
-    Over channels it is a layer of equal weights, for spikes of channels stand for unequal amounts.
-    Raises `RefusedError` where the batch would be reduced.
+    Over channels it is a layer of equal weights, for spikes of channels stand for unequal amounts;
+    where a permutation has put them on another axis, that one. Raises `RefusedError` where the
+    batch would be reduced.
     """
     chosen = _chosen(x, axes)
+    front = channel_axis(site.graph, x.name) if 1 in chosen else 1
+    if front > 1:
+        order = [0, front, *(i for i in range(1, len(x.shape) + 1) if i != front)]
+        moved, back = permute(site, x, order, "permute"), [order.index(i) for i in sorted(order)]
+        result = reduce_over(site, moved, [order.index(i) for i in chosen], mean=mean)
+        return permute(site, result, back, "permute")
     if chosen != [1]:
         pooled = _each(x, [axis for axis in chosen if axis > 1])
         divisors = [axis.sizes if mean else (1,) * len(axis.windows) for axis in pooled]

@@ -80,7 +80,7 @@ def _windows(
 
 def gemm(site: OnnxSite) -> Result:
     """Converter of `Gemm`: alpha * x B + beta * C, with B and C of the model."""
-    x, weight = site.value(), site.constant(1, "weight")
+    weight = site.constant(1, "weight")
     alpha, beta = (site.attributes.get(name, 1.0) for name in ("alpha", "beta"))
     if site.attributes.get("transA", 0):
         raise RefusedError("it transposes its input, and so the batch", "use transA=0")
@@ -93,7 +93,15 @@ def gemm(site: OnnxSite) -> Result:
     bias = site.optional_constant(2, "bias")
     if bias is not None:
         bias = _per_output(bias, weight.shape[0], beta)
-    return tensor_of(importing.linear(site, x, weight, bias))
+    return _product(site, weight, bias)
+
+
+def _product(site: OnnxSite, weight: Constant, bias: Constant | None = None) -> Tensor:
+    """The product with a matrix (F_out, F_in) along the last axis, at every position."""
+    x = site.tensor()
+    front = site.moved(Tensor(x.value, (x.order[-1], *x.order[:-1])))
+    y = importing.pointwise(site, front, weight, bias)
+    return Tensor(y, (*range(1, len(x.order)), 0))
 
 
 def _per_output(bias: Constant, outputs: int, factor: float) -> Constant:
@@ -116,10 +124,10 @@ def matmul(site: OnnxSite) -> Result:
         raise RefusedError(
             "its constant is on the left, where it mixes samples", "multiply by it on the right"
         )
-    x, weight = site.value(), site.constant(1, "weight")
+    weight = site.constant(1, "weight")
     if weight.array.ndim != 2:
         raise RefusedError(f"its weight is of shape {weight.shape}", "use a matrix")
-    return tensor_of(importing.linear(site, x, _derived(weight, weight.array.T)))
+    return _product(site, _derived(weight, weight.array.T))
 
 
 def _derived(constant: Constant, array: np.ndarray) -> Constant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from onnx import TensorProto
@@ -38,19 +39,24 @@ def dropout(site: OnnxSite) -> Result:
 
 
 def _reshaped(site: OnnxSite, dims: list[int]) -> Result:
-    """The input in the shape `dims`, the batch first."""
+    """The input in the shape `dims`: the batch first, or all axes but the last one in it."""
     x = site.tensor()
     if dims[:1] != [site.batch] or math.prod(dims[1:]) != math.prod(x.shape):
+        rows = replace(x, rows=True)
+        if dims == rows.dims(site.batch):
+            return rows
         raise RefusedError(
             "its result does not have the batch as its first axis", "keep the batch first"
         )
+    if dims[1:] == list(x.shape):
+        return replace(x, rows=False)
     source = x.value if x.plain else site.moved(x)
     return tensor_of(importing.reshape(site, source, tuple(dims[1:])))
 
 
 def reshape(site: OnnxSite) -> Result:
     """Converter of `Reshape`."""
-    dims = [site.batch, *site.tensor().shape]
+    dims = site.tensor().dims(site.batch)
     wanted = site.integers(1, "shape") or []
     if not site.attributes.get("allowzero", 0):
         wanted = [dims[i] if n == 0 and i < len(dims) else n for i, n in enumerate(wanted)]

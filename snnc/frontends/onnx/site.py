@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,15 +29,24 @@ class Tensor:
     Attributes:
         value: the node of the graph, of which this is a view.
         order: axis i of a sample of this tensor is axis `order[i]` of a sample of `value`.
+        rows: whether the model has all axes but the last one in the batch, as Keras has for a dense
+            layer at every position: what is row-wise there is position-wise here.
     """
 
     value: Value
     order: tuple[int, ...]
+    rows: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample, without the batch axis."""
         return tuple(self.value.shape[axis] for axis in self.order)
+
+    def dims(self, batch: int) -> list[int]:
+        """The shape that the model has for it."""
+        if self.rows:
+            return [batch * prod(self.shape[:-1]), self.shape[-1]]
+        return [batch, *self.shape]
 
     @property
     def plain(self) -> bool:

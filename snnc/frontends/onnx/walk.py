@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnx import NodeProto
@@ -30,6 +30,10 @@ CONVERTERS: Mapping[str, Converter] = {
     **LAYERS, **ACTIVATIONS, **ARITHMETIC, **SHAPES, **SPATIAL,
 }  # fmt: skip
 SOFTMAX = {"Softmax": False, "LogSoftmax": True}
+_ROW_WISE_NAMES = "Add Cast Clip Div Dropout Gemm Identity MatMul Mul Relu Reshape Shape Sub"
+ROW_WISE = frozenset(_ROW_WISE_NAMES.split())
+"""What may be done to tensors that have positions in the batch (`Tensor.rows`)."""
+POSITIONS = ("its positions are in the batch axis", "reshape to the batch and the positions first")
 AFTER = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """What may follow a sigmoid or tanh that is kept as the function of an output."""
 BATCHES = (1_000_003, 1_000_033)
@@ -117,7 +121,10 @@ class _Walk:
         node, kind = site.node, site.node.op_type
         if node.domain not in DOMAINS:
             raise refusal(kind, node.domain)
-        if kind in FOLDED and not any(isinstance(x, Tensor) for x in site.inputs):
+        rows = {x.rows for x in site.inputs if isinstance(x, Tensor)}
+        if True in rows and (kind not in ROW_WISE or len(rows) > 1):
+            raise RefusedError(*POSITIONS)
+        if kind in FOLDED and not rows:
             return self._fold(site)
         if kind == "Shape" and isinstance(site.input(0), Tensor):
             return (self._shape(site),)
@@ -130,6 +137,8 @@ class _Walk:
             raise refusal(kind)
         result = CONVERTERS[kind](site)
         results = result if isinstance(result, tuple) else (result,)
+        if True in rows and kind != "Reshape":
+            results = tuple(replace(x, rows=True) for x in results if isinstance(x, Tensor))
         for size in (math.prod(each.shape) for each in results if isinstance(each, Tensor)):
             if size > LIMIT:
                 raise RefusedError(f"its result has {size} elements", "make it smaller")
@@ -160,9 +169,9 @@ class _Walk:
     def _shape(self, site: OnnxSite) -> Known:
         """The shape of a tensor, for this batch and for another."""
         part = slice(site.attributes.get("start", 0), site.attributes.get("end"))
-        sizes = site.tensor().shape
+        x = site.tensor()
         first, second = (
-            np.array([batch, *sizes][part], np.int64) for batch in (self._batch, self._other)
+            np.array(x.dims(batch)[part], np.int64) for batch in (self._batch, self._other)
         )
         return Known(first, None, None if np.array_equal(first, second) else second)
 
@@ -204,6 +213,8 @@ class _Walk:
 
 def _returned(site: OnnxSite, result: Result) -> Value:
     if isinstance(result, Tensor):
+        if result.rows:
+            raise RefusedError(*POSITIONS)
         return site.moved(result)
     raise RefusedError("it returns a constant", "return tensors computed from the input")
 

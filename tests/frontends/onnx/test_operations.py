@@ -85,6 +85,7 @@ def test_reductions(compare: Any, op: str, keepdims: int) -> None:
     as_input = node(op, ["x", "axes"], ["y"], keepdims=keepdims)
     compare([as_input], ["N", 3, 4, 5], {"axes": whole(-1, 2)}, opset=18)
     compare([node(op, ["x"], ["y"], axes=[3], keepdims=keepdims)], ["N", 3, 4, 5], opset=11)
+    compare([node(op, ["x"], ["y"], axes=[1], keepdims=keepdims)], ["N", 3, 4, 5], opset=11)
 
 
 @pytest.mark.parametrize(

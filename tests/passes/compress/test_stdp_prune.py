@@ -103,7 +103,7 @@ def pair(given: str) -> tuple[Graph, PassContext]:
 
 def test_what_fires_with_the_neuron_stays_and_what_never_fires_goes() -> None:
     graph, ctx = pair("1.0, 0.2, 0.2, 0.2")  # input 0 makes it fire; 2 goes with it, 1 does not
-    result = StdpPrune(threshold=0.1).run(graph.clone(), ctx)
+    result = StdpPrune(threshold=0.1, eta=1).run(graph.clone(), ctx)
     assert (result.graph.params["w"] != 0).tolist() == [[True, False, True, False]]
     by_size = StdpPrune(threshold=0.1, method="magnitude").run(graph.clone(), ctx)
     assert by_size.graph.params["w"].all()

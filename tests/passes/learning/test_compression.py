@@ -193,7 +193,7 @@ def test_the_options_and_what_they_need() -> None:
 
 def test_the_recipe_from_end_to_end(digits: Any) -> None:
     """Real digits: three quarters of the synapses gone, four levels, integers on the crossbar."""
-    recipe = "compress-stdp{epochs=6 prune-every=1 lr=0.003}"
+    recipe = "compress-stdp{epochs=6 prune-every=1 lr=0.003 eta=1}"
     compiled = snnc.compile(
         digits.ann,
         recipe=recipe,

@@ -59,6 +59,11 @@ class WeightMatrix:
         """(groups, rows): whether a row has a weight that is not zero."""
         return np.asarray(self.weights.any(2))
 
+    @property
+    def used_outputs(self) -> NDArray[np.bool_]:
+        """(outputs,): whether an output has a weight that is not zero in any group."""
+        return np.asarray(self.weights.any((0, 1)))
+
 
 def placed_matrices(graph: Graph, chip: Chip) -> tuple[WeightMatrix, ...]:
     """The same as they lie in tiles: outputs whose weights are zero in all groups are left out.
@@ -72,7 +77,7 @@ def placed_matrices(graph: Graph, chip: Chip) -> tuple[WeightMatrix, ...]:
 
 
 def _without_zeros(matrix: WeightMatrix) -> WeightMatrix:
-    used = np.asarray(matrix.weights.any((0, 1)))
+    used = matrix.used_outputs
     if used.all() or not used.any():
         return matrix
     left_out = tuple(np.flatnonzero(~used).tolist())

@@ -15,10 +15,10 @@ from snnc_backends.crossbar.mapping.tiling import placed_rows
 
 @dataclass(frozen=True)
 class PlacedOrder:
-    """The placed rows of every group, one behind the other; the rest are padding.
+    """The placed rows of every group in the order of their word lines; the rest are padding.
 
     Attributes:
-        rows: (groups, most placed rows) row of the group; None where every row is placed.
+        rows: (groups, most placed rows) row of the group; None where every row is placed, in order.
         placed: (groups, most placed rows) whether there is a row.
     """
 
@@ -36,6 +36,13 @@ class PlacedOrder:
         rows = np.zeros(shape, np.intp)
         rows[placed] = np.concatenate(found)
         return cls(rows, placed)
+
+    @property
+    def all_rows(self) -> NDArray[np.intp]:
+        """`rows`, also where every row is placed."""
+        if self.rows is not None:
+            return self.rows
+        return np.tile(np.arange(self.placed.shape[1]), (len(self.placed), 1))
 
     def of_cells(self, cells: NDArray[Any]) -> NDArray[Any]:
         """(groups, placed rows, columns) of cells (groups, rows, columns); 0 in padding."""

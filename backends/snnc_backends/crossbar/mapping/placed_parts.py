@@ -90,6 +90,6 @@ def checked_parts(mapping: Mapping[str, Any], graph: Graph, chip: Chip) -> Parts
                 down, right = chip.rows - part.rows, chip.cols - part.cols
                 if not (0 <= place.top <= down and 0 <= place.left <= right):
                     raise ValueError(f"a part of {matrix.layer} is not within its tile")
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(f"the mapping is damaged: {one_line(error)}") from None
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc_backends.crossbar.linear_assignment import linear_assignment
 from snnc_backends.crossbar.placement.assignment import Floats, both_ways, least_distance
 
 MOST_CORES_BOUNDED = 100
@@ -36,35 +37,7 @@ def bounds(flow: Floats, distance: NDArray[np.int64]) -> dict[str, float]:
     degrees = [float(least.min(1).sum()) for least in tables]
     found["degree"] = max(degrees)
     if len(flow) <= MOST_CORES_BOUNDED:
-        found["gilmore_lawler"] = max(map(linear_assignment, tables))
+        taken = [(table, linear_assignment(table)) for table in tables]
+        costs = (float(table[np.arange(len(table)), sites].sum()) for table, sites in taken)
+        found["gilmore_lawler"] = max(costs)
     return found
-
-
-def linear_assignment(cost: Floats) -> float:
-    """The least sum of one entry of every row, no two in one column; columns >= rows.
-
-    Successive shortest paths with potentials (Jonker & Volgenant, Computing 38, 1987).
-    """
-    rows, columns = cost.shape
-    u, v = np.zeros(rows + 1), np.zeros(columns + 1)
-    owner = np.zeros(columns + 1, np.int64)
-    way = np.zeros(columns + 1, np.int64)
-    for row in range(1, rows + 1):
-        owner[0], column = row, 0
-        shortest = np.full(columns + 1, np.inf)
-        used = np.zeros(columns + 1, bool)
-        while owner[column]:
-            used[column] = True
-            reduced = cost[owner[column] - 1] - u[owner[column]] - v[1:]
-            closer = ~used[1:] & (reduced < shortest[1:])
-            shortest[1:][closer], way[1:][closer] = reduced[closer], column
-            column = int(np.where(used[1:], np.inf, shortest[1:]).argmin()) + 1
-            step = shortest[column]
-            u[owner[used]] += step
-            v[used] -= step
-            shortest[~used] -= step
-        while column:
-            owner[column] = owner[way[column]]
-            column = way[column]
-    taken = np.flatnonzero(owner[1:])
-    return float(cost[owner[1:][taken] - 1, taken].sum())

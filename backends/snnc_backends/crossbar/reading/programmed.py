@@ -17,6 +17,7 @@ from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
 from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, alone
 from snnc_backends.crossbar.mapping.tiling import blocks, split
 from snnc_backends.crossbar.reading.wires import effective_us
+from snnc_backends.crossbar.remapping import levels_around, rows_around
 
 CELL_BITS = 10
 """Binary places to which cells that are not ideal are rounded, in levels: far below any error of a
@@ -39,7 +40,7 @@ class Programmed:
     p mod copies = c.
 
     Attributes:
-        order: which rows are placed.
+        orders: per copy, which rows are placed, and in which order.
         copies: of the layer; 1 where they are equal.
         cells: (matrices, placed rows, physical columns), whole multiples of 2^-cell_bits levels.
         cell_bits: 0 for ideal cells.
@@ -52,7 +53,7 @@ class Programmed:
         top, step_bits: see `converters.Converter`.
     """
 
-    order: PlacedOrder
+    orders: tuple[PlacedOrder, ...]
     copies: int
     cells: NDArray[np.integer]
     cell_bits: int
@@ -82,20 +83,19 @@ def programmed(
     variances, variance_bits = None, 0
     if cells.variances is not None:
         variances, variance_bits = _whole_variances(cells.variances, chip.rows)
-    values, copies = cells.values, len(cells.values) // matrix.groups
-    levels = np.tile(order.of_cells(chip.values(matrix.weights)), (copies, 1, 1))
+    values, copies = cells.values, len(cells.orders)
     spans = row_blocks(values.shape[1], chip)
     if ranges is None:
         ranges = np.ones((len(spans), len(code.terms)))
     steps = chip.converter.steps(ranges[:, term_of_column(code)])
     wanted, found = (
-        block_sums(levels, spans),
+        block_sums(cells.wanted, spans),
         block_sums(values, spans) / (1 << cells.bits),
     )
     again = chip.imperfections.factors(wanted, found, chip.largest_level)
     gains = 2.0 ** (chip.converter.step_bits - cells.bits) / steps * again
     return Programmed(
-        order=order,
+        orders=cells.orders,
         copies=copies,
         cells=values,
         cell_bits=cells.bits,
@@ -154,26 +154,38 @@ def line_order(code: MatrixCode) -> NDArray[np.intp]:
 
 
 class _Cells(NamedTuple):
-    """Placed cells, in 2^-bits levels, and the variances of their reads, in squared levels."""
+    """Placed cells (matrices, placed rows, physical columns) of copies.
+
+    Attributes:
+        values: in 2^-bits levels.
+        wanted: what they are programmed to, in levels.
+        variances: of their reads, in squared levels; or None.
+        orders: per copy, which rows drive them.
+    """
 
     values: NDArray[np.integer]
     bits: int
+    wanted: NDArray[Any]
     variances: NDArray[np.float64] | None
+    orders: tuple[PlacedOrder, ...]
 
 
 def _cells(
     matrix: WeightMatrix, chip: Chip, order: PlacedOrder, parts: Sequence[PlacedPart]
 ) -> _Cells:
-    """(matrices, placed rows, physical columns) of all copies; of one where they are equal."""
+    """The cells of all copies; of one where they are equal."""
     if chip.exact_cells:
-        return _Cells(order.of_cells(chip.values(matrix.weights)), 0, None)
+        values = order.of_cells(chip.values(matrix.weights))
+        return _Cells(values, 0, values, None, (order,))
     copies = 1 + max((each.part.copy for each in parts), default=0)
-    of_copies = [_copy(matrix, chip, order, parts, copy) for copy in range(copies)]
-    variances = [each.variances for each in of_copies if each.variances is not None]
+    made = [_copy(matrix, chip, order, parts, copy) for copy in range(copies)]
+    variances = [each.variances for each in made if each.variances is not None]
     return _Cells(
-        np.concatenate([each.values for each in of_copies]),
+        np.concatenate([each.values for each in made]),
         CELL_BITS,
+        np.concatenate([each.wanted for each in made]),
         np.concatenate(variances) if variances else None,
+        tuple(each.orders[0] for each in made),
     )
 
 
@@ -188,15 +200,60 @@ def _copy(
     after = chip.device.facts.read_after_s
     key = [chip.seed, layer_key(matrix.layer)]
     own, faulty = ([*key, COPIES, copy], [*key, FAULTS, copy]) if copy else (key, [*key, FAULTS])
-    faults = np.random.default_rng(faulty)
-    aged = chip.aged_us(matrix.weights, np.random.default_rng(own), faults, after)
+    rows, levels = order, chip.levels(matrix.weights)
+    wanted = chip.table.values[levels]
+    if chip.imperfections.remap and chip.imperfections.faulty:
+        faults = chip.imperfections.stuck(levels.shape, np.random.default_rng(faulty))
+        rows, levels = around_faults(matrix, chip, order, *faults)
+        wanted = np.where(faults[0], chip.table.largest, np.where(faults[1], 0, levels))
+    aged = chip.aged_us(levels, np.random.default_rng(own), np.random.default_rng(faulty), after)
     noise = chip.noise_in_levels(aged, after)
     variances = None if noise is None else order.of_cells(np.square(noise))
-    if not chip.imperfections.wire_ohm:
-        return _Cells(order.of_cells(_whole(chip.in_levels(aged))), CELL_BITS, variances)
-    of_copy = [each for each in parts if each.part.copy == copy]
-    wired = _whole(chip.in_levels(_wired(order.of_cells(aged), of_copy, order, chip)))
-    return _Cells(wired * order.placed[:, :, None], CELL_BITS, variances)
+    if chip.imperfections.wire_ohm:
+        of_copy = [each for each in parts if each.part.copy == copy]
+        wired = _whole(chip.in_levels(_wired(order.of_cells(aged), of_copy, order, chip)))
+        values = wired * order.placed[:, :, None]
+    else:
+        values = order.of_cells(_whole(chip.in_levels(aged)))
+    return _Cells(values, CELL_BITS, order.of_cells(wanted), variances, (rows,))
+
+
+def around_faults(
+    matrix: WeightMatrix,
+    chip: Chip,
+    order: PlacedOrder,
+    on: NDArray[np.bool_],
+    off: NDArray[np.bool_],
+) -> tuple[PlacedOrder, NDArray[np.unsignedinteger]]:
+    """Which rows drive the word lines, and the levels, where stuck cells are known.
+
+    Reference columns are as they are.
+
+    Args:
+        on, off: (groups, rows, physical columns) cells that are stuck.
+
+    Returns:
+        The order, and levels (groups, rows, physical columns).
+    """
+    code, rows = chip.matrix(matrix.outputs), order.all_rows
+    columns = np.stack([place for _, place in code.terms[: len(code.code.columns)]], -1)
+    weights, found = matrix.weights.astype(np.int64), rows.copy()
+    for group, count in enumerate(order.placed.sum(1).tolist()):
+        lines = rows[group, :count]
+        stuck = on[group][lines][:, columns], off[group][lines][:, columns]
+        numbers, spans = weights[group][lines] + code.code.shift, row_blocks(count, chip)
+        chosen = rows_around(numbers, *stuck, spans, code.code, chip.cell_bits)
+        found[group, :count] = lines[chosen]
+        weights[group][lines] = weights[group][lines[chosen]]
+    levels = chip.levels(weights)
+    stuck = on[..., columns], off[..., columns]
+    where = (stuck[0] | stuck[1]).any(-1)
+    numbers = weights[where] + code.code.shift
+    own, _ = levels_around(numbers, stuck[0][where], stuck[1][where], code.code, chip.cell_bits)
+    of_weights = levels[..., columns]
+    of_weights[where] = own
+    levels[..., columns] = of_weights
+    return PlacedOrder(found, order.placed), levels
 
 
 def _whole(values: NDArray[np.float64]) -> NDArray[np.int32]:

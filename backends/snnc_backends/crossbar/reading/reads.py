@@ -156,15 +156,15 @@ class LayerTiles:
             if total is None:
                 shape = (*inputs.shape[:2], self.matrix.outputs, inputs.shape[-1])
                 total = inputs.new_zeros(shape)
-            inputs = self._placed(inputs)
             for copy, blocks in enumerate(self.copies):
                 own = slice(copy, None, len(self.copies))
+                driven = self._placed(inputs[..., own], copy)
                 for block in blocks:
                     keys = None
                     if block.variances is not None:
                         read = reads[..., own] + (number * len(blocks) + block.number)
                         keys = self._keys(samples, read)
-                    rows = inputs[:, :, block.rows, own]
+                    rows = driven[:, :, block.rows]
                     self._read(block, rows, keys, phase.worth, total[..., own], activity)
         if total is None:
             return torch.zeros(len(x), *self.result.shape, dtype=self.dtype)
@@ -177,9 +177,9 @@ class LayerTiles:
         y = total[0, 0].T if isinstance(self.op, Linear) else total
         return y.reshape(len(x), *self.result.shape)
 
-    def _placed(self, rows: Tensor) -> Tensor:
+    def _placed(self, rows: Tensor, copy: int) -> Tensor:
         """Placed rows (B, groups, placed rows, positions) of all (B, groups, rows, positions)."""
-        order = self.layer.order.rows
+        order = self.layer.orders[copy].rows
         if order is None:
             return rows
         return torch.take_along_dim(rows, torch.from_numpy(order)[None, :, :, None], 2)
@@ -301,7 +301,7 @@ def _row_blocks(
 ) -> Iterator[RowBlock]:
     code, every = chip.matrix(matrix.outputs), word_lines(matrix, chip)
     own_matrices = slice(copy * matrix.groups, (copy + 1) * matrix.groups)
-    ones = layer.order.placed[:, :, None].astype(layer.cells.dtype)
+    ones = layer.orders[copy].placed[:, :, None].astype(layer.cells.dtype)
     cells = np.concatenate([layer.cells[own_matrices], ones], axis=2)
     lines = torch.from_numpy(cells.transpose(0, 2, 1)).to(dtype)
     spread = None

@@ -32,7 +32,7 @@ class TileLayout(Windows):
         copies: of the layer.
         rows: word lines of a tile.
         placed: rows of a group in the tiles.
-        partly: not all rows of the matrix are placed; a table says where they are.
+        partly: not all rows of the matrix are placed in order; a table says where they are.
         columns: of a weight.
         references: reference columns, whose values are added to the outputs of their tile.
         per_tile: outputs of a tile.
@@ -120,7 +120,7 @@ class TileLayout(Windows):
         if self.noisy:
             tables |= {"variance": Table(self.variance, cells), "layer": Table("i64", 1)}
         if self.partly:
-            tables["place"] = Table("i32", self.groups * self.matrix_rows)
+            tables["place"] = Table("i32", self.copies * self.groups * self.matrix_rows)
         if self.outputs < self.all_outputs:
             tables["column"] = Table("i32", self.all_outputs)
         if self.bias != "none":

@@ -145,7 +145,7 @@ class _Build:
             "worth": (layer.steps * factors(code))[..., columns],
         }
         if kernel.partly:
-            arrays["place"] = layer.order.places(matrix.rows)
+            arrays["place"] = np.stack([each.places(matrix.rows) for each in layer.orders])
         if matrix.left_out:
             arrays["column"] = np.full(matrix.all_outputs, -1)
             arrays["column"][matrix.places] = np.arange(matrix.outputs)
@@ -199,7 +199,7 @@ def _kernel(
         copies=layer.copies,
         rows=chip.rows,
         placed=layer.cells.shape[1],
-        partly=layer.order.rows is not None,
+        partly=any(each.rows is not None for each in layer.orders),
         columns=len(chip.code.columns),
         references=code.physical - matrix.outputs * len(chip.code.columns),
         per_tile=chip.outputs_per_tile,

@@ -49,7 +49,7 @@ class StepReads:
             with code.loop(0, spec.bits) as bit:
                 with code.loop(0, spec.blocks) as block:
                     code.store(code.zero("i32"), self.counts, "i32", block)
-                self._list_rows(y, x, g, sign, bit)
+                self._list_rows(y, x, g, matrix, sign, bit)
                 phase = code.index(bit, number * spec.bits)
                 with code.loop(0, spec.blocks) as block:
                     self._block(_Read(y, x, g, matrix, block, phase), sign, bit)
@@ -64,7 +64,9 @@ class StepReads:
         copy = code.builder.urem(position, code.int(spec.copies))
         return code.index((copy, spec.groups), g)
 
-    def _list_rows(self, y: Value, x: Value, g: Value, sign: int, bit: Value) -> None:
+    def _list_rows(
+        self, y: Value, x: Value, g: Value, matrix: Value, sign: int, bit: Value
+    ) -> None:
         """List the driven rows of every block."""
         spec, code, b = self.spec, self.code, self.code.builder
         with code.loop(0, spec.kernel_h) as kh, code.loop(0, spec.kernel_w) as kw:
@@ -80,15 +82,15 @@ class StepReads:
                     place = self.events.position(k)
                     line = code.index((b.sub(place, start), spec.taps), tap)
                     driven = self._driven(place, sign, bit)
-                    self._append_placed(g, line, driven)
+                    self._append_placed(matrix, line, driven)
 
-    def _append_placed(self, g: Value, line: Value, driven: Value) -> None:
+    def _append_placed(self, matrix: Value, line: Value, driven: Value) -> None:
         """Append a row of the matrix, if it is placed and driven."""
         spec, code, b = self.spec, self.code, self.code.builder
         if not spec.partly:
             self._append(line, driven)
             return
-        place = code.load(code.arrays["place"], "i32", code.index((g, spec.matrix_rows), line))
+        place = code.load(code.arrays["place"], "i32", code.index((matrix, spec.matrix_rows), line))
         with b.if_then(b.icmp_signed(">=", place, code.zero("i32"))):
             self._append(code.convert(place, "i32", "i64"), driven)
 
