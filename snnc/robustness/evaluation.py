@@ -92,8 +92,7 @@ def evaluate(
 ) -> RobustnessReport:
     """Attack `target` on all of `data`.
 
-    Every input that an attack made is judged by `target.classify`, with seeds that differ from
-    those of the attack.
+    Every input that an attack made is judged by `target.classify`, with other seeds.
 
     Args:
         data: batches of (x, y); y (N,) are class numbers.
@@ -102,11 +101,7 @@ def evaluate(
     Raises:
         DataError: no samples, or inputs outside the bounds.
     """
-    batches = [(x, np.asarray(y, np.int64)) for x, y in data]
-    if not batches:
-        raise DataError("the data has no samples")
-    for x, _ in batches:
-        _require_bounds(x, how.budget)
+    batches = _within_bounds(data, how.budget)
     seeds = range(how.seeds if target.random else 1)
     clean = _judged(target, [x for x, _ in batches], batches, seeds)
     attacks: dict[str, AttackResult] = {}
@@ -114,15 +109,13 @@ def evaluate(
     for name, (method, transferred) in how.plan().items():
         attacked = how.source if transferred else target
         assert attacked is not None
+        made: list[Made] = []
         with progress(name, total) as advance:
-            made: list[Made] = []
             for first, x, y in _numbered(batches):
                 found = None if store is None else store.get(name, first)
-                if found is None:
-                    found = _made(attacked, method, how, x, y, first)
-                    if store is not None:
-                        store.put(name, first, found)
-                made.append(found)
+                made.append(found or _made(attacked, method, how, x, y, first))
+                if store is not None and found is None:
+                    store.put(name, first, made[-1])
                 advance(len(x))
         correct = _judged(target, [each.x for each in made], batches, seeds)
         attacks[name] = AttackResult(correct, _part(made))
@@ -138,13 +131,18 @@ def _numbered(batches: Batches) -> Iterator[tuple[int, Images, Labels]]:
         first += len(x)
 
 
-def _require_bounds(x: Images, budget: Budget) -> None:
+def _within_bounds(data: Iterable[tuple[Images, Labels]], budget: Budget) -> Batches:
+    batches = [(x, np.asarray(y, np.int64)) for x, y in data]
+    if not batches:
+        raise DataError("the data has no samples")
     low, high = budget.bounds
-    if x.min() < low or x.max() > high:
-        raise DataError(
-            f"inputs from {x.min():g} to {x.max():g} lie outside {low:g} to {high:g}",
-            hint="--bounds LOW,HIGH; eps is in the units of the inputs",
-        )
+    for x, _ in batches:
+        if x.min() < low or x.max() > high:
+            raise DataError(
+                f"inputs from {x.min():g} to {x.max():g} lie outside {low:g} to {high:g}",
+                hint="--bounds LOW,HIGH; eps is in the units of the inputs",
+            )
+    return batches
 
 
 def _made(
