@@ -29,13 +29,9 @@ def constants(facts: dict, group: str) -> dict:
     return {**volts, **{name: named[name] * ms for name in TIMES if name in named}}
 
 
-def build(facts: dict, weights: np.ndarray) -> tuple[b2.Network, dict]:
-    """The network, and its groups by name."""
-    inputs, n = weights.shape
-    m, rule = facts["neurons"], facts["rule"]
-    b2.prefs.codegen.target = "numpy"
-    b2.defaultclock.dt = m["dt"] * ms
-    source = b2.SpikeGeneratorGroup(inputs, [], [] * ms)
+def neurons(facts: dict, n: int) -> tuple[b2.NeuronGroup, b2.NeuronGroup]:
+    """Excitatory and inhibitory neurons, at rest."""
+    m = facts["neurons"]
     excitatory = b2.NeuronGroup(
         n,
         """dv/dt = ((rest - v) - ge*v + gi*(reversal - v)) / tau : volt (unless refractory)
@@ -58,6 +54,19 @@ def build(facts: dict, weights: np.ndarray) -> tuple[b2.Network, dict]:
         method="exponential_euler",
         namespace=constants(facts, "i"),
     )
+    excitatory.v, inhibitory.v = m["rest_e"] * mV, m["rest_i"] * mV
+    excitatory.theta = m["theta_start"] * mV
+    return excitatory, inhibitory
+
+
+def build(facts: dict, weights: np.ndarray) -> tuple[b2.Network, dict]:
+    """The network, and its groups by name."""
+    inputs, n = weights.shape
+    m, rule = facts["neurons"], facts["rule"]
+    b2.prefs.codegen.target = "numpy"
+    b2.defaultclock.dt = m["dt"] * ms
+    source = b2.SpikeGeneratorGroup(inputs, [], [] * ms)
+    excitatory, inhibitory = neurons(facts, n)
     plastic = b2.Synapses(
         source,
         excitatory,
@@ -73,8 +82,6 @@ def build(facts: dict, weights: np.ndarray) -> tuple[b2.Network, dict]:
     excite.connect(j="i")
     inhibit = b2.Synapses(inhibitory, excitatory, on_pre=f"gi_post += {m['inhibit']}")
     inhibit.connect("i != j")
-    excitatory.v, inhibitory.v = m["rest_e"] * mV, m["rest_i"] * mV
-    excitatory.theta = m["theta_start"] * mV
     plastic.w = weights[plastic.i[:], plastic.j[:]]
     monitor = b2.SpikeMonitor(excitatory)
     parts = {"source": source, "plastic": plastic, "monitor": monitor}
