@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from snnc.artifact import is_artifact, open_artifact
 from snnc.data.labels import ClassNumbers
 from snnc.driver.artifacts import as_compiled, limited, open_program, window_to_run
+from snnc.driver.attack_arguments import AttackArguments
 from snnc.driver.attack_files import AttackFiles
 from snnc.driver.inputs import open_batches
 from snnc.driver.models import ModelSource, load_model, require_one_output
@@ -29,9 +30,6 @@ from snnc.robustness.attack import Labels
 from snnc.robustness.network import Images
 from snnc.training.surrogate import SURROGATES, AnySurrogate
 from snnc.transform import Batches, size_of
-
-if TYPE_CHECKING:
-    from snnc.driver.attacking import AttackArguments
 
 
 def run_attack(network: str, options: AttackArguments) -> RobustnessReport:

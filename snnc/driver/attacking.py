@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnc.attack_options import AttackOptions
-from snnc.driver.job import Reporting
+from snnc.driver.attack_arguments import AttackArguments
 from snnc.driver.keywords import keywords_of
 from snnc.driver.threads import torch_threads
-from snnc.options import MEANING, Data
 
 if TYPE_CHECKING:
     from snnc.robustness import RobustnessReport
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttackArguments(Reporting, AttackOptions):
-    """The arguments of `attack` behind the network."""
-
-    data: Data = field(kw_only=False, metadata={MEANING: "inputs with class numbers."})
 
 
 @keywords_of(AttackArguments)
