@@ -18,7 +18,7 @@ FLAGS: Mapping[str, str] = {
     "train": "add --train DATA",
     "validation": "add --validation DATA",
     "workdir": "add --workdir DIR",
-    "target": "add --target TARGET",
+    "target": "add --target TARGET, to snnc compile; snnc opt has none",
     "ann": "start from a model, or from a graph saved at stage ann",
 }
 """How the user supplies a field of `PassContext`."""

@@ -61,8 +61,17 @@ class FittedSurrogate(Protocol):
 AnySurrogate = Surrogate | TimedSurrogate | FittedSurrogate
 
 
+class _PositiveOptions:
+    """Refuses a width, slope or factor that is not positive and finite."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name}={value:g} is not positive and finite")
+
+
 @dataclass(frozen=True)
-class PiecewiseLinear:
+class PiecewiseLinear(_PositiveOptions):
     """ds/dz = gamma * max(0, 1 - |z|/width).
 
     Source: DIET-SNN (Rathi & Roy, 2020), with gamma 0.3, width 1; Bellec et al., 2018.
@@ -90,12 +99,17 @@ class Stdb:
     beta: float = 0.01
     silent: float = 1000.0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value:g} is negative or infinite")
+
     def gradient_since(self, z: Tensor, steps: Tensor) -> Tensor:
         return self.alpha * torch.exp(-self.beta * steps)
 
 
 @dataclass(frozen=True)
-class Triangle:
+class Triangle(_PositiveOptions):
     """ds/dz = max(0, 1 - |z|/width) / width: a triangle of area 1 (Esser et al., 2016)."""
 
     width: float = 1.0
@@ -105,7 +119,7 @@ class Triangle:
 
 
 @dataclass(frozen=True)
-class Rectangular:
+class Rectangular(_PositiveOptions):
     """ds/dz = 1/width where |z| < width/2 (STBP, Wu et al., 2018)."""
 
     width: float = 1.0
@@ -115,7 +129,7 @@ class Rectangular:
 
 
 @dataclass(frozen=True)
-class Atan:
+class Atan(_PositiveOptions):
     """ds/dz = alpha/2 / (1 + (pi/2 * alpha * z)^2) (Fang et al., ICCV 2021)."""
 
     alpha: float = 2.0
@@ -125,7 +139,7 @@ class Atan:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(_PositiveOptions):
     """ds/dz = alpha * y * (1 - y) with y = sigmoid(alpha * z)."""
 
     alpha: float = 4.0
@@ -136,7 +150,7 @@ class Sigmoid:
 
 
 @dataclass(frozen=True)
-class FastSigmoid:
+class FastSigmoid(_PositiveOptions):
     """ds/dz = 1 / (1 + slope * |z|)^2 (SuperSpike, Zenke & Ganguli, 2018)."""
 
     slope: float = 10.0
@@ -146,7 +160,7 @@ class FastSigmoid:
 
 
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(_PositiveOptions):
     """ds/dz = gamma * exp(-slope * |z|) (SLAYER, Shrestha & Orchard, 2018)."""
 
     gamma: float = 0.3

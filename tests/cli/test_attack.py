@@ -69,6 +69,7 @@ def test_an_attack_goes_on_from_its_files(
         (["--bounds", "0.5,1"], "lie outside"),
         (["--surrogate", "triangel"], "unknown surrogate 'triangel'"),
         (["--surrogate", "atan{width=1}"], "unknown option 'width'"),
+        (["--surrogate", "triangle{width=-1}"], "width=-1 is not positive"),
         (["--eot", "0"], "--eot 0: at least one"),
         (["--resume"], "--workdir DIR"),
         (["-T", "0"], "at least one time step"),

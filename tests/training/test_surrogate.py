@@ -6,7 +6,7 @@ differences of that smooth network equal the surrogate gradient, in which the re
 constant and its threshold is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -240,3 +240,11 @@ def test_an_unknown_surrogate() -> None:
     with pytest.raises(UsageError, match="'step'") as caught:
         find_surrogate("step")
     assert "linear, stdb" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("kind", SURROGATES.values())
+def test_options_of_the_wrong_sign(kind: Callable[..., AnySurrogate]) -> None:
+    for name in vars(kind()):
+        for value in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match=f"{name}="):
+                kind(**{name: value})
