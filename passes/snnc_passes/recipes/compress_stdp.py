@@ -68,6 +68,7 @@ class CompressStdp(Recipe):
             batch=self.batch,
             augment=self.augment,
             loss="ann",
+            schedule="constant",  # what the last pruning takes is learnt again at the full rate
             v_init=True,
             surrogate="triangle",
             prune=spec("stdp-prune", **self._prune()),
