@@ -53,7 +53,7 @@ def test_integers_run_on_every_target() -> None:
     assert 0 < fired[1] < fired[0]
 
 
-@pytest.mark.parametrize("options", ["", "{leak=-0.1}", "{leak=1.01}", "{leak=nan}"])
+@pytest.mark.parametrize("options", ["{leak=-0.1}", "{leak=1.01}", "{leak=nan}"])
 def test_wrong_leaks(options: str) -> None:
     with pytest.raises(SpecError, match="leak"):
         Pipeline.from_text(f"set-leak{options}")

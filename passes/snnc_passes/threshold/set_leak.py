@@ -24,13 +24,13 @@ class SetLeak(Pass):
     leak as a defence; `snnc attack` measures whether it is one.
 
     Attributes:
-        leak: the factor of the potential per step, in [0, 1]; 1 is no leak.
+        leak: the factor of the potential per step, in [0, 1]; 1 is no leak, 0.99 that of the paper.
 
     Metrics: `populations`.
     """
 
     name = "set-leak"
-    leak: float
+    leak: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0 <= self.leak <= 1:
