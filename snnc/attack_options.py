@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snnc.flag_values import numbers, ratio, words
-from snnc.options import ModelOptions, ThreadOptions, option
+from snnc.options import DataOptions, ModelOptions, option
 
 DEFAULT_EPS = 8 / 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackOptions(ModelOptions, ThreadOptions):
+class AttackOptions(ModelOptions, DataOptions):
     """How a network is attacked. The options of a model are for the one that is no `.snnc` file."""
 
     method: Sequence[str] = option(
@@ -87,23 +87,6 @@ class AttackOptions(ModelOptions, ThreadOptions):
         help="Evaluations of an input where the encoder is random.",
         meaning="evaluations of an input where the encoder is random.",
     )
-    timesteps: int | None = option(
-        None,
-        "-T",
-        "--timesteps",
-        kind=int,
-        metavar="N",
-        help="The window, in time steps.",
-        meaning="the window T in time steps; None for the artifact's own.",
-    )
-    limit: int | None = option(
-        None,
-        "--limit",
-        kind=int,
-        metavar="N",
-        help="Only the first N samples.",
-        meaning="number of samples, None for all.",
-    )
     batch_size: int = option(
         50,
         "--batch-size",
@@ -128,12 +111,4 @@ class AttackOptions(ModelOptions, ThreadOptions):
         kind=bool,
         help="Go on from the files in --workdir.",
         meaning="go on from the files in `workdir`, if they are of the same attack.",
-    )
-    seed: int = option(
-        0,
-        "--seed",
-        kind=int,
-        metavar="N",
-        help="Seed of everything random.",
-        meaning="seed of everything random.",
     )

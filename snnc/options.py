@@ -280,8 +280,8 @@ class CompilationOptions(RunOptions, ModelOptions, ConversionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(ThreadOptions):
-    """How a compiled network is run on data."""
+class DataOptions(ThreadOptions):
+    """Which samples are run, for how many steps."""
 
     limit: int | None = option(
         None,
@@ -300,6 +300,13 @@ class EvaluationOptions(ThreadOptions):
         help="The window, in time steps.",
         meaning="the window T in time steps; None for the artifact's own.",
     )
+    seed: int = _seed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(DataOptions):
+    """How a compiled network is run on data."""
+
     sweep: Sequence[int] = option(
         (),
         "--sweep",
@@ -325,4 +332,3 @@ class EvaluationOptions(ThreadOptions):
         meaning="over how many programmed chips to take means, for a target with a `chip-seed`; "
         "their seeds are this one and those that follow. None for the target as it is.",
     )
-    seed: int = _seed()

@@ -11,15 +11,15 @@ import typer
 
 from snnc.cli.console import Output
 from snnc.cli.flags import FlagsOf, typer_option, with_flags
-from snnc.options import EvaluationOptions, ThreadOptions
+from snnc.options import DataOptions, ThreadOptions
 from snnc.output_place import require_folder, require_new_file
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
 Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]
-Limit = Annotated[int, typer_option(EvaluationOptions, "limit")]
-Timesteps = Annotated[int | None, typer_option(EvaluationOptions, "timesteps")]
+Limit = Annotated[int, typer_option(DataOptions, "limit")]
+Timesteps = Annotated[int | None, typer_option(DataOptions, "timesteps")]
 Threads = Annotated[int | None, typer_option(ThreadOptions, "threads")]
-Seed = Annotated[int, typer_option(EvaluationOptions, "seed")]
+Seed = Annotated[int, typer_option(DataOptions, "seed")]
 
 
 def writable_file(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
