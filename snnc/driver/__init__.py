@@ -6,7 +6,7 @@ from snnc.driver.artifacts import (
     load,
     open_program,
 )
-from snnc.driver.attacking import attack
+from snnc.driver.attacks.attack import attack
 from snnc.driver.compilation import Compiled, compile, optimize, run
 from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
 from snnc.driver.exporting import Export, export_artifact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from snnc.errors import UsageError
@@ -20,19 +20,18 @@ class Names(Protocol):
 
 
 class Table:
-    """A fixed set of dataclasses, by their `name`.
+    """A fixed set of dataclasses.
 
     Args:
         noun: what messages call them.
-        classes: the dataclasses.
+        classes: the dataclasses by name.
     """
 
-    def __init__(self, noun: str, classes: Iterable[Any]) -> None:
-        self.noun = noun
-        self._classes: dict[str, type] = {each.name: each for each in classes}
+    def __init__(self, noun: str, classes: Mapping[str, Any]) -> None:
+        self.noun, self._classes = noun, classes
 
     def names(self) -> list[str]:
-        """All names, in the order of the annotation."""
+        """All names, in their order."""
         return list(self._classes)
 
     def get(self, name: str) -> Any:
@@ -55,6 +54,6 @@ def names_for(
     """
     groups = [group for hint in hints if (group := group_of(hint)) is not None]
     classes = [hint for hint in hints if group_of(hint) is None]
-    sources: list[Names] = [Table(noun, classes)] if classes else []
+    sources: list[Names] = [Table(noun, {each.name: each for each in classes})] if classes else []
     sources += [registry(group) for group in groups]
     return next((source for source in sources if name in source.names()), sources[0])

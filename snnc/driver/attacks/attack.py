@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnc.driver.attack_arguments import AttackArguments
+from snnc.driver.attacks.arguments import AttackArguments
 from snnc.driver.keywords import keywords_of
 from snnc.driver.threads import torch_threads
 
@@ -24,7 +24,7 @@ def attack(network: str | Path, options: AttackArguments) -> RobustnessReport:
     Raises:
         UsageError, DataError, ArtifactError, ModelError.
     """
-    from snnc.driver.attacked import run_attack
+    from snnc.driver.attacks.networks import run_attack
 
     with torch_threads(options.threads):
         return run_attack(str(network), options)

@@ -13,8 +13,8 @@ import numpy as np
 from snnc.artifact import is_artifact, open_artifact
 from snnc.data.labels import ClassNumbers
 from snnc.driver.artifacts import as_compiled, limited, open_program, window_to_run
-from snnc.driver.attack_arguments import AttackArguments
-from snnc.driver.attack_files import AttackFiles
+from snnc.driver.attacks.arguments import AttackArguments
+from snnc.driver.attacks.files import AttackFiles
 from snnc.driver.inputs import open_batches
 from snnc.driver.models import ModelSource, load_model, require_one_output
 from snnc.errors import DataError, UsageError
@@ -23,8 +23,7 @@ from snnc.jsontext import dump_json
 from snnc.options import ModelOptions
 from snnc.output_place import require_folder
 from snnc.pipeline import parse_one
-from snnc.pipeline.names import Names
-from snnc.plugins import guess
+from snnc.pipeline.names import Table
 from snnc.robustness import Budget, Evaluation, RobustnessReport, Target, chosen, evaluate
 from snnc.robustness.attack import Labels
 from snnc.robustness.network import Images
@@ -33,7 +32,7 @@ from snnc.transform import Batches, size_of
 
 
 def run_attack(network: str, options: AttackArguments) -> RobustnessReport:
-    """See `snnc.driver.attacking.attack`."""
+    """See `snnc.driver.attacks.attack.attack`."""
     source = None if options.source is None else str(options.source)
     methods = chosen(options.method, source is not None)
     budget, surrogate = _budget(options), read_surrogate(options.surrogate)
@@ -97,9 +96,9 @@ def _labelled(batches: Batches) -> Iterator[tuple[Images, Labels]]:
 
 def _target(name: str, options: AttackArguments, beside: str | None) -> Target:
     """The network called `name`; `beside` is an artifact whose mean, std and shape a model has."""
-    if not is_artifact(name) or open_artifact(name).manifest["stage"] == Stage.ANN:
+    artifact = open_artifact(name) if is_artifact(name) else None
+    if artifact is None or artifact.manifest["stage"] == Stage.ANN:
         return _ann(name, options, beside)
-    artifact = open_artifact(name)
     graph, program = artifact.graph(), open_program(artifact, threads=options.threads)
     window = window_to_run(options.timesteps, program, graph, options.log)
 
@@ -136,25 +135,9 @@ def _with_classes(graph: Graph, name: str) -> Graph:
     return graph
 
 
-class _Surrogates:
-    """The surrogate gradients by name, for the grammar of options."""
-
-    noun = "surrogate"
-
-    def names(self) -> list[str]:
-        return list(SURROGATES)
-
-    def get(self, name: str) -> Any:
-        """The class. Raises `UsageError` listing the valid names."""
-        if name not in SURROGATES:
-            hint = f"{guess(name, SURROGATES)}one of: {', '.join(SURROGATES)}"
-            raise UsageError(f"unknown surrogate {name!r}", hint=hint)
-        return SURROGATES[name]
-
-
 def read_surrogate(text: str) -> AnySurrogate:
     """A surrogate gradient with options, e.g. `triangle{width=2}`. Raises `SpecError`."""
-    return cast(AnySurrogate, parse_one(text, cast(Names, _Surrogates())))
+    return cast(AnySurrogate, parse_one(text, Table("surrogate", SURROGATES)))
 
 
 def _store(network: str, source: str | None, options: AttackArguments) -> AttackFiles | None:

@@ -1,0 +1,1 @@
+"""Attacks on artifacts and models: their arguments, networks, data and files."""
