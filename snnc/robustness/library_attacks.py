@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,74 +17,66 @@ STEP = 2.5
 
 def fgsm(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budget) -> Images:
     """One step of eps along the sign of the gradient (Goodfellow et al., 2015)."""
-
-    def attack(evasion: Any, classifier: Any) -> Any:
-        return evasion.FastGradientMethod(classifier, eps=budget.eps, batch_size=len(x))
-
-    return _generated(attack, network, x, y, budget)
+    return _made("FastGradientMethod", network, x, y, budget)
 
 
 def pgd(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budget) -> Images:
     """Projected gradient steps from random starts (Madry et al., 2018)."""
-
-    def attack(evasion: Any, classifier: Any) -> Any:
-        return evasion.ProjectedGradientDescentPyTorch(
-            classifier,
-            eps=budget.eps,
-            eps_step=min(budget.eps, STEP * budget.eps / budget.steps),
-            max_iter=budget.steps,
-            num_random_init=budget.restarts,
-            batch_size=len(x),
-            verbose=False,
-        )
-
-    return _generated(attack, network, x, y, budget)
+    return _made(
+        "ProjectedGradientDescentPyTorch",
+        network,
+        x,
+        y,
+        budget,
+        eps_step=min(budget.eps, STEP * budget.eps / budget.steps),
+        max_iter=budget.steps,
+        num_random_init=budget.restarts,
+        verbose=False,
+    )
 
 
 def apgd(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budget) -> Images:
     """Auto-PGD with the cross-entropy: step sizes by progress (Croce & Hein, 2020)."""
-
-    def attack(evasion: Any, classifier: Any) -> Any:
-        return evasion.AutoProjectedGradientDescent(
-            classifier,
-            eps=budget.eps,
-            eps_step=2 * budget.eps,
-            max_iter=budget.steps,
-            nb_random_init=budget.restarts,
-            batch_size=len(x),
-            loss_type="cross_entropy",
-            verbose=False,
-        )
-
-    return _generated(attack, network, x, y, budget)
+    return _made(
+        "AutoProjectedGradientDescent",
+        network,
+        x,
+        y,
+        budget,
+        eps_step=2 * budget.eps,
+        max_iter=budget.steps,
+        nb_random_init=budget.restarts,
+        loss_type="cross_entropy",
+        verbose=False,
+    )
 
 
 def square(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budget) -> Images:
     """Random squares, kept where they help; uses no gradient (Andriushchenko et al., 2020)."""
-
-    def attack(evasion: Any, classifier: Any) -> Any:
-        return evasion.SquareAttack(
-            classifier,
-            eps=budget.eps,
-            max_iter=budget.steps,
-            nb_restarts=budget.restarts,
-            batch_size=len(x),
-            verbose=False,
-        )
-
-    return _generated(attack, network, x, y, budget)
+    return _made(
+        "SquareAttack",
+        network,
+        x,
+        y,
+        budget,
+        max_iter=budget.steps,
+        nb_restarts=budget.restarts,
+        verbose=False,
+    )
 
 
-def _generated(
-    make: Callable[[Any, Any], Any],
+def _made(
+    name: str,
     network: DifferentiableNetwork,
     x: Images,
     y: Labels,
     budget: Budget,
+    **options: Any,
 ) -> Images:
-    """What an attack of the toolbox makes, with its random numbers seeded.
+    """What the attack of the toolbox called `name` makes of a batch, with seeded random numbers.
 
     The toolbox draws from the global generators of numpy and torch, whose states are put back.
+    Raises `UsageError` without the toolbox.
     """
     evasion, estimators = _toolbox()
     classes = _classes(network, x)
@@ -102,7 +93,10 @@ def _generated(
         np.random.seed(budget.seed % 2**32)
         torch.manual_seed(budget.seed)
         try:
-            made = make(evasion, classifier).generate(x=x, y=np.eye(classes, dtype=np.float32)[y])
+            attack = getattr(evasion, name)(
+                classifier, eps=budget.eps, batch_size=len(x), **options
+            )
+            made = attack.generate(x=x, y=np.eye(classes, dtype=np.float32)[y])
         finally:
             np.random.set_state(state)
     return budget.clipped(made, x)
