@@ -11,8 +11,7 @@ from torch import Tensor
 from snnc.interp.ops import Constant, for_sample
 from snnc.interp.stateful import StatefulMeaning
 from snnc.ir import AnyNeuron, TensorType, TwoSidedNeuron
-
-LEAK_UNIT = 1 << 15
+from snnc.ir.neuron import LEAK_UNIT
 
 
 class State(NamedTuple):

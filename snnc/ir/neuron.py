@@ -21,6 +21,8 @@ from snnc.ir.op import (
 from snnc.ir.types import Ref, Signal, Stage, TensorType
 from snnc.memory import LONGEST_WINDOW
 
+LEAK_UNIT = 1 << 15
+"""A leak of integers is m / 2^15 (S19)."""
 ROUNDING = 1e-6
 """Relative excess of a threshold over its bound that is rounding to float32."""
 

@@ -43,8 +43,8 @@ from snnc.ir import (
     TwoSidedNeuron,
     Windows,
 )
+from snnc.ir.neuron import LEAK_UNIT
 
-LEAK_UNIT = 2.0**-15
 WEIGHT_LIMIT = 127
 Weighted = Conv | Linear | Scale
 
@@ -167,7 +167,7 @@ class NetBuilder:
         if self.style is Style.QUANTIZED:
             threshold = np.maximum(1, np.rint(threshold)).astype(np.int32)
             start = np.rint(threshold / 2).astype(np.int32)
-            options["leak"] = round(options.get("leak", 1.0) / LEAK_UNIT) * LEAK_UNIT
+            options["leak"] = round(options.get("leak", 1.0) * LEAK_UNIT) / LEAK_UNIT
         else:
             start = threshold / 2
         threshold_ref = self._param(f"{name}.threshold", threshold)

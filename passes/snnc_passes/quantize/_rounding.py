@@ -23,6 +23,7 @@ from snnc.ir import (
     Weighted,
     broadcast_to_sample,
 )
+from snnc.ir.neuron import LEAK_UNIT
 from snnc.ir.populations import Group, WeightedInput
 from snnc.ir.shared_scales import shared_channels
 from snnc_passes._statistics import Granularity
@@ -31,7 +32,6 @@ from snnc_passes.quantize._event_value import event_value
 Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
 LIMIT = 2**31
-LEAK_UNIT = 2**15
 SMALLEST_SCALE = 2.0**-20
 """Smallest scale as a fraction of the threshold; for channels whose weights are near 0."""
 FACTOR_LEVELS = 4095

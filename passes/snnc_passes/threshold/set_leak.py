@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from snnc.ir import AnyNeuron, Graph
+from snnc.ir.neuron import LEAK_UNIT
 from snnc.transform import Pass, PassContext, PassResult
-
-LEAK_UNIT = 1 << 15
-"""A leak of integers is m / 2^15 (S19)."""
 
 
 @dataclass(frozen=True, kw_only=True)

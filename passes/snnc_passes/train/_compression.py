@@ -108,6 +108,8 @@ def _shadow(network: SpikingNetwork) -> Iterator[None]:
     before = [each.snapped for each in found]
     for each in found:
         each.snapped = False
-    yield
-    for each, snapped in zip(found, before, strict=True):
-        each.snapped = snapped
+    try:
+        yield
+    finally:
+        for each, snapped in zip(found, before, strict=True):
+            each.snapped = snapped
