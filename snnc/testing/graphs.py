@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Encode, EncodeDirect, EncodeLatency, EncodePoisson, Graph, Upsample
+from snnc.ir import (
+    Encode,
+    EncodeDirect,
+    EncodeLatency,
+    EncodePoisson,
+    Graph,
+    Input,
+    Linear,
+    Readout,
+    Stage,
+    Upsample,
+)
 from snnc.testing.builder import NetBuilder, Style
 from snnc.testing.square_windows import windows
 
@@ -210,3 +221,13 @@ def sample_inputs(graph: Graph, count: int, seed: int = 0) -> NDArray[np.float32
     """`count` random inputs of `graph`, (N, *shape) float32 in [0, 1)."""
     shape = graph.type_of(graph.input).shape
     return np.random.default_rng(seed).random((count, *shape), dtype=np.float32)
+
+
+def linear_layer(weights: NDArray[np.integer[Any]], *, lo: int = 0, hi: int = 1) -> Graph:
+    """A Linear (K, C) of integers on the input, rounded to lo..hi, and a readout of its sums."""
+    graph = Graph(Stage.SNN)
+    graph.add("x", Input(shape=(weights.shape[1],)))
+    graph.add("encode", EncodeDirect(scale=1.0, lo=lo, hi=hi), ["x"])
+    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
+    graph.outputs = (graph.add("out", Readout(), ["fc"]),)
+    return graph

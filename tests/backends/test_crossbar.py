@@ -21,6 +21,7 @@ from snnc.testing import (
     Case,
     assert_backend_contract,
     assert_equal_runs,
+    linear_layer,
     load_program,
     quantized_cases,
     random_graph,
@@ -55,7 +56,7 @@ def test_activity_is_that_of_the_columns(case: Case) -> None:
 
 
 def test_a_window_beyond_the_proof_is_computed_column_by_column() -> None:
-    graph = line(np.full((2, 3), -127, np.int8), hi=2**16)
+    graph = linear_layer(np.full((2, 3), -127, np.int8), hi=2**16)
     theirs = ReferenceProgram(graph, 300).run(np.full((1, 3), 2.0**16, np.float32))
     ours = program(graph, CrossbarBackend(), 300).run(np.full((1, 3), 2.0**16, np.float32))
     assert_equal_runs(ours, theirs, "long")
@@ -110,20 +111,9 @@ def prune_rows(graph: Graph, seed: int) -> None:
             graph.set_param(node.op.weight.name, weight)
 
 
-def line(weights: np.ndarray, *, lo: int = 0, hi: int = 255) -> Graph:
-    """A Linear on encoded integers, and a readout: its sum over the window."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, lo=lo, hi=hi), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
-
-
 def test_signed_integers_are_driven_bit_by_bit_in_two_phases() -> None:
     weights = np.array([[127, -127, 1], [-3, 0, 90]], np.int8)
-    graph = line(weights, lo=-127, hi=127)
+    graph = linear_layer(weights, lo=-127, hi=127)
     x = np.array([[5, -6, 0], [127, -127, 127]], np.float32)
     result = program(graph, CrossbarBackend(rows=2), 3).run(x)
     np.testing.assert_array_equal(result.readout, 3 * (x @ weights.T).astype(np.int64))
@@ -136,7 +126,7 @@ def test_signed_integers_are_driven_bit_by_bit_in_two_phases() -> None:
 
 
 def test_silence_gives_nothing_and_is_not_read() -> None:
-    graph = line(np.full((40, 5), 100, np.int8))
+    graph = linear_layer(np.full((40, 5), 100, np.int8), hi=255)
     backend = CrossbarBackend(rows=2, cols=64)
     result = program(graph, backend).run(np.zeros((3, 5), np.float32))
     assert not result.readout.any()  # type: ignore[union-attr]
@@ -147,7 +137,7 @@ def test_silence_gives_nothing_and_is_not_read() -> None:
 
 
 def test_only_driven_row_blocks_are_read() -> None:
-    graph = line(np.ones((20, 5), np.int8), hi=1)
+    graph = linear_layer(np.ones((20, 5), np.int8), hi=1)
     x = np.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 1]], np.float32)
     counted = program(graph, CrossbarBackend(rows=2, cols=64)).run(x).stats["activity"]["fc"]
     assert counted["reads"] == (1 + 2) * 2 and counted["skipped_reads"] == (2 + 1) * 2
@@ -168,7 +158,7 @@ def test_activity_does_not_depend_on_the_split_of_the_batch() -> None:
 
 @pytest.mark.parametrize(("hi", "exact"), [(1, "float32"), (255, "float32"), (2**16, "float64")])
 def test_sums_are_kept_in_what_holds_them(hi: int, exact: str) -> None:
-    graph = line(np.full((2, 300), -127, np.int8), hi=hi)
+    graph = linear_layer(np.full((2, 300), -127, np.int8), hi=hi)
     chip = CrossbarBackend(cell_bits=8).chip()
     (matrix,) = matrices(graph)
     assert str(layer_tiles(graph, matrix, chip).dtype) == f"torch.{exact}"
@@ -188,7 +178,7 @@ def test_tiles_hold_integers_only() -> None:
 
 
 def test_what_cannot_be_mapped_is_named() -> None:
-    graph = line(np.array([[127, -100]], np.int8))
+    graph = linear_layer(np.array([[127, -100]], np.int8), hi=255)
     (diagnostic,) = CrossbarBackend(weight_bits=4).check(graph)
     assert "fc (linear): weights up to 127 need 8 bits, the target has 4" in str(diagnostic)
     assert "weight-bits=8" in diagnostic.remedy

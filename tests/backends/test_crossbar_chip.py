@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from snnc.device import DeviceFacts
 from snnc.errors import ArtifactError
 from snnc.interp.program import ReferenceProgram
-from snnc.ir import EncodeDirect, Graph, Input, Linear, Readout, Stage
+from snnc.ir import Graph
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.testing import (
     assert_backend_contract,
     assert_equal_runs,
+    linear_layer,
     quantized_cases,
     random_graph,
     sample_inputs,
@@ -92,17 +93,6 @@ def test_codes_enough_for_every_level_are_ideal() -> None:
         assert not any(counted["clipped"] for counted in ours.stats["activity"].values())
 
 
-def line(weights: NDArray[np.integer]) -> Graph:
-    """A Linear on ones and zeros, and a readout."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
-
-
 @dataclass(frozen=True)
 class OnOff:
     """Exact levels between `g_max_us` / `ratio` and `g_max_us`, not declared as ideal."""
@@ -132,7 +122,7 @@ def test_a_ratio_of_conductances_has_gain_one(cells: str, cell_bits: int, ratio:
     x = (rng.random((5, 40)) < 0.4).astype(np.float32)
     options = {"rows": 16, "cells": cells, "cell_bits": cell_bits}
     backend = CrossbarBackend(device=OnOff(ratio), **options)
-    result = CrossbarProgram(line(weights), 1, backend.chip()).run(x)
+    result = CrossbarProgram(linear_layer(weights), 1, backend.chip()).run(x)
     np.testing.assert_array_equal(result.readout, (x @ weights.T).astype(np.int64))
 
 
@@ -166,8 +156,10 @@ def test_converters_are_the_closed_form(cell_bits: int, adc_bits: int) -> None:
     table = np.full((3, 2 * -(-7 // cell_bits)), range_)
     expected, clipped = closed_form(weights, x, cell_bits, (1 << adc_bits) - 1, range_)
     for program in (
-        CrossbarProgram(line(weights), 1, backend.chip(), {"fc": table}),
-        PhysicalProgram(line(weights), matrices(line(weights)), 1, backend.chip(), {"fc": table}),
+        CrossbarProgram(linear_layer(weights), 1, backend.chip(), {"fc": table}),
+        PhysicalProgram(
+            linear_layer(weights), matrices(linear_layer(weights)), 1, backend.chip(), {"fc": table}
+        ),
     ):
         result = program.run(x)
         np.testing.assert_array_equal(result.readout, expected)
@@ -178,7 +170,9 @@ def test_sums_halfway_between_codes_are_rounded_to_even() -> None:
     weights = np.array([[1], [2], [3], [5], [7]], np.int8)
     backend = CrossbarBackend(cell_bits=7, adc_bits=2)
     table = {"fc": np.full((1, 2), 6.0)}  # a step of two levels, codes 0 to 3
-    result = CrossbarProgram(line(weights), 1, backend.chip(), table).run(np.ones((1, 1), "f4"))
+    result = CrossbarProgram(linear_layer(weights), 1, backend.chip(), table).run(
+        np.ones((1, 1), "f4")
+    )
     assert result.readout.tolist() == [[0, 2, 4, 4, 6]]  # type: ignore[union-attr]
     # 7 / 2 is just within the range 0..3.5, so nothing is clipped.
     assert result.stats["activity"]["fc"]["clipped"] == 0
@@ -194,7 +188,7 @@ def test_sums_halfway_between_codes_are_rounded_to_even() -> None:
     ],
 )
 def test_silence_gives_exactly_nothing(options: str) -> None:
-    graph, backend = line(np.full((5, 40), 90, np.int8)), chip_of(f"rows=16 {options}")
+    graph, backend = linear_layer(np.full((5, 40), 90, np.int8)), chip_of(f"rows=16 {options}")
     x = np.zeros((3, 40), np.float32)
     found = ranges(graph, backend, np.ones_like(x))
     result = CrossbarProgram(graph, 3, backend.chip(), found).run(x)
@@ -211,7 +205,7 @@ def test_compensation_undoes_a_common_loss(compensation: str) -> None:
     device = OnOff(ratio=np.inf, left=0.5)
     lost, kept = (
         CrossbarProgram(
-            line(weights), 1, CrossbarBackend(device=device, compensation=each).chip()
+            linear_layer(weights), 1, CrossbarBackend(device=device, compensation=each).chip()
         ).run(x)
         for each in ("none", compensation)
     )
@@ -276,7 +270,7 @@ def test_ranges_are_those_of_an_ideal_chip() -> None:
 
 def test_a_layer_without_weights_takes_no_rows() -> None:
     for options in ("packing=groups device=pcm", "packing=groups adc-bits=3"):
-        backend, graph = chip_of(options), line(np.zeros((3, 20), np.int8))
+        backend, graph = chip_of(options), linear_layer(np.zeros((3, 20), np.int8))
         found = ranges(graph, backend, np.ones((1, 20), np.float32), "worst")
         program = CrossbarProgram(graph, 2, backend.chip(), found)
         result = program.run(np.ones((2, 20), np.float32))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from snnc.errors import GraphError
 from snnc.interp.program import ReferenceProgram
-from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
+from snnc.ir import Conv, EncodeDirect, Graph, Input, Readout, Stage
 from snnc.testing import (
     assert_backend_contract,
+    linear_layer,
     load_program,
     quantized_cases,
     random_graph,
@@ -120,7 +121,7 @@ def test_every_weight_of_every_copy_is_placed_once(
 def test_pruned_rows_have_no_word_lines(packing: str) -> None:
     weights = np.random.default_rng(0).integers(1, 9, (6, 50)).astype(np.int8)
     weights[:, ::2] = 0
-    graph = line(weights)
+    graph = linear_layer(weights)
     backend = CrossbarBackend(rows=10, packing=packing)  # type: ignore[arg-type]
     mapping, figures = files_of(graph, backend)
     row = figures["layers"]["fc"]
@@ -138,23 +139,12 @@ def test_pruned_rows_have_no_word_lines(packing: str) -> None:
 
 
 def test_a_layer_without_weights_takes_no_tile() -> None:
-    graph = line(np.zeros((3, 4), np.int8))
+    graph = linear_layer(np.zeros((3, 4), np.int8))
     backend = CrossbarBackend(packing="groups", replication="balanced", tiles=3)
     assert files_of(graph, backend)[1]["totals"]["tiles"] == 0
     result = load_program(backend, graph, 2).run(np.ones((2, 4), np.float32))
     assert result.readout is not None and not result.readout.any()
     assert set(result.stats["activity"]["fc"].values()) == {0}
-
-
-def line(weights: np.ndarray) -> Graph:
-    """A Linear on spikes, and a readout."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
 
 
 def depthwise(channels: int) -> Graph:
@@ -221,7 +211,7 @@ def test_what_layers_do_does_not_depend_on_what_shares_their_tiles() -> None:
     ],
 )
 def test_what_is_too_large_for_the_chip_is_named(options: Any, reason: str) -> None:
-    graph = line(np.ones((64, 256), np.int8))
+    graph = linear_layer(np.ones((64, 256), np.int8))
     backend = CrossbarBackend(**options)
     (diagnostic,) = backend.check(graph)
     with pytest.raises(DoesNotFit) as caught:
@@ -235,7 +225,7 @@ def test_what_is_too_large_for_the_chip_is_named(options: Any, reason: str) -> N
 
 
 def test_a_mapping_that_is_too_large_to_store_is_refused() -> None:
-    graph = line(np.ones((300, 600), np.int8))
+    graph = linear_layer(np.ones((300, 600), np.int8))
     (diagnostic,) = CrossbarBackend(rows=1, cols=4).check(graph)
     assert diagnostic.reason == "has 180000 of 180000 parts, 150000 are stored"
     assert diagnostic.remedy == "choose larger tiles"
@@ -243,7 +233,9 @@ def test_a_mapping_that_is_too_large_to_store_is_refused() -> None:
     backend = CrossbarBackend(packing="groups", replication="balanced", tiles=10**9)
     assert files_of(graph, backend)[1]["totals"]["period"] == 1, "a window for each of 25 copies"
     with pytest.raises(GraphError, match="does not fit: fc has 180000"):
-        CrossbarBackend(rows=1, cols=4).lower(line(np.ones((300, 600), np.int8)), PassContext())
+        CrossbarBackend(rows=1, cols=4).lower(
+            linear_layer(np.ones((300, 600), np.int8)), PassContext()
+        )
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

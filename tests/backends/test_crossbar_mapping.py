@@ -17,7 +17,13 @@ import snnc
 from snnc.device import levels_of
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.target import figures_of
-from snnc.testing import assert_exporter_contract, quantized_cases, random_graph, snn_cases
+from snnc.testing import (
+    assert_exporter_contract,
+    linear_layer,
+    quantized_cases,
+    random_graph,
+    snn_cases,
+)
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.cells import CELLS, MatrixCode
@@ -91,7 +97,7 @@ def test_levels_hold_the_weights(
 def test_the_factor_of_a_weight_is_exactly_one(cells: str, cell_bits: int) -> None:
     """One driven row with every weight there is: the sums of the columns give the weights back."""
     weights = np.arange(-127, 128)[:, None]
-    graph = line(weights.astype(np.int8))
+    graph = linear_layer(weights.astype(np.int8))
     backend = CrossbarBackend(cells=cells, cell_bits=cell_bits, cols=40)
     chip = backend.chip()
     for program in (
@@ -153,17 +159,6 @@ def test_figures_follow_the_split_formula(seed: int, rows: int, cols: int) -> No
     assert used == totals["cells_used"]
     assert totals["utilisation"] == used / (totals["tiles"] * rows * cols) <= 1
     assert figures["tile_shape"] == [rows, cols]
-
-
-def line(weights: np.ndarray) -> Graph:
-    """A Linear on spikes, and a readout."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
 
 
 def test_a_network_without_weights_takes_no_tile() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnc.errors import SpecError
-from snnc.ir import EncodeDirect, Graph, Input, Linear, Readout, Stage
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
+from snnc.testing import linear_layer
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.devices.level_list import LevelList
 from snnc_backends.crossbar.level_table import level_table
@@ -71,17 +71,6 @@ def test_a_list_with_every_spaced_level_is_exact() -> None:
     )
 
 
-def line(weights: np.ndarray) -> Graph:
-    """A Linear on ones and zeros, and a readout."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
-
-
 def test_weights_of_the_list_are_computed_exactly() -> None:
     levels = np.array([0, 13, 32, 76, 127])
     target = CrossbarBackend(
@@ -92,10 +81,10 @@ def test_weights_of_the_list_are_computed_exactly() -> None:
     rng = np.random.default_rng(0)
     weights = (rng.choice(levels, (6, 40)) * rng.choice([-1, 1], (6, 40))).astype(np.int8)
     x = (rng.random((5, 40)) < 0.4).astype(np.float32)
-    result = CrossbarProgram(line(weights), 1, target.chip()).run(x)
+    result = CrossbarProgram(linear_layer(weights), 1, target.chip()).run(x)
     np.testing.assert_array_equal(result.readout, (x @ weights.T).astype(np.int64))
     between = weights + np.sign(weights) * (np.abs(weights) < 127)
-    result = CrossbarProgram(line(between), 1, target.chip()).run(x)
+    result = CrossbarProgram(linear_layer(between), 1, target.chip()).run(x)
     np.testing.assert_array_equal(result.readout, (x @ weights.T).astype(np.int64))
 
 

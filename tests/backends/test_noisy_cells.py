@@ -12,8 +12,7 @@ import pytest
 from snnc.artifact import write
 from snnc.cli.main import run
 from snnc.device import Device
-from snnc.ir import EncodeDirect, Graph, Input, Linear, Readout, Stage
-from snnc.testing import load_program, quantized_cases, sample_inputs
+from snnc.testing import linear_layer, load_program, quantized_cases, sample_inputs
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.devices.gaussian import Gaussian
 from snnc_backends.crossbar.devices.lognormal import Lognormal
@@ -21,20 +20,9 @@ from snnc_backends.crossbar.devices.lognormal import Lognormal
 INPUTS = 60
 
 
-def line(weights: np.ndarray) -> Graph:
-    """A Linear on spikes, and a readout."""
-    graph = Graph(Stage.SNN)
-    graph.add("x", Input(shape=(weights.shape[1],)))
-    graph.add("encode", EncodeDirect(scale=1.0, hi=1), ["x"])
-    graph.add("fc", Linear(weight=graph.set_param("w", weights)), ["encode"])
-    graph.add("out", Readout(), ["fc"])
-    graph.outputs = ("out",)
-    return graph
-
-
 def errors(device: Device, weight: int) -> np.ndarray:
     """What 4,000 outputs of `INPUTS` equal weights are off by, all inputs at 1."""
-    graph = line(np.full((4000, INPUTS), weight, np.int8))
+    graph = linear_layer(np.full((4000, INPUTS), weight, np.int8))
     program = load_program(CrossbarBackend(device=device, cell_bits=8), graph, 1)
     readout = program.run(np.ones((1, INPUTS), np.float32)).readout
     assert readout is not None
@@ -62,7 +50,7 @@ def test_lognormal_errors_are_in_proportion() -> None:
 
 @pytest.mark.parametrize("device", [Gaussian(sigma=0.3), Lognormal(sigma=0.5)])
 def test_silence_gives_exactly_nothing(device: Device) -> None:
-    graph = line(np.full((9, 7), 100, np.int8))
+    graph = linear_layer(np.full((9, 7), 100, np.int8))
     result = load_program(CrossbarBackend(device=device), graph, 5).run(np.zeros((2, 7), "f4"))
     assert result.readout is not None and not result.readout.any()
     assert result.stats["activity"]["fc"]["reads"] == 0
