@@ -90,7 +90,7 @@ test-long: .venv/.dev ## the tests that take minutes
 fuzz: .venv/.dev ## damaged and hostile files of every kind, processes killed at random moments, random networks
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(FUZZ_CASES) --log ../$(FUZZ_LOG)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/cli/test_killed.py
-	OMP_NUM_THREADS=1 SNNC_RANDOM_NETWORKS=2000 $(BIN)/python -m pytest -q tests/frontends/test_random_networks.py
+	OMP_NUM_THREADS=1 SNNC_RANDOM_NETWORKS=2000 $(BIN)/python -m pytest -q -n $(JOBS) tests/frontends/test_random_networks.py
 
 .venv-libraries/.installed: tests/libraries/requirements.txt constraints.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-libraries

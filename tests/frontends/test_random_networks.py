@@ -1,4 +1,8 @@
-"""Random networks mean in the graph what they mean in torch, both in float64."""
+"""Random networks: the graph means what torch computes, before and after conversion.
+
+Graphs, and what passes change that declare `preserves_function`, are compared in float64, to 1e-5
+of the largest output. The integers of a conversion must be equal on every backend.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,12 @@ from snnc.frontends.canonicalize import canonicalize
 from snnc.frontends.exporting import export
 from snnc.frontends.untraceable import UntraceableError
 from snnc.interp import run_ann
-from snnc.ir import Graph
+from snnc.ir import Graph, Stage
+from snnc.pipeline import Pipeline, parse_one
+from snnc.plugins import BACKENDS, RECIPES, Registry
+from snnc.testing import assert_backend_contract, sample_inputs
+from snnc.testing.graphs import Case
+from snnc.transform import PassContext
 
 
 def _models() -> ModuleType:
@@ -29,7 +38,10 @@ def _models() -> ModuleType:
 
 
 random_networks = _models()
-SEEDS = range(int(os.environ.get("SNNC_RANDOM_NETWORKS", "48")))
+NUMBER = os.environ.get("SNNC_RANDOM_NETWORKS")
+SEEDS = range(int(NUMBER or 48))
+CONVERTED = range(int(NUMBER or 16))
+TIMESTEPS = 4
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -49,6 +61,31 @@ def test_the_graph_by_torch_export_means_it_too(seed: int) -> None:
     assert_means_the_same(imported.graph, module, shape, seed)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("seed", CONVERTED)
+def test_a_conversion_to_integers_equals_the_reference_on_every_backend(seed: int) -> None:
+    graph = trace(*random_networks.random_network(seed))
+    calibration = [(sample_inputs(graph, 16), None)]
+    ctx = PassContext(timesteps=TIMESTEPS, calibration=calibration)
+    recipe = parse_one("convert{bits=8}", Registry(RECIPES))
+    result = Pipeline.from_text(recipe.pipeline()).run(graph, ctx, same=difference_of_anns)
+    for name in ("cpu", "crossbar"):
+        backend = Registry(BACKENDS).get(name)()
+        assert_backend_contract(backend, cases=[Case(str(seed), result.graph)], timesteps=TIMESTEPS)
+
+
+def difference_of_anns(before: Graph, after: Graph) -> str | None:
+    """Where two ANNs differ; spiking graphs are left to the contract of backends."""
+    if before.stage is not Stage.ANN:
+        return None
+    x = sample_inputs(before, 3)
+    old, new = (run_ann(graph, x, dtype=torch.float64) for graph in (before, after))
+    for one, other in zip(before.outputs, after.outputs, strict=True):
+        if not is_near(new[other], old[one]):
+            return f"{one} differs by {float((new[other] - old[one]).abs().max()):.3g}"
+    return None
+
+
 def assert_means_the_same(
     graph: Graph, module: nn.Module, shape: tuple[int, ...], seed: int
 ) -> None:
@@ -56,4 +93,9 @@ def assert_means_the_same(
     value = run_ann(graph, x, dtype=torch.float64)[graph.outputs[0]]
     with torch.no_grad():
         expected = module.double()(x.double())
-    assert float((value - expected).abs().max()) <= 1e-5 * max(float(expected.abs().max()), 1e-6)
+    assert is_near(value, expected)
+
+
+def is_near(value: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether values are equal to 1e-5 of the largest."""
+    return float((value - expected).abs().max()) <= 1e-5 * max(float(expected.abs().max()), 1e-6)
