@@ -9,9 +9,9 @@ from snnc.ir import (
     Graph,
     Identity,
     Input,
-    Maximum,
     MaxPool,
     Node,
+    Op,
     Pool,
     Rearrange,
     Relu,
@@ -74,9 +74,9 @@ def fires(graph: Graph, name: str) -> bool:
     )
 
 
-def feeds_maximum(graph: Graph, name: str) -> bool:
-    """Whether a max pool uses a node, behind pools and rearrangements at most."""
-    return any(leads_to(graph, user, (Maximum,)) for user, _ in graph.users_of(name))
+def feeds(graph: Graph, name: str, takers: tuple[type[Op], ...]) -> bool:
+    """Whether one of `takers` uses a node, behind pools and rearrangements at most."""
+    return any(leads_to(graph, user, takers) for user, _ in graph.users_of(name))
 
 
 def makers_of(graph: Graph, name: str) -> tuple[str, ...]:

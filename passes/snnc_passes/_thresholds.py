@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import AnyNeuron, Graph, Ref, Scale
 from snnc_passes._affine import combine, own_param
-from snnc_passes._pooled_amounts import refuse_unequal
+from snnc_passes._equal_amounts import refuse_unequal
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 
 

@@ -15,6 +15,7 @@ from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Readout, TwoSidedNeu
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
+from snnc_passes._equal_amounts import of_one_amount
 from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_search import (
     CONSTANT,
@@ -26,7 +27,6 @@ from snnc_passes._neuron_search import (
     upper_of,
 )
 from snnc_passes._paired_sweep import PairedSweep, waits_for_all
-from snnc_passes._pooled_amounts import pooled_together
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import fitted, set_thresholds
@@ -121,7 +121,7 @@ class Calibrate(Pass):
         ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
         refuse_neurons(graph, ann, self.name)
-        shared = pooled_together(graph)
+        shared = of_one_amount(graph, integers=ctx.integers)
         x = self._samples(graph, calibration, ctx.timesteps)
         sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
         chosen: dict[str, Settings] = {}
@@ -189,7 +189,7 @@ class Calibrate(Pass):
     ) -> tuple[Settings, float]:
         """Choose the settings of one population, write its bias into the graph, and run it.
 
-        With `keep`, thresholds stay: a max pool compares their spikes with others.
+        With `keep`, thresholds stay: some of its channels share theirs with others.
         """
         graph, op = sweep.graph, layer.node.op
         assert isinstance(op, AnyNeuron)

@@ -16,18 +16,21 @@ from snnc.ir import (
     CountMaxPool,
     Graph,
     Identity,
+    Maximum,
     Neuron,
+    Op,
     Readout,
     Relu,
     Scale,
     Stage,
     TwoSidedNeuron,
+    Weighted,
 )
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode, never_negative
 from snnc_passes._events import scale_events_into_currents
 from snnc_passes._input_code import AnyInputCode, DirectInput
-from snnc_passes._max_pools import feeds_maximum, fires, max_pools_to_count
+from snnc_passes._max_pools import feeds, fires, max_pools_to_count
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 from snnc_passes._thresholds import param, set_thresholds
 
@@ -99,7 +102,7 @@ class ActivationsToNeurons(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Convert. Raises `UnsupportedError` listing every max pool that cannot be converted."""
         _refuse(graph)
-        dropped = _drop_idle_relus(graph)
+        dropped = _drop_idle_relus(graph, (Maximum, Weighted) if ctx.integers else (Maximum,))
         pools = max_pools_to_count(graph, refuse=self.maxpool == "refuse")
         shapes = {name: kind.shape for name, kind in graph.types().items()}
         first = before_encode(graph)[-1]
@@ -167,10 +170,10 @@ def _refuse(graph: Graph) -> None:
             )
 
 
-def _drop_idle_relus(graph: Graph) -> int:
+def _drop_idle_relus(graph: Graph, take_spikes: tuple[type[Op], ...]) -> int:
     """Remove ReLUs whose input cannot be negative; returns their number.
 
-    One of a sum is kept before a max pool, which takes spikes and no currents.
+    One of a sum is kept where it leads to what takes spikes and no currents.
     """
     positive = never_negative(graph)
     idle = [
@@ -179,7 +182,7 @@ def _drop_idle_relus(graph: Graph) -> int:
         if isinstance(node.op, Relu)
         and node.op.upper is None
         and node.inputs[0] in positive
-        and not (feeds_maximum(graph, node.name) and not fires(graph, node.inputs[0]))
+        and not (feeds(graph, node.name, take_spikes) and not fires(graph, node.inputs[0]))
     ]
     for name in idle:
         graph.bypass(name)

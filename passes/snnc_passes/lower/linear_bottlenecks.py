@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
-from snnc.ir.walk import descendants, rewrite
+from snnc.ir.walk import descendants, rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._affine import affine_of
 from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
 
@@ -72,17 +75,25 @@ def _is_current(node: Node) -> bool:
 
 
 def _takers(graph: Graph, node: Node) -> Iterator[tuple[str, int]]:
-    """The users of a node, and their ports, that are weighted layers or lead to one."""
+    """The users of a node, and their ports, that need events or lead to one that does."""
     for user, port in node.users:
-        if _leads_to_layer(graph, graph.node(user)):
+        if _leads_to_events(graph, graph.node(user)):
             yield user, port
 
 
-def _leads_to_layer(graph: Graph, node: Node) -> bool:
+def _leads_to_events(graph: Graph, node: Node) -> bool:
     if not isinstance(node.op, MOVING):
         return isinstance(node.op, Weighted)
     behind = descendants(graph, node.name, until=lambda n: not isinstance(n.op, MOVING))
-    return any(isinstance(graph.node(name).op, Weighted) for name in behind)
+    reached = (graph.node(name) for name in (node.name, *behind))
+    return any(isinstance(n.op, Weighted) or _is_one_factor_of_several(graph, n) for n in reached)
+
+
+def _is_one_factor_of_several(graph: Graph, node: Node) -> bool:
+    """Whether a node is a factor, not only a sign or a bias, of values that have other users."""
+    if not isinstance(node.op, Scale) or used_once(graph, node.inputs[0]):
+        return False
+    return bool(np.any(np.abs(affine_of(graph, node.op).factor) != 1))
 
 
 def _activate(graph: Graph, node: Node) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from snnc.activation_range import activation_ranges
 from snnc.errors import PassError
-from snnc.ir import Graph, Neuron, TwoSidedNeuron
+from snnc.ir import AnyNeuron, Graph, Neuron, TwoSidedNeuron
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._pooled_amounts import with_equal_windows
+from snnc_passes._equal_amounts import with_equal_amounts
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity, Histogram
 from snnc_passes._thresholds import bounded, fitted, param, set_thresholds
@@ -53,7 +53,9 @@ class ThresholdBalance(Pass):
     The statistics of a linear activation (two-sided neurons) are those of its magnitude.
 
     Channels and populations that one window of a max pool compares get one threshold, the largest
-    of theirs, so that their spikes can be counted against each other (S25).
+    of theirs, so that their spikes can be counted against each other (S25). So do, where a later
+    pass makes integers, channels that rearrangements put into one channel of a convolution, or one
+    window of a pool: their factor then folds into integer weights.
 
     No threshold is raised above the upper bound of a bounded activation (ReLU6), and populations
     with a threshold of their own (quantised activations) are left as they are.
@@ -124,11 +126,9 @@ class ThresholdBalance(Pass):
         for name in silent:
             ctx.log.warning("%s is never active; its thresholds stay as they are", name)
         active = {name: values for name, values in filled.items() if values is not None}
-        thresholds = {
-            name: bounded(graph, name, values)
-            for name, values in with_equal_windows(graph, active).items()
-        }
-        set_thresholds(graph, thresholds | _fixed(graph))
+        equal = with_equal_amounts(graph, active, integers=ctx.integers)
+        thresholds = {name: bounded(graph, name, values) for name, values in equal.items()}
+        set_thresholds(graph, _present(graph) | thresholds)
         if self.scale != 1:
             scaled = {name: values * self.scale for name, values in thresholds.items()}
             thresholds = {name: bounded(graph, name, v) for name, v in scaled.items()}
@@ -184,12 +184,12 @@ def _summary(threshold: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _fixed(graph: Graph) -> dict[str, NDArray[np.float64]]:
-    """The thresholds of the populations that keep theirs."""
+def _present(graph: Graph) -> dict[str, NDArray[np.float64]]:
+    """The thresholds of populations as they are, one value or (C,)."""
     return {
         node.name: np.asarray(graph.array(node.op.threshold), np.float64)
         for node in graph.nodes
-        if isinstance(node.op, Neuron) and node.op.fixed
+        if isinstance(node.op, AnyNeuron) and graph.array(node.op.threshold).ndim < 2
     }
 
 

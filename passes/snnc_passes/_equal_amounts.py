@@ -1,4 +1,9 @@
-"""The amounts that events of one window of a max pool stand for, element by element (S25)."""
+"""Events that must stand for one amount, element by element.
+
+Those of one window of a max pool are compared by their counts (S25). Integer weights take spikes
+and no currents, so the factor of a spike must fold into them: a convolution takes one factor per
+channel, a pool one per window.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import PassError
-from snnc.ir import AnyNeuron, Encode, Graph, Maximum, Node, Pool, Rearrange
+from snnc.ir import (
+    AnyNeuron,
+    Conv,
+    Encode,
+    Graph,
+    Maximum,
+    Node,
+    Op,
+    Pool,
+    Rearrange,
+    Scale,
+    Weighted,
+)
 from snnc.ir.populations import integrates
 from snnc.ir.walk import ancestors
 from snnc_passes._affine import Floats, full, leads_to, window_extremes
+
+Takers = tuple[type[Op], ...]
 
 
 def refuse_unequal(graph: Graph, amounts: Mapping[str, Floats]) -> None:
@@ -24,7 +43,7 @@ def refuse_unequal(graph: Graph, amounts: Mapping[str, Floats]) -> None:
     """
     problems = [
         f"{node.name} at {node.loc} pools {_populations(graph, node)}"
-        for node, _, _ in _unequal(graph, amounts)
+        for node, _, _ in _unequal(graph, amounts, (Maximum,))
     ]
     if problems:
         raise PassError(
@@ -34,8 +53,11 @@ def refuse_unequal(graph: Graph, amounts: Mapping[str, Floats]) -> None:
         )
 
 
-def pooled_together(graph: Graph) -> dict[str, NDArray[np.int64]]:
-    """Per population of which a max pool compares several channels, or some with other populations.
+def of_one_amount(graph: Graph, *, integers: bool) -> dict[str, NDArray[np.int64]]:
+    """Per population with channels that must get one threshold with others, of it or of another.
+
+    Args:
+        integers: whether integer weights take the spikes; else only max pools count.
 
     Returns:
         (C,) the class of every channel; channels of one class, of whatever population, must get one
@@ -49,7 +71,8 @@ def pooled_together(graph: Graph) -> dict[str, NDArray[np.int64]]:
             channels[node.name] = np.arange(count, count + own)
             count += own
     classes = np.arange(count)
-    while pairs := _compared(graph, {name: classes[own] for name, own in channels.items()}):
+    takers = (Maximum, Weighted) if integers else (Maximum,)
+    while pairs := _met(graph, {name: classes[own] for name, own in channels.items()}, takers):
         for low, high in pairs:
             classes[classes == classes[high]] = classes[low]
     sizes = np.bincount(classes, minlength=count)
@@ -57,23 +80,28 @@ def pooled_together(graph: Graph) -> dict[str, NDArray[np.int64]]:
     return {name: own for name, own in found.items() if np.any(sizes[own] > 1)}
 
 
-def _compared(graph: Graph, classes: Mapping[str, NDArray[np.int64]]) -> set[tuple[int, int]]:
-    """Pairs of different classes of channels in one window."""
+def _met(
+    graph: Graph, classes: Mapping[str, NDArray[np.int64]], takers: Takers
+) -> set[tuple[int, int]]:
+    """Pairs of different classes of channels in one window, or one channel of a convolution."""
     encoders = {n.name: np.array(-1.0) for n in graph.nodes if isinstance(n.op, Encode)}
     amounts = encoders | {name: own.astype(np.float64) for name, own in classes.items()}
     pairs: set[tuple[int, int]] = set()
-    for _, low, high in _unequal(graph, amounts):
+    for _, low, high in _unequal(graph, amounts, takers):
         unequal = (low < high) & (low >= 0)
         pairs.update(zip(low[unequal].astype(int), high[unequal].astype(int), strict=True))
     return pairs
 
 
-def with_equal_windows(graph: Graph, values: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Thresholds, (C,) or one value, of which channels that a max pool compares get the largest.
+def with_equal_amounts(
+    graph: Graph, values: Mapping[str, Floats], *, integers: bool
+) -> dict[str, Floats]:
+    """Thresholds, (C,) or one value, of which channels of one amount get the largest.
 
-    Populations that are never active, and so are not in `values`, are given it too.
+    Populations that are never active, and so are not in `values`, are given it too. `integers` is
+    that of `of_one_amount`.
     """
-    together = pooled_together(graph)
+    together = of_one_amount(graph, integers=integers)
     largest: dict[int, float] = {}
     for name, classes in together.items():
         wide = np.broadcast_to(values.get(name, 0.0), classes.shape)
@@ -89,10 +117,13 @@ def with_equal_windows(graph: Graph, values: Mapping[str, Floats]) -> dict[str, 
     return result
 
 
-def _unequal(graph: Graph, amounts: Mapping[str, Floats]) -> Iterator[tuple[Node, Floats, Floats]]:
-    """The pools of unequal amounts, with the smallest and the largest of every window.
+def _unequal(
+    graph: Graph, amounts: Mapping[str, Floats], takers: Takers
+) -> Iterator[tuple[Node, Floats, Floats]]:
+    """What takes unequal amounts, with the smallest and the largest of a window or channel.
 
-    Sums before max pools are among them.
+    Pools that lead to `takers`, so also sums before max pools; convolutions, if `takers` hold them.
+    A `Scale` has one factor for elements of one amount, and passes on what it takes.
     """
     known: dict[str, Floats] = {}
     for node in graph.nodes:
@@ -101,14 +132,26 @@ def _unequal(graph: Graph, amounts: Mapping[str, Floats]) -> Iterator[tuple[Node
             known[node.name] = full(np.asarray(amounts.get(node.name, 1.0), np.float64), shape)
         elif all(source in known for source in node.inputs) and node.inputs:
             sources = [known[source] for source in node.inputs]
+            low = high = sources[0]
             if isinstance(node.op, Rearrange):
                 known[node.name] = node.op.move(sources, np.nan)
+            elif isinstance(node.op, Scale):
+                known[node.name] = sources[0]
             elif isinstance(node.op, Pool):
                 low, high = _extremes(node.op, sources[0])
                 known[node.name] = np.where(np.isfinite(high), high, np.nan)
-                equal = np.all((low == high) | (low == np.inf))
-                if not equal and leads_to(graph, node.name, (Maximum,)):
-                    yield node, low, high
+            elif isinstance(node.op, Conv):
+                low, high = _of_channels(sources[0])
+            equal = np.all((low == high) | (low == np.inf))
+            if not equal and leads_to(graph, node.name, takers):
+                yield node, low, high
+
+
+def _of_channels(values: Floats) -> tuple[Floats, Floats]:
+    """(C,) the smallest and the largest amount of every channel; infinite where all are zeros."""
+    flat = values.reshape(len(values), -1)
+    silent = np.isnan(flat)
+    return np.where(silent, np.inf, flat).min(axis=1), np.where(silent, -np.inf, flat).max(axis=1)
 
 
 def _extremes(op: Pool, values: Floats) -> tuple[Floats, Floats]:
