@@ -215,7 +215,7 @@ class NeuronSearch:
             for_sample(value, shape)
             for value in (settings.threshold, settings.start, settings.bias)
         )
-        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel())
+        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel() * len(self.current))
         for i in range(0, samples, size):
             rows = slice(i, min(i + size, samples))
             current, target = self.current[:, rows], self.target[rows]

@@ -16,12 +16,11 @@ from torch.autograd.function import once_differentiable
 from snnc.interp import Population
 from snnc.native.cache import open_cache
 from snnc.native.jit import Host, Library, host
-from snnc.training.packed_spikes import STEPS
 from snnc.training.scan_forward import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, Kind, ScanSpec
 from snnc.training.scan_kernel import text
 from snnc.training.surrogate import AnySurrogate
 from snnc.training.surrogate_code import SLOPES, slope_of
-from snnc.training.train_like import train_like
+from snnc.training.train_like import STEPS, train_like
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 LEAST = 1 << 12

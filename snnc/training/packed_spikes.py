@@ -7,10 +7,7 @@ from torch import Tensor
 
 from snnc.interp import Population
 from snnc.training.scan import scan
-from snnc.training.train_like import train_like
-
-STEPS = 8
-"""Steps in a byte; the first is the lowest bit."""
+from snnc.training.train_like import STEPS, train_like
 
 
 def pack(population: Population, current: Tensor, timesteps: int) -> Tensor:

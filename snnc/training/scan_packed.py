@@ -5,8 +5,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from snnc.native.code import I8, Value
-from snnc.training.packed_spikes import STEPS
 from snnc.training.scan_forward import PARAMETERS, Forward
+from snnc.training.train_like import STEPS
 
 
 class Packed(Forward):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class LayerProducts:
             return error.T @ x
         x, padding = padded(self.op, x)
         shape = (error.shape[1], *self.kernel)
-        rest = (self.op.stride, padding, self.op.dilation)
+        rest: Any = (self.op.stride, padding, self.op.dilation)
         return conv2d_weight(x, shape, error, *rest).flatten(1)
 
     def gram(self, x: Tensor) -> Tensor:
