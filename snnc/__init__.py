@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from snnc.lazy_names import lazy_name
+
 if TYPE_CHECKING:
     from snnc.driver import attack, compile, diagnose, evaluate, load, save, verify_artifact
     from snnc.errors import SnncError
@@ -40,7 +42,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "snnc.driver": ("attack", "compile", "diagnose", "evaluate", "load", "save", "verify_artifact"),
+    "snnc.driver": ("attack", "compile", "diagnose", "evaluate", "save", "verify_artifact"),
+    "snnc.driver.programs": ("load",),
     "snnc.errors": ("SnncError",),
     "snnc.frontends": ("trace",),
     "snnc.ir": ("Graph",),
@@ -54,10 +57,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name from where it lives."""
     if name == "__version__":
         return import_module("importlib.metadata").version("snnc")
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'snnc' has no attribute {name!r}")
+    return lazy_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -25,8 +25,8 @@ HELD_BYTES = 1 << 29
 """The input of a layer kept where thresholds are percentiles of it."""
 SEARCHED_VALUES = 1 << 21
 """Neurons times steps of one trial of a threshold search."""
-TRIAL_VALUES = 1 << 16
-"""Neurons stepped together in such a trial."""
+TRIAL_VALUES = 1 << 19
+"""Neurons times steps of their input computed together in such a trial."""
 OBSERVED_VALUES = 1 << 25
 """Events of all populations for the samples that are observed together."""
 DIAGNOSED_VALUES = 1 << 23

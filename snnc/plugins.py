@@ -56,8 +56,11 @@ class Registry:
         self.noun = _NOUNS.get(group, "plugin")
         installed = entry_points(group=group) if entries is None else entries
         self._entries: dict[str, list[EntryPoint]] = {}
-        for entry in sorted(installed, key=_sort_key):
+        for entry in sorted(installed, key=lambda entry: entry.name):
             self._entries.setdefault(entry.name, []).append(entry)
+        for claims in self._entries.values():
+            if claims[1:]:  # to tell the owner of an entry takes a read of its metadata
+                claims.sort(key=lambda entry: (_owner(entry), entry.value))
 
     def names(self) -> list[str]:
         """Every installed name, sorted; includes ambiguous and broken plugins."""
@@ -133,7 +136,3 @@ def _owner(entry: EntryPoint) -> Owner:
     if entry.dist is None:
         return Owner("unknown distribution", "?")
     return Owner(entry.dist.name, entry.dist.version)
-
-
-def _sort_key(entry: EntryPoint) -> tuple[str, Owner, str]:
-    return entry.name, _owner(entry), entry.value

@@ -103,7 +103,7 @@ class Artifact(Protocol):
         ...
 
     def graph(self) -> Graph:
-        """The stored `snn` graph (imports networkx)."""
+        """The stored `snn` graph."""
         ...
 
 

@@ -15,6 +15,7 @@ from snnc.errors import PassError
 from snnc.interp import Population, Run, for_sample
 from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Input, Node, Readout, Stateful
 from snnc.training import FastInterpreter
+from snnc.training.packed_spikes import count, pack, unpack
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
 from snnc_passes._samples import CHUNK
@@ -39,46 +40,36 @@ class Layer:
 
 @dataclass(frozen=True)
 class _Train:
-    """The spike train of an encoder or a population, for all samples.
+    """The spike train of an encoder or a population, for all samples, on the CPU.
 
     Attributes:
-        packed: (T, N, bytes of 8 spikes), or (T or 1, N, *shape) where not packed.
-        shape: shape of a sample.
-        bits: whether `packed` holds bits.
+        events: (T or 1, N, *shape) events, or bits as of `snnc.training.packed_spikes`.
+        steps: number of steps: T or 1.
+        bits: whether `events` holds bits.
         gain: the value of a spike, broadcast against a sample; None for 1.
     """
 
-    packed: NDArray[Any]
-    shape: tuple[int, ...]
-    bits: bool
-    gain: NDArray[np.float32] | None = None
+    events: Tensor
+    steps: int
+    bits: bool = False
+    gain: Tensor | None = None
 
-    @classmethod
-    def of(
-        cls, parts: list[NDArray[Any]], shape: tuple[int, ...], gain: NDArray[np.float32]
-    ) -> _Train:
-        """Spikes of all samples, packed unless some are negative or more than one."""
-        bits = parts[0].dtype == np.uint8
-        return cls(np.concatenate(parts, axis=1), shape, bits, gain)
+    def at(self, rows: slice, steps: slice, device: torch.device) -> Tensor:
+        """(T or 1, n, *shape) values of some samples and steps; one step if constant in time."""
+        events = self.events[:, rows].to(device)
+        if self.bits:
+            assert self.gain is not None
+            return unpack(events, range(self.steps)[steps], self.gain)
+        events = (events[steps] if self.steps > 1 else events).float()
+        return events if self.gain is None else events.mul_(self.gain)
 
-    def events(self, rows: slice, steps: slice = ALL) -> NDArray[Any]:
-        """(T or 1, n, *shape) events of some samples and steps; one step if constant in time."""
-        values = self.packed[steps if len(self.packed) > 1 else ALL, rows]
-        if not self.bits:
-            return values
-        size = int(np.prod(self.shape))
-        spikes = np.unpackbits(values, axis=-1, count=size)
-        return spikes.reshape(*values.shape[:2], *self.shape)
-
-    def at(self, rows: slice, steps: slice, mean: bool) -> NDArray[np.float32]:
-        """(T or 1, n, *shape) values of some samples and steps, or their mean (1, n, *shape)."""
-        events = self.events(rows, steps)
-        if self.gain is None:
-            return np.asarray(events, np.float32)
-        if mean:
-            total = events.sum(axis=0, keepdims=True)
-            return (total * (self.gain / len(events))).astype(np.float32)
-        return events * self.gain
+    def mean(self, rows: slice, steps: slice, device: torch.device) -> Tensor:
+        """(1, n, *shape) mean of the values of some samples over some steps."""
+        if self.bits and steps == ALL:
+            assert self.gain is not None
+            counts = count(self.events[:, rows].to(device), self.steps)[None].float()
+            return counts.mul_(self.gain / self.steps)
+        return self.at(rows, steps, device).mean(0, keepdim=True)
 
 
 class LayerSweep:
@@ -176,9 +167,9 @@ class LayerSweep:
         """`value`; with `mean`, (1, n, *shape) for the mean over steps of the spikes before it."""
         if name in self._trains:
             train = self._trains[name]
-            value = self.tensor(train.at(rows, steps, mean))
-            averaged = train.gain is None and (mean or self.at_once)
-            return value.mean(0, keepdim=True) if averaged else value
+            averaged = mean or (self.at_once and train.gain is None)
+            device = self.interpreter.device
+            return self._laid((train.mean if averaged else train.at)(rows, steps, device))
         node = self.graph.node(name)
         if isinstance(node.op, CountMaxPool):
             return self._pooled(node, rows, steps, mean)
@@ -211,14 +202,17 @@ class LayerSweep:
 
     def _encoded(self, node: Node) -> _Train:
         """The spike train of an encoder; of a direct one, real values that are constant in time."""
-        parts: list[NDArray[Any]] = []
-        for rows in self.rows:
-            run = Run(self.timesteps, sample_ids=np.arange(len(self.x))[rows])
-            analog = self._analog(self.graph.inputs_of(node.name)[0], rows)
-            value = self.interpreter.apply(node, [analog[None]], run).cpu().numpy()
-            direct = isinstance(node.op, Encode) and node.op.code_class.constant
-            parts.append(value if direct else value.astype(np.int8))
-        return _Train(np.concatenate(parts, axis=1), self.types[node.name].shape, bits=False)
+        direct = isinstance(node.op, Encode) and node.op.code_class.constant
+
+        def parts() -> Iterator[tuple[slice, Tensor]]:
+            for rows in self.rows:
+                run = Run(self.timesteps, sample_ids=np.arange(len(self.x))[rows])
+                analog = self._analog(self.graph.inputs_of(node.name)[0], rows)
+                value = self.interpreter.apply(node, [analog[None]], run)
+                yield rows, value if direct else value.to(torch.int8)
+
+        events = gathered(parts(), len(self.x), torch.device("cpu"))
+        return _Train(events, len(events))
 
     def _analog(self, name: str, rows: slice) -> Tensor:
         node = self.graph.node(name)
@@ -243,45 +237,73 @@ class LayerSweep:
             layer: a layer whose node is a `Neuron`.
             threshold, start: a number, (C,) or of the sample's shape.
             currents: all samples in order: rows, and the input (T or 1, n, *shape).
-            observe: called with rows and spikes (T, n, *shape), or with `at_once` spike counts
-                (1, n, *shape).
+            observe: called with rows and, per neuron, the sum of its spikes (n, *shape).
         """
         op = layer.node.op
         assert isinstance(op, AnyNeuron)
         theta, u = for_sample(threshold, layer.shape), for_sample(start, layer.shape)
         before = torch.from_numpy(np.array(self.graph.array(op.threshold), np.float32)).to(theta)
         gain = theta / for_sample(before, layer.shape)
-        parts: list[NDArray[Any]] = []
-        for rows, current in currents:
-            if self.at_once:
-                events = counts_at_once(current, theta, u, self.timesteps)[None]
-            else:
-                events = self._spikes(layer.node, current, theta, u)
-            parts.append(self._packed(op, events))
-            if observe is not None:
-                observe(rows, events)
-        gain = gain / self.timesteps if self.at_once else gain
-        self._trains[layer.node.name] = _Train.of(parts, layer.shape, gain.cpu().numpy())
+        bits = not (self.at_once or op.signed)
 
-    def _spikes(self, node: Node, current: Tensor, threshold: Tensor, start: Tensor) -> Tensor:
+        def parts() -> Iterator[tuple[slice, Tensor]]:
+            for rows, current in currents:
+                events = self._events(layer.node, current, theta, u)
+                if observe is not None:
+                    total = count(events, self.timesteps) if bits else events.sum(0)
+                    observe(rows, total)
+                yield rows, events
+
+        events = gathered(parts(), len(self.x), torch.device("cpu"))
+        gain = (gain / self.timesteps if self.at_once else gain).to(self.interpreter.device)
+        steps = 1 if self.at_once else self.timesteps
+        self._trains[layer.node.name] = _Train(events, steps, bits, gain)
+
+    def _events(self, node: Node, current: Tensor, threshold: Tensor, start: Tensor) -> Tensor:
+        """Of one population: counts (1, n, *shape), bits, or signed spikes (T, n, *shape)."""
+        if self.at_once:
+            small = torch.int8 if self.timesteps < 128 else torch.int32
+            return counts_at_once(current, threshold, start, self.timesteps)[None].to(small)
         population = self.interpreter.state(node)
         assert isinstance(population, Population)
         population = replace(population, threshold=threshold, v_init=start)
-        return scan(population, current, self.timesteps, None)
-
-    def _packed(self, op: AnyNeuron, events: Tensor) -> NDArray[Any]:
-        if self.at_once:
-            small = torch.int8 if self.timesteps < 128 else torch.int32
-            return events.to(small).cpu().numpy()
-        spikes = events.to(torch.int8).cpu().numpy()
-        return spikes if op.signed else np.packbits(spikes.reshape(*spikes.shape[:2], -1), axis=-1)
+        if population.op.signed:
+            return scan(population, current, self.timesteps, None).to(torch.int8)
+        return pack(population, current, self.timesteps)
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         """A tensor on the device, images in channels_last if that was requested."""
         tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        tensor = tensor.to(self.interpreter.device)
+        return self._laid(tensor.to(self.interpreter.device))
+
+    def _laid(self, tensor: Tensor) -> Tensor:
+        """Images in channels_last if that was requested."""
         if tensor.ndim < 4 or not self.channels_last:
             return tensor
         lead, sample = tensor.shape[:-3], tensor.shape[-3:]
         images = tensor.reshape(-1, *sample).contiguous(memory_format=torch.channels_last)
         return images.reshape(*lead, *sample)
+
+
+def placed(
+    whole: Tensor | None, rows: slice, part: Tensor, samples: int, device: torch.device
+) -> Tensor:
+    """`whole` (T, samples, *shape) with the values (T, n, *shape) of some rows.
+
+    None for `whole` allocates it, in the memory format of `part`.
+    """
+    if whole is None:
+        sample = torch.empty_like(part[0], device=device)
+        shape = (len(part), samples, *part.shape[2:])
+        whole = sample.new_empty_strided(shape, (samples * part[0, 0].numel(), *sample.stride()))
+    whole[:, rows] = part
+    return whole
+
+
+def gathered(parts: Iterable[tuple[slice, Tensor]], samples: int, device: torch.device) -> Tensor:
+    """(T, samples, *shape) of the values (T, n, *shape) of all rows; see `placed`."""
+    whole: Tensor | None = None
+    for rows, part in parts:
+        whole = placed(whole, rows, part, samples, device)
+    assert whole is not None
+    return whole

@@ -13,7 +13,7 @@ from snnc.errors import PassError
 from snnc.interp import for_sample
 from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
-from snnc.training.soft_reset import counts_at_once, firing
+from snnc.training.soft_reset import counts_at_once, sums_after
 from snnc_passes._paired_sweep import counterparts_missing
 
 EVEN = 0.5
@@ -215,7 +215,7 @@ class NeuronSearch:
             for_sample(value, shape)
             for value in (settings.threshold, settings.start, settings.bias)
         )
-        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel())
+        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel() * len(self.current))
         for i in range(0, samples, size):
             rows = slice(i, min(i + size, samples))
             current, target = self.current[:, rows], self.target[rows]
@@ -223,13 +223,11 @@ class NeuronSearch:
                 counts = counts_at_once(current + bias, threshold, start, self.timesteps)
                 yield self.timesteps, target - counts * (threshold / self.timesteps)
                 continue
-            counts = torch.zeros_like(target)
-            spikes = firing(current, threshold, start, self.op, self.timesteps, bias)
-            for steps, fired in enumerate(spikes, 1):
-                counts.add_(fired)
-                if steps % every == 0 or steps == self.timesteps:
-                    share = target * (steps / self.timesteps)
-                    yield steps, share - counts * (threshold / self.timesteps)
+            marks = [*range(every, self.timesteps, every), self.timesteps]
+            totals = sums_after(marks, current, threshold, start, self.op, self.timesteps, bias)
+            for steps, total in totals:
+                share = target * (steps / self.timesteps)
+                yield steps, share.sub_(total * (threshold / self.timesteps))
 
 
 def _chosen(better: Tensor, trial: Settings, best: Settings) -> Settings:

@@ -12,7 +12,7 @@ from torch import Tensor
 from snnc.ir import AnyNeuron, Encode, Graph, Identity, Input, MaxPool, Readout, Relu
 from snnc.memory import KEPT_VALUES, SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import ALL, Layer, LayerSweep
+from snnc_passes._layer_sweep import ALL, Layer, LayerSweep, gathered, placed
 
 
 class PairedSweep(LayerSweep):
@@ -38,7 +38,7 @@ class PairedSweep(LayerSweep):
         super().__init__(graph, x, timesteps, device, at_once=once, channels_last=True)
         self.ann = ann
         self.ann_interpreter = FastInterpreter(ann, device=device)
-        self._activations: dict[str, NDArray[np.float32]] = {}
+        self._activations: dict[str, Tensor] = {}
 
     def forget(self, needed: set[str]) -> None:
         """Delete values of all nodes except the `needed` ones."""
@@ -79,12 +79,10 @@ class PairedSweep(LayerSweep):
         size = int(np.prod(layer.shape)) * self.steps(layer)
         samples = min(len(self.x), rows_that_fit(KEPT_VALUES, size))
         device = self.interpreter.device
-        current = torch.empty((self.steps(layer), samples, *layer.shape), device=device)
-        target = torch.empty((samples, *layer.shape), device=device)
-        for rows in self.chunks(layer, samples):
-            current[:, rows] = self.value(layer.source, rows)
-            target[rows] = self.activation(layer, rows)
-        return current, target
+        chunks = [*self.chunks(layer, samples)]
+        current = ((rows, self.value(layer.source, rows)) for rows in chunks)
+        target = ((rows, self.activation(layer, rows)[None]) for rows in chunks)
+        return gathered(current, samples, device), gathered(target, samples, device)[0]
 
     def fire_on(
         self, layer: Layer, threshold: Tensor, start: Tensor, known: tuple[Tensor, Tensor]
@@ -96,21 +94,23 @@ class PairedSweep(LayerSweep):
         Returns the mean squared error of the rates, as a fraction of the variance of the ANN's
         activation.
         """
-        activations: list[NDArray[np.float32]] = []
+        whole: Tensor | None = None
         moments = np.zeros(3)
         theta = threshold.reshape(-1, *(1,) * (len(layer.shape) - 1))
 
-        def observe(rows: slice, events: Tensor) -> None:
+        def observe(rows: slice, total: Tensor) -> None:
+            nonlocal whole
             wanted = known[1][rows]
             if rows.stop > len(known[1]):
                 wanted = self.activation(layer, rows)
-            error = events.sum(0, dtype=theta.dtype) * theta / self.timesteps - wanted
-            sums = ((error**2).sum(), wanted.sum(), (wanted**2).sum())
+            error = (total * (theta / self.timesteps)).sub_(wanted)
+            sums = (error.square_().sum(), wanted.sum(), wanted.square().sum())
             moments[:] += [float(value) for value in sums]
-            activations.append(wanted.cpu().numpy())
+            whole = placed(whole, rows, wanted[None], len(self.x), torch.device("cpu"))
 
         self.fire(layer, threshold, start, self._currents(layer, known[0]), observe)
-        self._activations[layer.node.name] = np.concatenate(activations)
+        assert whole is not None
+        self._activations[layer.node.name] = whole[0]
         squares, total, energy = moments
         variance = energy - total**2 / (len(self.x) * np.prod(layer.shape))
         return float(squares / variance) if variance > 0 else 0.0
@@ -122,7 +122,7 @@ class PairedSweep(LayerSweep):
 
     def _activation(self, name: str, rows: slice) -> Tensor:
         if name in self._activations:
-            return self.tensor(self._activations[name][rows])
+            return self._laid(self._activations[name][rows].to(self.interpreter.device))
         node = self.ann.node(name)
         if isinstance(node.op, Input):
             return self.tensor(self.x[rows])

@@ -1,6 +1,6 @@
 """Reader of untrusted `.snnc` files: every defect raises an `ArtifactError`.
 
-Imports neither torch nor networkx until `ArtifactFile.graph` is called.
+Imports neither torch nor networkx.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class ArtifactFile:
             ) from None
 
     def graph(self) -> Graph:
-        """The stored graph, verified (imports networkx). Raises `ArtifactError`."""
+        """The stored graph, verified. Raises `ArtifactError`."""
         from snnc.artifact.format_1 import restore_units
         from snnc.ir import verify
         from snnc.ir.json import from_json

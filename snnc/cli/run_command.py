@@ -63,7 +63,7 @@ def run_artifact(
 
     Example: snnc run net.snnc --input x.npy -o y.npy --spikes s.npz
     """
-    from snnc.driver.artifacts import run_on_data
+    from snnc.driver.running import run_on_data
 
     record = "none" if spikes is None else "spikes"
     result = run_on_data(

@@ -1,14 +1,11 @@
-"""Open an artifact and run or measure it."""
+"""Measure an artifact on data."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from snnc.analysis import Ann, Evaluation, over_chips
 from snnc.analysis import evaluate as evaluate_program
@@ -16,7 +13,7 @@ from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
-from snnc.driver.costing import RunCost, evaluated, measured_cost
+from snnc.driver.costing import evaluated, measured_cost
 from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
@@ -26,21 +23,21 @@ from snnc.driver.models import (
     ModelSource,
     eager,
     load_model,
-    question_window,
     require_one_output,
-    require_window,
 )
+from snnc.driver.programs import open_program
 from snnc.driver.reporting import details
+from snnc.driver.running import window_to_run
 from snnc.driver.threads import torch_threads, with_threads
-from snnc.errors import ArtifactError, UsageError
+from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import MEANING, Data, EvaluationOptions, described
 from snnc.output_function import applied
 from snnc.pipeline import Pipeline, parse_one
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
-from snnc.target import Program, Record, RunResult, StoredApart, figures_of, joined
-from snnc.transform import Batches, PassContext, Progress, silent, size_of
+from snnc.target import Program, figures_of
+from snnc.transform import Batches, PassContext, size_of
 
 
 @dataclass(frozen=True)
@@ -81,58 +78,6 @@ def _without_foreign_energy(evaluation: Evaluation, artifact: ArtifactFile) -> E
     target = artifact.manifest["target"] or ""
     own = figures_of(artifact.names(), artifact.read, target)
     return evaluation if own is None else replace(evaluation, energy=None)
-
-
-def load(path: str | Path, *, threads: int | None = None) -> Program:
-    """The program of an artifact, which runs in `threads` threads unless its target says how many.
-
-    Raises `ArtifactError`.
-    """
-    return open_program(open_artifact(path), threads=threads)
-
-
-def open_program(
-    artifact: ArtifactFile, target: str | None = None, threads: int | None = None
-) -> Program:
-    """The program of an opened artifact; `target` runs it as another one.
-
-    `threads` are those of a target that sets none itself.
-
-    Raises `ArtifactError` for a saved graph that was never compiled.
-    """
-    spec = target or artifact.manifest["target"]
-    if spec is None:
-        raise ArtifactError(
-            f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
-            hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
-        )
-    graph = artifact.graph()
-    require_one_output(graph)
-    backend = with_threads(parse_one(spec, Registry(BACKENDS)), threads)
-    program = backend.load(_Read(artifact, graph))
-    if isinstance(backend, StoredApart):
-        backend.require_match(program, graph)
-    return program
-
-
-@dataclass(frozen=True)
-class _Read:
-    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
-
-    artifact: ArtifactFile
-    network: Graph
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        return self.artifact.manifest
-
-    def read(self, name: str) -> bytes:
-        """Content of a member."""
-        return self.artifact.read(name)
-
-    def graph(self) -> Graph:
-        """A copy of the network."""
-        return self.network.clone()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,58 +179,6 @@ def _judged_batches(options: EvaluateOptions, graph: Graph) -> Batches:
         log=options.log,
     )
     return limited(opened, options.limit)
-
-
-def run_on_data(
-    path: str | Path,
-    data: Data,
-    *,
-    timesteps: int | None = None,
-    record: Record = "none",
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress = silent,
-    log: logging.Logger | None = None,
-) -> RunResult:
-    """Run an artifact on all of `data`, batch by batch; one result for all samples.
-
-    A sigmoid or tanh on the output of the model is applied to `output`, not to `readout`.
-    `stats["cost"]` is the cost of an inference, where the target tells it.
-    """
-    artifact = open_artifact(path)
-    graph = artifact.graph()
-    program = open_program(artifact, threads=threads)
-    window = window_to_run(timesteps, program, graph, log)
-    batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
-    assert batches is not None
-    inputs = WatchedInputs(artifact, graph.input)
-    cost = RunCost(artifact, graph)
-    counting = cost.recorded(record)
-    results, done = list[RunResult](), 0
-    with torch_threads(threads), progress("run", size_of(batches)) as advance:
-        for x, _ in inputs.watch(batches):
-            ids = np.arange(done, done + len(x))
-            run = program.run(x, timesteps=window, record=counting, sample_ids=ids, seed=seed)
-            cost.add(run)
-            results.append(run if counting == record else replace(run, counts={}))
-            done += len(x)
-            advance(len(x))
-    inputs.warn(log)
-    result = joined(results)
-    return replace(result, output=applied(graph.meta, result.output), stats=cost.stats())
-
-
-def window_to_run(
-    timesteps: int | None, program: Program, graph: Graph, log: logging.Logger | None
-) -> int:
-    """The window to run; the artifact's own by default."""
-    if timesteps is None:
-        return program.timesteps
-    if timesteps < 1:
-        raise UsageError(f"-T {timesteps}: a window has at least one time step")
-    require_window(graph, timesteps)
-    question_window(timesteps, log)
-    return timesteps
 
 
 def limited(batches: Batches | None, limit: int | None) -> Batches:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snnc.analysis import Evaluation, energy_of_layers
 from snnc.artifact import ArtifactFile
 from snnc.cost import Costed, Inference, expected_cost, inference, pooled
 from snnc.ir import Graph
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Record, RunResult
+
+if TYPE_CHECKING:
+    from snnc.analysis import Evaluation
 
 PROXY = "arithmetic_45nm_proxy_pj"
 """The estimate of `snnc.analysis.energy`, which is part of no other figure."""
@@ -79,6 +81,8 @@ def _with_proxy(cost: Mapping[str, Any] | None, graph: Graph) -> dict[str, Any] 
     """A cost with the arithmetic proxy of every layer and of all, a figure of its own."""
     if cost is None:
         return None
+    from snnc.analysis import energy_of_layers
+
     rates = {node.name: _rate(cost.get("events", {}), graph, node.name) for node in graph}
     proxy = energy_of_layers(graph, rates)
     layers: dict[str, Any] = {

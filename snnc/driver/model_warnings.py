@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snnc.analysis.diagnosis import Finding
-from snnc.analysis.diagnosis.model_check import ModelCheck, about_range, check_model
-from snnc.analysis.input_range import InputRange, InputTally
 from snnc.artifact import ArtifactFile
+from snnc.input_range import InputRange, InputTally, leaves
 from snnc.ir import Graph, Stage
 from snnc.transform import Batch, Batches, PassContext, size_of
+
+if TYPE_CHECKING:
+    from snnc.analysis.diagnosis import Finding
+    from snnc.analysis.diagnosis.model_check import ModelCheck
 
 INPUT_RANGE = "input_range"
 """Key of an artifact's info: the range of its calibration data, as `InputRange.report` gives it."""
@@ -19,6 +21,8 @@ INPUT_RANGE = "input_range"
 
 def warn_of_model(model: Graph, ctx: PassContext) -> ModelCheck:
     """Log what is suspicious about a model and its calibration data; nothing at stage `snn`."""
+    from snnc.analysis.diagnosis.model_check import ModelCheck, check_model
+
     if model.stage is not Stage.ANN:
         return ModelCheck(())
     data = ctx.calibration
@@ -58,6 +62,10 @@ class WatchedInputs:
             return ()
         for x, _ in data:
             self._seen.add(x)
+        if not leaves(self._calibrated, self._seen):
+            return ()
+        from snnc.analysis.diagnosis.model_check import about_range
+
         return tuple(about_range(self._calibrated, self._seen, self._layer))
 
     def warn(self, log: logging.Logger | None) -> tuple[Finding, ...]:

@@ -10,8 +10,10 @@ from typing import Any
 from snnc.analysis import Comparison, InputKind
 from snnc.analysis import compare as compare_programs
 from snnc.artifact import ArtifactFile, Samples, open_artifact
-from snnc.driver.artifacts import limited, open_program, window_to_run
+from snnc.driver.artifacts import limited
 from snnc.driver.inputs import open_batches
+from snnc.driver.programs import open_program
+from snnc.driver.running import window_to_run
 from snnc.driver.sampling import random_inputs, reference_program
 from snnc.driver.threads import torch_threads
 from snnc.errors import ArtifactError

@@ -1,16 +1,16 @@
-"""The graph: named frozen nodes over a private networkx graph; arrays are shared and read-only."""
+"""The graph: named frozen nodes and the edges between them; arrays are shared and read-only."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import heapq
 import itertools
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +58,9 @@ class Graph:
         self.outputs: tuple[str, ...] = ()
         self.stats: dict[str, dict[str, Any]] = {}
         self.meta: dict[str, Any] = {}
-        self._graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        self._records: dict[str, dict[str, Any]] = {}
+        self._sources: dict[str, list[str]] = {}
+        self._users: dict[str, set[tuple[str, int]]] = {}
         self._params: dict[str, Array] = {}
         self._digests: dict[str, bytes] = {}
         self._types: dict[str, TensorType] | None = None
@@ -80,10 +82,10 @@ class Graph:
         return iter(self.nodes)
 
     def __len__(self) -> int:
-        return self._graph.number_of_nodes()
+        return len(self._records)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._graph
+        return name in self._records
 
     def node(self, name: str) -> Node:
         """The node called `name`. Raises `GraphError` if there is none."""
@@ -91,34 +93,46 @@ class Graph:
 
     def _record(self, name: str) -> dict[str, Any]:
         """What the graph stores of a node: `op`, `loc` and `origins`."""
-        if name not in self._graph:
+        if name not in self._records:
             raise GraphError(f"no node called {name!r}")
-        return self._graph.nodes[name]
+        return self._records[name]
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Names of the nodes whose results enter `name`, by port."""
         self._record(name)
-        edges = self._graph.in_edges(name, keys=True)
-        return tuple(source for _, source in sorted((port, source) for source, _, port in edges))
+        return tuple(self._sources[name])
 
     def users_of(self, name: str) -> tuple[tuple[str, int], ...]:
         """(node, port) of every use of `name`, sorted by name."""
         self._record(name)
-        edges = self._graph.out_edges(name, keys=True)
-        return tuple(sorted((user, port) for _, user, port in edges))
+        return tuple(sorted(self._users[name]))
 
     def order(self) -> tuple[str, ...]:
         """Topological order, ties in order of insertion. Raises `GraphError` naming a cycle."""
         if self._order is None:
-            rank = {name: i for i, name in enumerate(self._graph.nodes)}
-            try:
-                order = nx.lexicographical_topological_sort(self._graph, key=rank.__getitem__)
-                self._order = list(order)
-            except nx.NetworkXUnfeasible:
-                edges: list[tuple[str, str, int]] = cast(Any, nx).find_cycle(self._graph)
-                cycle = " -> ".join([edges[0][0], *(name for _, name, _ in edges)])
-                raise GraphError(f"the graph has a cycle: {cycle}") from None
+            names = list(self._records)
+            rank = {name: i for i, name in enumerate(names)}
+            waiting = {name: len(sources) for name, sources in self._sources.items()}
+            ready = [rank[name] for name in names if not waiting[name]]
+            order: list[str] = []
+            while ready:
+                order.append(names[heapq.heappop(ready)])
+                for user, _ in self._users[order[-1]]:
+                    waiting[user] -= 1
+                    if not waiting[user]:
+                        heapq.heappush(ready, rank[user])
+            if len(order) < len(names):
+                cycle = " -> ".join(self._cycle(set(names) - set(order)))
+                raise GraphError(f"the graph has a cycle: {cycle}")
+            self._order = order
         return tuple(self._order)
+
+    def _cycle(self, left: set[str]) -> list[str]:
+        """A cycle among nodes that each have an input among them; its first node is also last."""
+        path = [next(name for name in self._records if name in left)]
+        while path.count(path[-1]) == 1:
+            path.append(next(source for source in self._sources[path[-1]] if source in left))
+        return path[path.index(path[-1]) :][::-1]
 
     def types(self) -> Mapping[str, TensorType]:
         """The type of every node's result. Raises `GraphError` for the first without one."""
@@ -180,13 +194,14 @@ class Graph:
         origins: Iterable[str] = (),
     ) -> str:
         """Add a node fed by `inputs`; returns its name. Raises `GraphError` if it is taken."""
-        if name in self._graph:
+        if name in self._records:
             raise GraphError(f"two nodes called {name!r}")
         for source in inputs:
             self._record(source)
-        self._graph.add_node(name, op=op, loc=loc or Loc(), origins=tuple(origins))
+        self._records[name] = {"op": op, "loc": loc or Loc(), "origins": tuple(origins)}
+        self._sources[name], self._users[name] = list(inputs), set()
         for port, source in enumerate(inputs):
-            self._graph.add_edge(source, name, key=port)
+            self._users[source].add((name, port))
         self._touch(name)
         return name
 
@@ -225,7 +240,9 @@ class Graph:
         if used or name in self.outputs:
             by = "the graph's output" if not used else used[0][0]
             raise GraphError(f"{name} is still used by {by}")
-        self._graph.remove_node(name)
+        for port, source in enumerate(self._sources.pop(name)):
+            self._users[source].remove((name, port))
+        del self._records[name], self._users[name]
         self.stats.pop(name, None)
         self._touch()
 
@@ -233,8 +250,9 @@ class Graph:
         """Connect `source` to `name` at `port`. Raises `GraphError` if there is no such port."""
         self._record(source)
         old = self._source(name, port)
-        self._graph.remove_edge(old, name, key=port)
-        self._graph.add_edge(source, name, key=port)
+        self._users[old].remove((name, port))
+        self._users[source].add((name, port))
+        self._sources[name][port] = source
         self._touch(name)
 
     def replace_op(self, name: str, op: Op, *, origins: Iterable[str] = ()) -> None:
@@ -282,7 +300,9 @@ class Graph:
         twin.outputs = self.outputs
         twin.stats = copy.deepcopy(self.stats)
         twin.meta = copy.deepcopy(self.meta)
-        twin._graph = self._graph.copy()
+        twin._records = {name: dict(record) for name, record in self._records.items()}
+        twin._sources = {name: list(sources) for name, sources in self._sources.items()}
+        twin._users = {name: set(users) for name, users in self._users.items()}
         twin._params = dict(self._params)
         twin._digests = dict(self._digests)
         return twin

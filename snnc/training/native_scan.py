@@ -20,7 +20,7 @@ from snnc.training.scan_forward import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, 
 from snnc.training.scan_kernel import text
 from snnc.training.surrogate import AnySurrogate
 from snnc.training.surrogate_code import SLOPES, slope_of
-from snnc.training.train_like import train_like
+from snnc.training.train_like import STEPS, train_like
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 LEAST = 1 << 12
@@ -55,6 +55,12 @@ def native_scan(
         with torch.no_grad():
             return _Row.of(population, current).forward(timesteps)
     return cast(Tensor, _NativeScan.apply(current, *parameters, population, surrogate, timesteps))
+
+
+@torch.no_grad()
+def packed_scan(population: Population, current: Tensor, timesteps: int) -> Tensor:
+    """The spikes of `native_scan` as bits, (ceil(T/8), N, *shape) bytes: the first step lowest."""
+    return _Row.of(population, current).packed(timesteps)
 
 
 def _parameters(population: Population) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -134,6 +140,12 @@ class _Row:
         """Spikes (T, N, *shape)."""
         spikes = train_like(self.current, timesteps)
         self._call(self.spec, timesteps, spikes=spikes.data_ptr())
+        return spikes
+
+    def packed(self, timesteps: int) -> Tensor:
+        """Spikes as bits, (ceil(T/8), N, *shape)."""
+        spikes = train_like(self.current, -(-timesteps // STEPS), torch.uint8)
+        self._call(replace(self.spec, packed=True), timesteps, spikes=spikes.data_ptr())
         return spikes
 
     def backward(

@@ -50,6 +50,7 @@ class ScanSpec:
         kinds: of threshold, leak (none: there is no leak) and v_init.
         wanted: whether they need gradients.
         slope: the name of a surrogate in `SLOPES`; empty for the forward scan.
+        packed: whether spikes are bits (snnc/training/scan_packed.py); forward only.
     """
 
     dtype: Literal["f32", "bf16"]
@@ -58,6 +59,7 @@ class ScanSpec:
     kinds: tuple[Kind, Kind, Kind]
     wanted: tuple[bool, bool, bool] = (False, False, False)
     slope: str = ""
+    packed: bool = False
 
 
 class Forward:

@@ -7,6 +7,7 @@ from llvmlite import ir
 from snnc.native.code import POINTER, Emitter, Machine
 from snnc.training.scan_backward import Backward
 from snnc.training.scan_forward import BACKWARD, FORWARD, Forward, ScanSpec
+from snnc.training.scan_packed import Packed
 
 
 def text(spec: ScanSpec, machine: Machine) -> str:
@@ -15,5 +16,5 @@ def text(spec: ScanSpec, machine: Machine) -> str:
     kind = ir.FunctionType(ir.VoidType(), [POINTER])
     function = ir.Function(module, kind, BACKWARD if spec.slope else FORWARD)
     emitter = Emitter(function, machine)
-    (Backward if spec.slope else Forward)(spec, emitter).emit()
+    (Backward if spec.slope else Packed if spec.packed else Forward)(spec, emitter).emit()
     return str(module)

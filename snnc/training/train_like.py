@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+STEPS = 8
+"""Steps in a byte of a train with one bit per step; the first is the lowest bit."""
+
 
 def train_like(current: Tensor, steps: int, dtype: torch.dtype | None = None) -> Tensor:
     """An uninitialised (steps, N, *shape) in the memory format of `current` (…, N, *shape)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnc.analysis.input_range import InputRange, InputTally, leaves
+from snnc.input_range import InputRange, InputTally, leaves
 
 X = np.random.default_rng(1).random((200, 2, 5), np.float32)
 

@@ -16,7 +16,7 @@ from snnc.artifact import open_artifact, write
 from snnc.cli.main import run
 from snnc.cost import inference, pooled
 from snnc.driver import evaluate
-from snnc.driver.artifacts import run_on_data
+from snnc.driver.running import run_on_data
 from snnc.errors import ArtifactError
 from snnc.ir import Neuron
 from snnc.testing import Style, build, sample_inputs

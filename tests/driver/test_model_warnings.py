@@ -11,9 +11,10 @@ import pytest
 from torch import nn
 
 import snnc
-from snnc.driver.artifacts import evaluate, run_on_data
+from snnc.driver.artifacts import evaluate
 from snnc.driver.diagnosing import diagnose_artifact
 from snnc.driver.job import JobOptions
+from snnc.driver.running import run_on_data
 from snnc.report.page import render
 
 X = np.random.default_rng(0).random((60, 3, 4, 4), np.float32)

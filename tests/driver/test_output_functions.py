@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import snnc
-from snnc.driver.artifacts import evaluate, run_on_data
+from snnc.driver.artifacts import evaluate
 from snnc.driver.models import ModelSource
+from snnc.driver.running import run_on_data
 
 X = np.random.default_rng(0).random((64, 6), np.float32)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import snnc
-from snnc.driver.artifacts import run_on_data
+from snnc.driver.running import run_on_data
 from snnc.driver.threads import torch_threads, with_threads
 from snnc.errors import ModelError, UsageError
 from snnc.pipeline import parse_one

@@ -18,7 +18,7 @@ import snnc
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.artifact.layout import VERSION
 from snnc.driver import verify_artifact
-from snnc.driver.artifacts import open_program
+from snnc.driver.programs import open_program
 from snnc.ir import Neuron
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Program, RunResult

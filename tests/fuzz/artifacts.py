@@ -20,7 +20,7 @@ from snnc.artifact import open_artifact
 from snnc.artifact.layout import MANIFEST
 from snnc.cli.main import application
 from snnc.driver import evaluate, verify_artifact
-from snnc.driver.artifacts import open_program
+from snnc.driver.programs import open_program
 from snnc.errors import ArtifactError
 
 FROZEN = Path(__file__).parent.parent / "frozen"

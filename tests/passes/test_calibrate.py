@@ -13,7 +13,6 @@ from snnc.ir import Add, AvgPool, Conv, Graph, Input, Linear, MaxPool, Neuron, R
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
 from snnc_passes._paired_sweep import PairedSweep
-from snnc_passes.calibrate._weight_correction import LeastSquares, rows_of_inputs, rows_of_outputs
 from snnc_passes.calibrate.calibrate import Calibrate
 
 T = 4
@@ -137,55 +136,6 @@ def test_no_layer_is_computed_again_for_those_behind_it(monkeypatch) -> None:
     converted("calibrate")
     assert set(seen.values()) == {len(DATA)}
     assert len(seen) == 3
-
-
-# -- least squares -------------------------------------------------------------------------------
-
-
-def test_rows_times_weights_are_the_convolution() -> None:
-    rng = np.random.default_rng(0)
-    graph = Graph()
-    graph.add("x", Input(shape=(3, 7, 6)))
-    weight = rng.normal(size=(4, 3, 3, 2)).astype(np.float32)
-    op = Conv(
-        weight=graph.set_param("w", weight),
-        stride=(2, 1),
-        padding=((1, 0), (2, 1)),
-        dilation=(1, 2),
-    )
-    graph.outputs = (graph.add("conv", op, ["x"]),)
-    x = rng.normal(size=(5, 3, 7, 6)).astype(np.float32)
-    rows = rows_of_inputs(op, torch.from_numpy(x), (3, 2)).numpy()
-    expected = rows_of_outputs(run_ann(graph, x)["conv"]).numpy()
-    assert np.allclose(rows @ weight.reshape(4, -1).T, expected, atol=1e-5)
-
-
-def test_least_squares_finds_the_weights_that_are_missing() -> None:
-    rng = np.random.default_rng(0)
-    x, missing = rng.normal(size=(500, 6)), rng.normal(size=(3, 6))
-    outputs = rng.normal(size=(500, 3))
-    wanted = outputs + x @ missing.T + 2.0
-    part = tuple(torch.from_numpy(each.astype(np.float32)) for each in (x, outputs, wanted))
-    weights, bias = LeastSquares(ridge=1e-6, rounds=1).solve([part], upper=None)
-    assert np.allclose(weights.numpy(), missing, atol=1e-4)
-    assert np.allclose(bias.numpy(), 2.0, atol=1e-4)
-
-
-def test_what_the_relu_cuts_off_is_no_error() -> None:
-    wanted = torch.tensor([[-5.0], [-1.0], [2.0]])
-    part = (torch.eye(3), torch.tensor([[-1.0], [-3.0], [2.0]]), wanted)
-    weights, bias = LeastSquares(ridge=1e-3, rounds=3).solve([part], torch.tensor([torch.inf]))
-    assert float(weights.abs().max()) == float(bias.abs().max()) == 0
-
-
-def test_what_a_bound_cuts_off_is_no_error() -> None:
-    wanted = torch.tensor([[7.0], [9.0], [2.0]])
-    part = (torch.eye(3), torch.tensor([[8.0], [6.5], [2.0]]), wanted)
-    least_squares = LeastSquares(ridge=1e-3, rounds=3)
-    weights, bias = least_squares.solve([part], torch.tensor([6.0]))
-    assert float(weights.abs().max()) == float(bias.abs().max()) == 0
-    weights, _ = least_squares.solve([part], torch.tensor([torch.inf]))
-    assert float(weights.abs().max()) > 0.1
 
 
 # -- refusals ------------------------------------------------------------------------------------

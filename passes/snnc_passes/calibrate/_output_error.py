@@ -39,8 +39,10 @@ def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> 
     parts: list[Tensor] = []
     for i in range(0, len(x), CHUNK):
         with torch.enable_grad():
-            samples = torch.from_numpy(x[i : i + CHUNK]).to(ann.device).requires_grad_(True)
-            values = ann.ann(samples, keep=[name])
+            samples = torch.from_numpy(x[i : i + CHUNK]).to(ann.device)
+            if samples.ndim == 4:  # the format of the errors that the gradients meet
+                samples = samples.contiguous(memory_format=torch.channels_last)
+            values = ann.ann(samples.requires_grad_(True), keep=[name])
             total = torch.zeros((), device=ann.device)
             for output in outputs:
                 weights = torch.randn(values[output].shape, generator=generator)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snnc.interp import for_sample
 from snnc.ir import Add, AnyNeuron, Conv, Graph, Linear, Node, Scale, Stateful, Weighted
 from snnc.ir.walk import descendants, used_once
 from snnc_passes._affine import combine, own_param
+from snnc_passes.calibrate._layer_products import LayerProducts
 
 SILENT = 1e-12
 """Lower bound of the mean squared input that the ridge is relative to."""
-Part = tuple[Tensor, Tensor, Tensor]
-"""One chunk: inputs (rows, K), outputs (rows, C) and target outputs (rows, C)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some samples of a layer, whose sum with other layers is to have target values.
+
+    Attributes:
+        x: inputs of the layer, (n, *shape).
+        sums: of the layer and the others, (n, C, *rest).
+        wanted: target values of the sums.
+    """
+
+    x: Tensor
+    sums: Tensor
+    wanted: Tensor
 
 
 def summed_into(graph: Graph, name: str, done: Collection[str] | None = None) -> list[Node]:
@@ -97,26 +111,33 @@ class LeastSquares:
     rounds: int
 
     def solve(
-        self, parts: Sequence[Part], upper: Tensor | None, kept: Tensor | None = None
+        self,
+        layer: LayerProducts,
+        parts: Sequence[Part],
+        upper: Tensor | None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Changes of the weights (C, K) and of the bias (C,), in float64 on the CPU.
 
         Args:
-            upper: (C,) bound of the activation of the outputs, infinite for a ReLU; None if they
+            layer: whose weights are changed.
+            parts: its samples.
+            upper: (C,) bound of the activation of the sums, infinite for a ReLU; None if they
                 are not rectified.
             kept: (C, K) weights that may change; None for all.
         """
-        count = sum(len(inputs) for inputs, _, _ in parts)
-        gram = torch.stack([_gram(inputs) for inputs, _, _ in parts]).sum(0) / count
+        count = sum(part.sums[:, 0].numel() for part in parts)
+        gram = _total(layer.gram(part.x) for part in parts) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
-        penalty = torch.eye(len(gram), dtype=torch.float64) * strength
-        penalty[-1, -1] = 0
-        solved = _Solver.of(gram + penalty, kept)
-        change = gram.new_zeros(len(gram), parts[0][1].shape[1])
-        for _ in range(1 if upper is None else self.rounds):
-            sums = [_residual(part, change, upper) for part in parts]
-            residual = torch.stack(sums).sum(0) / count
-            change = change + solved(residual - penalty @ change)
+        penalty = torch.full((len(gram),), strength, dtype=torch.float64)
+        penalty[-1] = 0
+        gram.diagonal().add_(penalty)
+        solved = _Solver.of(gram, kept)
+        change = gram.new_zeros(len(gram), parts[0].sums.shape[1])
+        for i in range(1 if upper is None else self.rounds):
+            moved = change if i else None
+            residual = _total(_residual(layer, part, moved, upper) for part in parts) / count
+            change = change + solved(residual - penalty[:, None] * change)
         return change[:-1].T, change[-1]
 
 
@@ -152,43 +173,28 @@ class _Solver:
         return change
 
 
-def _gram(x: Tensor) -> Tensor:
-    """(K+1, K+1) Gram matrix of the inputs and a constant input of 1."""
-    gram = torch.empty((x.shape[1] + 1,) * 2, dtype=torch.float64)
-    gram[:-1, :-1] = x.T @ x
-    gram[-1, :-1] = gram[:-1, -1] = x.sum(0)
-    gram[-1, -1] = len(x)
-    return gram
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of matrices, in float64 on the CPU."""
+    total: Tensor | None = None
+    for term in terms:
+        total = term.double().cpu() if total is None else total.add_(term.cpu())
+    assert total is not None
+    return total
 
 
-def _residual(part: Part, change: Tensor, upper: Tensor | None) -> Tensor:
-    """(K+1, C) products of the inputs and the constant 1 with the output errors after `change`."""
-    x, outputs, wanted = part
-    corrected = outputs + x @ change[:-1].to(x) + change[-1].to(x)
-    error = wanted - corrected
+def _residual(
+    layer: LayerProducts, part: Part, change: Tensor | None, upper: Tensor | None
+) -> Tensor:
+    """(K+1, C) products of the inputs and the constant 1 with the errors after `change`, if any."""
+    wanted, sums = part.wanted, part.sums
+    if change is not None:
+        weight, shift = change[:-1].T.to(sums), change[-1].to(sums)
+        sums = sums + layer.applied(part.x, weight.contiguous())
+        sums += for_sample(shift, sums.shape[1:])
+    error = wanted - sums
     if upper is not None:
-        cut = ((wanted <= 0) & (corrected <= 0)) | ((wanted >= upper) & (corrected >= upper))
-        rectified = torch.minimum(wanted.clamp(min=0), upper.to(wanted))
-        error = torch.where(cut, torch.zeros_like(error), rectified - corrected)
-    return torch.cat([x.T @ error, error.sum(0, keepdim=True)]).double().cpu()
-
-
-def rows_of_inputs(op: Conv | Linear, x: Tensor, kernel: Sequence[int]) -> Tensor:
-    """(rows, K): the inputs of every output position, in the order of the weights.
-
-    Args:
-        op: the layer.
-        x: the input of the layer, (n, C, H, W) or (n, F).
-        kernel: the spatial shape of its weights.
-    """
-    if isinstance(op, Linear):
-        return x
-    (top, bottom), (left, right) = op.padding
-    padded = F.pad(x, (left, right, top, bottom))
-    columns = F.unfold(padded, (kernel[0], kernel[1]), dilation=op.dilation, stride=op.stride)
-    return columns.transpose(1, 2).reshape(-1, columns.shape[1])
-
-
-def rows_of_outputs(y: Tensor) -> Tensor:
-    """(rows, C) of (n, C, *rest)."""
-    return y.movedim(1, -1).reshape(-1, y.shape[1])
+        most = for_sample(upper.to(sums), sums.shape[1:])
+        cut = ((wanted <= 0) & (sums <= 0)) | ((wanted >= most) & (sums >= most))
+        error = (torch.minimum(wanted.clamp(min=0), most) - sums).masked_fill_(cut, 0)
+    shift = error.sum((0, *range(2, error.ndim)))
+    return torch.cat([layer.transposed(part.x, error).T, shift[None]])

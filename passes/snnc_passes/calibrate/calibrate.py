@@ -30,13 +30,12 @@ from snnc_passes._paired_sweep import PairedSweep, waits_for_all
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import fitted, set_thresholds
+from snnc_passes.calibrate._layer_products import LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
     Part,
     add_bias,
-    rows_of_inputs,
-    rows_of_outputs,
     summed_into,
     weighted,
 )
@@ -171,14 +170,14 @@ class Calibrate(Pass):
             return
         parts: list[Part] = []
         for rows in sweep.chunks(layer, samples):
-            inputs = rows_of_inputs(op, sweep.mean(source, rows), weight.shape[2:])
-            outputs = rows_of_outputs(sweep.mean(layer.source, rows))
-            parts.append((inputs, outputs, rows_of_outputs(sweep.target(layer, rows))))
+            x, sums = sweep.mean(source, rows), sweep.mean(layer.source, rows)
+            parts.append(Part(x, sums, sweep.target(layer, rows)))
         population, device = layer.node.op, sweep.interpreter.device
         rectifies = isinstance(population, Neuron)
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
-        change, shift = LeastSquares(self.ridge, rounds=3).solve(parts, upper, kept)
+        products = LayerProducts(op, weight.shape[1:])
+        change, shift = LeastSquares(self.ridge, rounds=3).solve(products, parts, upper, kept)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.analysis.input_range import InputTally
+from snnc.input_range import InputTally
 from snnc.ir import Graph, Scale
 
 Real = NDArray[np.floating[Any]]

@@ -13,9 +13,9 @@ from snnc.analysis.diagnosis.layer_errors import Channels, LayerTally
 from snnc.analysis.diagnosis.norms import NormTally, norm_tallies
 from snnc.analysis.diagnosis.result import LayerError, WindowError
 from snnc.analysis.diagnosis.stages import StageTally, compared_nodes, stage_tallies
-from snnc.analysis.input_range import InputTally
 from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
+from snnc.input_range import InputTally
 from snnc.ir import AnyNeuron, Graph, Maximum, Node, Signal
 from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit

@@ -14,7 +14,7 @@ from snnc.analysis.diagnosis.input_scale import odd_scale, scale_in_words
 from snnc.analysis.diagnosis.norms import NormTally, far_norms, first_norms, in_words, up_to
 from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding
-from snnc.analysis.input_range import InputRange, InputTally, leaves
+from snnc.input_range import InputRange, InputTally, leaves
 from snnc.ir import BatchNorm, Graph, Weighted
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches

@@ -28,7 +28,6 @@ from snnc.testing import (
     snn_cases,
 )
 from snnc.transform import PassContext
-from snnc_passes.calibrate._weight_correction import LeastSquares
 from snnc_passes.compress._judged import STEPS, largest_within
 from snnc_passes.compress.stdp_prune import StdpPrune
 
@@ -222,29 +221,6 @@ def test_no_pass_fills_the_zeros(name: str) -> None:
             layers = [n for n in graph if isinstance(n.op, Weighted)]
             assert all(n.name in after or name in MERGES for n in layers), "merged"
     assert done
-
-
-def test_least_squares_over_what_is_there() -> None:
-    """Against a solution of each output's own equations."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    x, y, wanted = (torch.randn(50, n, generator=generator) for n in (6, 3, 3))
-    kept = torch.rand(3, 6, generator=generator) < 0.5
-    change, bias = LeastSquares(ridge=0.01, rounds=1).solve([(x, y, wanted)], None, kept)
-    assert not change[~kept].any()
-    ones = torch.ones(50, 1)
-    strength = 0.01 * float((x.double().square().mean(0)).mean())
-    for output in range(3):
-        a = torch.cat([x[:, kept[output]], ones], 1).double()
-        penalty = torch.eye(a.shape[1], dtype=torch.float64) * strength
-        penalty[-1, -1] = 0
-        target = (wanted - y)[:, output].double()
-        expected = torch.linalg.solve(a.T @ a / 50 + penalty, a.T @ target / 50)
-        torch.testing.assert_close(
-            change[output][kept[output]], expected[:-1], atol=1e-6, rtol=1e-5
-        )
-        assert float(bias[output]) == pytest.approx(float(expected[-1]), abs=1e-6)
 
 
 def test_a_dense_layer_is_written_as_before_and_a_pruned_one_reads_back() -> None:

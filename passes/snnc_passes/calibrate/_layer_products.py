@@ -1,0 +1,94 @@
+"""The products of a layer's inputs that a least-squares fit of its weights takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from snnc.interp.ops import padded
+from snnc.ir import Conv, Linear
+
+STRIP = 256
+"""Columns of a Gram matrix computed together; what lies below the diagonal is not computed."""
+
+
+@dataclass(frozen=True)
+class LayerProducts:
+    """The inputs of a layer as a matrix with one row per output position, never stored as such.
+
+    Its K columns are in the order of the weights of one output channel.
+
+    Attributes:
+        op: the layer; a `Conv` of images without groups, or a `Linear`.
+        kernel: shape of the weights of one output channel: (F,) or (C, kh, kw).
+    """
+
+    op: Conv | Linear
+    kernel: Sequence[int]
+
+    def applied(self, x: Tensor, weight: Tensor) -> Tensor:
+        """(n, C', *rest) the matrix of the inputs x (n, *shape) times weights (C', K)."""
+        if isinstance(self.op, Linear):
+            return F.linear(x, weight)
+        x, padding = padded(self.op, x)
+        weight = weight.reshape(-1, *self.kernel)
+        return F.conv2d(x, weight, None, self.op.stride, padding, self.op.dilation)
+
+    def transposed(self, x: Tensor, error: Tensor) -> Tensor:
+        """(C', K) the products of errors (n, C', *rest) and of the matrix of x (n, *shape)."""
+        if isinstance(self.op, Linear):
+            return error.T @ x
+        x, padding = padded(self.op, x)
+        shape = (error.shape[1], *self.kernel)
+        rest: Any = (self.op.stride, padding, self.op.dilation)
+        return conv2d_weight(x, shape, error, *rest).flatten(1)
+
+    def gram(self, x: Tensor) -> Tensor:
+        """(K+1, K+1) Gram matrix of the matrix of x (n, *shape) and a column of 1."""
+        rows = x if isinstance(self.op, Linear) else self._rows(self.op, x)
+        count = rows.shape[1]
+        gram = x.new_empty((count + 1,) * 2)
+        for first in range(0, count, STRIP):
+            strip = slice(first, min(first + STRIP, count))
+            gram[strip, first:count] = rows[:, strip].T @ rows[:, first:]
+        gram[:-1, -1] = rows.sum(0)
+        gram[-1, -1] = len(rows)
+        gram = gram.triu()
+        gram += gram.triu(1).T
+        if isinstance(self.op, Linear):
+            return gram
+        channels, *window = self.kernel
+        order = torch.arange(count, device=x.device).reshape(*window, channels).movedim(-1, 0)
+        order = torch.cat([order.flatten(), order.new_tensor([count])])
+        return gram[order][:, order]
+
+    def _rows(self, op: Conv, x: Tensor) -> Tensor:
+        """(n * positions, K) for images (n, C, H, W), the channels of a pixel side by side."""
+        (top, bottom), (left, right) = op.padding
+        channels, high, wide = self.kernel
+        images = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, right, top, bottom)).contiguous()
+        n, height, width, _ = images.shape
+        steps = images.stride()
+        reach = [(side - 1) * d for side, d in zip((high, wide), op.dilation, strict=True)]
+        across = [
+            (size - r - 1) // stride + 1
+            for size, r, stride in zip((height, width), reach, op.stride, strict=True)
+        ]
+        view = images.as_strided(
+            (n, *across, high, wide, channels),
+            (
+                steps[0],
+                steps[1] * op.stride[0],
+                steps[2] * op.stride[1],
+                steps[1] * op.dilation[0],
+                steps[2] * op.dilation[1],
+                1,
+            ),
+        )
+        return view.reshape(-1, high * wide * channels)

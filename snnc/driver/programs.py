@@ -1,0 +1,69 @@
+"""The program of an artifact; opening one imports neither torch nor what measures programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnc.artifact import ArtifactFile, open_artifact
+from snnc.driver.models import require_one_output
+from snnc.driver.threads import with_threads
+from snnc.errors import ArtifactError
+from snnc.ir import Graph
+from snnc.pipeline import parse_one
+from snnc.plugins import BACKENDS, Registry
+from snnc.target import Program, StoredApart
+
+
+def load(path: str | Path, *, threads: int | None = None) -> Program:
+    """The program of an artifact, which runs in `threads` threads unless its target says how many.
+
+    Raises `ArtifactError`.
+    """
+    return open_program(open_artifact(path), threads=threads)
+
+
+def open_program(
+    artifact: ArtifactFile, target: str | None = None, threads: int | None = None
+) -> Program:
+    """The program of an opened artifact; `target` runs it as another one.
+
+    `threads` are those of a target that sets none itself.
+
+    Raises `ArtifactError` for a saved graph that was never compiled.
+    """
+    spec = target or artifact.manifest["target"]
+    if spec is None:
+        raise ArtifactError(
+            f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
+            hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
+        )
+    graph = artifact.graph()
+    require_one_output(graph)
+    backend = with_threads(parse_one(spec, Registry(BACKENDS)), threads)
+    program = backend.load(_Read(artifact, graph))
+    if isinstance(backend, StoredApart):
+        backend.require_match(program, graph)
+    return program
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
+
+    artifact: ArtifactFile
+    network: Graph
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.artifact.manifest
+
+    def read(self, name: str) -> bytes:
+        """Content of a member."""
+        return self.artifact.read(name)
+
+    def graph(self) -> Graph:
+        """A copy of the network."""
+        return self.network.clone()
