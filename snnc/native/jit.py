@@ -24,8 +24,15 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        wide, medium = (f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2"))
-        return Machine(block=64 if wide else 32 if medium else 16, compress=wide)
+        wide, medium, vnni = (
+            f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2", "avx512vnni")
+        )
+        return Machine(
+            block=64 if wide else 32 if medium else 16,
+            compress=wide,
+            units=8 if wide else 2 if medium else 1,
+            dot="vnni" if wide and vnni else "madd" if medium else "",
+        )
 
 
 def host() -> Host:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from snnc.errors import UsageError
 from snnc.target import Artifact, Diagnostic
@@ -57,6 +57,14 @@ class CpuBackend:
 
         plan, weights = artifact.read(PLAN), artifact.read(WEIGHTS)
         return load(plan, weights, self.threads, open_cache())
+
+    def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
+        """The kernels of the plan with their buffers and expected times."""
+        from snnc_backends.cpu.plan_rows import plan_rows
+        from snnc_backends.cpu.program import checked_plan
+
+        plan, _ = checked_plan(artifact.read(PLAN), artifact.read(WEIGHTS))
+        return plan_rows(plan, artifact.graph())
 
     def require_match(self, program: CpuProgram, graph: Graph) -> None:
         """Raise `ArtifactError` unless the plan of a program can be one of `graph`."""

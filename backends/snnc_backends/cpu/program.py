@@ -35,8 +35,13 @@ Array = NDArray[Any]
 
 def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | None) -> CpuProgram:
     """A program from the two files of an artifact. Raises `ArtifactError`."""
+    return compiled(*checked_plan(plan_text, weights), threads, cache)
+
+
+def checked_plan(plan_text: bytes, weights: bytes) -> tuple[Plan, Array]:
+    """The plan and the constants in the two files of an artifact. Raises `ArtifactError`."""
     blob = in_memory(weights)
-    return compiled(Plan.from_json(plan_text, blob), blob, threads, cache)
+    return Plan.from_json(plan_text, blob), blob
 
 
 def in_memory(weights: bytes) -> Array:
