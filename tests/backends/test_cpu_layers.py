@@ -150,6 +150,47 @@ def test_sums_beyond_16_bits(kind: type[Kernel], value: int) -> None:
     np.testing.assert_array_equal(program.run(x).readout, theirs.readout)
 
 
+def real_network(unit: float) -> Graph:
+    """Real weights and a shortcut; the weights behind spikes are whole multiples of `unit`."""
+    rng, graph = np.random.default_rng(5), Graph(Stage.SNN)
+
+    def real(name: str, array: np.ndarray) -> Any:
+        return graph.set_param(name, (array * unit).astype(np.float32))
+
+    graph.add("x", Input(shape=(2, 5, 5)))
+    graph.add("encode", EncodeDirect(), ["x"])
+    first = (rng.integers(-8, 9, (20, 2, 3, 3)) / 8).astype(np.float32)
+    graph.add("first", Conv(weight=graph.set_param("v", first)), ["encode"])
+    graph.add("a", Neuron(threshold=0.5), ["first"])
+    same: dict[str, Any] = {"padding": ((1, 1), (1, 1))}
+    weight = real("w", rng.integers(-100, 101, (20, 20, 3, 3)))
+    bias = real("b", rng.integers(-100, 101, 20))
+    graph.add("conv", Conv(weight=weight, bias=bias, **same), ["a"])
+    factor = graph.set_param("f", rng.random(20).astype(np.float32))
+    graph.add("around", Scale(factor=factor), ["a"])
+    graph.add("sum", Add(), ["around", "conv"])
+    graph.add("c", Neuron(threshold=1.0, v_init=0.5, leak=0.5), ["sum"])
+    graph.add("out", Readout(), ["c"])
+    graph.outputs = ("out",)
+    return graph
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_real_weights_on_a_grid_are_summed_as_integers(kind: type[Kernel]) -> None:
+    graph = real_network(1 / 64)
+    program = programs(graph, 4, kind)
+    assert used(program) == ["conv", "neuron", kind.name]
+    x = (np.rint(sample_inputs(graph, 2) * 8) / 8).astype(np.float32)
+    ours, theirs = (
+        program.run(x, record="spikes"),
+        ReferenceProgram(graph, 4).run(x, record="spikes"),
+    )
+    assert theirs.spikes["c"].any() and not theirs.spikes["c"].all()
+    for name, spikes in theirs.spikes.items():
+        np.testing.assert_array_equal(ours.spikes[name], spikes)
+    assert "conv" in used(programs(real_network(1 / 70), 4, kind))[2:]
+
+
 EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "channels": (lambda k: k.update(channels=k["channels"] + 4), "inputs do not fit"),
     "outputs": (lambda k: k.update(out_channels=k["out_channels"] * 9), "fit|outside"),

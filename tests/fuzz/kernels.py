@@ -99,10 +99,12 @@ def _fit_layer(rng: Random, description: dict[str, Any]) -> None:
     count = rng.choice((0, 0, 1, 2))
     description["source"] = rng.choice(("i8", "i8", "i32"))
     description["bias"] = rng.choice(("none", "channel", "map"))
-    description["addends"] = [rng.choice(("i8", "i32")) for _ in range(count)]
+    real = rng.random() < 0.3
+    description |= {"dtype": "f32" if real else "i32", "shift": rng.choice((0, 7)) * real}
+    description["addends"] = [rng.choice(("i8", description["dtype"])) for _ in range(count)]
     description["addend_constant"] = [rng.random() < 0.5 for _ in range(count)]
     description["neuron"] = rng.choice(("none", "neuron", "two-sided-neuron", "rounding-neuron"))
-    description["state"] = rng.choice(("i32", "i64"))
+    description["state"] = "f32" if real else rng.choice(("i32", "i64"))
     description["reset"] = rng.choice(("subtract", "zero"))
     description["signed"] = rng.random() < 0.5
     if description["neuron"] not in ("none", "neuron"):

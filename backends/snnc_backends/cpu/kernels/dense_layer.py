@@ -57,11 +57,13 @@ class DenseLayer(Layer):
         found = chain(site)
         if found is None:
             return None
-        x, weight = found.layer.inputs[0], found.layer.laid_weight()[0]
+        x, weight = found.layer.inputs[0], found.weight
         lowest = -x.levels if x.signed else 0
         if not 0 < x.levels - lowest <= BYTE:
             return None
         fields, arrays = dict(found.fields), dict(found.arrays)
+        if lowest and fields["dtype"] != "i32":
+            return None
         if lowest:
             taken = lowest * weight.sum((0, 1, 2), dtype=np.int64)
             fields["bias"] = "channel" if fields["bias"] == "none" else fields["bias"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llvmlite import ir
+
 from snnc.native.code import Value
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.dynamics import Potentials
@@ -15,7 +17,8 @@ LANES = 16
 class Epilogue:
     """Code for up to `channels` channels of an output position, at all steps of a block of steps.
 
-    `current` is an array of i32 on the stack, to be filled between `start` and `finish`.
+    `current` is an array of i32 on the stack, in units of 2^-shift, to be added to between `start`
+    and `finish`.
 
     Args:
         padded: the length of `current`, at least `channels`.
@@ -46,19 +49,33 @@ class Epilogue:
                 self._each(lambda c, n: self._restore(pixel, channel, c, n))
 
     def start(self, pixel: Value, channel: Value) -> None:
-        """Set the current to the bias."""
+        """Set the current to the bias, or to 0 where the bias is a real number."""
         code, spec = self.code, self.spec
 
         def fill(c: Value, lanes: int) -> None:
             value = code.zero("i32", lanes)
-            if spec.bias != "none":
-                where = code.index(channel, c)
-                if spec.bias == "map":
-                    where = code.index((pixel, spec.out_channels), where)
-                value = code.load(code.arrays["bias"], "i32", where, lanes)
+            if spec.bias != "none" and spec.dtype == "i32":
+                value = self._bias(pixel, channel, c, lanes)
             code.store(value, self.current, "i32", c)
 
         self._each(fill)
+
+    def _bias(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        code, spec = self.code, self.spec
+        where = code.index(channel, c)
+        if spec.bias == "map":
+            where = code.index((pixel, spec.out_channels), where)
+        return code.load(code.arrays["bias"], spec.dtype, where, lanes)
+
+    def _real(self, current: Value, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        """The current as real numbers, with the bias; exact, as was proved."""
+        code, spec = self.code, self.spec
+        unit = ir.Constant(code.type("f32"), 2.0**-spec.shift)
+        value = code.convert(current, "i32", "f32", lanes)
+        value = code.mul("f32", value, code.splat(unit, "f32", lanes))
+        if spec.bias == "none":
+            return value
+        return code.add("f32", value, self._bias(pixel, channel, c, lanes))
 
     def finish(self, t: Value, pixel: Value, channel: Value) -> None:
         """Add the addends, update the neurons, and write the result of step t."""
@@ -81,20 +98,23 @@ class Epilogue:
         code, spec = self.code, self.spec
         place = self._place(pixel, channel, c)
         current = code.load(self.current, "i32", c, lanes)
+        if spec.dtype == "f32":
+            current = self._real(current, pixel, channel, c, lanes)
         ports = zip(code.inputs[1:], spec.addends, spec.addend_constant, strict=True)
         for number, (pointer, dtype, constant) in enumerate(ports):
             where = code.index((code.step_of(t, constant), spec.size), place)
-            x = code.convert(code.load(pointer, dtype, where, lanes), dtype, "i32", lanes)
+            x = code.convert(code.load(pointer, dtype, where, lanes), dtype, spec.dtype, lanes)
             if dtype == "i8":
                 factor = code.arrays[f"factor{number}"]
-                x = code.mul("i32", x, code.load(factor, "i32", code.index(channel, c), lanes))
-            current = code.add("i32", current, x)
+                factors = code.load(factor, spec.dtype, code.index(channel, c), lanes)
+                x = code.mul(spec.dtype, x, factors)
+            current = code.add(spec.dtype, current, x)
         out = code.index((t, spec.size), place)
         if self.population is None:
-            code.store(current, code.output, "i32", out)
+            code.store(current, code.output, spec.dtype, out)
             return
         before = self._potentials(pixel, channel, c, lanes)
-        wide = code.convert(current, "i32", spec.state, lanes)
+        wide = code.convert(current, spec.dtype, spec.state, lanes)
         after, spike = self.population.dynamics.step(code, before, wide, True, lanes)
         code.store(after.u, self.u, spec.state, c)
         if self.total is not None:
@@ -113,8 +133,8 @@ class Epilogue:
     def _parameter(self, name: str, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
         code, spec = self.code, self.spec
         where = self._place(pixel, channel, c) if spec.every else code.index(channel, c)
-        value = code.load(code.arrays[name], "i32", where, lanes)
-        return code.convert(value, "i32", spec.state, lanes)
+        value = code.load(code.arrays[name], spec.dtype, where, lanes)
+        return code.convert(value, spec.dtype, spec.state, lanes)
 
     def _initial(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
         return self._parameter("v_init", pixel, channel, c, lanes)

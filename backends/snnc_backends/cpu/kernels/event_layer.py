@@ -73,7 +73,7 @@ class EventLayer(Layer):
         x = found.layer.inputs[0]
         if x.signed or not 1 <= x.levels <= MOST_COPIES:
             return None
-        weight = found.layer.laid_weight()[0]
+        weight = found.weight
         slab, unit = _slab(weight)
         limit = _limit(weight, x.levels)
         kernel = cls(**found.fields, slab=slab, unit=unit, copies=x.levels, limit=limit)

@@ -1,9 +1,12 @@
-"""Layers of integers with what follows them: sums with other currents, and neurons."""
+"""Layers with what follows them: sums with other currents, and neurons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from snnc_backends.cpu.kernels.base import Arrays, Port, Table, one_of, positive, require
 from snnc_backends.cpu.kernels.neuron import (
@@ -21,25 +24,31 @@ if TYPE_CHECKING:
 NEURONS: dict[str, type[Neuron]] = {
     kind.name: kind for kind in (Neuron, TwoSidedNeuron, RoundingNeuron)
 }
-STATES = {"i32": 4, "i64": 8}
+STATES = {"i32": 4, "i64": 8, "f32": 4}
 """Types of a potential, and their sizes in bytes."""
+MOST_SHIFT = 100
+EXACT = 1 << 24
+"""Integers up to this one are numbers of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(Windows):
-    """Base of kernels of a convolution or linear layer of integers, and neurons behind it.
+    """Base of kernels of a convolution or linear layer, and neurons behind it.
 
-    The current is bias + weights * input + the addends: each of i32, a current, or of i8, events
-    that are multiplied by a factor per channel. All steps of an output position are computed before
-    the next position, so a potential stays in cache.
+    The current is bias + weights * input * 2^-shift + the addends: each a current, or of i8, events
+    that are multiplied by a factor per channel. Weights and input are integers. All steps of an
+    output position are computed before the next position, so a potential stays in cache.
 
     Attributes:
+        dtype: of the current: i32, or f32, and only then there is a shift.
         addends, addend_constant: types of the addends, and which are the same at all steps.
         neuron: the name of a kernel of neurons, or none: then the current is the result.
         state, leaky, reset, order, signed: as of that kernel; it does not wait.
         every: neurons have parameters of their own, not per channel.
     """
 
+    dtype: str
+    shift: int
     out_channels: int
     bias: str
     addends: tuple[str, ...]
@@ -55,12 +64,14 @@ class Layer(Windows):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("source", self.source, ("i8", "i32"))
+        one_of("dtype", self.dtype, ("i32", "f32"))
+        require(0 <= self.shift <= (MOST_SHIFT if self.dtype == "f32" else 0), "a wrong shift")
         one_of("bias", self.bias, ("none", "channel", "map"))
         one_of("neuron", self.neuron, ("none", *NEURONS))
         positive(out_channels=self.out_channels)
         require(len(self.addends) == len(self.addend_constant), "lists of different length")
         for addend in self.addends:
-            one_of("addend", addend, ("i8", "i32"))
+            one_of("addend", addend, ("i8", self.dtype))
         require(self.dilation_w == 1, "a kernel row with gaps")
         _ = self.population
 
@@ -85,7 +96,7 @@ class Layer(Windows):
         if self.neuron == "none":
             return None
         return NEURONS[self.neuron](
-            source="i32",
+            source=self.dtype,
             state=self.state,
             positions=1 if self.every else self.pixels,
             channels=self.size if self.every else self.out_channels,
@@ -103,7 +114,7 @@ class Layer(Windows):
 
     def output(self) -> Port:
         if self.neuron == "none":
-            return Port("i32", self.size, self.steady)
+            return Port(self.dtype, self.size, self.steady)
         return Port("i8", self.size, False)
 
     def weights(self) -> Table:
@@ -114,11 +125,11 @@ class Layer(Windows):
         tables = {"weight": self.weights()}
         if self.bias != "none":
             tables["bias"] = Table(
-                "i32", self.out_channels if self.bias == "channel" else self.size
+                self.dtype, self.out_channels if self.bias == "channel" else self.size
             )
         for number, addend in enumerate(self.addends):
             if addend == "i8":
-                tables[f"factor{number}"] = Table("i32", self.out_channels)
+                tables[f"factor{number}"] = Table(self.dtype, self.out_channels)
         neurons = self.population
         return tables if neurons is None else {**tables, **neurons.arrays()}
 
@@ -136,6 +147,7 @@ class Chain:
 
     Attributes:
         layer: the convolution or linear layer.
+        weight: its integers, (rows, columns, inputs, outputs).
         fields: those of `Layer`.
         arrays: its constants but the weights.
         inputs: the nodes read: that of the layer, then the addends.
@@ -144,6 +156,7 @@ class Chain:
     """
 
     layer: Site
+    weight: NDArray[np.int8]
     fields: dict[str, Any]
     arrays: dict[str, Any]
     inputs: tuple[str, ...]
@@ -164,10 +177,10 @@ PLAIN = {
 
 
 def chain(site: Site) -> Chain | None:
-    """The layer of integers that ends in this node; None where there is none."""
+    """The layer that ends in this node and takes integers; None where there is none."""
     if site.kind in ("conv", "linear"):
         return _chain(site, (), PLAIN, {}, (), 2**31 - 1)
-    if site.kind != "neuron" or site.op.wait or not site.inputs[0].quantized:
+    if site.kind != "neuron" or site.op.wait:
         return None
     before = site.source()
     if not before.unshared or before.kind not in ("conv", "linear", "add"):
@@ -198,10 +211,18 @@ def _chain(
     longest: int,
 ) -> Chain | None:
     common, constants = layer.layer()
-    weight, source = common.pop("weight"), common["source"]
-    integers = weight == "i8" and common.pop("dtype") == "i32" and source in ("i8", "i32")
-    if not integers or layer.groups != 1 or common["dilation_w"] != 1:
+    plain = layer.groups == 1 and common["dilation_w"] == 1
+    if (
+        not plain
+        or common["source"] not in ("i8", "i32")
+        or (len(rest) > 1 and not layer.result.quantized)
+    ):
         return None
+    found = _integers(layer, constants.get("bias"))
+    if found is None:
+        return None
+    weight, shift = found
+    del common["weight"]
     addends, steady, inputs = list[str](), list[bool](), list[str]()
     constants = {**constants, **arrays}
     for number, addend in enumerate(rest):
@@ -210,18 +231,42 @@ def _chain(
             constants[f"factor{number}"] = factor
             absorbed = (*absorbed, addend.name)
         read = addend.result if factor is None else addend.inputs[0]
-        addends.append("i32" if factor is None else "i8")
+        addends.append(common["dtype"] if factor is None else "i8")
         steady.append(read.constant_in_time)
         inputs.append(addend.name if factor is None else addend.sources[0])
-    found = {
+    together = {
         **common,
+        "shift": shift,
         **fields,
         "constant": layer.inputs[0].constant_in_time,
         "out_channels": layer.result.shape[0],
         "addends": tuple(addends),
         "addend_constant": tuple(steady),
     }
-    return Chain(layer, found, constants, (layer.sources[0], *inputs), absorbed, longest)
+    return Chain(layer, weight, together, constants, (layer.sources[0], *inputs), absorbed, longest)
+
+
+def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
+    """The weights as integers of 8 bits in units of 2^-shift, and the shift; None if they are not.
+
+    Real weights have to be such integers, and with the bias all sums so small that float32 holds
+    them: then their sum is the same in any order.
+    """
+    weight = layer.laid_weight()[0]
+    if layer.result.quantized:
+        small = weight.dtype.kind in "iub" and int(np.abs(weight.astype(np.int64)).max()) <= 127
+        return (weight.astype(np.int8), 0) if small and layer.dtype == "i32" else None
+    peak = float(np.abs(weight).max())
+    if layer.dtype != "f32" or not 0 < peak < np.inf:
+        return None
+    shift = int(np.floor(np.log2(127 / peak)))
+    units = np.ldexp(weight.astype(np.float64), shift)
+    offset = np.ldexp(np.asarray(0 if bias is None else bias, np.float64), shift)
+    exact = all(np.array_equal(each, np.rint(each)) for each in (units, offset))
+    if not exact or not 0 <= shift <= MOST_SHIFT:
+        return None
+    reach = np.abs(units).sum((0, 1, 2)).max() * layer.inputs[0].levels + np.abs(offset).max()
+    return (units.astype(np.int8), shift) if reach <= EXACT else None
 
 
 def _factor(addend: Site) -> Any:
