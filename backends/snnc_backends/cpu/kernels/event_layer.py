@@ -30,6 +30,9 @@ SLAB_BYTES = 320 << 10
 WIDEST = 512
 """Most output channels of a slab."""
 MOST_COPIES = 16
+AHEAD = 320
+"""Bytes that are prefetched per step and kernel row of an output position, beyond the slab that
+follows: of the weights of later layers."""
 NS_PER_EVENT, NS_PER_UNIT, NS_PER_LOOP, NS_PER_STEP = 0.36, 0.36, 3.0, 10.0
 """Of an event, a unit of its weights, a loop over events, a step of an output position (Zen 4)."""
 NS_PER_CHANNEL, NS_PER_INPUT = 0.11, 0.12
@@ -149,7 +152,7 @@ class _Slab:
         channel = code.index((slab, spec.slab))
         nbytes = spec.taps * spec.channels * spec.slab
         visits = code.builder.mul(count, code.int(spec.pixels * spec.kernel_h))
-        share = code.builder.add(code.builder.udiv(code.int(nbytes), visits), code.int(64))
+        share = code.builder.add(code.builder.udiv(code.int(nbytes), visits), code.int(AHEAD))
         share = code.builder.and_(share, code.int(-64))
         following = code.index((slab, nbytes), nbytes)
         more = code.builder.icmp_signed("<", code.index(first, count), code.timesteps)
