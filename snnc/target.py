@@ -213,6 +213,18 @@ class Threaded(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsPlan(Protocol):
+    """A backend whose programs are made of steps that `inspect --plan` shows."""
+
+    def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
+        """A row of names and values for each step, all rows with the same names.
+
+        Raises `ArtifactError`.
+        """
+        ...
+
+
 def figures_of(
     names: Collection[str], read: Callable[[str], bytes], target: str
 ) -> dict[str, Any] | None:

@@ -30,7 +30,9 @@ def inspect(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .snnc file, or any MODEL.")],
     ir: Annotated[bool, typer.Option("--ir", help="The graph as text.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="The target's own JSON files.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="The target's steps, or its JSON files.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare all checksums.")] = False,
     given: Annotated[Given, FlagsOf(ModelOptions, without=("mean", "std"))],
     out: options.Out,
@@ -69,18 +71,16 @@ def _show(
         keys = ("target", "pipeline", "timesteps", "input_shape", "snnc", "distributions")
         facts = {**{key: manifest.get(key) for key in keys}, **facts, **manifest.get("info", {})}
     plans = _plans(artifact) if artifact is not None and plan else {}
+    steps = _steps(artifact) if artifact is not None and plan else []
     text = to_text(graph) if ir else None
-    extra = {"ir": text, "plan": plans or None, "checked": check or None}
+    extra = {"ir": text, "plan": plans or None, "steps": steps or None, "checked": check or None}
     extra |= {"hardware": hardware, "cost": cost}
     document = {"kind": "inspect", **facts, "layers": rows}
     document |= {key: value for key, value in extra.items() if value is not None}
     out.document(document)
     if text is not None:
         out.line(text.rstrip())
-    if plans:
-        from snnc.report.files import to_json
-
-        out.line(to_json(plans))
+    _show_plan(out, plans, steps)
     if ir or plan:
         return
     for key, value in facts.items():
@@ -96,6 +96,16 @@ def _show(
         out.line("\nchecksums match")
 
 
+def _show_plan(out: Output, plans: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    """The steps as a table, or else the JSON members."""
+    from snnc.report.files import to_json
+
+    if steps:
+        out.table(tuple(steps[0]), [tuple(map(figure, row.values())) for row in steps])
+    elif plans:
+        out.line(to_json(plans))
+
+
 def _hardware(
     artifact: ArtifactFile, graph: Graph
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -105,6 +115,16 @@ def _hardware(
 
     own = (artifact.names(), artifact.read, artifact.manifest["target"] or "")
     return figures_of(*own), cost_of_compilation(*own, graph)
+
+
+def _steps(artifact: ArtifactFile) -> list[dict[str, Any]]:
+    """The steps of a plan, where the target has them."""
+    from snnc.pipeline import parse_one
+    from snnc.plugins import BACKENDS, Registry
+    from snnc.target import ShowsPlan
+
+    backend = parse_one(artifact.manifest["target"], Registry(BACKENDS))
+    return backend.plan_rows(artifact) if isinstance(backend, ShowsPlan) else []
 
 
 def _fact(value: Any) -> str:

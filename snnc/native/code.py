@@ -32,10 +32,14 @@ class Machine:
     Attributes:
         block: channels accumulated in registers at a time, a power of two.
         compress: one instruction packs the selected lanes of a vector.
+        units: pairs of vectors of 64 bytes that sums are held in at a time.
+        dot: what sums up products of bytes: vnni (AVX-512), madd (AVX2), or "" for general code.
     """
 
     block: int = 16
     compress: bool = False
+    units: int = 1
+    dot: str = ""
 
 
 def is_float(dtype: str) -> bool:
@@ -149,10 +153,28 @@ class Emitter:
         """Store a scalar or a vector from element `index` on."""
         self.builder.store(value, self.at(pointer, dtype, index), align=ALIGN[dtype])
 
+    def prefetch(self, pointer: Value, nbytes: Value) -> None:
+        """Ask for memory to be read into the L2 cache."""
+        module = self.builder.module
+        name = "llvm.prefetch.p0"
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        read, second_level, data = (ir.Constant(I32, n) for n in (0, 2, 1))
+        with self.loop(0, nbytes, 64) as i:
+            self.builder.call(function, [self.at(pointer, "i8", i), read, second_level, data])
+
     def local(self, dtype: str, lanes: int = 1, count: int = 1) -> Value:
         """Allocate `count` elements on the stack."""
         with self.builder.goto_entry_block():
             return self.builder.alloca(self.type(dtype, lanes), size=self.int(count))
+
+    def array(self, dtype: str, count: int) -> Value:
+        """Allocate `count` elements on the stack, for vectors too."""
+        with self.builder.goto_entry_block():
+            memory: Value = self.builder.alloca(ir.ArrayType(TYPES[dtype], count))
+            memory.align = 64
+            memory.type = POINTER  # vectors and scalars are stored in it
+            return memory
 
     def get(self, variable: Value, dtype: str, lanes: int = 1) -> Value:
         """The value of a stack variable."""
@@ -178,6 +200,19 @@ class Emitter:
         b.position_at_end(body)
         yield i
         i.add_incoming(b.add(i, self.int(step)), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
+    def repeat(self, condition: Callable[[], Value]) -> Iterator[None]:
+        """`while condition():`"""
+        b = self.builder
+        head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        b.cbranch(condition(), body, after)
+        b.position_at_end(body)
+        yield
         b.branch(head)
         b.position_at_end(after)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,62 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        wide, medium = (f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2"))
-        return Machine(block=64 if wide else 32 if medium else 16, compress=wide)
+        wide, medium, vnni = (
+            f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2", "avx512vnni")
+        )
+        return Machine(
+            block=64 if wide else 32 if medium else 16,
+            compress=wide,
+            units=8 if wide else 2 if medium else 1,
+            dot="vnni" if wide and vnni else "madd" if medium else "",
+        )
 
 
-def host() -> Host:
-    """The processor of this machine."""
-    return Host(llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+@dataclass(frozen=True)
+class Level:
+    """A set of instructions that code can be restricted to, with all of the levels before it.
+
+    Attributes:
+        cpu: LLVM's name for a processor that has it.
+        needs: features it adds; `may` have: features used where the processor has them.
+    """
+
+    cpu: str
+    needs: tuple[str, ...]
+    may: tuple[str, ...] = ()
+
+
+LEVELS: Mapping[str, Level] = {
+    "sse2": Level("x86-64", ("sse", "sse2")),
+    "avx2": Level(
+        "x86-64-v3", ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma")
+    ),
+    "avx512": Level(
+        "x86-64-v4", ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"), ("avx512vnni",)
+    ),
+}
+"""From the least to the largest."""
+
+
+def host(level: str = "") -> Host:
+    """The processor of this machine, restricted to a level of `LEVELS` if one is given.
+
+    Raises `ValueError` for a level that this processor does not reach, or that does not exist.
+    """
+    found = llvm.get_host_cpu_features()
+    if not level:
+        return Host(llvm.get_host_cpu_name(), found.flatten())
+    if level not in LEVELS:
+        raise ValueError(f"{level!r} is none of {', '.join(LEVELS)}")
+    features = list[str]()
+    for name, each in LEVELS.items():
+        missing = [feature for feature in each.needs if not found.get(feature)]
+        if missing:
+            raise ValueError(f"this processor lacks {', '.join(missing)}")
+        features += [*each.needs, *(feature for feature in each.may if found.get(feature))]
+        if name == level:
+            break
+    return Host(LEVELS[level].cpu, ",".join(f"+{feature}" for feature in features))
 
 
 class Library:

@@ -42,6 +42,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.cpu import CpuBackend
+from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
 from snnc_backends.cpu.program import CpuProgram, load
@@ -293,7 +294,7 @@ def test_files_are_reproducible_and_aligned() -> None:
 
 @pytest.mark.parametrize("machine", [Machine(block=8), Machine(block=32), Machine(64, True)])
 def test_every_width_of_vector_gives_valid_code(machine: Machine) -> None:
-    plan, _ = lower(quantized_cases()[2].graph, 4)
+    plan, _ = lower(quantized_cases()[2].graph, 4, PLAIN)
     assert "fast" not in build(plan, machine)
     assert ("vector.compress" in build(plan, machine)) == machine.compress
 

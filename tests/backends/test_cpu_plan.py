@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from snnc.errors import ArtifactError
 from snnc.testing import quantized_cases
+from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import Plan
 
@@ -22,7 +23,7 @@ Edit = Callable[[dict[str, Any]], Any]
 
 @pytest.fixture(name="stored")
 def _stored(small) -> tuple[dict[str, Any], np.ndarray]:
-    plan, weights = lower(small(), 4)
+    plan, weights = lower(small(), 4, PLAIN)
     return json.loads(plan.to_json()), np.frombuffer(weights, np.uint8)
 
 
@@ -33,7 +34,7 @@ def test_a_plan_survives_storing() -> None:
 
 
 EDITS: dict[str, tuple[Edit, str]] = {
-    "newer": (lambda p: p.update(version=2), "version"),
+    "newer": (lambda p: p.update(version=3), "version"),
     "no tensors": (lambda p: p.pop("tensors"), "tensors"),
     "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not written yet"),
     "own input": (lambda p: p["steps"][0].update(inputs=[2]), "not written yet"),

@@ -86,10 +86,38 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         for each in ("channels", "out_channels"):
             description[each] = groups * rng.choice(SMALL)
         description["groups"] = groups
+    if name in ("event-layer", "dense-layer"):
+        _fit_layer(rng, description)
     if name == "concat":
         count = len(description["lengths"])
         description["sources"] = [rng.choice(("i8", "i32", "f32", "f64")) for _ in range(count)]
         description["constant"] = [rng.random() < 0.5 for _ in range(count)]
+
+
+def _fit_layer(rng: Random, description: dict[str, Any]) -> None:
+    """Make the parts of a fused layer fit together."""
+    count = rng.choice((0, 0, 1, 2))
+    description["source"] = rng.choice(("i8", "i8", "i32"))
+    description["bias"] = rng.choice(("none", "channel", "map"))
+    real = rng.random() < 0.3
+    description |= {"dtype": "f32" if real else "i32", "shift": rng.choice((0, 7)) * real}
+    description["addends"] = [rng.choice(("i8", description["dtype"])) for _ in range(count)]
+    description["addend_constant"] = [rng.random() < 0.5 for _ in range(count)]
+    description["neuron"] = rng.choice(("none", "neuron", "two-sided-neuron", "rounding-neuron"))
+    description["state"] = "f32" if real else rng.choice(("i32", "i64"))
+    description["reset"] = rng.choice(("subtract", "zero"))
+    description["signed"] = rng.random() < 0.5
+    if description["neuron"] not in ("none", "neuron"):
+        description |= {"signed": True, "reset": "subtract", "order": "integrate-fire"}
+    if description["reset"] == "zero":
+        description["signed"] = False
+    description["dilation_w"] = 1
+    if "slab" in description:
+        description["unit"] = rng.choice((16, 32, 64))
+        description["slab"] = description["unit"] * rng.choice((1, 1, 2, 3, 8))
+        description |= {"constant": False, "limit": rng.choice((1, 3, 258, 2**31 - 1))}
+    else:
+        description["lowest"] = rng.choice((0, 0, -1, -127, -128))
 
 
 def _accepted(kind: type[Kernel], description: dict[str, Any]) -> Kernel | None:

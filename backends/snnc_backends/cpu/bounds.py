@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir import Add, AnyNeuron, Encode, Graph, Input, Node, Scale, SumPool, Weighted
-from snnc_backends.cpu.kernels.base import LARGEST
-
-SHORTEST = 1024
-"""A potential that fits 32 bits for fewer steps than this is stored in 64."""
+from snnc_backends.cpu.number_types import LARGEST
 
 
 def magnitudes(graph: Graph) -> dict[str, int]:

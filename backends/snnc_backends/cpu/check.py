@@ -10,7 +10,7 @@ from snnc.errors import Loc
 from snnc.ir import AnyNeuron, Conv, Graph, Maximum, Node, Readout, SumPool, problems
 from snnc.target import Diagnostic
 from snnc_backends.cpu.bounds import magnitudes
-from snnc_backends.cpu.kernels.base import LARGEST
+from snnc_backends.cpu.number_types import LARGEST
 
 
 def check(graph: Graph) -> list[Diagnostic]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Rearrange
+if TYPE_CHECKING:
+    from snnc.ir import Rearrange
 
 Array = NDArray[Any]
 

@@ -6,7 +6,7 @@ from snnc.errors import ArtifactError
 from snnc.ir import AnyNeuron, Graph
 from snnc_backends.cpu import kernels
 from snnc_backends.cpu.bounds import longest_window, magnitudes
-from snnc_backends.cpu.kernels.base import LARGEST
+from snnc_backends.cpu.number_types import LARGEST
 from snnc_backends.cpu.plan import Plan
 from snnc_backends.cpu.storage import record_of
 
@@ -37,7 +37,7 @@ def _proved(plan: Plan, graph: Graph) -> int:
     states = {
         plan.tensors[step.output].name: step.kernel.state
         for step in plan.steps
-        if isinstance(step.kernel, kernels.Neuron)
+        if isinstance(step.kernel, kernels.Neuron | kernels.Layer)
     }
     bounds = magnitudes(graph)
     proved = [

@@ -9,6 +9,7 @@ from llvmlite import ir
 from snnc.native.code import I8, I64, POINTER, Machine
 from snnc_backends.cpu.kernels import Code, Kernel
 from snnc_backends.cpu.plan import Plan, Step
+from snnc_backends.cpu.sample_code import emit_sample, in_one_call
 
 ANALOG, RUN = "analog", "run"
 
@@ -17,7 +18,7 @@ def build(plan: Plan, machine: Machine) -> str:
     """IR text with two functions, `analog` (before the encoding) and `run` (after it).
 
     Both are `void (ptr buffers, ptr weights, ptr scratch, i64 T)`, where `buffers` is an array of
-    pointers, one per tensor of the plan.
+    pointers, one per tensor of the plan. Where `in_one_call` says so there is a third, `sample`.
     """
     module = ir.Module("plan")
     functions: dict[Kernel, ir.Function] = {}
@@ -25,7 +26,9 @@ def build(plan: Plan, machine: Machine) -> str:
         if step.kernel not in functions:
             functions[step.kernel] = _kernel(module, step.kernel, len(functions), machine)
     _driver(module, ANALOG, plan.steps[: plan.analog], functions)
-    _driver(module, RUN, plan.steps[plan.analog :], functions)
+    run = _driver(module, RUN, plan.steps[plan.analog :], functions)
+    if plan.outputs and in_one_call(plan):
+        emit_sample(module, plan, machine, run)
     return str(module)
 
 
@@ -44,7 +47,7 @@ def _kernel(module: ir.Module, kernel: Kernel, number: int, machine: Machine) ->
 
 def _driver(
     module: ir.Module, name: str, steps: Sequence[Step], functions: dict[Kernel, ir.Function]
-) -> None:
+) -> ir.Function:
     kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, I64])
     function = ir.Function(module, kind, name)
     buffers, weights, scratch, timesteps = function.args
@@ -60,3 +63,4 @@ def _driver(
         ]
         b.call(functions[step.kernel], [*tensors, *arrays, scratch, timesteps])
     b.ret_void()
+    return function

@@ -20,10 +20,12 @@ from snnc.errors import ArtifactError, one_line
 from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
-from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
+from snnc_backends.cpu.kernels.base import one_of, require
+from snnc_backends.cpu.number_types import ALIGNMENT, LARGEST
 
-VERSION = 1
-ALIGNMENT = 64
+VERSION = 2
+READABLE = (1, VERSION)
+"""Version 1 has no kernels of several nodes; what it has is the same."""
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
@@ -136,8 +138,10 @@ class Plan:
         try:
             data = parse_json(text, "cpu/plan.json")
             version = data.get("version")
-            if version != VERSION:
-                raise ArtifactError(f"cpu/plan.json is of version {version!r:.20}, not {VERSION}")
+            if version not in READABLE:
+                raise ArtifactError(
+                    f"cpu/plan.json is of version {version!r:.20}, not 1 or {VERSION}"
+                )
             plan = _read(data)
             _check(plan, weights)
         except ArtifactError:

@@ -17,26 +17,47 @@ from numpy.typing import NDArray
 from snnc.errors import DataError
 from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
-from snnc.native.jit import Library, host
+from snnc.native.jit import Host, Library, host
 from snnc.target import Record, RunResult, checked_input, checked_window
 from snnc_backends.cpu.kernels import DTYPES, Table
 from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
+from snnc_backends.cpu.sample_code import FACTS, SAMPLE, in_one_call
 from snnc_backends.cpu.workspace import Workspace, aligned
 
 CHUNK = 16
 """Most samples that a thread encodes at a time."""
+SAMPLE_ARGUMENTS = (
+    *(ctypes.c_void_p,) * 4,
+    ctypes.c_int64,
+    *(ctypes.c_void_p,) * 3,
+)
+"""Argument types of the function `sample`; see `snnc_backends.cpu.sample_code`."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 """Argument types of the functions of a plan: buffers, weights, scratch, timesteps."""
 
 Array = NDArray[Any]
 
 
-def load(plan_text: bytes, weights: bytes, threads: int, cache: ObjectCache | None) -> CpuProgram:
-    """A program from the two files of an artifact. Raises `ArtifactError`."""
+def load(
+    plan_text: bytes,
+    weights: bytes,
+    threads: int,
+    cache: ObjectCache | None,
+    target: Host | None = None,
+) -> CpuProgram:
+    """A program from the two files of an artifact. Raises `ArtifactError`.
+
+    `target`: the processor that code is made for; None for this one.
+    """
+    return compiled(*checked_plan(plan_text, weights), threads, cache, target=target)
+
+
+def checked_plan(plan_text: bytes, weights: bytes) -> tuple[Plan, Array]:
+    """The plan and the constants in the two files of an artifact. Raises `ArtifactError`."""
     blob = in_memory(weights)
-    return compiled(Plan.from_json(plan_text, blob), blob, threads, cache)
+    return Plan.from_json(plan_text, blob), blob
 
 
 def in_memory(weights: bytes) -> Array:
@@ -65,10 +86,12 @@ def compiled(
     threads: int,
     cache: ObjectCache | None,
     keys: SampleKeys | None = None,
+    target: Host | None = None,
 ) -> CpuProgram:
     """A program of a plan that has been checked, or that was made here."""
-    target = host()
-    library = Library(build(plan, target.machine), (ANALOG, RUN), target, cache)
+    target = host() if target is None else target
+    names = (ANALOG, RUN, *((SAMPLE,) if in_one_call(plan) else ()))
+    library = Library(build(plan, target.machine), names, target, cache)
     return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)), keys)
 
 
@@ -94,10 +117,13 @@ class CpuProgram:
         self.compiled = library.compiled
         self.threads = threads
         self._weights = weights
+        self._start = weights.ctypes.data
         self._keys = keys
         self._library = library
         self._analog = library.function(ANALOG, *ARGUMENTS)
         self._run = library.function(RUN, *ARGUMENTS)
+        one_call = keys is None and in_one_call(plan)
+        self._sample = library.function(SAMPLE, *SAMPLE_ARGUMENTS) if one_call else None
         self._free: list[Workspace] = []
         self._lock = threading.Lock()
 
@@ -114,6 +140,8 @@ class CpuProgram:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
         steps = checked_window(timesteps, self.timesteps, record, prefixes)
         self._check_longest(steps)
+        if record == "none" and not prefixes and sample_ids is None and self._takes(x):
+            return self._run_samples(x, steps)
         batch, ids = checked_input(x, self.plan.tensors[0].shape, sample_ids)
         collector = Collector(self.plan, self._scale(), len(batch), steps, record, prefixes)
 
@@ -124,6 +152,48 @@ class CpuProgram:
         clipped = sum(self._spread(part, self._parts(len(batch), steps)))
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
+
+    def _takes(self, x: NDArray[Any]) -> bool:
+        """Whether a batch can go through the function `sample` as it is."""
+        return (
+            self._sample is not None
+            and type(x) is np.ndarray
+            and x.dtype == np.float32
+            and x.flags.c_contiguous
+            and x.shape[1:] == self.plan.tensors[0].shape
+            and x.ndim > 0
+            and len(x) > 0
+        )
+
+    def _run_samples(self, x: NDArray[np.float32], steps: int) -> RunResult:
+        """Run a batch by the function `sample`, one call for each sample."""
+        shape = (len(x), *self.plan.tensors[self.plan.outputs[0].source].shape)
+        sums, outputs = np.empty(shape, np.int64), np.empty(shape, np.float32)
+
+        def part(rows: range) -> int:
+            return self._rows(x, steps, sums, outputs, rows)
+
+        whole = len(x) == 1
+        clipped = part(range(1)) if whole else sum(self._spread(part, self._parts(len(x), steps)))
+        stats = {"saturated": {self.plan.tensors[self.plan.encoding.target].name: clipped}}
+        return RunResult(output=outputs, readout=sums, stats=stats, timesteps=steps)
+
+    def _rows(
+        self, x: NDArray[np.float32], steps: int, sums: Array, outputs: Array, rows: range
+    ) -> int:
+        """Run the samples `rows`; returns the number of clipped input values."""
+        facts = (ctypes.c_int64 * FACTS)()
+        arrays = [(_address(each), each.strides[0]) for each in (x, sums, outputs)]
+        assert self._sample is not None
+        with self._workspace(steps, False) as space:
+            space.own(self.plan.encoding.target)
+            weights, pointers, scratch = self._start, space.pointers, space.scratch
+            for row in rows:
+                source, total, answer = (start + row * stride for start, stride in arrays)
+                self._sample(source, pointers, weights, scratch, steps, total, answer, facts)
+        if facts[1]:
+            checked_input(x, self.plan.tensors[0].shape, None)
+        return facts[0]
 
     def _check_longest(self, steps: int) -> None:
         if steps > self.plan.longest:
@@ -189,7 +259,7 @@ class CpuProgram:
         tensor = self.plan.tensors[encoding.target]
         laid = np.moveaxis(values, 2, -1) if tensor.shape else values
         laid = np.ascontiguousarray(np.moveaxis(laid, 1, 0), DTYPES[tensor.dtype])
-        weights = self._weights.ctypes.data
+        weights = self._start
         for number, row in enumerate(rows):
             space.feed(encoding.target, laid[number])
             if self._keys is not None:
@@ -209,6 +279,10 @@ class CpuProgram:
         laid = np.moveaxis(batch, 1, -1) if first.shape else batch
         for sample, result in zip(laid.astype(np.float64), out, strict=True):
             space.feed(0, np.ascontiguousarray(sample))
-            self._analog(space.pointers, self._weights.ctypes.data, space.scratch, 1)
+            self._analog(space.pointers, self._start, space.scratch, 1)
             result[...] = space.view(encoding.source)[0]
         return np.ascontiguousarray(np.moveaxis(out, -1, 1)) if last.shape else out
+
+
+def _address(array: Array) -> int:
+    return array.__array_interface__["data"][0]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc import ir
-from snnc_backends.cpu import kernels
-from snnc_backends.cpu.plan import ALIGNMENT
+from snnc_backends.cpu.number_types import ALIGNMENT, DTYPES
 
 Array = NDArray[Any]
 ANALOG = "f64"
@@ -34,7 +33,7 @@ class Blob:
 
     def add(self, array: Array, dtype: str) -> int:
         """Append an array in row-major order; returns its offset."""
-        data = np.ascontiguousarray(array, kernels.DTYPES[dtype]).tobytes()
+        data = np.ascontiguousarray(array, DTYPES[dtype]).tobytes()
         offset = self._size
         self._parts.append(data + bytes(-len(data) % ALIGNMENT))
         self._size += len(self._parts[-1])

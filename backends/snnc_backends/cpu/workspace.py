@@ -61,6 +61,11 @@ class Workspace:
         self._fed[number] = value
         self._table[number] = value.ctypes.data
 
+    def own(self, number: int) -> None:
+        """Use memory of the workspace as tensor `number` again."""
+        if self._fed.pop(number, None) is not None:
+            self._table[number] = self._arena.ctypes.data + self._offsets[number]
+
     def view(self, number: int) -> Array:
         """The tensor of the last run, (T or 1, *spatial, C)."""
         tensor = self._plan.tensors[number]

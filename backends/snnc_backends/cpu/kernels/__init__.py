@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from snnc_backends.cpu.kernels.add import Add
-from snnc_backends.cpu.kernels.base import DTYPES, Arrays, Kernel, Port, Table
+from snnc_backends.cpu.kernels.base import DTYPES, Arrays, Kernel, Match, Port, Table, Work
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
+from snnc_backends.cpu.kernels.dense_layer import DenseLayer
 from snnc_backends.cpu.kernels.depthwise import Depthwise
+from snnc_backends.cpu.kernels.event_layer import EventLayer
 from snnc_backends.cpu.kernels.gather import Gather
+from snnc_backends.cpu.kernels.layer import Layer
 from snnc_backends.cpu.kernels.neuron import Neuron, RoundingNeuron, TwoSidedNeuron
 from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
 from snnc_backends.cpu.kernels.scale import Scale
 from snnc_backends.cpu.kernels.windows import Windows
 
-KERNELS: dict[str, type[Kernel]] = {
-    kind.name: kind
-    for kind in (
-        *(Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale),
-        *(TwoSidedNeuron, RoundingNeuron),
-    )
-}
+PLAIN: tuple[type[Kernel], ...] = (
+    *(Add, Concat, Conv, CountMaxPool, Depthwise, Gather, Neuron, Pool, Scale),
+    *(TwoSidedNeuron, RoundingNeuron),
+)
+"""Kernels that compute one node each."""
+KERNELS: dict[str, type[Kernel]] = {kind.name: kind for kind in (*PLAIN, DenseLayer, EventLayer)}
 """Every kernel a plan may name."""
 
 __all__ = [
@@ -31,11 +33,16 @@ __all__ = [
     "Conv",
     "CountMaxPool",
     "DTYPES",
+    "DenseLayer",
     "Depthwise",
+    "EventLayer",
     "Gather",
     "KERNELS",
     "Kernel",
+    "Layer",
+    "Match",
     "Neuron",
+    "PLAIN",
     "Pool",
     "Port",
     "RoundingNeuron",
@@ -43,4 +50,5 @@ __all__ = [
     "Table",
     "TwoSidedNeuron",
     "Windows",
+    "Work",
 ]

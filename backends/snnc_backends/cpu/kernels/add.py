@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from snnc_backends.cpu.kernels.base import Kernel, Port, one_of, positive, require
+from snnc_backends.cpu.kernels.base import Kernel, Match, Port, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,14 @@ class Add(Kernel):
         one_of("dtype", self.dtype, ("i32", "f32", "f64"))
         positive(size=self.size)
         require(len(self.constant) >= 2, "adds fewer than two tensors")
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "add":
+            return None
+        constant = tuple(x.constant_in_time for x in site.inputs)
+        kernel = cls(dtype=site.dtype, size=site.result.size, constant=constant)
+        return Match(kernel, {}, site.sources)
 
     def inputs(self) -> tuple[Port, ...]:
         return tuple(Port(self.dtype, self.size, constant) for constant in self.constant)

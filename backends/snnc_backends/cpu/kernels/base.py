@@ -8,25 +8,22 @@ a plan from an untrusted file is safe to run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.number_types import DTYPES, LARGEST
 
-DTYPES = {
-    "i8": np.dtype(np.int8),
-    "i16": np.dtype(np.int16),
-    "i32": np.dtype(np.int32),
-    "i64": np.dtype(np.int64),
-    "f32": np.dtype(np.float32),
-    "f64": np.dtype(np.float64),
-}
-LARGEST = 2**31 - 1
-"""The largest extent, and the largest number of elements, in a plan."""
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
+
+SHORTEST = 1024
+"""A potential or count that fits few bits for fewer steps than this is stored in more."""
+NS_PER_ELEMENT = 0.06
+"""Time of an element that a kernel of simple loops reads or writes (Zen 4, one core)."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,38 @@ class Table:
 Arrays = Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What the time of a kernel depends on, beside its fields.
+
+    Attributes:
+        rates: events per element and step of each input; 1 for what is no tensor of events.
+        timesteps: the window.
+    """
+
+    rates: tuple[float, ...]
+    timesteps: int
+
+    def steps(self, constant: bool) -> int:
+        """The steps of a tensor."""
+        return 1 if constant else self.timesteps
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
     """Base of all kernels; the fields of a subclass are its parameters, stored in `plan.json`."""
 
     name: ClassVar[str]
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        """How it computes the node of `site`, and nodes before it; None if it cannot."""
+        raise NotImplementedError
+
+    def cost(self, work: Work) -> float:
+        """Expected time of one sample in ns."""
+        ports = (*self.inputs(), self.output())
+        return sum(port.size * work.steps(port.constant) for port in ports) * NS_PER_ELEMENT
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -89,6 +113,30 @@ class Kernel:
     def emit(self, code: Code) -> None:
         """Generate the body of the function."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Match:
+    """A kernel that computes a node, and perhaps nodes before it, which nobody else reads.
+
+    Attributes:
+        kernel: with its fields.
+        arrays: its constants, by name, or what makes them.
+        inputs: the nodes that it reads.
+        absorbed: the nodes it computes on the way, whose results are nowhere.
+        longest: the longest window in which none of its integers can overflow.
+    """
+
+    kernel: Kernel
+    arrays: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]]
+    inputs: tuple[str, ...]
+    absorbed: tuple[str, ...] = ()
+    longest: int = LARGEST
+
+    def array(self, name: str) -> NDArray[Any]:
+        """A constant."""
+        found = self.arrays[name]
+        return found() if callable(found) else found
 
 
 def _field(name: str, kind: str, value: Any) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
 
-from snnc_backends.cpu.kernels.base import Kernel, Port, one_of, positive, require
+from snnc_backends.cpu.kernels.base import Kernel, Match, Port, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,21 @@ class Concat(Kernel):
         positive(outer=self.outer, **{f"length {i}": n for i, n in enumerate(self.lengths)})
         same = len(self.sources) == len(self.lengths) == len(self.constant) >= 2
         require(same, "lists of different length")
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "concat":
+            return None
+        axis = (site.op.axis - 1) % len(site.result.shape)  # channels are last
+        layouts = [(*x.shape[1:], *x.shape[:1]) for x in site.inputs]
+        kernel = cls(
+            sources=site.source_dtypes,
+            dtype=site.dtype,
+            outer=prod(layouts[0][:axis]),
+            lengths=tuple(prod(layout[axis:]) for layout in layouts),
+            constant=tuple(x.constant_in_time for x in site.inputs),
+        )
+        return Match(kernel, {}, site.sources)
 
     def inputs(self) -> tuple[Port, ...]:
         parts = zip(self.sources, self.lengths, self.constant, strict=True)

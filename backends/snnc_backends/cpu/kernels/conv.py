@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from snnc.native.code import Value
 from snnc_backends.cpu.kernels import events
-from snnc_backends.cpu.kernels.base import Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.base import Match, Port, Table, Work, one_of, positive, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.windows import Windows
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
+
+NS_PER_EVENT, NS_PER_VECTOR, NS_PER_LOOP, NS_PER_INPUT = 0.4, 0.5, 5.0, 0.15
+"""Of an event, 16 of its weights, a loop over events, and an input that is looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,30 @@ class Conv(Windows):
         positive(out_channels=self.out_channels, groups=self.groups)
         divides = self.channels % self.groups == 0 and self.out_channels % self.groups == 0
         require(divides, "channels do not divide into groups")
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind not in ("conv", "linear"):
+            return None
+        fields, arrays = site.layer()
+        conv = cls(
+            **fields,
+            out_channels=site.result.shape[0],
+            groups=site.groups,
+            pulses=site.pulses,
+        )
+        return Match(conv, {**arrays, "weight": site.laid_weight()}, site.sources)
+
+    def cost(self, work: Work) -> float:
+        """Events that meet weights, 16 channels at a time, and what every position costs."""
+        places = self.out_height * self.out_width * self.groups
+        rows = self.taps * self.channels / self.groups * min(1.0, work.rates[0])
+        vectors = -(-self.out_channels // self.groups // 16)
+        wide = 1.0 if self.pulses else 1.5
+        added = rows * (NS_PER_EVENT + vectors * NS_PER_VECTOR * wide)
+        loops = self.kernel_h if self.fused else self.taps
+        each = places * (added + loops * NS_PER_LOOP) + self.image.size * NS_PER_INPUT
+        return work.steps(self.constant) * each
 
     @property
     def fused(self) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from snnc.native.code import Value
-from snnc_backends.cpu.kernels.base import Port, Table, one_of
+from snnc_backends.cpu.kernels.base import Match, Port, Table, one_of
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.windows import Windows
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,17 @@ class Depthwise(Windows):
         one_of("weight", self.weight, ("i8", "i32", "f32", "f64"))
         one_of("dtype", self.dtype, ("i32", "f32", "f64"))
         one_of("bias", self.bias, ("none", "channel", "map"))
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "conv" or site.groups == 1:
+            return None
+        weight = site.laid_weight()
+        if weight.shape[3:] != (1, 1):
+            return None
+        fields, arrays = site.layer()
+        arrays["weight"] = weight[:, :, :, 0, 0].transpose(1, 2, 0)
+        return Match(cls(**fields), arrays, site.sources)
 
     def output(self) -> Port:
         return Port(self.dtype, self.out_height * self.out_width * self.channels, self.constant)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from llvmlite import ir
 
 from snnc.native.code import I32, I64, Value
@@ -18,18 +20,24 @@ def scratch(segments: int, size: int) -> int:
 class Events:
     """Positions (i32, ascending) of the nonzero elements, and where each segment starts.
 
-    A segment is `length` consecutive elements; the list lives in the function's scratch memory:
-    segments + 1 starts, then the positions, then space for one more vector.
+    A segment is `length` consecutive elements; the list lives in `memory`, by default the
+    function's scratch memory: segments + 1 starts, then the positions, then space for one more
+    vector.
     """
 
-    def __init__(self, code: Code, segments: int, length: int) -> None:
+    def __init__(self, code: Code, segments: int, length: int, memory: Value | None = None) -> None:
         self.code = code
         self.segments, self.length = segments, length
-        self.starts = code.scratch
-        self.list = code.at(code.scratch, "i32", segments + 1)
+        self.starts = code.scratch if memory is None else memory
+        self.list = code.at(self.starts, "i32", segments + 1)
 
-    def collect(self, source: Value, dtype: str, first: Value) -> None:
-        """Fill the list from the elements `first`, `first + 1`, … of a tensor."""
+    def collect(self, source: Value, dtype: str, first: Value, copies: int = 0) -> None:
+        """Fill the list from the elements `first`, `first + 1`, … of a tensor.
+
+        With `copies`, an element of value n is in the list n times, at most `copies` times, and one
+        below zero never.
+        """
+        self.copies = copies
         code = self.code
         count = code.local("i64")
         code.set(count, code.int(0))
@@ -62,26 +70,36 @@ class Events:
 
     def _append(self, source: Value, dtype: str, first: Value, i: Value, count: Value) -> None:
         code = self.code
-        n = code.get(count, "i64")
-        code.store(code.convert(i, "i64", "i32"), self.list, "i32", n)
         x = code.load(source, dtype, code.index(first, i))
-        fired = code.builder.zext(code.nonzero(dtype, x), I64)
-        code.set(count, code.index(n, fired))
+        for fired in self._fired(dtype, x, 1):
+            n = code.get(count, "i64")
+            code.store(code.convert(i, "i64", "i32"), self.list, "i32", n)
+            code.set(count, code.index(n, code.builder.zext(fired, I64)))
+
+    def _fired(self, dtype: str, x: Value, lanes: int) -> Iterator[Value]:
+        """Which of the elements are in the list, once more each."""
+        code = self.code
+        if not self.copies:
+            yield code.nonzero(dtype, x, lanes)
+        for least in range(self.copies):
+            level = code.splat(ir.Constant(code.type(dtype), least), dtype, lanes)
+            yield code.greater(dtype, x, level)
 
     def _append_vector(
         self, source: Value, dtype: str, first: Value, i: Value, count: Value
     ) -> None:
         code, b = self.code, self.code.builder
-        n = code.get(count, "i64")
-        fired = code.nonzero(dtype, code.load(source, dtype, code.index(first, i), LANES), LANES)
+        x = code.load(source, dtype, code.index(first, i), LANES)
         kind = ir.VectorType(I32, LANES)
         lanes = ir.Constant(kind, list(range(LANES)))
         positions = b.add(code.splat(code.convert(i, "i64", "i32"), "i32", LANES), lanes)
         undefined = ir.Constant(kind, ir.Undefined)
-        packed = b.call(_compress(b.module, kind), [positions, fired, undefined])
-        code.store(packed, self.list, "i32", n)
-        mask = b.bitcast(fired, ir.IntType(LANES))
-        code.set(count, code.index(n, b.zext(b.ctpop(mask), I64)))
+        for fired in self._fired(dtype, x, LANES):
+            n = code.get(count, "i64")
+            packed = b.call(_compress(b.module, kind), [positions, fired, undefined])
+            code.store(packed, self.list, "i32", n)
+            mask = b.bitcast(fired, ir.IntType(LANES))
+            code.set(count, code.index(n, b.zext(b.ctpop(mask), I64)))
 
 
 def _compress(module: ir.Module, kind: ir.VectorType) -> ir.Function:

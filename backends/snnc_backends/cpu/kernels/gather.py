@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from snnc_backends.cpu.kernels.base import Arrays, Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.base import (
+    Arrays,
+    Kernel,
+    Match,
+    Port,
+    Table,
+    one_of,
+    positive,
+    require,
+)
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.layout import moved_positions
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +37,16 @@ class Gather(Kernel):
     def __post_init__(self) -> None:
         one_of("dtype", self.dtype, ("i8", "i32", "f32", "f64"))
         positive(source_size=self.source_size, size=self.size)
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "rearrange" or len(site.inputs) != 1:
+            return None
+        (x,) = site.inputs
+        kernel = cls(
+            dtype=site.dtype, source_size=x.size, size=site.result.size, constant=site.constant
+        )
+        return Match(kernel, {"positions": moved_positions(site.op, [x.shape])}, site.sources)
 
     def inputs(self) -> tuple[Port, ...]:
         return (Port(self.dtype, self.source_size, self.constant),)

@@ -5,18 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from llvmlite import ir
+import numpy as np
 
 from snnc.memory import LONGEST_WINDOW
-from snnc.native.code import Value, is_float
-from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive, require
+from snnc.native.code import Value
+from snnc_backends.cpu.kernels.base import (
+    LARGEST,
+    SHORTEST,
+    Arrays,
+    Kernel,
+    Match,
+    Port,
+    Table,
+    Work,
+    one_of,
+    positive,
+    require,
+)
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.dynamics import LEAK_BITS, Dynamics, Potentials
+from snnc_backends.cpu.layout import spread
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 BLOCK = 1024
 """Neurons whose state is held on the stack at a time."""
-LEAK_BITS = 15
+NS_PER_UPDATE = 0.12
+"""Of a potential, at one step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +48,8 @@ class Neuron(Kernel):
     """
 
     name: ClassVar[str] = "neuron"
+    two_sided: ClassVar[bool] = False
+    rounds: ClassVar[bool] = False
     source: str
     state: str
     positions: int
@@ -50,11 +70,32 @@ class Neuron(Kernel):
         require(0 <= self.wait <= LONGEST_WINDOW, f"wait {self.wait}, not 0 to {LONGEST_WINDOW}")
         require(not (self.signed and self.reset == "zero"), "signed spikes need reset=subtract")
 
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "neuron" or cls is not _kernel_of(site):
+            return None
+        kernel, arrays, longest = population(site)
+        return Match(kernel, arrays, site.sources, longest=longest)
+
+    def cost(self, work: Work) -> float:
+        """A potential that is updated at every step."""
+        return self.output().size * (work.timesteps + self.wait) * NS_PER_UPDATE
+
     def inputs(self) -> tuple[Port, ...]:
         return (Port(self.source, self.positions * self.channels, self.constant),)
 
     def output(self) -> Port:
         return Port("i8", self.positions * self.channels, False)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What a neuron does at a step."""
+        return Dynamics(self.state, self.reset, self.order, self.two_sided, self.rounds)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether spikes of -1 correct earlier ones, so that totals of spikes are kept."""
+        return self.signed and not self.two_sided
 
     def arrays(self) -> dict[str, Table]:
         names = ("threshold", "v_init", *(("leak",) if self.leaky else ()))
@@ -82,6 +123,7 @@ class TwoSidedNeuron(Neuron):
     """Neurons that fire for potentials of either sign, as in docs/semantics.md, S29."""
 
     name: ClassVar[str] = "two-sided-neuron"
+    two_sided: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,6 +135,42 @@ class RoundingNeuron(TwoSidedNeuron):
     """Two-sided neurons that fire beyond half their threshold, as in docs/semantics.md, S29."""
 
     name: ClassVar[str] = "rounding-neuron"
+    rounds: ClassVar[bool] = True
+
+
+def _kernel_of(site: Site) -> type[Neuron]:
+    if not site.two_sided:
+        return Neuron
+    return RoundingNeuron if site.rounds else TwoSidedNeuron
+
+
+def population(site: Site) -> tuple[Neuron, Arrays, int]:
+    """The kernel of a population, its arrays, and the longest window proved for its potential."""
+    op, x = site.op, site.inputs[0]
+    leak = np.asarray(site.array(op.leak))
+    arrays = {"threshold": site.array(op.threshold), "v_init": site.array(op.v_init)}
+    leaky = bool(np.any(leak != 1))
+    if leaky:
+        units = np.rint(leak.astype(np.float64) * 2.0**LEAK_BITS)
+        arrays["leak"] = units if x.quantized else leak
+    positions, channels, arrays = spread(arrays, site.result.shape)
+    state, longest = "f32", LARGEST
+    if x.quantized:
+        longest = site.longest_window
+        state, longest = ("i64", LARGEST) if longest < SHORTEST else ("i32", longest)
+    kernel = _kernel_of(site)(
+        source=site.source_dtypes[0],
+        state=state,
+        positions=positions,
+        channels=channels,
+        leaky=leaky,
+        reset=op.reset,
+        order=op.order,
+        wait=op.wait,
+        signed=op.signed,
+        constant=x.constant_in_time,
+    )
+    return kernel, arrays, longest
 
 
 class _Block:
@@ -102,9 +180,7 @@ class _Block:
         self.spec, self.code = spec, code
         self.params = {name: code.local(spec.source, count=BLOCK) for name in spec.arrays()}
         self.u = code.local(spec.state, count=BLOCK)
-        self.two_sided = isinstance(spec, TwoSidedNeuron)
-        corrects = spec.signed and not self.two_sided
-        self.total = code.local("i32", count=BLOCK) if corrects else None
+        self.total = code.local("i32", count=BLOCK) if spec.corrects else None
 
     def repeat_parameters(self, group: int) -> None:
         """Write the parameters of `group` positions one after the other."""
@@ -152,88 +228,26 @@ class _Block:
     def _step(self, step: Value, place: Value, i: Value, drive: bool, fire: bool) -> None:
         code, spec = self.code, self.spec
         size = spec.positions * spec.channels
-        u = code.load(self.u, spec.state, i)
-        threshold = self._param("threshold", i)
         current = None
         if drive:
             row = code.step_of(step, spec.constant)
             current = code.load(code.inputs[0], spec.source, code.index((row, size), place))
             current = code.convert(current, spec.source, spec.state)
-        if spec.order == "integrate-fire":
-            p = self._plus(self._decay(u, i), current)
-            up, down = self._fired(p, threshold, i) if fire else (None, None)
-            u = self._reset(p, threshold, up, down)
-        else:
-            up, down = self._fired(u, threshold, i) if fire else (None, None)
-            if spec.reset == "zero":
-                u = self._plus(self._decay(self._reset(u, threshold, up, down), i), current)
-            else:
-                p = self._plus(self._decay(u, i), current)
-                u = self._reset(p, threshold, up, down)
-        code.store(u, self.u, spec.state, i)
+        before = Potentials(
+            u=code.load(self.u, spec.state, i),
+            threshold=self._param("threshold", i),
+            leak=self._param("leak", i) if spec.leaky else None,
+            total=None if self.total is None else code.load(self.total, "i32", i),
+        )
+        after, spike = spec.dynamics.step(code, before, current, fire)
+        code.store(after.u, self.u, spec.state, i)
         if fire:
             out = code.index((step, size), (code.int(-spec.wait), size), place)
-            code.store(self._spike(up, down, i), code.output, "i8", out)
+            code.store(spike, code.output, "i8", out)
+            if self.total is not None:
+                code.store(after.total, self.total, "i32", i)
 
     def _param(self, name: str, i: Value) -> Value:
         code, spec = self.code, self.spec
         value = code.load(self.params[name], spec.source, i)
         return code.convert(value, spec.source, spec.state)
-
-    def _plus(self, u: Value, current: Value | None) -> Value:
-        return u if current is None else self.code.add(self.spec.state, u, current)
-
-    def _decay(self, u: Value, i: Value) -> Value:
-        code, spec = self.code, self.spec
-        if not spec.leaky:
-            return u
-        leak = self._param("leak", i)
-        if is_float(spec.state):
-            return code.mul(spec.state, leak, u)
-        product = code.builder.mul(
-            code.convert(leak, spec.state, "i64"), code.convert(u, spec.state, "i64")
-        )
-        shifted = code.builder.ashr(product, code.int(LEAK_BITS))
-        return code.convert(shifted, "i64", spec.state)
-
-    def _fired(self, p: Value, threshold: Value, i: Value) -> tuple[Value, Value | None]:
-        """Whether it emits +1, and whether it emits -1."""
-        code, spec = self.code, self.spec
-        level = self._half(threshold) if isinstance(spec, RoundingNeuron) else threshold
-        up = code.greater(spec.state, p, level)
-        if self.two_sided:
-            below = code.sub(spec.state, code.zero(spec.state), level)
-            return up, code.greater(spec.state, below, p)
-        if self.total is None:
-            return up, None
-        emitted = code.greater("i32", code.load(self.total, "i32", i), code.zero("i32"))
-        below = code.greater(spec.state, code.zero(spec.state), p)
-        return up, code.builder.and_(emitted, below)
-
-    def _half(self, threshold: Value) -> Value:
-        """Half a threshold; of an integer the floor, which the same integers are above."""
-        code, state = self.code, self.spec.state
-        if is_float(state):
-            return code.mul(state, ir.Constant(code.type(state), 0.5), threshold)
-        return code.builder.ashr(threshold, ir.Constant(code.type(state), 1))
-
-    def _reset(self, p: Value, threshold: Value, up: Value | None, down: Value | None) -> Value:
-        code, spec, b = self.code, self.spec, self.code.builder
-        if up is None:
-            return p
-        if spec.reset == "zero":
-            return b.select(up, code.zero(spec.state), p)
-        after = b.select(up, code.sub(spec.state, p, threshold), p)
-        return after if down is None else b.select(down, code.add(spec.state, p, threshold), after)
-
-    def _spike(self, up: Value, down: Value | None, i: Value) -> Value:
-        code, b = self.code, self.code.builder
-        spike = b.zext(up, code.type("i8"))
-        if down is None:
-            return spike
-        spike = b.sub(spike, b.zext(down, code.type("i8")))
-        if self.total is None:
-            return spike
-        total = b.add(code.load(self.total, "i32", i), code.convert(spike, "i8", "i32"))
-        code.store(total, self.total, "i32", i)
-        return spike

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from snnc.native.code import Value
-from snnc_backends.cpu.kernels.base import Arrays, Kernel, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.base import (
+    LARGEST,
+    SHORTEST,
+    Arrays,
+    Kernel,
+    Match,
+    Port,
+    Table,
+    one_of,
+    positive,
+    require,
+)
 from snnc_backends.cpu.kernels.code import Code
 
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
+
+INT16 = 2**15 - 1
 STATES = {"i16": 2, "i32": 4}
 """Types of a count, and their sizes in bytes."""
 
@@ -101,6 +116,18 @@ class Pool(Windowed):
     maximum: bool
     weighted: bool
 
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if not (site.kind in ("sum-pool", "max-pool") or _constant_counts(site)):
+            return None
+        fields, arrays = site.pooling()
+        times = site.op.multiplicity if site.kind == "sum-pool" else None
+        kernel = cls(maximum=site.kind != "sum-pool", weighted=times is not None, **fields)
+        if times is not None:
+            padded = (*((1,),) * (2 - len(times)), *times)
+            arrays |= {"times_y": np.array(padded[0]), "times_x": np.array(padded[1])}
+        return Match(kernel, arrays, site.sources)
+
     def arrays(self) -> dict[str, Table]:
         times = {
             "times_y": Table("i32", self.out_height),
@@ -169,6 +196,17 @@ class CountMaxPool(Windowed):
         one_of("state", self.state, tuple(STATES))
         require(not self.constant, "counts of events that are constant in time")
 
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        """Counts of 16 bits where they last for `SHORTEST` steps or more."""
+        if site.kind != "count-maxpool" or site.constant:
+            return None
+        fields, arrays = site.pooling()
+        levels = max(1, site.inputs[0].levels)
+        state = "i16" if INT16 // levels >= SHORTEST else "i32"
+        longest = (INT16 if state == "i16" else LARGEST) // levels
+        return Match(cls(state=state, **fields), arrays, site.sources, longest=longest)
+
     def scratch(self) -> int:
         return STATES[self.state] * (self.inputs()[0].size + self.output().size)
 
@@ -208,3 +246,8 @@ class CountMaxPool(Windowed):
         code.store(most, code.scratch, self.state, kept)
         out = code.index((t, self.output().size), place, c)
         code.store(code.convert(grown, self.state, self.dtype, lanes), code.output, self.dtype, out)
+
+
+def _constant_counts(site: Site) -> bool:
+    """Whether the maximum is of counts that all steps add the same to."""
+    return site.kind == "count-maxpool" and site.constant

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from snnc_backends.cpu.kernels.base import Kernel, Port, Table, one_of, positive
+from snnc_backends.cpu.kernels.base import Kernel, Match, Port, Table, one_of, positive
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.layout import spread
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,24 @@ class Scale(Kernel):
         one_of("source", self.source, ("i8", "i32", "f32", "f64"))
         one_of("dtype", self.dtype, ("i32", "f32", "f64"))
         positive(positions=self.positions, channels=self.channels)
+
+    @classmethod
+    def match(cls, site: Site) -> Match | None:
+        if site.kind != "scale":
+            return None
+        arrays = {"factor": site.array(site.op.factor)}
+        if site.op.bias is not None:
+            arrays["bias"] = site.array(site.op.bias)
+        positions, channels, arrays = spread(arrays, site.result.shape)
+        kernel = cls(
+            source=site.source_dtypes[0],
+            dtype=site.dtype,
+            positions=positions,
+            channels=channels,
+            bias="bias" in arrays,
+            constant=site.constant,
+        )
+        return Match(kernel, arrays, site.sources)
 
     def inputs(self) -> tuple[Port, ...]:
         return (Port(self.source, self.positions * self.channels, self.constant),)

@@ -53,6 +53,14 @@ class Windows(Kernel):
         return self.kernel_h * self.kernel_w
 
     @property
+    def inside_share(self) -> float:
+        """The share of taps that are inside the image, over all output positions."""
+        down = (self.kernel_h, self.dilation_h, self.pad_top, self.stride_h)
+        across = (self.kernel_w, self.dilation_w, self.pad_left, self.stride_w)
+        rows = _share(*down, self.height, self.out_height)
+        return rows * _share(*across, self.width, self.out_width)
+
+    @property
     def image(self) -> Port:
         """The input that windows are of."""
         return Port(self.source, self.height * self.width * self.channels, self.constant)
@@ -71,3 +79,14 @@ class Windows(Kernel):
     def inside(self, code: Code, place: Value, size: int) -> Value:
         """Whether a row or column is in an image of `size` rows or columns; -1 is not."""
         return code.builder.icmp_unsigned("<", place, code.int(size))
+
+
+def _share(kernel: int, dilation: int, pad: int, stride: int, size: int, outputs: int) -> float:
+    """The share of the taps of all outputs of an axis that are inside an image of `size`."""
+    inside = 0
+    for tap in range(kernel):
+        least = pad - tap * dilation  # of output * stride, to be in the image
+        first = max(0, -(-least // stride))
+        last = min(outputs - 1, (least + size - 1) // stride)
+        inside += max(0, last - first + 1)
+    return inside / (kernel * outputs)

@@ -18,7 +18,7 @@ from snnc.ir import Graph
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
 from snnc_backends.cpu.check import check
-from snnc_backends.cpu.kernels import DTYPES, Conv, Depthwise, Windows
+from snnc_backends.cpu.kernels import DTYPES, PLAIN, Conv, Depthwise, Windows
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
@@ -105,7 +105,7 @@ def can_run(graph: Graph) -> bool:
 
 def counted_plan(graph: Graph, timesteps: int, chip: Chip) -> tuple[Plan, bytes, Sequence[Counter]]:
     """The plan of the CPU backend with a counter behind every weighted layer, and its constants."""
-    plan, weights = lower(graph, timesteps)
+    plan, weights = lower(graph, timesteps, PLAIN)
     tensors, steps = list(plan.tensors), list(plan.steps[: plan.analog])
     layers = {matrix.layer: matrix for matrix in placed_matrices(graph, chip)}
     counters: list[Counter] = []

@@ -1,0 +1,160 @@
+"""What follows the sums of a layer, per output position: bias, addends, neurons, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from snnc.native.code import Value
+from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.dynamics import Potentials
+from snnc_backends.cpu.kernels.layer import STATES, Layer
+
+LANES = 16
+
+
+class Epilogue:
+    """Code for up to `channels` channels of an output position, at all steps of a block of steps.
+
+    `current` is an array of i32 on the stack, in units of 2^-shift, to be added to between `start`
+    and `finish`.
+
+    Args:
+        padded: the length of `current`, at least `channels`.
+        memory: working memory for `Layer.kept` bytes, where potentials are between blocks of steps.
+    """
+
+    def __init__(self, spec: Layer, code: Code, channels: int, padded: int, memory: Value) -> None:
+        self.spec, self.code, self.channels = spec, code, channels
+        self.population = spec.population
+        self.current = code.array("i32", padded)
+        if self.population is None:
+            return
+        self.u = code.array(spec.state, channels)
+        self.total = code.array("i32", channels) if self.population.corrects else None
+        self._kept = memory
+        self._kept_total = code.at(memory, "i8", spec.size * STATES[spec.state])
+
+    def open(self, pixel: Value, channel: Value, first_step: Value) -> None:
+        """Take up the potentials of a position: their start at step 0, else those kept."""
+        if self.population is None:
+            return
+        code = self.code
+        begins = code.builder.icmp_signed("==", first_step, code.int(0))
+        with code.builder.if_else(begins) as (then, otherwise):
+            with then:
+                self._each(lambda c, n: self._store(self._initial(pixel, channel, c, n), c, n))
+            with otherwise:
+                self._each(lambda c, n: self._restore(pixel, channel, c, n))
+
+    def start(self, pixel: Value, channel: Value) -> None:
+        """Set the current to the bias, or to 0 where the bias is a real number."""
+        code, spec = self.code, self.spec
+
+        def fill(c: Value, lanes: int) -> None:
+            value = code.zero("i32", lanes)
+            if spec.bias != "none" and spec.dtype == "i32":
+                value = self._bias(pixel, channel, c, lanes)
+            code.store(value, self.current, "i32", c)
+
+        self._each(fill)
+
+    def _bias(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        code, spec = self.code, self.spec
+        where = code.index(channel, c)
+        if spec.bias == "map":
+            where = code.index((pixel, spec.out_channels), where)
+        return code.load(code.arrays["bias"], spec.dtype, where, lanes)
+
+    def _real(self, current: Value, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        """The current as real numbers, with the bias; exact, as was proved."""
+        code, spec = self.code, self.spec
+        unit = ir.Constant(code.type("f32"), 2.0**-spec.shift)
+        value = code.convert(current, "i32", "f32", lanes)
+        value = code.mul("f32", value, code.splat(unit, "f32", lanes))
+        if spec.bias == "none":
+            return value
+        return code.add("f32", value, self._bias(pixel, channel, c, lanes))
+
+    def finish(self, t: Value, pixel: Value, channel: Value) -> None:
+        """Add the addends, update the neurons, and write the result of step t."""
+        self._each(lambda c, lanes: self._finish(t, pixel, channel, c, lanes))
+
+    def close(self, pixel: Value, channel: Value, more: Value) -> None:
+        """Keep the potentials if `more` steps follow."""
+        if self.population is None:
+            return
+        with self.code.builder.if_then(more):
+            self._each(lambda c, n: self._keep(pixel, channel, c, n))
+
+    def _each(self, body: Callable[[Value, int], None]) -> None:
+        self.code.blocks(self.channels, LANES, body)
+
+    def _place(self, pixel: Value, channel: Value, c: Value) -> Value:
+        return self.code.index((pixel, self.spec.out_channels), channel, c)
+
+    def _finish(self, t: Value, pixel: Value, channel: Value, c: Value, lanes: int) -> None:
+        code, spec = self.code, self.spec
+        place = self._place(pixel, channel, c)
+        current = code.load(self.current, "i32", c, lanes)
+        if spec.dtype == "f32":
+            current = self._real(current, pixel, channel, c, lanes)
+        ports = zip(code.inputs[1:], spec.addends, spec.addend_constant, strict=True)
+        for number, (pointer, dtype, constant) in enumerate(ports):
+            where = code.index((code.step_of(t, constant), spec.size), place)
+            x = code.convert(code.load(pointer, dtype, where, lanes), dtype, spec.dtype, lanes)
+            if dtype == "i8":
+                factor = code.arrays[f"factor{number}"]
+                factors = code.load(factor, spec.dtype, code.index(channel, c), lanes)
+                x = code.mul(spec.dtype, x, factors)
+            current = code.add(spec.dtype, current, x)
+        out = code.index((t, spec.size), place)
+        if self.population is None:
+            code.store(current, code.output, spec.dtype, out)
+            return
+        before = self._potentials(pixel, channel, c, lanes)
+        wide = code.convert(current, spec.dtype, spec.state, lanes)
+        after, spike = self.population.dynamics.step(code, before, wide, True, lanes)
+        code.store(after.u, self.u, spec.state, c)
+        if self.total is not None:
+            code.store(after.total, self.total, "i32", c)
+        code.store(spike, code.output, "i8", out)
+
+    def _potentials(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Potentials:
+        code, spec = self.code, self.spec
+        return Potentials(
+            u=code.load(self.u, spec.state, c, lanes),
+            threshold=self._parameter("threshold", pixel, channel, c, lanes),
+            leak=self._parameter("leak", pixel, channel, c, lanes) if spec.leaky else None,
+            total=None if self.total is None else code.load(self.total, "i32", c, lanes),
+        )
+
+    def _parameter(self, name: str, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        code, spec = self.code, self.spec
+        where = self._place(pixel, channel, c) if spec.every else code.index(channel, c)
+        value = code.load(code.arrays[name], spec.dtype, where, lanes)
+        return code.convert(value, spec.dtype, spec.state, lanes)
+
+    def _initial(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
+        return self._parameter("v_init", pixel, channel, c, lanes)
+
+    def _store(self, u: Value, c: Value, lanes: int) -> None:
+        code = self.code
+        code.store(u, self.u, self.spec.state, c)
+        if self.total is not None:
+            code.store(code.zero("i32", lanes), self.total, "i32", c)
+
+    def _restore(self, pixel: Value, channel: Value, c: Value, lanes: int) -> None:
+        code, state = self.code, self.spec.state
+        place = self._place(pixel, channel, c)
+        code.store(code.load(self._kept, state, place, lanes), self.u, state, c)
+        if self.total is not None:
+            code.store(code.load(self._kept_total, "i32", place, lanes), self.total, "i32", c)
+
+    def _keep(self, pixel: Value, channel: Value, c: Value, lanes: int) -> None:
+        code, state = self.code, self.spec.state
+        place = self._place(pixel, channel, c)
+        code.store(code.load(self.u, state, c, lanes), self._kept, state, place)
+        if self.total is not None:
+            code.store(code.load(self.total, "i32", c, lanes), self._kept_total, "i32", place)

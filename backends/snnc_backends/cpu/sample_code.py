@@ -1,0 +1,109 @@
+"""One sample from its input to its output as one function, for plans that need no numpy between."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from llvmlite import ir
+
+from snnc.native.code import I64, POINTER, Emitter, Machine, Value
+from snnc_backends.cpu.plan import TALLY, Plan
+
+SAMPLE = "sample"
+FACTS = 2
+"""Numbers that are added up by the function: elements clipped, elements that are NaN."""
+
+
+def in_one_call(plan: Plan) -> bool:
+    """Whether the function exists: integers, the same at all steps, and a readout of one axis."""
+    encoding, source = plan.encoding, plan.tensors[plan.outputs[0].source]
+    return (
+        encoding.mode == "direct"
+        and encoding.scale is not None
+        and not plan.analog
+        and plan.outputs[0].quantized
+        and len(source.shape) == 1
+        and not any(tensor.record == TALLY for tensor in plan.tensors)
+    )
+
+
+def emit_sample(module: ir.Module, plan: Plan, machine: Machine, run: ir.Function) -> None:
+    """`void sample(x, buffers, weights, scratch, T, sums, outputs, facts)`.
+
+    It encodes x, float32 and channels first, as `snnc.encoding.direct` does, runs the plan, and
+    writes the sums of the readout (i64) and float32(float64(sum) * scale / T). Where x holds NaN
+    it counts them, and does no more.
+    """
+    kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 3)
+    code = Emitter(ir.Function(module, kind, SAMPLE), machine)
+    x, buffers, weights, scratch, steps, sums, outputs, facts = code.function.args
+    wrong = _encode(code, plan, x, _buffer(code, buffers, plan.encoding.target), facts)
+    with code.builder.if_then(code.builder.icmp_signed("==", wrong, code.int(0))):
+        code.builder.call(run, [buffers, weights, scratch, steps])
+        source = _buffer(code, buffers, plan.outputs[0].source)
+        _read_out(code, plan, source, weights, steps, (sums, outputs))
+    code.builder.ret_void()
+
+
+def _buffer(code: Emitter, buffers: Value, number: int) -> Value:
+    address = code.builder.gep(buffers, [code.int(number)], source_etype=POINTER)
+    return code.builder.load(address, typ=POINTER)
+
+
+def _encode(code: Emitter, plan: Plan, x: Value, target: Value, facts: Value) -> Value:
+    """Write the encoded input; returns how many elements are NaN."""
+    encoding, b = plan.encoding, code.builder
+    tensor = plan.tensors[encoding.target]
+    channels = tensor.shape[0] if tensor.shape else 1
+    pixels = prod(tensor.shape) // channels
+    single = code.type("f32")
+    factor = ir.Constant(single, float(np.float32(1 / (encoding.scale or 1))))
+    low, high = (ir.Constant(single, float(n)) for n in (encoding.lo, encoding.hi))
+    rint = ir.Function(b.module, ir.FunctionType(single, [single]), "llvm.rint.f32")
+    counts = [code.local("i64") for _ in range(FACTS)]
+    for count in counts:
+        code.set(count, code.int(0))
+    with code.loop(0, pixels) as p, code.loop(0, channels) as c:
+        value = code.load(x, "f32", code.index((c, pixels), p))
+        q = b.call(rint, [b.fmul(value, factor)])
+        below, above = b.fcmp_ordered("<", q, low), b.fcmp_ordered(">", q, high)
+        nan = b.fcmp_unordered("uno", q, q)
+        for count, found in zip(counts, (b.or_(below, above), nan), strict=True):
+            code.set(count, b.add(code.get(count, "i64"), b.zext(found, I64)))
+        kept = b.select(below, low, b.select(above, high, q))
+        kept = b.select(nan, code.zero("f32"), kept)
+        where = code.index((p, channels), c)
+        code.store(code.convert(kept, "f32", tensor.dtype), target, tensor.dtype, where)
+    for number, count in enumerate(counts):
+        total = b.add(code.load(facts, "i64", number), code.get(count, "i64"))
+        code.store(total, facts, "i64", number)
+    return code.get(counts[1], "i64")
+
+
+def _read_out(
+    code: Emitter,
+    plan: Plan,
+    source: Value,
+    weights: Value,
+    steps: Value,
+    results: tuple[Value, Value],
+) -> None:
+    output, b = plan.outputs[0], code.builder
+    tensor = plan.tensors[output.source]
+    size = prod(tensor.shape)
+    scales = code.at(weights, "i8", output.scale)
+    window = b.sitofp(steps, code.type("f64"))
+    total = code.local("i64")
+    with code.loop(0, size) as i:
+        code.set(total, code.int(0))
+        rows = code.int(1) if tensor.constant else steps
+        with code.loop(0, rows) as t:
+            value = code.load(source, tensor.dtype, code.index((t, size), i))
+            code.set(total, b.add(code.get(total, "i64"), code.convert(value, tensor.dtype, "i64")))
+        found = code.get(total, "i64")
+        found = b.mul(found, steps) if tensor.constant else found
+        code.store(found, results[0], "i64", i)
+        scale = code.load(scales, "f64", code.int(0) if output.count == 1 else i)
+        answer = b.fdiv(b.fmul(b.sitofp(found, code.type("f64")), scale), window)
+        code.store(code.convert(answer, "f64", "f32"), results[1], "f32", i)
