@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from snnc.ir import Graph, Weighted
+from snnc.training import to_torch
+from snnc_passes.train._target_errors import TargetErrors
 from snnc_passes.train.learn import Learn
 
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "lr": 1e-2}
@@ -39,3 +42,12 @@ def test_weights_learn_with_the_errors_of_the_target(ran: Any, plain: Graph) -> 
     again = ran(Learn(**FAST, target_errors=True), target=Halved())
     assert again.graph.fingerprint() == trained.graph.fingerprint()
     assert Learn(**FAST, target_errors=True).requirements() >= {"target", "train"}
+
+
+def test_errors_are_taken_off_again_if_a_step_fails(plain: Graph) -> None:
+    network = to_torch(plain, 4)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(RuntimeError), TargetErrors(network, Halved()).added():  # type: ignore[arg-type]
+        assert any(not value.equal(before[n]) for n, value in network.state_dict().items())
+        raise RuntimeError
+    assert all(value.equal(before[n]) for n, value in network.state_dict().items())
