@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from crossbar_speed import NORMALIZED, first, networks
@@ -22,8 +21,8 @@ CALIBRATED = 256
 HELD_OUT = 10
 """One in so many training images does not learn: settings are chosen with these."""
 ORIGINAL, FINE_TUNED = "resnet20-T8", "resnet20-T8-fine-tuned"
-DAY = "crossbar{cell-bits=1 compensation=layer device=pcm{seconds=86400}}"
-"""Phase-change memory one day after programming."""
+LEARNT = "crossbar{cell-bits=1 compensation=layer device=pcm{seconds=86400}}"
+"""The chip whose errors are learnt: phase-change memory one day after programming."""
 LEARN = (
     "learn{epochs=1 batch=32 v-init=true loss=ann lr=0.0003 schedule=cosine surrogate=triangle "
     "augment=crop-flip precision=bfloat16 target-errors=true}"
@@ -33,10 +32,11 @@ LEARN = (
 def integer_network(name: str, data: Path, work: Path) -> Graph:
     """A network of integers, compiled to `work` unless it is there.
 
-    `ORIGINAL` is converted; `FINE_TUNED` learns in between, with the errors of the chip `DAY`.
+    `ORIGINAL` is converted; `FINE_TUNED` learns in between, with the errors of the chip `LEARNT`.
     """
     path = work / f"{name}.snnc"
     if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
         _compile(path, data, {ORIGINAL: "", FINE_TUNED: LEARN}[name])
     return open_artifact(path).graph()
 
@@ -44,20 +44,18 @@ def integer_network(name: str, data: Path, work: Path) -> Graph:
 def _compile(path: Path, data: Path, learn: str) -> None:
     source, _ = networks(data)["resnet20"]
     converted = parse_one("convert", Registry(RECIPES)).pipeline()
-    learning: dict[str, Any] = {}
-    if learn:
-        workdir = path.with_suffix("")
-        learning = {"train": training(data)[0], "workdir": workdir, "resume": workdir.exists()}
     snnc.compile(
         source.model,
         weights=source.weights,
         input_shape=source.input_shape,
         output=path,
-        target=DAY if learn else "cpu",
+        target=LEARNT if learn else "cpu",
         passes=",".join(filter(None, (converted, learn, "quantize{bits=8}"))),
         timesteps=TIMESTEPS,
         calibration=calibration(data),
-        **learning,
+        train=training(data)[0] if learn else None,
+        workdir=path.with_suffix("") if learn else None,
+        resume=bool(learn),
         **NORMALIZED,
     )
 
