@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class Halved:
 
     def __init__(self) -> None:
         self.drawn: list[float] = []
-        self.limits = {"weight_bits": 8}
+        self.limits = {"weight_bits": 8, "levels_us": (0.0, 25.0)}
 
     def read_weights(self, weights: Any, rng: np.random.Generator) -> Any:
         assert np.abs(weights).max(0).tolist() == [127] * weights.shape[1]
@@ -42,6 +43,14 @@ def test_weights_learn_with_the_errors_of_the_target(ran: Any, plain: Graph) -> 
     again = ran(Learn(**FAST, target_errors=True), target=Halved())
     assert again.graph.fingerprint() == trained.graph.fingerprint()
     assert Learn(**FAST, target_errors=True).requirements() >= {"target", "train"}
+
+
+def test_a_finished_run_is_resumed(ran: Any, tmp_path: Path) -> None:
+    learn = Learn(**FAST, target_errors=True)
+    trained = ran(learn, target=Halved(), workdir=tmp_path)
+    idle = Halved()
+    resumed = ran(learn, target=idle, workdir=tmp_path, resume=True)
+    assert resumed.graph.fingerprint() == trained.graph.fingerprint() and not idle.drawn
 
 
 def test_errors_are_taken_off_again_if_a_step_fails(plain: Graph) -> None:
