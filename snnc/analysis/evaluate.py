@@ -77,11 +77,10 @@ class Evaluation:
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that are None are left out."""
-        last = self.windows[-1]
         figures: dict[str, Any] = {
             "samples": self.samples,
             "chips": self.chips,
-            **self.of_window(last),
+            **self.of_window(self.windows[-1]),
             "neurons": self.neurons,
             "spikes_per_neuron": self.spikes_per_inference / max(1, self.neurons),
             "spikes_per_inference": self.spikes_per_inference,
