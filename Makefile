@@ -66,13 +66,14 @@ demo: .venv/.demo ## compile a pickled network for a crossbar and the CPU, verif
 		--compare $(DEMO_OUT)/model.pt --min-accuracy 0.95 --report $(DEMO_OUT)/report
 
 cost: export OMP_NUM_THREADS := 1
-cost: .venv/.demo ## energy, time, area and placement of the same network on a crossbar chip
+cost: .venv/.demo ## energy, time, area, placement and accuracy against noise of the same network on a crossbar chip
 	@mkdir -p $(COST_OUT)
 	$(BIN)/python $(DIGITS)/pickled.py $(COST_OUT)/model.pt
 	$(BIN)/snnc compile $(COST_OUT)/model.pt --target 'crossbar{technology=isaac-32nm mesh=3x3}' \
 		--recipe 'convert{bits=8}' -T 8 --calibration 'digits#train' --quiet -o $(COST_OUT)/net.snnc
 	@echo
-	$(BIN)/snnc eval $(COST_OUT)/net.snnc --data 'digits#test' --report $(COST_OUT)/report
+	$(BIN)/snnc eval $(COST_OUT)/net.snnc --data 'digits#test' --report $(COST_OUT)/report \
+		--vary 'device=[gaussian{sigma=0.01} gaussian{sigma=0.02} gaussian{sigma=0.05}]'
 
 lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/ruff check

@@ -1,16 +1,19 @@
 """Accuracy and energy of ResNet-20 on crossbars that are not ideal, one factor at a time.
 
-    python benchmarks/crossbar_sweep.py --data-dir DIR [--chips 10] [--only sigma,stuck] [--day]
+    python benchmarks/crossbar_sweep.py --data-dir DIR [--chips 10] [--only sigma,stuck]
+    python benchmarks/crossbar_sweep.py --data-dir DIR --day [--fine-tuned]
 
 DIR is as for `conversion_table.py`. The network has its trained weights, 8-bit integers and T=8
 (recipe `convert{bits=8}`, calibrated on 256 bit-exact training images); it is judged on the first
-250 bit-exact test images, with `--day` on all 1,017. Every factor has four values, listed in
-`FACTORS` with the rest of the chip; noise, faults and drift are judged on ten chips, what is
-deterministic on one. A row of the results is one chip; rows that are there are not run again, so
-the script can be stopped and resumed. Chips come in turns: after the first round every factor has a
-row for each value. `--network FILE` takes another compiled network, such as one that learnt with
-`learn{target-errors=true}`; its rows are kept apart by the name of the file. The tables are
-printed, and a picture is written beside the results (`crossbar_sweep_tables.py`).
+250 bit-exact test images. Every factor has four values, listed in `FACTORS` with the rest of the
+chip; noise, faults and drift are judged on ten chips, what is deterministic on one. `--day` judges
+phase-change memory after one day, on all 1,017 images; with `--fine-tuned` the network learns to
+bear its errors before it is rounded to integers (`crossbar_sweep_networks.py`).
+
+A row of the results is one chip; rows that are there are not run again, so the script can be
+stopped and resumed. Chips come in turns: after the first round every factor has a row for each
+value. Networks and checkpoints are kept in `--work`. The tables are printed, and a picture is
+written beside the results (`crossbar_sweep_tables.py`).
 """
 
 from __future__ import annotations
@@ -25,12 +28,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crossbar_speed import NORMALIZED, first, networks
+from crossbar_sweep_networks import (
+    FINE_TUNED,
+    ORIGINAL,
+    TIMESTEPS,
+    calibration,
+    integer_network,
+)
 from crossbar_sweep_tables import draw, tables
 from numpy.typing import NDArray
 
-import snnc
-from snnc.artifact import open_artifact
 from snnc.cost import inference
 from snnc.data import open_data
 from snnc.errors import ArtifactError
@@ -42,8 +49,6 @@ from snnc_backends.crossbar import CrossbarBackend
 
 ROOT = Path(__file__).resolve().parent.parent
 TECHNOLOGY = "isaac-32nm"
-TIMESTEPS = 8
-CALIBRATED = 256
 SHOWN = 250
 CHIPS = 10
 
@@ -53,7 +58,7 @@ class Factor:
     """What is varied: the text of the target with a place for the value, and the values."""
 
     target: str
-    values: tuple[float, ...]
+    values: tuple[float | str, ...]
     random: bool = True
 
 
@@ -68,7 +73,7 @@ FACTORS: Mapping[str, Factor] = {
         (20, 3600, 86400, 2592000),
     ),
 }
-DAY = "crossbar{{cell-bits=1 compensation={} device=pcm{{seconds=86400}}}}"
+DAY = Factor("crossbar{{cell-bits=1 compensation={} device=pcm{{seconds=86400}}}}", ("column",))
 
 
 @dataclass(frozen=True)
@@ -88,36 +93,13 @@ class Files:
         return self.stored.clone()
 
 
-def integer_network(data: Path, path: Path) -> Graph:
-    """The network as integers, compiled to `path` unless it is there."""
-    if not path.exists():
-        source, _ = networks(data)["resnet20"]
-        snnc.compile(
-            source.model,
-            weights=source.weights,
-            input_shape=source.input_shape,
-            output=path,
-            target="cpu",
-            recipe="convert{bits=8}",
-            timesteps=TIMESTEPS,
-            calibration=calibration(data),
-            **NORMALIZED,
-        )
-    return open_artifact(path).graph()
-
-
-def calibration(data: Path) -> NDArray[np.float32]:
-    """Bit-exact training images."""
-    return first(f"cifar10:{data / 'cifar10'}#train[@exact_train.npy]", CALIBRATED)
-
-
 def runs(only: Sequence[str], chips: int, day: bool) -> Iterator[tuple[str, Any, str, int]]:
     """(factor, value, text of the target, number of the chip), chip by chip."""
     yield "ideal", None, "crossbar", 0
     for chip in range(chips):
         if day:
-            for compensation in ("layer", "column"):
-                yield "day", compensation, DAY.format(compensation), chip
+            for value in DAY.values:
+                yield "day", value, DAY.target.format(value), chip
             continue
         for name in only:
             factor = FACTORS[name]
@@ -191,12 +173,14 @@ def main() -> None:
     parser.add_argument("--chips", type=int, default=CHIPS)
     parser.add_argument("--only", default=",".join(FACTORS))
     parser.add_argument("--day", action="store_true", help="PCM after one day, on 1,017 images")
-    parser.add_argument("--network", type=Path, default=Path("resnet20-T8.snnc"))
+    parser.add_argument("--fine-tuned", action="store_true", help="the network learns before")
+    parser.add_argument("--work", type=Path, default=Path("crossbar-out"), help="networks are kept")
     results = ROOT / "benchmarks" / "results" / "crossbar_sweep.json"
     parser.add_argument("--results", type=Path, default=results)
     options = parser.parse_args()
     data: Path = options.data_dir
-    graph = integer_network(data, options.network)
+    name = FINE_TUNED if options.fine_tuned else ORIGINAL
+    graph = integer_network(name, data, options.work)
     images = open_data(f"cifar10:{data / 'cifar10'}#test[@exact_test.npy]")
     x, y = images.take(np.arange(len(images) if options.day else SHOWN))
     ctx = PassContext(timesteps=TIMESTEPS, calibration=[(calibration(data), None)])
@@ -204,7 +188,7 @@ def main() -> None:
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
     only = options.only.split(",")
     for factor, value, target, chip in runs(only, options.chips, options.day):
-        key = {"network": options.network.stem, "factor": factor, "value": value, "chip": chip}
+        key = {"network": name, "factor": factor, "value": value, "chip": chip}
         key["images"] = len(x)
         if any(key.items() <= row.items() for row in rows):
             continue
@@ -213,7 +197,8 @@ def main() -> None:
         options.results.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(rows[-1]["accuracy"], rows[-1]["seconds"], target, chip, file=sys.stderr, flush=True)
     print("\n".join(tables(rows)))
-    draw([row for row in rows if row["images"] == SHOWN], options.results.with_suffix(".svg"))
+    shown = [row for row in rows if row["network"] == ORIGINAL and row["images"] == SHOWN]
+    draw(shown, options.results.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

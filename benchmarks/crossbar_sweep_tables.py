@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from crossbar_sweep_networks import ORIGINAL
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -31,15 +32,20 @@ COLUMNS = (
 
 
 def tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Markdown: a table for every network and number of images, a line for every value."""
+    """Markdown: a table for every network and number of images, a line for every value.
+
+    Losses are against the ideal chip of the network as it was converted, on the same images.
+    """
     for network, images in dict.fromkeys((row["network"], row["images"]) for row in rows):
         own = [row for row in rows if (row["network"], row["images"]) == (network, images)]
+        of_images = [row for row in rows if row["images"] == images]
+        reference = [r for r in chosen(of_images, "ideal", None) if r["network"] == ORIGINAL]
         yield f"{network}, {images} images\n"
         yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
         values = dict.fromkeys((row["factor"], row["value"]) for row in own)
         for factor, value in sorted(values, key=_rank):
             chips = chosen(own, factor, value)
-            yield f"| {' | '.join(_line(chips, chosen(own, 'ideal', None)))} |"
+            yield f"| {' | '.join(_line(chips, reference))} |"
         yield ""
 
 

@@ -332,3 +332,11 @@ class EvaluationOptions(DataOptions):
         meaning="over how many programmed chips to take means, for a target with a `chip-seed`; "
         "their seeds are this one and those that follow. None for the target as it is.",
     )
+    vary: str | None = option(
+        None,
+        "--vary",
+        metavar="OPTION=[A B]",
+        help="Also with other values of an option of the target.",
+        meaning="an option of the target and its values, in the grammar of targets: it is run with "
+        "each of them, too. Only an option that the artifact does not depend on. None for none.",
+    )

@@ -158,6 +158,16 @@ class StoredApart(Protocol):
 
 
 @runtime_checkable
+class LateOptions(Protocol):
+    """A backend with options that do not show in its artifacts: any is run with other values."""
+
+    @property
+    def late_options(self) -> tuple[str, ...]:
+        """The names of their fields."""
+        ...
+
+
+@runtime_checkable
 class Inexact(Protocol):
     """A backend that, with some of its options, does not reproduce the spikes of `reference`."""
 

@@ -77,11 +77,10 @@ class Evaluation:
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md; figures that are None are left out."""
-        last = self.windows[-1]
         figures: dict[str, Any] = {
             "samples": self.samples,
             "chips": self.chips,
-            **self._window(last),
+            **self.of_window(self.windows[-1]),
             "neurons": self.neurons,
             "spikes_per_neuron": self.spikes_per_inference / max(1, self.neurons),
             "spikes_per_inference": self.spikes_per_inference,
@@ -91,7 +90,7 @@ class Evaluation:
             "ann_max_rel_diff": self.ann_max_rel_diff,
         }
         if len(self.windows) > 1:
-            figures["sweep"] = [self._window(window) for window in self.windows]
+            figures["sweep"] = [self.of_window(window) for window in self.windows]
         figures["early_exit"] = self.early_exit
         figures["energy"] = None if self.energy is None else self.energy.report()
         if self.activity:
@@ -112,7 +111,8 @@ class Evaluation:
             },
         }
 
-    def _window(self, window: Window) -> dict[str, Any]:
+    def of_window(self, window: Window) -> dict[str, Any]:
+        """The figures of a window, JSON-able, as in `report`."""
         figures = {
             "timesteps": window.timesteps,
             "accuracy": window.accuracy,

@@ -80,6 +80,8 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
         [{"timesteps": "T"}.get(name, name.replace("_", " ")) for name in present],
         [[_cell(name, window[name]) for name in present] for window in windows],
     )
+    if "varied" in figures:
+        _show_varied(out, figures["varied"])
     judged = "accuracy" in windows[0] or "mean_absolute_error" in windows[0]
     unlabelled = "" if judged else " without labels: no accuracy"
     out.line(f"samples            {figures['samples']}{unlabelled}")
@@ -101,6 +103,16 @@ def _show(out: Output, figures: dict[str, Any]) -> None:
     show_cost(out, figures.get("cost"))
     for key, number in figures.get("activity", {}).get("per_inference", {}).items():
         out.line(f"{key.replace('_', ' '):<18} {number:.6g} per inference")
+
+
+def _show_varied(out: Output, varied: dict[str, Any]) -> None:
+    """A table of the values of the option."""
+    rows = varied["values"]
+    present = [name for name in COLUMNS if name in rows[0] and name != "timesteps"]
+    out.table(
+        [varied["option"], *(name.replace("_", " ") for name in present)],
+        [[row["value"], *(_cell(name, row[name]) for name in present)] for row in rows],
+    )
 
 
 def _exit(exits: dict[str, Any], timesteps: int) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snnc.analysis import Ann, Evaluation, over_chips
+from snnc.analysis import Ann, Evaluation
 from snnc.analysis import evaluate as evaluate_program
 from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.data import Dataset
 from snnc.data.labels import ClassNumbers
+from snnc.driver.chips import Variation, chips, one_figure, own_backend
 from snnc.driver.costing import evaluated, measured_cost
 from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
@@ -28,13 +30,13 @@ from snnc.driver.models import (
 from snnc.driver.programs import open_program
 from snnc.driver.reporting import details
 from snnc.driver.running import window_to_run
-from snnc.driver.threads import torch_threads, with_threads
+from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import MEANING, Data, EvaluationOptions, described
 from snnc.output_function import applied
-from snnc.pipeline import Pipeline, parse_one
-from snnc.plugins import BACKENDS, PASSES, Registry
+from snnc.pipeline import Pipeline
+from snnc.plugins import PASSES, Registry
 from snnc.report import REPORT_VERSION, latency_timesteps
 from snnc.target import Program, figures_of
 from snnc.transform import Batches, PassContext, size_of
@@ -112,7 +114,11 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     graph = artifact.graph()
     program = open_program(artifact, threads=options.threads)
     window = _longest_window(options, program, graph)
-    chips = [program] if options.chips is None else _chips(artifact, options.chips, options.threads)
+    backend = own_backend(artifact, options.threads)
+    programs = [program] if options.chips is None else chips(artifact, backend, options.chips)
+    variation = None
+    if options.vary is not None:
+        variation = Variation.of(artifact, backend, options.vary, options.chips)
     batches = _judged_batches(options, graph)
     ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
     known: dict[str, Any] = {
@@ -120,41 +126,28 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         "seed": options.seed,
         "progress": options.progress,
     }
-    total, inputs = size_of(batches), WatchedInputs(artifact, graph.input)
-    evaluations: list[Evaluation] = []
-    for chip in chips:
-        watched = inputs.watch(batches)
-        evaluations.append(
-            evaluate_program(
-                chip, graph, watched, sweep=options.sweep, ann=ann, total=total, **known
-            )
-        )
-    evaluation = evaluations[0] if options.chips is None else over_chips(evaluations)
+    judged = partial(evaluate_program, graph=graph, ann=ann, total=size_of(batches), **known)
+    inputs = WatchedInputs(artifact, graph.input)
+    evaluation = one_figure(
+        (judged(p, data=inputs.watch(batches), sweep=options.sweep) for p in programs),
+        options.chips,
+    )
+    others = (
+        {} if variation is None else {"varied": variation.figures(partial(judged, data=batches))}
+    )
     measured = Measured(
         _without_foreign_energy(evaluation, artifact),
         latency_timesteps(graph, window),
         artifact.manifest["target"],
+        details=others,
         warnings=inputs.warn(options.log),
         cost=measured_cost(artifact, graph, evaluated(evaluation)),
     )
     if not options.measure_layers:
         return measured
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
-    return replace(measured, details={**details(artifact, graph), "observed": figures})
-
-
-def _chips(artifact: ArtifactFile, count: int, threads: int | None) -> Iterator[Program]:
-    """Programs of chips that differ in their errors. Raises `UsageError`."""
-    chosen = parse_one(artifact.manifest["target"], Registry(BACKENDS))
-    backend: Any = with_threads(chosen, threads)
-    if count < 1:
-        raise UsageError(f"--chips {count}: there is at least one chip")
-    if "chip_seed" not in {each.name for each in fields(backend)}:
-        raise UsageError(
-            f"--chips: the target {backend.name} has no chip-seed, all its chips are equal",
-            hint="crossbar{device=gaussian{sigma=0.05}}, say",
-        )
-    return (replace(backend, chip_seed=backend.chip_seed + i).load(artifact) for i in range(count))
+    layers = {**details(artifact, graph), "observed": figures}
+    return replace(measured, details={**others, **layers})
 
 
 def _longest_window(options: EvaluateOptions, program: Program, graph: Graph) -> int:

@@ -10,7 +10,7 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple, NoReturn, cast
 
 from snnc.errors import PluginError, SpecError, UsageError
@@ -24,8 +24,11 @@ from snnc.pipeline.values import (
     group_of,
     hints_of,
 )
-from snnc.pipeline.words import Item, Option, SyntaxProblem, read_items
+from snnc.pipeline.words import Item, Option, SyntaxProblem, Words, read_items
 from snnc.plugins import Registry, guess
+
+EXPECTED = "written option=[value value]"
+"""How `variations` are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,37 @@ def parse_one(text: str, registry: Names, groups: Callable[[str], Names] = Regis
     if items[1:]:
         _fail(text, items[1].name_span, f"one {registry.noun} expected, found {len(items)}")
     return _Builder(text, groups).build(items[0], registry)
+
+
+def variations(
+    spec: Any, text: str, registry: Names, groups: Callable[[str], Names] = Registry
+) -> tuple[str, dict[str, Any]]:
+    """Copies of an object that differ in one option.
+
+    Args:
+        spec: an object that `parse` gave.
+        text: `option=[value value ...]`, or `option=value`.
+        registry, groups: as of `parse`.
+
+    Returns the name of the field, and by the text of a value the copy with it. Raises as `parse`
+    does.
+    """
+    whole = f"{spec.name}{{{text}}}"
+    item, *more = _items(whole)
+    if more or len(item.options) != 1:
+        _fail(whole, item.name_span, "one option and its values are expected", EXPECTED)
+    (option,) = item.options
+    values = option.value.items if isinstance(option.value, Words) else (option.value,)
+    if not values:
+        _fail(whole, option.value.span, f"no values of {option.name!r} are given")
+    builder = _Builder(whole, groups)
+    copies = {
+        whole[slice(*value.span)]: builder.changed(
+            spec, replace(item, options=(replace(option, value=value),)), registry
+        )
+        for value in values
+    }
+    return option.name.replace("-", "_"), copies
 
 
 def format_spec(specs: object) -> str:
@@ -167,6 +201,16 @@ class _Builder:
         except ValueError as error:
             span = _blamed(item, str(error))
             _fail(self.text, span, f"{kind}: {error}", _options_hint(kind, cls))
+
+    def changed(self, spec: Any, item: Item, registry: Names) -> Any:
+        """A copy of `spec` with the options of `item`. Raises `SpecError`, `PluginError`."""
+        cls: type = spec.__class__
+        kind = f"{registry.noun} {item.name}"
+        values = self._values(item, {f.option: f for f in _fields(cls)}, cls, kind)
+        try:
+            return replace(spec, **values)
+        except ValueError as error:
+            _fail(self.text, _blamed(item, str(error)), f"{kind}: {error}")
 
     def _lookup(self, item: Item, registry: Names) -> type:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 from snnc.report import cost, diagnosis, pictures, sections, verdict
 from snnc.report.mesh import mesh_map
 from snnc.report.tiles import tile_map
+from snnc.report.variation import by_value
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -32,7 +33,7 @@ def _body(report: Mapping[str, Any]) -> list[str]:
     return [
         sections.heading(report),
         sections.summary(report),
-        figures([pictures.windows(report), pictures.spikes(report)]),
+        figures([pictures.windows(report), by_value(report), pictures.spikes(report)]),
         _section(
             "Comparison with the reference",
             verdict.verdict(report),

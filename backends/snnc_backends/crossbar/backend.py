@@ -179,6 +179,11 @@ class CrossbarBackend:
         return " and ".join(reasons)
 
     @property
+    def late_options(self) -> tuple[str, ...]:
+        """What is not ideal about the cells: an artifact holds neither levels nor conductances."""
+        return ("device", "stuck_on", "stuck_off", "wire_ohm", "compensation", "remap", "chip_seed")
+
+    @property
     def limits(self) -> Mapping[str, Any]:
         """Limits of the chip that passes can read; see docs/crossbar.md."""
         facts, chip = self.device.facts, self.chip()

@@ -70,7 +70,8 @@ class Checkpoints:
             theirs = numbers["identity"]
         except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise PassError(f"the checkpoint {path} cannot be read: {error}", hint=again) from None
-        if differing := _differences(theirs, identity):
+        ours = json.loads(json.dumps(identity))  # as it would be read: lists, no tuples
+        if differing := _differences(theirs, ours):
             raise PassError(
                 f"the checkpoint {path} is of another run, which differs in {', '.join(differing)}",
                 hint=again,

@@ -35,16 +35,18 @@ class TargetErrors:
 
     @contextmanager
     def added(self) -> Iterator[None]:
-        """Inside, the weights have errors; afterwards they are as before."""
+        """Inside, the weights have errors; afterwards, also if it fails, they are as before."""
         rng = np.random.default_rng(int(torch.randint(2**31, ())))
         kept = [weight.detach().clone() for weight in self._weights]
-        with torch.no_grad():
-            for weight in self._weights:
-                weight += self._error(weight, rng)
-        yield
-        with torch.no_grad():
-            for weight, before in zip(self._weights, kept, strict=True):
-                weight.copy_(before)
+        try:
+            with torch.no_grad():
+                for weight in self._weights:
+                    weight += self._error(weight, rng)
+            yield
+        finally:
+            with torch.no_grad():
+                for weight, before in zip(self._weights, kept, strict=True):
+                    weight.copy_(before)
 
     def _error(self, weight: Tensor, rng: np.random.Generator) -> Tensor:
         values = weight.detach().cpu().to(torch.float64).flatten(1).numpy()
