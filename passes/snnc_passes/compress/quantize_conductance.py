@@ -28,10 +28,11 @@ class QuantizeConductance(Pass):
     A weight is the difference of two cells, of which one is off: the levels are those of either
     sign. They are relative to the largest weight of the output channel, as `quantize` scales it
     (with the same granularity), so that the integers of `quantize{bits=8}` are the levels, rounded
-    to 1/127. Boundaries are midpoints between adjacent levels. Zeros stay zero; what is removed is
-    the matter of `stdp-prune`. (Rathi, Panda & Roy, "STDP Based Pruning of Connections and Weight
-    Quantization in Spiking Neural Networks for Energy-Efficient Recognition", 2018: the levels of
-    that paper are not in public text.)
+    to 1/127; those of the target's cells are integers where they have a common unit. Boundaries are
+    midpoints between adjacent levels. Zeros stay zero; what is removed is the matter of
+    `stdp-prune`. (Rathi, Panda & Roy, "STDP Based Pruning of Connections and Weight Quantization in
+    Spiking Neural Networks for Energy-Efficient Recognition", 2018: the levels of that paper are
+    not in public text.)
 
     Attributes:
         levels: their number; or levels in (0, 1], ascending; or "target": those of its cells.
@@ -83,7 +84,7 @@ class QuantizeConductance(Pass):
     def fitted(self, graph: Graph, ctx: PassContext) -> dict[str, Levels]:
         """The levels of every weight array that is not all zero, in float64."""
         found: dict[str, Levels] = {}
-        for name, bound in weight_bounds(graph, self.granularity).items():
+        for name, bound in weight_bounds(graph, self.granularity, ctx.target).items():
             weight = np.abs(graph.params[name].astype(np.float64))
             relative = np.divide(weight, bound, out=np.zeros_like(weight), where=bound > 0)
             if relative.any():
