@@ -2,7 +2,15 @@
 
 from snnc.pipeline.legalization import Legalized, legalized
 from snnc.pipeline.manager import Pipeline, PipelineResult, Step
-from snnc.pipeline.spec import OptionInfo, format_spec, nested_plugins, options_of, parse, parse_one
+from snnc.pipeline.spec import (
+    OptionInfo,
+    format_spec,
+    nested_plugins,
+    options_of,
+    parse,
+    parse_one,
+    parse_recipe,
+)
 
 __all__ = [
     "Legalized",
@@ -16,4 +24,5 @@ __all__ = [
     "options_of",
     "parse",
     "parse_one",
+    "parse_recipe",
 ]

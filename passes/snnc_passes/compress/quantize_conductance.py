@@ -12,6 +12,7 @@ from snnc.early_exit import EARLY_EXIT
 from snnc.ir import Graph
 from snnc.training.levels import Levels
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._option_checks import one_of
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity
 from snnc_passes.compress._level_sets import Spacing, cell_levels, level_set
@@ -59,9 +60,7 @@ class QuantizeConductance(Pass):
         elif not isinstance(self.levels, int) and self.levels != "target":
             raise ValueError(f"levels must be a number, a list or target, not {self.levels}")
         for option, kind in (("spacing", Spacing), ("granularity", Granularity)):
-            if getattr(self, option) not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise ValueError(f"{option}={getattr(self, option)} is not one of: {known}")
+            one_of(self, option, get_args(kind))
 
     def requirements(self) -> frozenset[str]:
         """A target, where the levels are those of its cells."""
@@ -71,7 +70,12 @@ class QuantizeConductance(Pass):
         """Snap. Raises `PassError` for integers, or a target without cells."""
         refuse_integers(graph, self.name)
         metrics: dict[str, Any] = {}
-        for name, levels in self.fitted(graph, ctx).items():
+        fitted = self.fitted(graph, ctx)
+        if not fitted:
+            ctx.log.warning(
+                "%s: the network has no weights that are not zero; nothing is snapped", self.name
+            )
+        for name, levels in fitted.items():
             array = graph.params[name]
             weight = torch.from_numpy(np.array(array, np.float64))
             snapped = levels.snap(weight)
