@@ -73,7 +73,7 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = {
     "mnist": Plan((0, 1, 2), (0.75, 0.5, 0.9), (0.5, 0.75), 2048, 2, 1e-4, 2000),
-    "resnet20": Plan((0,), (0.75, 0.5, 0.9), (0.5,), 256, 1, 1e-4, 500),
+    "resnet20": Plan((0,), (0.75, 0.5, 0.9), (0.5,), 512, 1, 1e-4, 500),
 }
 METHODS: Mapping[str, str] = {
     "stdp": "method=stdp",
