@@ -28,7 +28,7 @@ WATCHED = 8
 TOGETHER = 16
 """Steps between reads of the loss where a read synchronises devices or processes."""
 FAR_BELOW = 0.05
-"""A compressed network that has lost more than this fraction of the validation data is warned of."""
+"""A compressed network that has lost more of the validation data than this is warned of."""
 SECONDS = 60.0
 """Longest time between two checkpoints."""
 
