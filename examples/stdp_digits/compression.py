@@ -26,6 +26,10 @@ class Compression:
         threshold: keep weights above this instead, of w_max = 1; then `kept` means nothing.
         levels: number k of conductance levels beside 0; 0 for weights as learned.
         by: `weight`, or `random` for the control.
+        spare: times as many synapses are kept until the end; the rule makes some of those that a
+            random choice keeps zero.
+        total: synapses of the network at the end, exactly, if so many have a weight above 0: of
+            those kept, the others go.
         hard: a pruned synapse stays pruned; otherwise it learns on and may come back.
         inputs: inputs kept, those with the largest sums of weights: whole rows of a crossbar.
         renormalised: the sum of a neuron's weights is restored after pruning, as before each image.
@@ -37,6 +41,8 @@ class Compression:
     threshold: float | None = None
     levels: int = 4
     by: str = "weight"
+    spare: float = 1.0
+    total: int | None = None
     hard: bool = True
     inputs: int = PIXELS
     renormalised: bool = True
@@ -62,12 +68,19 @@ class Compression:
     def fraction(self, images: int) -> float:
         """The fraction to keep after so many images."""
         progress = min(1.0, (images - self.start + self.every) / max(self.ramp, self.every))
-        return 1 - (1 - self.kept) * progress
+        return 1 - (1 - min(1.0, self.kept * self.spare)) * progress
 
-    def apply(self, network: Network, fraction: float, seed: int) -> None:
+    def finish(self, network: Network, seed: int) -> None:
+        """Prune to what is kept at the end, fit the levels, and make the weights that conduct."""
+        self.apply(network, min(1.0, self.kept * self.spare), seed, self.total)
+
+    def apply(self, network: Network, fraction: float, seed: int, total: int | None = None) -> None:
         """Prune to `fraction`, fit the levels, and make the weights that conduct."""
         network.direct = False
-        keep = self._keep(network, fraction, seed) & self._rows(network)
+        score = self._score(network, seed)
+        keep = self._keep(network, fraction, score) & self._rows(network)
+        if total is not None and keep.sum() > total:
+            keep &= score >= np.sort(score[keep])[-total]
         network.kept[:] = keep
         if self.hard:
             network.plastic[:] = keep
@@ -83,14 +96,18 @@ class Compression:
         total = (network.learned * network.kept).sum(0)
         return np.argsort(np.argsort(-total, kind="stable")) < self.inputs
 
-    def _keep(self, network: Network, fraction: float, seed: int) -> NDArray[np.bool_]:
-        """The synapses to keep; weights that the rule has made 0 are never among them."""
+    def _score(self, network: Network, seed: int) -> NDArray[np.floating]:
+        """What synapses are chosen by; the same random numbers at every interval."""
         if self.by == "random":
-            score = np.random.default_rng((seed, 1)).random(network.learned.shape)
-        elif self.threshold is not None:
+            return np.random.default_rng((seed, 1)).random(network.learned.shape)
+        return network.learned.copy()
+
+    def _keep(
+        self, network: Network, fraction: float, score: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """The synapses to keep; weights that the rule has made 0 are never among them."""
+        if self.threshold is not None and self.by == "weight":
             return network.learned > self.threshold
-        else:
-            score = network.learned
         pruned = score.shape[1] - round(fraction * score.shape[1])
         if pruned == 0:
             return network.learned > 0

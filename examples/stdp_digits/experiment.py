@@ -85,7 +85,7 @@ def train(network: Network, images: Images, settings: Settings) -> Show:
             plan.apply(network, plan.fraction(number), settings.seed)
         show.image(image)
     if plan:
-        plan.apply(network, plan.kept, settings.seed)
+        plan.finish(network, settings.seed)
     return show
 
 
@@ -93,6 +93,12 @@ def label(counts: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.i
     """The class with the highest mean spike count for every neuron; -1 for silent ones."""
     means = np.stack([counts[classes == c].mean(0) for c in range(CLASSES)])
     return np.where(means.max(0) > 0, means.argmax(0), -1)
+
+
+def shares(counts: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(neurons, 10): the share of a neuron's mean spike counts that each class has."""
+    means = np.stack([counts[classes == c].mean(0) for c in range(CLASSES)], 1)
+    return means / np.maximum(means.sum(1, keepdims=True), 1e-12)
 
 
 def predict(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -113,16 +119,24 @@ class Split:
 
 
 def judge(network: Network, known: Split, test: Split, seed: int) -> dict[str, float]:
-    """Label the neurons on `known`, classify `test`; nothing learns."""
-    labels = label(Show(network, seed, LABEL).counts(known.images), known.classes)
+    """Label the neurons on `known`, classify `test`; nothing learns.
+
+    Accuracy is that of the labels (one class a neuron, Diehl and Cook 2015), and that of `shares`
+    (every neuron votes for all classes; Hazan et al., "Unsupervised learning with self-organizing
+    spiking neural networks", 2018, have such a vote).
+    """
+    seen = Show(network, seed, LABEL).counts(known.images)
+    labels, votes = label(seen, known.classes), shares(seen, known.classes)
     show = Show(network, seed, TEST)
     begin = time.process_time()
     counts = show.counts(test.images)
     seconds = time.process_time() - begin
     right = predict(counts, labels) == test.classes
+    right_by_shares = (counts @ votes).argmax(1) == test.classes
     fan_out = (network.weights > 0).sum(1)
     return {
         "accuracy": float(right.mean()),
+        "accuracy_by_shares": float(right_by_shares.mean()),
         "silent_neurons": int((labels < 0).sum()),
         "test_repeats": show.repeats,
         "test_unanswered": show.unanswered,

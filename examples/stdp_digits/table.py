@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from compression import Compression
 from experiment import Settings, Split, judge, known, load, run, save, weights_report
 from images import read
@@ -23,17 +24,26 @@ from images import read
 from snnc.errors import SnncError
 
 FRACTIONS = (0.25, 0.5, 0.125, 0.0625)
+SPARE = {0.5: 1.9, 0.25: 1.8, 0.125: 1.65, 0.0625: 1.65}
+"""For the random control: found by what the rule leaves of a random choice."""
 LEVELS = 4
 CHOSEN = 0.25
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its settings and, if it only compresses a trained network, the row of that one."""
+    """A row of the table.
+
+    Attributes:
+        settings: of the run.
+        trained: the row whose network it compresses; None if it trains one.
+        equal: the row that it has exactly as many synapses as.
+    """
 
     name: str
     settings: Settings
     trained: str | None = None
+    equal: str | None = None
 
 
 def compressed(settings: Settings, **options: Any) -> Settings:
@@ -52,11 +62,12 @@ def rows() -> Iterator[Row]:
     for kept in FRACTIONS:
         settings = compressed(base, kept=kept, levels=LEVELS)
         yield Row(f"stdp-kept{kept}", settings)
-        yield Row(f"magnitude-at-end-kept{kept}", settings, dense[0].name)
+        own = f"stdp-kept{kept}"
+        yield Row(f"magnitude-at-end-kept{kept}", settings, dense[0].name, own)
         as_is = compressed(base, kept=kept, levels=LEVELS, renormalised=False)
-        yield Row(f"magnitude-at-end-as-is-kept{kept}", as_is, dense[0].name)
-        by_chance = compressed(base, kept=kept, levels=LEVELS, by="random")
-        yield Row(f"random-kept{kept}", by_chance)
+        yield Row(f"magnitude-at-end-as-is-kept{kept}", as_is, dense[0].name, own)
+        by_chance = compressed(base, kept=kept, levels=LEVELS, by="random", spare=SPARE[kept])
+        yield Row(f"random-kept{kept}", by_chance, equal=own)
     for rows in (512, 384):
         chosen = compressed(base, kept=CHOSEN, levels=LEVELS, inputs=rows, renormalised=False)
         yield Row(f"stdp-rows{rows}", chosen, f"stdp-kept{CHOSEN}")
@@ -73,15 +84,25 @@ def rows() -> Iterator[Row]:
     yield Row("soft", compressed(base, kept=CHOSEN, levels=LEVELS, hard=False))
 
 
+def equal(settings: Settings, network: Path) -> Settings:
+    """The settings, for as many synapses as a stored network has."""
+    assert settings.compression is not None
+    with np.load(network) as file:
+        total = int(file["kept"].sum())
+    return replace(settings, compression=replace(settings.compression, total=total))
+
+
 def result(row: Row, data: Split, test: Split, workdir: Path) -> dict[str, object]:
     """Compute a row; its network is stored in the folder."""
     settings = row.settings
+    if row.equal is not None:
+        settings = equal(settings, workdir / f"{row.equal}.npz")
     if row.trained is None:
         network, report = run(settings, data, test)
     else:
         network = load(workdir / f"{row.trained}.npz", settings)
         assert settings.compression is not None
-        settings.compression.apply(network, settings.compression.kept, settings.seed)
+        settings.compression.finish(network, settings.seed)
         judged = judge(network, known(data, settings), test, settings.seed)
         report = {**weights_report(network), **judged}
     save(network, workdir / f"{row.name}.npz")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from snnc.options import (
     described,
 )
 from snnc.output_place import require_folder
-from snnc.pipeline import Pipeline, parse_one
+from snnc.pipeline import Pipeline, parse_one, parse_recipe
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.target import Backend, NamesFiles, quantizer_of
 from snnc.torchrun import joined
@@ -127,8 +127,9 @@ class Job(Reporting, RunOptions, ConversionOptions):
                 )
             text = ""
         if text is None:
-            text = parse_one(self.recipe or DEFAULT_RECIPE, Registry(RECIPES)).pipeline()
-        return Pipeline.from_text(cast(str, text), Registry(PASSES))
+            recipe = self.recipe or DEFAULT_RECIPE
+            return Pipeline(parse_recipe(recipe, Registry(RECIPES), Registry(PASSES)))
+        return Pipeline.from_text(text, Registry(PASSES))
 
     def pipeline_for(self, backend: Backend, graph: Graph | None) -> Pipeline:
         """`pipeline()` followed by the passes that make the integers that the target needs.

@@ -9,6 +9,7 @@ from snnc.pipeline.spec import (
     options_of,
     parse,
     parse_one,
+    parse_recipe,
     variations,
 )
 
@@ -25,4 +26,5 @@ __all__ = [
     "parse",
     "parse_one",
     "variations",
+    "parse_recipe",
 ]

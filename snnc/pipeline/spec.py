@@ -130,6 +130,25 @@ def variations(
     return option.name.replace("-", "_"), copies
 
 
+def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
+    """Read one recipe; the passes that it stands for.
+
+    Raises:
+        SpecError, PluginError: as `parse`. Where an option of the recipe makes a pass refuse it,
+            the caret is under the option.
+    """
+    recipe = parse_one(text, recipes)
+    try:
+        return parse(recipe.pipeline(), passes)
+    except SpecError as error:
+        (item,) = _items(text)
+        if not item.options:
+            raise
+        kind, reason = f"{recipes.noun} {item.name}", error.message.splitlines()[0]
+        hint = _options_hint(kind, type(recipe))
+        _fail(text, _blamed(item, reason), f"{kind}: {reason}", hint)
+
+
 def format_spec(specs: object) -> str:
     """The canonical text of one object or of a sequence of them."""
     if isinstance(specs, list | tuple):

@@ -15,7 +15,7 @@ from snnc.plugins import BACKENDS, Registry
 from snnc.testing import linear_layer
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.devices.level_list import LevelList
-from snnc_backends.crossbar.level_table import level_table
+from snnc_backends.crossbar.level_table import level_table, whole_top
 from snnc_backends.crossbar.program import CrossbarProgram
 
 LISTS = st.lists(st.integers(1, 99), min_size=0, max_size=6, unique=True).map(
@@ -88,12 +88,30 @@ def test_weights_of_the_list_are_computed_exactly() -> None:
     np.testing.assert_array_equal(result.readout, (x @ weights.T).astype(np.int64))
 
 
+@pytest.mark.parametrize(
+    ("levels_us", "most", "top"),
+    [
+        ((0, 10, 25, 60, 100), 127, 120),
+        ((0.1, 0.3, 0.7), 127, 126),
+        ((0, 100), 7, 7),
+        ((0, 13, 127), 127, 127),
+        ((0, 38.2, 100), 10, 8),  # 3.06 of 8: less off than 2.67 of 7, 3.82 of 10, 1.91 of 5
+    ],
+)
+def test_levels_are_whole_numbers_or_near_to_them(
+    levels_us: tuple[float, ...], most: int, top: int
+) -> None:
+    assert whole_top(LevelList(levels_us).facts, most) == top
+
+
 def test_passes_read_the_levels() -> None:
     device = LevelList((1.0, 2.0, 7.0, 9.0))
     limits = CrossbarBackend(device=device, cell_bits="list").limits
     assert limits["levels_us"] == device.us and limits["device_levels"] == 4
-    spaced = CrossbarBackend(cell_bits=2).limits["levels_us"]
-    np.testing.assert_allclose(spaced, [0, 100 / 3, 200 / 3, 100])
+    assert limits["largest_weight"] == 120
+    spaced = CrossbarBackend(cell_bits=2).limits
+    np.testing.assert_allclose(spaced["levels_us"], [0, 100 / 3, 200 / 3, 100])
+    assert "largest_weight" not in spaced
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,26 @@ def test_pruned_synapses_stay_pruned_and_the_rest_is_at_levels(
     assert (nearest == np.rint(levels)).mean() > 0.999
 
 
+@pytest.mark.parametrize("by", ["weight", "random"])
+def test_a_control_has_exactly_as_many_synapses(
+    stdp_digits: dict[str, ModuleType], by: str
+) -> None:
+    """Also where the rule has made some of those zero that a choice would keep."""
+    constants, network = stdp_digits["constants"], stdp_digits["network"]
+    plan = stdp_digits["compression"].Compression(kept=0.3, spare=1.5, total=COUNT * 200, by=by)
+    net = network.Network(COUNT, constants.Rule(), 3)
+    net.learned *= np.random.default_rng(2).random(net.learned.shape) < 0.6
+    assert plan.fraction(10**6) == pytest.approx(0.45)
+    plan.apply(net, 0.45, 0)
+    net.learned[:, ::50] = 0
+    before = net.learned.copy()
+    plan.finish(net, 0)
+    assert (net.kept != 0).sum() == (net.weights > 0).sum() == COUNT * 200
+    if by == "weight":
+        kept, gone = (before[(net.kept != 0) == choice] for choice in (True, False))
+        assert kept.min() >= gone.max()
+
+
 def test_soft_masks_let_synapses_come_back(stdp_digits: dict[str, ModuleType]) -> None:
     constants, network = stdp_digits["constants"], stdp_digits["network"]
     for hard in (True, False):

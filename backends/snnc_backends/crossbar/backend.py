@@ -198,6 +198,7 @@ class CrossbarBackend:
             "levels_us": tuple(levels.tolist()),
             "g_min_us": facts.g_min_us,
             "g_max_us": facts.g_max_us,
+            **({"largest_weight": chip.largest_level} if chip.listed_weights else {}),
         }
 
     def read_weights(

@@ -14,7 +14,7 @@ from snnc_backends.crossbar.cells import CELLS, MatrixCode, WeightCode
 from snnc_backends.crossbar.converters import Converter, converter
 from snnc_backends.crossbar.cores import CoreLimits
 from snnc_backends.crossbar.imperfections import Imperfections
-from snnc_backends.crossbar.level_table import LevelTable, level_table
+from snnc_backends.crossbar.level_table import LevelTable, level_table, whole_top
 
 LARGEST_SIDE = 1 << 15
 """Most rows, and most columns, of a tile."""
@@ -31,7 +31,7 @@ class Chip:
     Attributes:
         rows, cols: cells of a tile.
         cell_bits: bits a cell holds, of the numbers that weights are cut into; sums of columns are
-            in units of the largest conductance / (2^cell_bits - 1), a level.
+            in units of the largest conductance / `largest_level`, a level.
         weight_bits: width of a weight, its sign included.
         code: how a weight is stored in cells.
         device: the model of the cells.
@@ -68,7 +68,13 @@ class Chip:
         """The levels of its cells, and which of them numbers take."""
         slices = self.code.slices
         bits = min(slices * self.cell_bits, self.weight_bits)
-        return level_table(self.device.facts, slices, self.cell_bits, bits)
+        return level_table(self.device.facts, slices, self.cell_bits, bits, self.largest_level)
+
+    @property
+    def listed_weights(self) -> bool:
+        """Whether one cell of a device with a list of levels holds the whole size of a weight."""
+        one = self.code.slices == 1 and not self.code.shift
+        return one and self.device.facts.levels_us is not None
 
     @property
     def exact(self) -> bool:
@@ -101,10 +107,13 @@ class Chip:
         packed = "packing=time-multiplexed" if self.packing != "time-multiplexed" else "fewer bits"
         return f"choose {packed} or a larger chip"
 
-    @property
+    @cached_property
     def largest_level(self) -> int:
-        """2^cell_bits - 1."""
-        return (1 << self.cell_bits) - 1
+        """What the last level stands for: 2^cell_bits - 1, or at most that where a list of levels
+        holds whole weights, see `whole_top`.
+        """
+        most = (1 << self.cell_bits) - 1
+        return whole_top(self.device.facts, most) if self.listed_weights else most
 
     @property
     def outputs_per_tile(self) -> int:

@@ -19,8 +19,8 @@ class LevelTable:
     """The levels of a cell, and how a number is stored in slices.
 
     Attributes:
-        values: (levels,) ascending: what a cell of a level adds to a sum, from 0 to
-            2^cell_bits - 1; whole numbers of an integer type where every number is exact.
+        values: (levels,) ascending: what a cell of a level adds to a sum, from 0 to `top`; whole
+            numbers of an integer type where every number is exact.
         levels: (numbers, slices): the level, 0.., of every slice of the numbers 0, 1, …
         exact: whether the values of the slices, each times 2^(slice * cell_bits), sum up to the
             number, for all numbers.
@@ -40,23 +40,41 @@ class LevelTable:
         return int(np.abs(self.values - float(value)).argmin())
 
 
-def level_table(facts: DeviceFacts, slices: int, cell_bits: int, bits: int) -> LevelTable:
+def whole_top(facts: DeviceFacts, most: int) -> int:
+    """What the last level of a list should stand for, so that all of them are whole numbers.
+
+    If no number up to `most` makes them so, that with the least error relative to itself; of
+    several the largest.
+    """
+    listed = np.array(facts.levels_us) - facts.g_min_us
+    tops = np.arange(1, most + 1)
+    values = listed * (tops / (facts.g_max_us - facts.g_min_us))[:, None]
+    errors = np.abs(values - np.rint(values)).max(1) / tops
+    return int(tops[errors <= errors.min() + WHOLE / most].max())
+
+
+def level_table(
+    facts: DeviceFacts, slices: int, cell_bits: int, bits: int, top: int | None = None
+) -> LevelTable:
     """How numbers of `bits` bits are stored in cells of a device.
+
+    The last level stands for `top`, without it for 2^cell_bits - 1.
 
     Evenly spaced levels hold the bits of a slice. From a list, the highest slice takes the level
     just below or just above what it should hold, the lower ones what is then left, so that the
     error of the whole number is the less of both.
     """
-    top, numbers = (1 << cell_bits) - 1, np.arange(1 << bits)
-    digits = numbers[:, None] >> (np.arange(slices) * cell_bits) & top
+    full, numbers = (1 << cell_bits) - 1, np.arange(1 << bits)
+    top = full if top is None else top
+    digits = numbers[:, None] >> (np.arange(slices) * cell_bits) & full
     if facts.levels_us is None:
-        return LevelTable(np.arange(top + 1, dtype=np.uint8), digits.astype(np.uint8), True)
+        return LevelTable(np.arange(full + 1, dtype=np.uint8), digits.astype(np.uint8), True)
     listed = (np.array(facts.levels_us) - facts.g_min_us) * (
         top / (facts.g_max_us - facts.g_min_us)
     )
     whole = np.rint(listed)
     values = np.where(np.abs(listed - whole) < WHOLE, whole, listed)
-    if np.isin(np.arange(top + 1), values).all():
+    if top == full and np.isin(np.arange(top + 1), values).all():
         levels = np.searchsorted(values, digits)
         error = np.zeros(len(numbers))
     else:

@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 from snnc.errors import GraphError
 from snnc.ir import Encode, Graph, Weighted
 from snnc.ir.populations import groups
+from snnc.transform import TargetInfo
 from snnc_passes._events import scale_events_into_currents
+from snnc_passes._largest_weight import largest_weight
 from snnc_passes._statistics import Granularity
 from snnc_passes.quantize._rounding import Rounding, along
 
 Real = NDArray[np.float64]
 
 
-def weight_bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
+QUANTIZE_BITS = 8
+"""Bits of the weights that `quantize` makes, unless told otherwise."""
+
+
+def weight_bounds(
+    graph: Graph, granularity: Granularity, target: TargetInfo | None
+) -> dict[str, Real]:
     """Per weight array, the weight that becomes the largest integer in `quantize` (S19).
 
     One number per output channel, shaped to divide the weights, or 0-d where a layer has one scale.
@@ -25,7 +33,7 @@ def weight_bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
     on currents, it is the largest weight of the channel, or of the layer.
     """
     bounds: dict[str, Real] = {}
-    for name, bound in _bounds(graph, granularity).items():
+    for name, bound in _bounds(graph, granularity, target).items():
         op = graph.node(name).op
         assert isinstance(op, Weighted)
         array = graph.params[op.weight.name]
@@ -35,7 +43,7 @@ def weight_bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
     return bounds
 
 
-def _bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
+def _bounds(graph: Graph, granularity: Granularity, target: TargetInfo | None) -> dict[str, Real]:
     twin = graph.clone()
     scale_events_into_currents(twin)
     for node in twin.nodes:
@@ -49,7 +57,7 @@ def _bounds(graph: Graph, granularity: Granularity) -> dict[str, Real]:
             for node in graph
             if isinstance(node.op, Weighted)
         }
-    rounding = Rounding(twin, dict(twin.types()), bits=8, units={})
+    rounding = Rounding(twin, dict(twin.types()), largest_weight(QUANTIZE_BITS, target), units={})
     bounds: dict[str, Real] = {}
     for group in found:
         scales = rounding.scales(group, granularity)

@@ -12,6 +12,7 @@ from snnc.early_exit import EARLY_EXIT
 from snnc.ir import Graph
 from snnc.training.levels import Levels
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._option_checks import one_of
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._statistics import Granularity
 from snnc_passes.compress._level_sets import Spacing, cell_levels, level_set
@@ -28,10 +29,11 @@ class QuantizeConductance(Pass):
     A weight is the difference of two cells, of which one is off: the levels are those of either
     sign. They are relative to the largest weight of the output channel, as `quantize` scales it
     (with the same granularity), so that the integers of `quantize{bits=8}` are the levels, rounded
-    to 1/127. Boundaries are midpoints between adjacent levels. Zeros stay zero; what is removed is
-    the matter of `stdp-prune`. (Rathi, Panda & Roy, "STDP Based Pruning of Connections and Weight
-    Quantization in Spiking Neural Networks for Energy-Efficient Recognition", 2018: the levels of
-    that paper are not in public text.)
+    to 1/127; those of the target's cells are integers where they have a common unit. Boundaries are
+    midpoints between adjacent levels. Zeros stay zero; what is removed is the matter of
+    `stdp-prune`. (Rathi, Panda & Roy, "STDP Based Pruning of Connections and Weight Quantization in
+    Spiking Neural Networks for Energy-Efficient Recognition", 2018: the levels of that paper are
+    not in public text.)
 
     Attributes:
         levels: their number; or levels in (0, 1], ascending; or "target": those of its cells.
@@ -58,9 +60,7 @@ class QuantizeConductance(Pass):
         elif not isinstance(self.levels, int) and self.levels != "target":
             raise ValueError(f"levels must be a number, a list or target, not {self.levels}")
         for option, kind in (("spacing", Spacing), ("granularity", Granularity)):
-            if getattr(self, option) not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise ValueError(f"{option}={getattr(self, option)} is not one of: {known}")
+            one_of(self, option, get_args(kind))
 
     def requirements(self) -> frozenset[str]:
         """A target, where the levels are those of its cells."""
@@ -70,7 +70,12 @@ class QuantizeConductance(Pass):
         """Snap. Raises `PassError` for integers, or a target without cells."""
         refuse_integers(graph, self.name)
         metrics: dict[str, Any] = {}
-        for name, levels in self.fitted(graph, ctx).items():
+        fitted = self.fitted(graph, ctx)
+        if not fitted:
+            ctx.log.warning(
+                "%s: the network has no weights that are not zero; nothing is snapped", self.name
+            )
+        for name, levels in fitted.items():
             array = graph.params[name]
             weight = torch.from_numpy(np.array(array, np.float64))
             snapped = levels.snap(weight)
@@ -83,7 +88,7 @@ class QuantizeConductance(Pass):
     def fitted(self, graph: Graph, ctx: PassContext) -> dict[str, Levels]:
         """The levels of every weight array that is not all zero, in float64."""
         found: dict[str, Levels] = {}
-        for name, bound in weight_bounds(graph, self.granularity).items():
+        for name, bound in weight_bounds(graph, self.granularity, ctx.target).items():
             weight = np.abs(graph.params[name].astype(np.float64))
             relative = np.divide(weight, bound, out=np.zeros_like(weight), where=bound > 0)
             if relative.any():

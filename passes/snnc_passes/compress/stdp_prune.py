@@ -12,6 +12,7 @@ from snnc.early_exit import EARLY_EXIT
 from snnc.errors import PassError
 from snnc.ir import Graph, Weighted
 from snnc.transform import Batches, Pass, PassContext, PassResult
+from snnc_passes._option_checks import one_of, refuse_if
 from snnc_passes._samples import first
 from snnc_passes.compress._choice import Kept, Real, Scope, Structure, Units, above, strongest
 from snnc_passes.compress._correlation import Correlation, correlate, mean_correlations
@@ -92,26 +93,21 @@ class StdpPrune(Pass):
         given = {n: getattr(self, n) for n in ("sparsity", "threshold", "budget")}
         if len([n for n, value in given.items() if value is not None]) > 1:
             raise ValueError("give one of sparsity, threshold and budget")
-        if self.sparsity is not None and not 0 <= self.sparsity < 1:
-            raise ValueError(f"sparsity={self.sparsity:g} is not in [0, 1)")
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise ValueError(f"threshold={self.threshold:g} is not in [0, 1)")
-        if self.budget is not None and not 0 <= self.budget <= 100:
-            raise ValueError(f"budget={self.budget:g} is not in 0..100 points")
+        for option in ("sparsity", "threshold"):
+            value = given[option]
+            refuse_if(value is not None and not 0 <= value < 1, self, option, "is not in [0, 1)")
+        wrong = self.budget is not None and not 0 <= self.budget <= 100
+        refuse_if(wrong, self, "budget", "is not in 0..100 points")
         choices = {"scope": Scope, "structure": Structure, "method": Method, "rule": Rule}
         for option, kind in {**choices, "trace": Trace}.items():
-            if getattr(self, option) not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise ValueError(f"{option}={getattr(self, option)} is not one of: {known}")
-        if self.block < 0 or (self.block and self.structure == "none"):
-            raise ValueError(f"block={self.block} needs structure=rows or columns, and 0 or more")
+            one_of(self, option, get_args(kind))
+        wrong = self.block < 0 or (self.block > 0 and self.structure == "none")
+        refuse_if(wrong, self, "block", "needs structure=rows or columns, and 0 or more")
         for option in ("eta", "mu", "offset"):
-            if not 0 <= getattr(self, option) < float("inf"):
-                raise ValueError(f"{option}={getattr(self, option):g} is negative or infinite")
-        if not 0 < self.tau < float("inf"):
-            raise ValueError(f"tau={self.tau:g} is not positive")
-        if self.samples < 1:
-            raise ValueError(f"samples={self.samples} is not positive")
+            wrong = not 0 <= getattr(self, option) < float("inf")
+            refuse_if(wrong, self, option, "is negative or infinite")
+        refuse_if(not 0 < self.tau < float("inf"), self, "tau", "is not positive")
+        refuse_if(self.samples < 1, self, "samples", "is not positive")
 
     def requirements(self) -> frozenset[str]:
         """Data, where spikes or a budget decide."""
@@ -121,6 +117,10 @@ class StdpPrune(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Prune. Raises `PassError` if data are missing, or nothing is within the budget."""
         weights = weight_arrays(graph)
+        if not weights:
+            ctx.log.warning("%s: the network has no weights; nothing is removed", self.name)
+            none = dict.fromkeys(("weights", "zeros_before", "rule_zeros"), 0)
+            return PassResult(graph, metrics={**none, **figures(graph)})
         strengths = self._strengths(graph, weights, ctx)
         own = {name: int(np.sum((s <= 0) & (weights[name] != 0))) for name, s in strengths.items()}
         ordered = {name: self._ordered(s, weights[name]) for name, s in strengths.items()}

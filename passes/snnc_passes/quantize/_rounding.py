@@ -45,19 +45,14 @@ class Rounding:
     Attributes:
         graph: changed in place.
         types: the types before rounding, since a partly rounded graph mixes integers and reals.
-        bits: width of a weight.
+        q_max: the largest weight.
         units: see `event_value`.
     """
 
     graph: Graph
     types: Mapping[str, TensorType]
-    bits: int
+    q_max: int
     units: Mapping[str, float]
-
-    @property
-    def q_max(self) -> int:
-        """Largest weight."""
-        return 2 ** (self.bits - 1) - 1
 
     def quantize(self, group: Group, granularity: Granularity, timesteps: int) -> Bounds:
         """Round the contributors and populations of one group.

@@ -11,6 +11,7 @@ from snnc.ir.populations import groups, only_signs
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
 from snnc_passes._events import event_kinds, scale_events_into_currents
+from snnc_passes._largest_weight import largest_weight
 from snnc_passes._statistics import Granularity
 from snnc_passes.quantize._rounding import Rounding
 
@@ -20,9 +21,11 @@ class Quantize(Pass):
     """Round every coefficient of a population's input to an integer in units of one scale s.
 
     s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
-    threshold/2^20. Weights are signed and symmetric, `bits` wide; factors of a `Scale`, biases,
-    thresholds (at least 1) and initial potentials are int32; all are rounded half to even. A leak
-    becomes m/2^15. The population stores s as its `unit`, from which `dequantize` restores reals.
+    threshold/2^20. For cells with a list of levels the divisor is the integer that their last level
+    stands for, so that levels are integers. Weights are signed and symmetric, `bits` wide; factors
+    of a `Scale`, biases, thresholds (at least 1) and initial potentials are int32; all are rounded
+    half to even. A leak becomes m/2^15. The population stores s as its `unit`, from which
+    `dequantize` restores reals.
 
     The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie in
     [0, 1], else as signed integers over their range. Bounds computed from the weights
@@ -57,7 +60,9 @@ class Quantize(Pass):
         _refuse_chains(graph)
         scale_events_into_currents(graph)
         units = self._round_input(graph, ctx.calibration or ())
-        rounding = Rounding(graph, dict(graph.types()), self.bits, units)
+        rounding = Rounding(
+            graph, dict(graph.types()), largest_weight(self.bits, ctx.target), units
+        )
         bounds: dict[str, dict[str, int]] = {}
         for group in groups(graph):
             bounds.update(rounding.quantize(group, self.granularity, ctx.timesteps))

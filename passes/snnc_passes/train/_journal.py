@@ -42,6 +42,11 @@ class Journal:
         if not self.silent:
             self.log.info("%s: " + text, self.title, *values)
 
+    def warn(self, text: str, *values: object) -> None:
+        """Write a warning to the log."""
+        if not self.silent:
+            self.log.warning("%s: " + text, self.title, *values)
+
     def began(self, verdict: Verdict | None) -> None:
         """Log the result of the network before training."""
         if verdict is not None:

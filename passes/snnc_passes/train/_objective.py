@@ -17,7 +17,7 @@ from snnc.training import FastInterpreter
 from snnc_passes.train._options import Loss
 
 TEMPERATURE = 2.0
-"""Temperature of the class probabilities for loss=ann."""
+"""Highest temperature of the class probabilities for loss=ann."""
 
 Measure = Literal["accuracy", "agreement", "loss"]
 
@@ -125,11 +125,12 @@ class Objective:
         """The loss of a batch, summed over its samples."""
         output = output.float()
         if self.softened:
-            ours, theirs = (
-                F.log_softmax(logits / TEMPERATURE, 1) for logits in (output, wanted.target)
-            )
-            squares = TEMPERATURE**2  # gradients keep their size (Hinton et al. 2015, section 2)
-            return squares * F.kl_div(ours, theirs, reduction="sum", log_target=True)
+            heat = temperature(wanted.target)
+            ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, wanted.target))
+            each = F.kl_div(ours, theirs, reduction="none", log_target=True)
+            return (
+                heat.square() * each
+            ).sum()  # gradients keep their size (Hinton 2015, section 2)
         if self.loss == "cross-entropy":
             return F.cross_entropy(output, wanted.target, reduction="sum")
         return (output - wanted.target).square().flatten(1).mean(1).sum()
@@ -139,6 +140,17 @@ class Objective:
         if not self.has_classes or self.loss == "mse":
             return "loss"
         return "accuracy" if labelled else "agreement"
+
+
+def temperature(target: Tensor) -> Tensor:
+    """(N, 1): 2, or half the standard deviation over classes of the ANN's outputs, if that is less.
+
+    Otherwise the probabilities of an ANN with small outputs, one fitted to 0 and 1 say, would be
+    nearly even, and the loss nearly 0 whatever the network gives. (Sun et al., "Logit
+    Standardization in Knowledge Distillation", 2024, take temperatures from the deviation, too.)
+    """
+    spread = target.float().std(1, correction=0, keepdim=True) / 2
+    return torch.where(spread > 0, spread, TEMPERATURE).clamp(max=TEMPERATURE)
 
 
 def _sized(shape: tuple[int, ...]) -> str:

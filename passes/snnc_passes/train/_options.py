@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_type_hints
 from snnc.ir import Stage
 from snnc.training.surrogate import SURROGATES
 from snnc.transform import Pass
+from snnc_passes._option_checks import one_of, refuse_if
 
 Loss = Literal["cross-entropy", "mse", "ann"]
 Optimizer = Literal["adam", "sgd"]
@@ -77,15 +78,15 @@ class TrainingPass(Pass):
     def __post_init__(self) -> None:
         hints = get_type_hints(TrainingPass)
         for option in ("loss", "optimizer", "schedule", "augment", "precision"):
-            _one_of(option, getattr(self, option), get_args(hints[option]))
-        _one_of("surrogate", self.surrogate, tuple(SURROGATES))
+            one_of(self, option, get_args(hints[option]))
+        one_of(self, "surrogate", tuple(SURROGATES))
         for option in ("epochs", "batch", "lr", "decay"):
-            _refuse_if(getattr(self, option) <= 0, self, option, "is not positive")
+            refuse_if(getattr(self, option) <= 0, self, option, "is not positive")
         for option in ("weight_decay", "spike_cost"):
-            _refuse_if(getattr(self, option) < 0, self, option, "is negative")
+            refuse_if(getattr(self, option) < 0, self, option, "is negative")
         for option in ("momentum", "dropout"):
-            _refuse_if(not 0 <= getattr(self, option) < 1, self, option, "is not in [0, 1)")
-        _refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
+            refuse_if(not 0 <= getattr(self, option) < 1, self, option, "is not in [0, 1)")
+        refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
         if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
         if not self.learned():
@@ -113,14 +114,3 @@ class TrainingPass(Pass):
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def _one_of(option: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{option}={value} is not one of: {', '.join(map(str, choices))}")
-
-
-def _refuse_if(wrong: bool, options: TrainingPass, option: str, why: str) -> None:
-    if wrong:
-        shown = option.replace("_", "-")
-        raise ValueError(f"{shown}={getattr(options, option):g} {why}")

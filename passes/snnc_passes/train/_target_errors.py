@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from snnc.training import SpikingNetwork
 from snnc.training.parameters import roles
 from snnc.transform import TargetInfo
+from snnc_passes._largest_weight import largest_weight
 
 QUANTIZE_BITS = 8
 """Most bits to which `quantize` rounds."""
@@ -20,16 +21,16 @@ QUANTIZE_BITS = 8
 class TargetErrors:
     """Adds to all weights what a chip of the target would read in place of them.
 
-    A weight is taken in units of the scale that `quantize` would give its output channel,
-    max|w| / (2^(bits-1) - 1), with the bits of the target's weights, at most 8. The error is that
-    of one chip and one read (`TargetInfo.read_weights`) without the rounding of `quantize`; its
-    seed comes from torch's generator.
+    A weight is taken in units of the scale that `quantize` would give its output channel, with the
+    bits of the target's weights, at most 8. The error is that of one chip and one read
+    (`TargetInfo.read_weights`) without the rounding of `quantize`; its seed comes from torch's
+    generator.
     """
 
     def __init__(self, network: SpikingNetwork, target: TargetInfo) -> None:
         self._target = target
         bits = min(int(target.limits.get("weight_bits", QUANTIZE_BITS)), QUANTIZE_BITS)
-        self._largest = (1 << (bits - 1)) - 1
+        self._largest = largest_weight(bits, target)
         names = (name for name, fields in roles(network.source).items() if "weight" in fields)
         self._weights: list[nn.Parameter] = [network.parameter(name) for name in names]
 

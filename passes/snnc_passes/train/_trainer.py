@@ -27,6 +27,8 @@ WATCHED = 8
 """Spikes are counted in one of so many steps."""
 TOGETHER = 16
 """Steps between reads of the loss where a read synchronises devices or processes."""
+FAR_BELOW = 0.05
+"""A compressed network that has lost more of the validation data than this is warned of."""
 SECONDS = 60.0
 """Longest time between two checkpoints."""
 
@@ -42,6 +44,7 @@ class Standing:
             summed over samples, and the number of samples in which spikes were counted.
         chosen: the epoch of the best network so far; 0 for the one before training.
         score: score of that network, empty without validation.
+        untrained: validation result of the network before training; None without validation.
         rows: report rows, one per epoch.
         finished: whether all epochs are done.
     """
@@ -54,6 +57,7 @@ class Standing:
     watched: int = 0
     chosen: int = 0
     score: tuple[float, ...] = ()
+    untrained: float | None = None
     rows: list[Row] = field(default_factory=list[Row])
     finished: bool = False
 
@@ -123,6 +127,7 @@ class Trainer:
             return
         if (verdict := self._verdict()) is not None:
             self.journal.began(verdict)
+            self.now.untrained = verdict.value
             self._choose(0, verdict)
 
     def _epoch(self, interrupt: Interrupt) -> None:
@@ -229,6 +234,23 @@ class Trainer:
         self._save()
         if self.judge is not None:
             self.journal.info("epoch %d is kept", self.now.chosen)
+            self._warn_of_loss()
+
+    def _warn_of_loss(self) -> None:
+        """Warn if the compressed network is far below what it was with more synapses or levels."""
+        now = self.now
+        if self.compression is None or not now.chosen or now.rows[-1]["measure"] == "loss":
+            return
+        before = [(now.untrained, 0), *((row["validation"], row["epoch"]) for row in now.rows)]
+        best, epoch = max(before[: self.compression.last], key=lambda each: each[0])
+        kept = before[now.chosen][0]
+        if best - kept > FAR_BELOW:
+            self.journal.warn(
+                "epoch %d is kept with %.2f %% of the validation data right, epoch %d had %.2f %% "
+                "before the last pruning or levels; less sparsity, more levels or more epochs may "
+                "lose less",
+                *(now.chosen, 100 * kept, epoch, 100 * best),
+            )
 
     def _stop(self) -> None:
         how = "the state is lost; --workdir DIR would save it"

@@ -59,6 +59,8 @@ class Learn(TrainingPass):
         super().__post_init__()
         if self.prune_every < 1:
             raise ValueError(f"prune-every={self.prune_every} is not positive")
+        if self.prune_every > 1 and not (self.prune or self.snap):
+            raise ValueError(f"prune-every={self.prune_every} without prune or snap has no effect")
         if (self.prune or self.snap) and not self.weights:
             raise ValueError("weights=false: with prune or snap the weights learn")
         if self.snap is not None and self.target_errors:

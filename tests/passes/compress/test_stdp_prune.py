@@ -32,6 +32,14 @@ from snnc_passes.compress._judged import STEPS, largest_within
 from snnc_passes.compress.stdp_prune import StdpPrune
 
 T = 4
+WEIGHTLESS = """graph snn {
+  %x = snn.input() {shape=(4)} : analog<4>
+  %encode = snn.encode-direct(%x) : current<4 constant>
+  %spikes = snn.neuron(%encode) {threshold=0.9} : spike<4>
+  %readout = snn.readout(%spikes) : current<4>
+  return %readout
+}
+"""
 
 
 def context(graph: Graph, count: int = 32, **options: Any) -> PassContext:
@@ -284,6 +292,14 @@ def test_backends_run_the_compressed_network(target: str) -> None:
 def test_wrong_options_are_refused(options: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         StdpPrune(**options)
+
+
+@pytest.mark.parametrize("text", ["stdp-prune", "quantize-conductance"])
+def test_a_network_without_weights_is_told(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    graph = parse(WEIGHTLESS)
+    result = Pipeline.from_text(text).run(graph, context(graph))
+    assert f"{text}: the network has no weights" in caplog.text
+    assert result.graph.fingerprint() == graph.fingerprint()
 
 
 def test_what_it_needs() -> None:

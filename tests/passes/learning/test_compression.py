@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -143,6 +144,21 @@ def test_only_epochs_behind_the_last_change_are_kept(plain: Graph, labelled: Any
     assert result.metrics["chosen"] in (3, 4)
 
 
+def test_a_network_far_below_the_one_before_is_told(
+    digits: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = digits.spiking(2)
+    options: dict[str, Any] = {"epochs": 2, "batch": 512, "lr": 1e-4, "loss": "ann"}
+    for sparsity, told in ((0.98, True), (0.05, False)):
+        caplog.clear()
+        prune = StdpPrune(method="magnitude", sparsity=sparsity)
+        Learn(**options, prune=prune).run(graph.clone(), digits.context(timesteps=2))
+        found = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert [bool(re.search("is kept with .* epoch [01] had", line)) for line in found] == [
+            True
+        ] * told
+
+
 @contextmanager
 def interrupting(at: str, steps: int) -> Iterator[Any]:
     @contextmanager
@@ -184,6 +200,7 @@ def test_the_options_and_what_they_need() -> None:
     assert "prune" not in Learn().as_numbers() and "prune_every" not in Learn().as_numbers()
     for options, reason in (
         ({"prune_every": 0}, "prune-every=0"),
+        ({"prune_every": 2}, "prune-every=2 without prune or snap"),
         ({"prune": PRUNE, "weights": False}, "weights=false"),
         ({"snap": SNAP, "target_errors": True}, "snapping would remove the errors"),
     ):

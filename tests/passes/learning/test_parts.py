@@ -21,7 +21,7 @@ from snnc.transform import Ranks
 from snnc_passes.train._augment import augment
 from snnc_passes.train._journal import duration
 from snnc_passes.train._judge import Judge
-from snnc_passes.train._objective import TEMPERATURE, Objective
+from snnc_passes.train._objective import TEMPERATURE, Objective, temperature
 from snnc_passes.train._optimizer import rate
 from snnc_passes.train._samples import Held, batches, selectable
 from snnc_passes.train.learn import Learn
@@ -103,9 +103,18 @@ def test_probabilities_are_held_against_those_of_the_ann(digits: Any) -> None:
     wanted = objective.wanted(value, None, "training")
     assert float(objective.total(wanted.target, wanted)) == pytest.approx(0, abs=1e-5)
     output = torch.randn(7, 10, generator=torch.Generator().manual_seed(0))
-    p, q = (torch.softmax(each / TEMPERATURE, 1) for each in (wanted.target, output))
-    expected = TEMPERATURE**2 * (p * (p.log() - q.log())).sum()
+    heat = np.minimum(wanted.target.numpy().std(1, keepdims=True) / 2, TEMPERATURE)
+    p, q = (torch.softmax(each / torch.from_numpy(heat), 1) for each in (wanted.target, output))
+    expected = (torch.from_numpy(heat) ** 2 * p * (p.log() - q.log())).sum()
     assert float(objective.total(output, wanted)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_small_outputs_of_the_ann_are_told_apart_as_large_ones_are() -> None:
+    large = torch.tensor([[9.0, -3.0, -6.0], [0.0, 0.0, 0.0], [90.0, -30.0, -60.0]])
+    assert temperature(large)[1:].tolist() == [[TEMPERATURE]] * 2
+    small = temperature(large / 1000)
+    expected = (large / 2000).std(1, correction=0).tolist()
+    assert small.flatten().tolist() == pytest.approx([expected[0], TEMPERATURE, expected[2]])
 
 
 def test_two_outputs_are_refused(digits: Any) -> None:
