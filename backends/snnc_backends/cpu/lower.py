@@ -134,7 +134,7 @@ class _Lowering:
         scale = channels_last(scale) if scale.shape == shape else scale
         offset = self.blob.add(scale, "f64")
         self.outputs.append(
-            Output(site.node.name, source, offset, scale.size, site.result.quantized)
+            Output(site.node.name, source, offset, scale.size, site.result.quantized, op.start)
         )
 
     def _conv(self, op: ir.Conv, site: _Site) -> Lowered:

@@ -22,7 +22,8 @@ from snnc.memory import LONGEST_WINDOW
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
 
-VERSION = 1
+VERSION = 2
+"""The newest version that is read. Written is 1 unless an output starts late, which 1 cannot say."""
 ALIGNMENT = 64
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -98,6 +99,7 @@ class Output:
     """A readout: its source, and the offset of its float64 scales.
 
     `count`: number of scales: 1, C, or one per element. `quantized`: its sum is an integer.
+    `start`: see `snnc.readout_steps`.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Output:
     scale: int
     count: int
     quantized: bool
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,11 @@ class Plan:
 
     def to_json(self) -> bytes:
         """The content of `plan.json`; the same plan gives the same bytes."""
-        data: dict[str, Any] = asdict(self) | {"version": VERSION}
+        late = any(output.start for output in self.outputs)
+        data: dict[str, Any] = asdict(self) | {"version": VERSION if late else 1}
+        if not late:
+            for text in data["outputs"]:
+                del text["start"]
         for step, text in zip(self.steps, data["steps"], strict=True):
             text["kernel"] = {"name": step.kernel.name, **asdict(step.kernel)}
         return json.dumps(data, indent=1, sort_keys=True).encode()
@@ -136,7 +143,7 @@ class Plan:
         try:
             data = parse_json(text, "cpu/plan.json")
             version = data.get("version")
-            if version != VERSION:
+            if version not in range(1, VERSION + 1):
                 raise ArtifactError(f"cpu/plan.json is of version {version!r:.20}, not {VERSION}")
             plan = _read(data)
             _check(plan, weights)
@@ -220,6 +227,7 @@ def _output(item: dict[str, Any]) -> Output:
         scale=_int(item["scale"], 0, 2**62),
         count=_int(item["count"], 1),
         quantized=item["quantized"],
+        start=_int(item.get("start", 0), 0, LONGEST_WINDOW - 1),
     )
 
 
