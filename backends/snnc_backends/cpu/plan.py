@@ -23,7 +23,7 @@ from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import LARGEST, one_of, require
 
 VERSION = 2
-"""The newest version that is read. Written is 1 unless an output starts late, which 1 cannot say."""
+"""The newest version that is read. Written is 1 unless an output starts late."""
 ALIGNMENT = 64
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
