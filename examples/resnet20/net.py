@@ -74,3 +74,9 @@ def resnet20() -> ResNet:
     """`snnc compile examples/resnet20/net.py:resnet20 --weights … --input-shape 3,32,32`."""
     torch.manual_seed(0)
     return ResNet((3, 3, 3))
+
+
+def resnet56() -> ResNet:
+    """The same kind of network, deep: 9 blocks a stage."""
+    torch.manual_seed(0)
+    return ResNet((9, 9, 9))
