@@ -3,12 +3,14 @@
     python benchmarks/conversion_table.py --data-dir DIR
 
 DIR holds `mnist/`, `fashion-mnist/`, `cifar10/` (official layouts; CIFAR-10 with `exact_train.npy`
-and `exact_test.npy`, the images that are bit-exact) and `models/` with the weights of the first two
-networks. The third is trained into `--work`, once, in minutes.
+and `exact_test.npy`, the images that are bit-exact) and `models/` with the weights of the first
+three networks. The fourth is trained into `--work`, once, in minutes.
 Every row is one `snnc compile` with the default recipe and 1,024 training images, drawn anew for
 each of `--draws`, and one run of the test images: the gap to the ANN on the exact ones with its
 paired 95 % interval, agreement with the ANN on all 10,000 (of the first draw; the others see the
-exact images only). Rows are kept in `--work`, and the same command goes on where it was stopped.
+exact images only), and what an inference takes. Of the neurons `latency` and `signed latency` the
+numbers of `--timesteps` are latencies, for which `convert{latency=N}` chooses the window. Rows are
+kept in `--work`, and the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -21,93 +23,31 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judged_networks import NETWORKS, ROOT, Judge
 from numpy.typing import NDArray
 
 import snnc
-from snnc.data import Dataset, open_data
-from snnc.driver import ModelSource
-from snnc.driver.models import eager
+from snnc.analysis.energy import energy
+from snnc.artifact import open_artifact
+from snnc.data import open_data
+from snnc.ir import AnyNeuron, Graph
 
-ROOT = Path(__file__).resolve().parent.parent
 CALIBRATION_IMAGES = 1024
-BATCH = 250
+BATCH = 100
 START, STOP = "<!-- accuracy-table -->", "<!-- /accuracy-table -->"
-
-
-@dataclass(frozen=True)
-class Network:
-    """A trained network and the data it is judged on.
-
-    Attributes:
-        title: as in the table.
-        model: its code, below `examples/`.
-        weights: its weights, below `DIR/models/`.
-        input_shape: of one image.
-        kind: the DATA kind; its folder is `DIR/kind`.
-        exact: whether only a part of the images is bit-exact.
-        mean, std: what the network's author normalised by.
-        training: a script below `examples/` that trains weights which are not there.
-    """
-
-    title: str
-    model: str
-    weights: str
-    input_shape: tuple[int, ...]
-    kind: str
-    exact: bool
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    training: str = ""
-
-    def find_weights(self, data: Path, work: Path) -> Path:
-        """Below `data`, else below `work`, where they are trained if they are missing."""
-        given, own = data / "models" / self.weights, work / Path(self.weights).name
-        if given.exists() or not self.training:
-            return given
-        if not own.exists():
-            script = ROOT / "examples" / self.training
-            command = [sys.executable, script, data / self.kind, "-o", own]
-            if subprocess.run(list(map(str, command)), stdout=sys.stderr, check=False).returncode:
-                sys.exit(f"{script} failed")
-        return own
-
-
-NETWORKS: Mapping[str, Network] = {
-    "resnet20": Network(
-        "ResNet-20, CIFAR-10",
-        "resnet20/net.py:resnet20",
-        "cifar10-resnet20/weights.safetensors",
-        (3, 32, 32),
-        "cifar10",
-        True,
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-    ),
-    "mnist": Network(
-        "4 conv/linear layers, MNIST",
-        "mnist/net.py:mnist_cnn",
-        "mnist-cnn-avgpool/weights.safetensors",
-        (1, 28, 28),
-        "mnist",
-        False,
-    ),
-    "fashion": Network(
-        "residual, 8 layers, Fashion-MNIST",
-        "fashion_mnist/net.py:fashion_resnet",
-        "fashion-resnet.safetensors",
-        (1, 28, 28),
-        "fashion-mnist",
-        False,
-        training="fashion_mnist/train.py",
-    ),
+NEURONS = {
+    "synchronous": "",
+    "wait": "wait=T",
+    "signed": "signed=true",
+    "latency": "latency={}",
+    "signed latency": "latency={} signed=true",
 }
-NEURONS = {"synchronous": "", "wait": "wait=T", "signed": "signed=true"}
-PRECISIONS = {"float": "", "8 bits": "bits=8"}
+USUAL = ("synchronous", "wait", "signed")
+PRECISIONS = {"float": "", "8 bits": "bits=8", "4 bits": "bits=4"}
 
 
 @dataclass(frozen=True)
@@ -128,65 +68,8 @@ class Setting:
     @property
     def recipe(self) -> str:
         """The default recipe; nothing but the kind of neuron and the precision is told."""
-        options = [NEURONS[self.neurons], PRECISIONS[self.precision]]
+        options = [NEURONS[self.neurons].format(self.timesteps), PRECISIONS[self.precision]]
         return f"convert{{{' '.join(filter(None, options))}}}".replace("{}", "")
-
-
-@dataclass(frozen=True)
-class Judge:
-    """The test images of a network, and what its ANN says of them."""
-
-    net: Network
-    data: Path
-    work: Path
-
-    @cached_property
-    def weights(self) -> Path:
-        """The file of the network's weights."""
-        return self.net.find_weights(self.data, self.work)
-
-    @cached_property
-    def images(self) -> Dataset:
-        """All test images."""
-        return open_data(f"{self.net.kind}:{self.data / self.net.kind}#test")
-
-    @cached_property
-    def exact(self) -> NDArray[np.bool_]:
-        """Which of them are bit-exact."""
-        if not self.net.exact:
-            return np.ones(len(self.images), bool)
-        chosen = open_data(f"{self.images.spec}[@exact_test.npy]")
-        return np.isin(self.images.indices, chosen.indices)
-
-    @cached_property
-    def ann(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The ANN's class of each image, and the label."""
-        run = eager(
-            ModelSource(
-                model=str(ROOT / "examples" / self.net.model),
-                weights=self.weights,
-                mean=self.net.mean,
-                std=self.net.std,
-            )
-        )
-        batches = [(run(x).argmax(axis=1), y) for x, y in self.images]
-        classes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return classes, labels
-
-    def figures(self, classes: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[str, Any]:
-        """Of a program that answered `classes` to the `chosen` images."""
-        theirs, labels = (array[chosen] for array in self.ann)
-        exact = self.exact[chosen]
-        lost = 100.0 * ((theirs == labels).astype(int) - (classes == labels))[exact]
-        return {
-            "accuracy": float((classes == labels)[exact].mean()),
-            "ann_accuracy": float((theirs == labels)[exact].mean()),
-            "gap_points": float(lost.mean()),
-            "gap_interval_95": float(1.96 * lost.std(ddof=1) / np.sqrt(len(lost))),
-            "judged": int(exact.sum()),
-            "agreement": float((classes == theirs).mean()),
-            "images": len(chosen),
-        }
 
 
 class Bench:
@@ -207,9 +90,18 @@ class Bench:
         chosen = np.arange(len(judge.images)) if everything else np.flatnonzero(judge.exact)
         images = replace(judge.images, indices=judge.images.indices[chosen], batch_size=BATCH)
         program, start = snnc.load(artifact), time.perf_counter()
-        classes = np.concatenate([program.run(x).output.argmax(axis=1) for x, _ in images])
+        classes: list[NDArray[np.int64]] = []
+        spikes: dict[str, float] = {}
+        for x, _ in images:
+            run = program.run(x, record="counts")
+            classes.append(run.output.argmax(axis=1))
+            for node, counts in run.counts.items():
+                spikes[node] = spikes.get(node, 0.0) + float(counts.sum(dtype=np.float64))
         seconds = {"run_seconds": time.perf_counter() - start}
-        row = {**asdict(setting), **compiled, **judge.figures(classes, chosen), **seconds}
+        per_image = {node: total / len(chosen) for node, total in spikes.items()}
+        taken = expenses(open_artifact(artifact).graph(), per_image, compiled["window"])
+        figures = judge.figures(np.concatenate(classes), chosen)
+        row = {**asdict(setting), **compiled, **figures, **taken, **seconds}
         artifact.unlink()
         kept.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         return row
@@ -233,8 +125,11 @@ class Bench:
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"{setting.name}: snnc compile failed")
+        starts = [s["metrics"]["start"] for s in report["steps"] if s["name"] == "late-readout"]
         return {
             "pipeline": report["pipeline"],
+            "window": report["timesteps"],
+            "readout_start": starts[0] if starts else 0,
             "latency_timesteps": report["latency_timesteps"],
             "compile_seconds": time.perf_counter() - start,
             "compile_peak_gb": usage.ru_maxrss / 1e6,
@@ -251,10 +146,36 @@ class Bench:
         return f"{train}[@{chosen}]"
 
 
+def expenses(graph: Graph, spikes: Mapping[str, float], timesteps: int) -> dict[str, float]:
+    """What an inference takes.
+
+    Every neuron reads and writes its potential in every step of the window and of its wait: two
+    accesses. Energy is the estimate of `snnc/analysis/energy.py`, its first layer computed once.
+
+    Args:
+        graph: the spiking network.
+        spikes: by node, the mean number of spikes of an image.
+        timesteps: the window.
+    """
+    sizes = {name: kind.size for name, kind in graph.types().items()}
+    steps = {n.name: timesteps + n.op.wait for n in graph if isinstance(n.op, AnyNeuron)}
+    neurons = sum(sizes[name] for name in steps)
+    estimate = energy(graph, {name: spikes[name] / sizes[name] for name in spikes}, timesteps)
+    additions = estimate.cost.ac * estimate.acs
+    return {
+        "neurons_in_all": neurons,
+        "spikes_per_neuron": sum(spikes[name] for name in steps) / neurons,
+        "energy_of_ann": estimate.once_pj / estimate.ann_pj,
+        "first_layer_share": 1 - additions / estimate.once_pj,
+        "membrane_accesses": 2 * sum(sizes[name] * count for name, count in steps.items()),
+    }
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown; draws of one setting in one line, gaps as they were drawn."""
     heads = ["network", "neurons", "precision", "T", "latency", "gap (points)", "agreement (%)"]
-    lines = [_line(heads), _line(["---"] * 3 + ["---:"] * 4)]
+    heads += ["spikes per neuron", "energy (%)", "of it layer 1 (%)", "membrane accesses (10⁶)"]
+    lines = [_line(heads), _line(["---"] * 3 + ["---:"] * 8)]
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         key = (row["network"], row["neurons"], row["precision"], row["timesteps"])
@@ -265,9 +186,23 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         agreements = [100 * row["agreement"] for row in drawn if row["images"] == most]
         agreement = " · ".join(f"{percent:.2f}" for percent in agreements)
         title, latency = NETWORKS[network].title, drawn[0]["latency_timesteps"]
-        cells = [title, neurons, precision, timesteps, latency, gaps, agreement]
+        window = drawn[0].get("window", timesteps)
+        cells = [title, neurons, precision, window, latency, gaps, agreement, *_taken(drawn[0])]
         lines.append(_line([str(cell) for cell in cells]))
     return "\n".join(lines)
+
+
+def _taken(row: Mapping[str, Any]) -> list[str]:
+    """The cells of `expenses`; empty for a row that was kept before they were measured."""
+    if "spikes_per_neuron" not in row:
+        return [""] * 4
+    accesses = row["membrane_accesses"] / 1e6
+    return [
+        f"{row['spikes_per_neuron']:.2f}",
+        f"{100 * row['energy_of_ann']:.1f}",
+        f"{100 * row['first_layer_share']:.1f}",
+        f"{accesses:.2f}",
+    ]
 
 
 def notes(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -281,6 +216,10 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> str:
             "several gaps are several draws of the calibration images); agreement with the ANN is "
             f"on {max(row['images'] for row in own)}."
         )
+    parts.append(
+        "- Energy of the arithmetic as a part of the ANN's, its first layer computed once: 32-bit "
+        "floating point in 45 nm, 4.6 pJ a product, 0.9 pJ a sum (`snnc/analysis/energy.py`)."
+    )
     return "\n".join(parts)
 
 
@@ -312,7 +251,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="data and weights")
     parser.add_argument("--work", type=Path, default=Path("conversion-out"), help="rows are kept")
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
-    parser.add_argument("--neurons", nargs="+", choices=[*NEURONS], default=[*NEURONS])
+    parser.add_argument("--neurons", nargs="+", choices=[*NEURONS], default=[*USUAL])
     parser.add_argument("--precisions", nargs="+", choices=[*PRECISIONS], default=["float"])
     parser.add_argument("--timesteps", nargs="+", type=int, default=[4, 8, 16, 32])
     parser.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2])

@@ -200,6 +200,17 @@ def _masked(spec: DataSpec, source: Source) -> Indices:
     return rows
 
 
+def held_out(batches: Batches, size: int) -> tuple[Batches, Batches]:
+    """All samples but the last `size`, and those; of fewer than four times as many, not apart.
+
+    Of a small `Dataset`, and of other batches, it is all samples, and the first `size`.
+    """
+    if not isinstance(batches, Dataset) or len(batches) < 4 * size:
+        return batches, first_samples(batches, size)
+    rest = len(batches) - size
+    return batches.limit(rest), replace(batches, indices=batches.indices[rest:])
+
+
 def first_samples(batches: Batches, limit: int) -> Batches:
     """The first `limit` samples, in batches; of a `Dataset` nothing is read yet."""
     if isinstance(batches, Dataset):

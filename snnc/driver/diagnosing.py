@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnc.analysis.diagnosis import Diagnosis, diagnose_graphs
 from snnc.artifact import open_artifact
-from snnc.data import first_samples
+from snnc.data import first_samples, held_out
 from snnc.driver.artifacts import as_compiled, folded
 from snnc.driver.inputs import open_batches
 from snnc.driver.job import Job, JobOptions, distributed_session
@@ -19,6 +20,7 @@ from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage
 from snnc.options import DEFAULT_WINDOW, MEANING, Data, described
+from snnc.pipeline import Pipeline
 from snnc.transform import AfterPass, Batches, size_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ class DiagnoseOptions(JobOptions):
     """The keyword arguments of `diagnose`."""
 
     calibration: Data = field(
-        metadata={MEANING: "data for the passes; the first `limit` samples are compared."}
+        metadata={
+            MEANING: "data for the passes; `limit` samples of it are compared, the last if there "
+            "are four times as many, which the passes then do not see, else the first."
+        }
     )
     limit: int = described(SAMPLES, "how many samples of `calibration` to compare.")
 
@@ -69,6 +74,9 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
             hint="--compare net.py:factory --weights FILE",
         )
     ctx = job.context(model, backend)
+    assert ctx.calibration is not None
+    fitted, compared = held_out(ctx.calibration, limit)
+    ctx = replace(ctx, calibration=fitted)
     real = _RealNetwork(job.dump())
     real(0, "model", model)
     result = pipeline.run(model, ctx, after_pass=real)
@@ -78,11 +86,10 @@ def _diagnose(job: Job, limit: int) -> Diagnosis:
             hint="add the passes that make it spike, e.g. activations-to-neurons",
         )
     snn = real.graph or result.graph
-    assert ctx.calibration is not None
-    data = first_samples(ctx.calibration, limit)
     window = window_of(result.graph, job.timesteps)
     rounded = None if snn is result.graph else result.graph
-    return _compared(job, snn, result.ann, model, data, window, rounded)
+    ran = [step.name for step in result.steps]
+    return _compared(job, snn, result.ann, model, compared, window, ran, rounded)
 
 
 def diagnose_artifact(
@@ -117,9 +124,11 @@ def diagnose_artifact(
     require_one_output(model)
     opened = open_batches(known.calibration, "calibration", shape, log=known.log)
     assert opened is not None
-    ann = folded(model, artifact.manifest.get("pipeline") or "")
+    pipeline = artifact.manifest.get("pipeline") or ""
+    ann = folded(model, pipeline)
     chosen = first_samples(opened, limit)
-    diagnosis = _compared(known, graph, ann, model, chosen, window)
+    ran = [each.name for each in Pipeline.from_text(pipeline).passes]
+    diagnosis = _compared(known, graph, ann, model, chosen, window, ran)
     inputs = WatchedInputs(artifact, graph.input)
     return replace(diagnosis, findings=(*inputs.findings_of(chosen), *diagnosis.findings))
 
@@ -131,6 +140,7 @@ def _compared(
     model: Graph,
     data: Batches,
     window: int,
+    passes: Sequence[str],
     rounded: Graph | None = None,
 ) -> Diagnosis:
     """`diagnose_graphs` with the seed and the progress of `job`."""
@@ -141,6 +151,7 @@ def _compared(
         data,
         window,
         rounded=rounded,
+        passes=passes,
         seed=job.seed,
         progress=job.progress,
         total=size_of(data),

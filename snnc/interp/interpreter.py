@@ -35,6 +35,7 @@ from snnc.ir import (
     TensorType,
     TwoSidedNeuron,
 )
+from snnc.readout_steps import steps_read
 
 Keep = Collection[str] | Literal["all"]
 Observe = Callable[[Node, Sequence[Tensor], Tensor], None]
@@ -205,11 +206,12 @@ class Interpreter:
         return torch.from_numpy(encoded.values).to(self.device, self.dtype)
 
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """Sum over the first `steps` of x, and the output scale * sum / steps."""
+        """The sum of x that a window of `steps` reads, and the output, scale times its mean."""
+        read = steps_read(op.start, steps)
         constant_in_time = self.types[self._inputs[node.name][0]].constant_in_time
-        total = x[0] * steps if constant_in_time else x[:steps].sum(0)
+        total = x[0] * len(read) if constant_in_time else x[read.start : read.stop].sum(0)
         kind = self.types[node.name]
-        output = total * for_sample(self.constant(op.scale), kind.shape) / steps
+        output = total * for_sample(self.constant(op.scale), kind.shape) / len(read)
         return total, output.to(torch.float32) if kind.quantized else output
 
     def ann(

@@ -164,7 +164,8 @@ def diagnose(
     ctx = PassContext(timesteps=timesteps, calibration=data if calibration is None else calibration)
     result = Pipeline(steps).run(model, ctx)
     assert result.ann is not None
-    return diagnose_graphs(result.graph, result.ann, model, data, timesteps)
+    ran = [step.name for step in result.steps]
+    return diagnose_graphs(result.graph, result.ann, model, data, timesteps, passes=ran)
 
 
 @pytest.fixture(scope="session")
@@ -178,5 +179,6 @@ def inject() -> Any:
         PoolByMaximum=PoolByMaximum,
         Kill=Kill,
         kill=kill,
+        CONVERT=CONVERT,
         diagnose=diagnose,
     )

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from snnc.analysis.diagnosis import Cause, Diagnosis
-from snnc.analysis.diagnosis.remedies import REMEDIES
+from snnc.analysis.diagnosis.norms import far_norms
+from snnc.analysis.diagnosis.remedies import CALIBRATED as REMEDIES_OF_CALIBRATED
+from snnc.analysis.diagnosis.remedies import REMEDIES, remedy
 from snnc.data import open_data
 from snnc.driver import ModelSource, load_model
 from snnc.driver.models import normalize
 from snnc.interp import run_ann
 from snnc.ir import AvgPool, Graph, MaxPool
 from snnc.pipeline import Pipeline
+from snnc.testing.builder import NetBuilder, Style
 
 T = 16
 LAYERS = ("relu", "relu_1", "relu_2")
@@ -209,19 +212,63 @@ def test_channels_that_are_dead_in_the_ann(inject: Any, model: Graph, data: Any)
     inject.kill(many, "bn1", 9)
     noted = [f for f in inject.diagnose(few, data, T).findings if f.layer == "relu"]
     assert [(f.cause, f.severity) for f in noted] == [("dead-channels", "note")]
-    assert noted[0].evidence["channels"] == [0, 1]
+    assert noted[0].evidence["channels"]["relu"] == [0, 1]
     assert ("relu", "dead-channels") in faults(inject.diagnose(many, data, T))
 
 
 def test_a_window_that_is_too_short(inject: Any, model: Graph, data: Any) -> None:
     found = inject.diagnose(model, data, 1)
     assert [cause for _, cause in faults(found)] == ["too-few-timesteps"]
-    assert found.faults[0].remedy.startswith("-T 2")
+    assert found.faults[0].remedy.startswith("-T 2, or the recipe convert{latency=2}")
+
+
+def test_a_pass_that_has_run_is_not_advised() -> None:
+    for calibrated in (False, True):
+        advised = remedy(
+            Cause.TOO_FEW_TIMESTEPS, advice="unevenness", timesteps=8, calibrated=calibrated
+        )
+        assert advised.startswith("-T 16, or the recipe convert{latency=16}")
+        assert ("`calibrate`" in advised) is not calibrated
+        assert "signed=true" in advised and "wait=4" in advised
+
+
+def test_channels_of_several_layers_that_are_dead_in_the_ann_are_one_note(
+    inject: Any, model: Graph, data: Any
+) -> None:
+    few = model.clone()
+    inject.kill(few, "bn1", 2)
+    inject.kill(few, "bn2", 3)
+    notes = [f for f in inject.diagnose(few, data, T).findings if f.severity == "note"]
+    assert len(notes) == 1
+    channels = notes[0].evidence["channels"]
+    assert (channels["relu"], channels["relu_1"]) == ([0, 1], [0, 1, 2])
+    assert notes[0].text.startswith(f"{sum(map(len, channels.values()))} of ")
+    assert f"of {len(channels)} layers" in notes[0].text
+
+
+@pytest.mark.parametrize(
+    ("mismatches", "blamed"),
+    [
+        ((0.2, 0.39, 0.46, 0.57), []),  # ResNet-56: little by little
+        ((0.2, 0.1, 0.9, 1.5), ["bn2"]),
+        ((0.7, 0.9, 0.9, 1.5), ["bn0"]),
+    ],
+)
+def test_batch_norms_that_drift_little_by_little_are_not_blamed(
+    mismatches: tuple[float, ...], blamed: list[str]
+) -> None:
+    net = NetBuilder(Style.ANN, (4, 4, 4), seed=0)
+    x = net.input
+    for layer in range(len(mismatches)):
+        x = net.act(f"relu{layer}", net.norm(f"bn{layer}", net.conv(f"conv{layer}", x, 4)))
+    norms = {f"bn{i}": {"mismatch": value} for i, value in enumerate(mismatches)}
+    assert far_norms(net.finish(x), norms) == blamed
 
 
 def test_remedies_name_passes_and_options_that_exist() -> None:
+    texts = [*REMEDIES.values(), *REMEDIES_OF_CALIBRATED.values()]
     assert set(REMEDIES) | {Cause.TOO_FEW_TIMESTEPS} == set(Cause)
-    named = [spec for text in REMEDIES.values() for spec in re.findall(r"`([^`]+)`", text)]
+    named = [spec for text in texts for spec in re.findall(r"`([^`]+)`", text)]
     assert len(named) > 8
     for spec in named:
         assert str(Pipeline.from_text(spec))

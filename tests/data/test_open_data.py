@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnc.data import Dataset, DataSpec, open_data, parse
+from snnc.data import Dataset, DataSpec, held_out, open_data, parse
 from snnc.errors import DataError
-from snnc.transform import Selectable
+from snnc.transform import Batches, Selectable
 
 
 def everything(data: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
@@ -305,3 +305,19 @@ def test_a_truncated_npz(arrays: tuple[np.ndarray, np.ndarray, str]) -> None:
     assert "x.npz cannot be read: Bad CRC-32" in refused(str(path)).message
     path.write_bytes(data[:300])
     assert "cannot be read" in refused(str(path)).message
+
+
+def test_held_out_samples_are_the_last_of_enough(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.arange(40, dtype=np.float32)[:, None])
+    data = open_data(str(tmp_path / "x.npz"))
+
+    def values(batches: Batches) -> list[float]:
+        return [float(v) for x, _ in batches for v in x[:, 0]]
+
+    rest, held = held_out(data, 10)
+    assert values(held) == list(range(30, 40)) and values(rest) == list(range(30))
+    whole, first = held_out(data, 11)
+    assert values(whole) == list(range(40)) and values(first) == list(range(11))
+    batches = list(data)
+    whole, first = held_out(batches, 10)
+    assert whole is batches and values(first) == list(range(10))

@@ -133,7 +133,8 @@ class _Lowering:
         shape = site.result.shape
         scale = channels_last(scale) if scale.shape == shape else scale
         offset, source = self.blob.add(scale, "f64"), self.numbers[site.sources[0]]
-        self.outputs.append(Output(site.name, source, offset, scale.size, site.result.quantized))
+        quantized = site.result.quantized
+        self.outputs.append(Output(site.name, source, offset, scale.size, quantized, op.start))
 
     def _rearrange(self, op: ir.Rearrange, site: Site) -> None:
         """Nothing for a view; several inputs are concatenated first, then gathered."""

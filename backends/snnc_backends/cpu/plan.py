@@ -25,7 +25,7 @@ from snnc_backends.cpu.number_types import ALIGNMENT, LARGEST
 
 VERSION = 2
 READABLE = (1, VERSION)
-"""Version 1 has no kernels of several nodes; what it has is the same."""
+"""Version 1 has no kernels of several nodes and no late readouts; what it has is the same."""
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
@@ -100,6 +100,7 @@ class Output:
     """A readout: its source, and the offset of its float64 scales.
 
     `count`: number of scales: 1, C, or one per element. `quantized`: its sum is an integer.
+    `start`: see `snnc.readout_steps`.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Output:
     scale: int
     count: int
     quantized: bool
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ def _output(item: dict[str, Any]) -> Output:
         scale=_int(item["scale"], 0, 2**62),
         count=_int(item["count"], 1),
         quantized=item["quantized"],
+        start=_int(item.get("start", 0), 0, LONGEST_WINDOW - 1),
     )
 
 

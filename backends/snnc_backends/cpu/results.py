@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.readout_steps import steps_read
 from snnc.target import Record, RunResult
 from snnc_backends.cpu.plan import TALLY, Plan
 from snnc_backends.cpu.workspace import Workspace
@@ -36,7 +37,7 @@ class Collector:
         prefixes: tuple[int, ...],
     ) -> None:
         self._plan, self._scale, self._steps = plan, scale, steps
-        self._source = plan.outputs[0].source
+        self._source, self._start = plan.outputs[0].source, plan.outputs[0].start
         tensor = plan.tensors[self._source]
         kind = np.int64 if tensor.dtype.startswith("i") else np.float64
         windows = dict.fromkeys((steps, *prefixes))
@@ -60,10 +61,11 @@ class Collector:
         x = space.view(self._source)
         constant = self._plan.tensors[self._source].constant
         for t, sums in self._sums.items():
+            read = steps_read(self._start, t)
             if constant:
-                np.multiply(x[0], t, out=sums[row], dtype=sums.dtype)
+                np.multiply(x[0], len(read), out=sums[row], dtype=sums.dtype)
             else:
-                np.sum(x[:t], axis=0, dtype=sums.dtype, out=sums[row, ...])
+                np.sum(x[read.start : read.stop], axis=0, dtype=sums.dtype, out=sums[row, ...])
         for number, counts in self._counts.items():
             tensor = self._plan.tensors[number]
             times = self._steps if tensor.constant else 1
@@ -96,12 +98,12 @@ class Collector:
         return {self._plan.tensors[i].name: t.sum(0) for i, t in self._tallies.items()}
 
     def _output(self, steps: int) -> NDArray[np.float32]:
-        """float32(float64(sum) * scale / T)"""
+        """float32(float64(sum) * scale / number of steps read)"""
         sums = self._sums[steps].astype(np.float64)
         scale = self._scale
         if scale.size == sums[0].size:
             scale = scale.reshape(sums.shape[1:])
-        output = sums * scale / steps
+        output = sums * scale / len(steps_read(self._start, steps))
         return _channels_first(output, 1).astype(np.float32)
 
 

@@ -26,6 +26,9 @@ class Convert(Recipe):
             "average" replaces max pools by average pools; "refuse" refuses them.
         wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
             many steps of latency per layer.
+        latency: steps from the first input to the answer; window, waits and the readout's first
+            step are chosen for it (see `snnc passes choose-schedule`), -T is not used. None takes
+            -T as the window.
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
         calibrate: whether layers are corrected one after the other.
         percentile: of the activations, taken as threshold; only with calibrate=false.
@@ -38,6 +41,7 @@ class Convert(Recipe):
     bits: int | None = None
     maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
+    latency: int | None = None
     signed: bool = False
     calibrate: bool = True
     percentile: float = 99.9
@@ -51,8 +55,20 @@ class Convert(Recipe):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
         if self.wait != "T" and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
+        if self.latency is not None:
+            self._check_latency(self.latency)
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
+
+    def _check_latency(self, latency: int) -> None:
+        if latency < 1:
+            raise ValueError(f"latency must be positive, not {latency}")
+        if self.wait:
+            raise ValueError(f"latency={latency} chooses the waits: leave out wait={self.wait}")
+        if not self.calibrate or self.thresholds != "data":
+            raise ValueError(
+                f"latency={latency} is for thresholds fitted to data, with calibrate=true"
+            )
 
     def pipeline(self) -> str:
         passes = [
@@ -64,9 +80,11 @@ class Convert(Recipe):
             "split-sums",
             "linear-bottlenecks",
             self._neurons(),
+            *([] if self.latency is None else [f"choose-schedule{{latency={self.latency}}}"]),
             f"threshold-balance{{{self._balance()}}}",
             "initialize-potential{fraction=0.5}",
             *(["calibrate"] if self.calibrate else []),
+            *([] if self.latency is None else ["late-readout"]),
             "fold-scale",
             *([] if self.bits is None else [f"quantize{{bits={self.bits}}}"]),
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from snnc.analysis.diagnosis.measure import Networks, measure
 from snnc.analysis.diagnosis.result import Cause, Diagnosis, Finding, LayerError, WindowError
 from snnc.analysis.diagnosis.rules import findings
@@ -28,6 +30,7 @@ def diagnose_graphs(
     timesteps: int,
     *,
     rounded: Graph | None = None,
+    passes: Collection[str] = (),
     seed: int = 0,
     progress: Progress = silent,
     total: int | None = None,
@@ -37,6 +40,7 @@ def diagnose_graphs(
     Args:
         data: batches of (x, y or None); labels are not used.
         timesteps: the window T.
+        passes: names of the passes that made the spiking graph, which are not advised again.
         total: number of samples, for the progress bar.
 
     Raises:
@@ -50,7 +54,7 @@ def diagnose_graphs(
         timesteps=timesteps,
         samples=measured.samples,
         layers=tuple(measured.layers.values()),
-        findings=findings(networks, measured, timesteps),
+        findings=findings(networks, measured, timesteps, passes),
         over_t=measured.over_t,
         rounded=measured.rounded,
         norms=measured.norms,

@@ -14,6 +14,11 @@ from snnc.ir.walk import ancestors
 
 FAR = 0.5
 """Largest accepted mismatch of a batch norm's input with its statistics, in std deviations."""
+JUMP = 2.0
+"""A later batch norm is off by itself only if none before it is off by half as much.
+
+In deep networks the distance grows little by little, without harm; training augments its images.
+"""
 Real = NDArray[np.floating[Any]]
 SURE = 3.0
 """Deviations of a mean up to this many standard errors are attributed to sampling."""
@@ -97,15 +102,17 @@ def far_norms(
 ) -> list[str]:
     """The batch norms whose mismatch exceeds `limit` while that of none before them does.
 
+    Those before must not come near it either, see `JUMP`.
+
     Args:
         norms: per batch norm, the result of its `NormTally`.
     """
-    off: dict[str, bool] = {}
+    worst: dict[str, float] = {}
     first: list[str] = []
     for node in graph:
-        inherited = any(off[source] for source in graph.inputs_of(node.name))
-        far = node.name in norms and norms[node.name]["mismatch"] > limit
-        if far and not inherited:
+        before = max((worst[source] for source in graph.inputs_of(node.name)), default=0.0)
+        own = norms[node.name]["mismatch"] if node.name in norms else 0.0
+        if before <= limit < own and own > JUMP * before:
             first.append(node.name)
-        off[node.name] = inherited or far
+        worst[node.name] = max(before, own)
     return first

@@ -68,6 +68,15 @@ REMEDIES: Mapping[Cause, str] = {
     ),
     Cause.WEIGHT_ROUNDING: "more bits: `quantize{bits=8}`, or none for real weights",
 }
+CALIBRATED: Mapping[Cause, str] = {
+    Cause.CLIPPING: "more steps; the thresholds are already the best for this T",
+    Cause.QUANTISATION: "more steps; the thresholds are already the best for this T",
+    Cause.UNEVENNESS: (
+        "`activations-to-neurons{signed=true}` where wires carry -1, or "
+        "`activations-to-neurons{wait=4}` (neurons wait for their input; latency grows)"
+    ),
+}
+"""Instead, where `calibrate` has run."""
 DEAD_IN_ANN = (
     "the conversion loses nothing by them: prune them or train the model better; many of them can "
     "mean inputs unlike those of the training (--mean, --std)"
@@ -76,17 +85,25 @@ DEAD_IN_ANN = (
 TRAIN = "or train the network for this T by `learn` (recipe diet)"
 
 
-def remedy(cause: Cause, *, advice: str | None = None, timesteps: int = 0) -> str:
+def remedy(
+    cause: Cause, *, advice: str | None = None, timesteps: int = 0, calibrated: bool = False
+) -> str:
     """The remedy for a cause.
 
     Args:
         advice: for too few timesteps, the cause that costs most at this window; for dead channels,
             any text means that they are zero in the ANN.
         timesteps: the window T; twice as long is proposed.
+        calibrated: whether `calibrate` has run: it is not advised again.
     """
+    known = {**REMEDIES, **(CALIBRATED if calibrated else {})}
     if cause is Cause.DEAD_CHANNELS and advice:
         return DEAD_IN_ANN
     if cause is Cause.TOO_FEW_TIMESTEPS:
-        at_this_window = "" if advice is None else f"; at this T: {REMEDIES[Cause(advice)]}"
-        return f"-T {2 * timesteps}{at_this_window}; {TRAIN}"
-    return REMEDIES[cause]
+        longer = (
+            f"-T {2 * timesteps}, or the recipe convert{{latency={2 * timesteps}}}, which also "
+            "chooses waits and the first step that is read"
+        )
+        at_this_window = "" if advice is None else f"; at this T: {known[Cause(advice)]}"
+        return f"{longer}{at_this_window}; {TRAIN}"
+    return known[cause]

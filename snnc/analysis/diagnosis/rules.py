@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ DEAD_PART = 0.5
 """Channels that are zero in the ANN are a fault from this fraction of a layer on."""
 BAD_LAYER = 0.5
 """Behind a layer of a larger relative error, silence is inherited and not a finding."""
-AGREEMENT, OUTPUT = 0.9, 0.1
+AGREEMENT, OUTPUT = 0.95, 0.1
 """The output is bad below this agreement with the ANN, or above this relative error."""
 FALLING = 1.25
 """More steps help if error at half the window / error at the full window is above this."""
@@ -37,12 +37,15 @@ LOST = 0.02
 """Loss of agreement by integers above which it is a finding."""
 
 
-def findings(networks: Networks, measured: Measured, timesteps: int) -> tuple[Finding, ...]:
-    """All findings, in the order of the network."""
+def findings(
+    networks: Networks, measured: Measured, timesteps: int, passes: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """All findings, in the order of the network; none advises one of the `passes`, which ran."""
     results = [*model_findings(networks, measured), *_layer_findings(networks, measured)]
     results += _pool_findings(networks, measured)
     if not any(finding.severity == "fault" for finding in results):
-        results += _window_findings(measured, timesteps)
+        results += _window_findings(measured, timesteps, "calibrate" in passes)
+    results += _silent_in_ann(measured)
     results += _rounding_findings(measured)
     place = positions(networks)
     return tuple(sorted(results, key=lambda finding: place.get(finding.layer, len(place))))
@@ -144,16 +147,39 @@ def _dead(context: _Context) -> Iterator[Finding]:
                 channels=np.flatnonzero(silent).tolist(),
                 expected_spikes=expected,
             )
-    if layer.dead_channels:
+    if _is_dead(layer):
         dead = channels.largest <= 0
         yield _finding(
             layer,
             Cause.DEAD_CHANNELS,
             f"{_part(dead, layer).capitalize()} are zero in the ANN itself on all samples.",
-            severity="fault" if dead.mean() >= DEAD_PART else "note",
             advice="in the ann",
             channels=np.flatnonzero(dead).tolist(),
         )
+
+
+def _is_dead(layer: LayerError) -> bool:
+    """Whether so many channels are zero in the ANN that it is a fault."""
+    return layer.dead_channels >= DEAD_PART * layer.channels
+
+
+def _silent_in_ann(measured: Measured) -> Iterator[Finding]:
+    """One note on the channels of all layers, not at fault, that are zero in the ANN."""
+    layers = [n for n in measured.layers.values() if n.dead_channels and not _is_dead(n)]
+    if not layers:
+        return
+    dead = {n.name: np.flatnonzero(measured.channels[n.name].largest <= 0) for n in layers}
+    count = sum(len(channels) for channels in dead.values())
+    where = "this layer" if len(layers) == 1 else f"{len(layers)} layers"
+    yield _finding(
+        layers[0],
+        Cause.DEAD_CHANNELS,
+        f"{count} of {sum(n.channels for n in layers)} channels of {where} are zero in the ANN "
+        "itself on all samples.",
+        severity="note",
+        advice="in the ann",
+        channels={name: channels.tolist() for name, channels in dead.items()},
+    )
 
 
 def _pool_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
@@ -172,7 +198,7 @@ def _pool_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
         )
 
 
-def _window_findings(measured: Measured, timesteps: int) -> Iterator[Finding]:
+def _window_findings(measured: Measured, timesteps: int, calibrated: bool) -> Iterator[Finding]:
     """The largest error part if the output is bad although no single layer is at fault."""
     full = measured.over_t[-1]
     if not measured.layers or not _bad(full):
@@ -193,6 +219,7 @@ def _window_findings(measured: Measured, timesteps: int) -> Iterator[Finding]:
         f"{_output(full)}; here, relative to the ANN: {shown}.",
         advice=str(cause),
         steps=timesteps,
+        calibrated=calibrated,
         **evidence,
     )
 
@@ -249,6 +276,7 @@ def _finding(
     severity: Any = "fault",
     advice: str | None = None,
     steps: int = 0,
+    calibrated: bool = False,
     **evidence: Any,
 ) -> Finding:
     return Finding(
@@ -258,7 +286,7 @@ def _finding(
         severity=severity,
         evidence=evidence,
         text=text,
-        remedy=remedy(cause, advice=advice, timesteps=steps),
+        remedy=remedy(cause, advice=advice, timesteps=steps, calibrated=calibrated),
     )
 
 
