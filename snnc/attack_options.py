@@ -102,8 +102,8 @@ class AttackOptions(ModelOptions, DataOptions):
         kind=Path,
         metavar="DIR",
         help="Keep what the attacks made there, one file each.",
-        meaning="folder for what every attack made: its inputs and whether they were answered "
-        "right, `NAME.npz`; None for no files.",
+        meaning="folder for what every attack made, a file for every batch, `NAME-000000.npz`; "
+        "None for no files.",
     )
     resume: bool = option(
         False,

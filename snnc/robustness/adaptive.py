@@ -56,7 +56,7 @@ def adaptive(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budge
         better = wrong & ~fooled if restart else np.ones(len(x), bool)
         best[better] = found[better]
         fooled |= wrong
-    return budget.clipped(best, x)
+    return best
 
 
 class _Run:
@@ -71,9 +71,9 @@ class _Run:
         rng: np.random.Generator,
     ) -> None:
         self._network, self._budget = network, budget
-        self._x, self._y = torch.from_numpy(x), torch.from_numpy(y)
+        self._x, self._y = x, torch.from_numpy(y)
         start = rng.uniform(-budget.eps, budget.eps, x.shape).astype(np.float32)
-        self._now = self._within(self._x + torch.from_numpy(start))
+        self._now = torch.from_numpy(budget.clipped(x + start, x))
         self._best, self._loss = self._now.clone(), torch.full((len(x),), -torch.inf)
         self._wrong = torch.zeros(len(x), dtype=torch.bool)
 
@@ -83,7 +83,7 @@ class _Run:
         for step in range(self._budget.steps):
             direction = means.direction(self._looked())
             moved = self._now + (size * direction).clamp(-size, size)
-            self._now = self._within(moved)
+            self._now = torch.from_numpy(self._budget.clipped(moved.numpy(), self._x))
             size = size / 2 if step in halved else size
         self._looked()
         return self._best.numpy(), self._wrong.numpy()
@@ -95,11 +95,6 @@ class _Run:
         self._best[better], self._loss[better] = self._now[better], losses[better]
         self._wrong |= ~right
         return slope
-
-    def _within(self, moved: Tensor) -> Tensor:
-        eps = self._budget.eps
-        near = torch.minimum(torch.maximum(moved, self._x - eps), self._x + eps)
-        return near.clamp(*self._budget.bounds)
 
 
 def _halvings(steps: int) -> set[int]:
