@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from learning_networks import Task, fitted, tasks
@@ -17,6 +17,7 @@ EPOCHS = {"mnist": 4, "cifar10": 16}
 """Of the ANN, on 10,000 images."""
 LEARNT = {"mnist": 3, "cifar10": 4}
 """Of a spiking network, which starts from the ANN."""
+ROBUST = "robust{epochs=6 lr=0.002 eps=0.1 steps=3 calibration-steps=50}"
 AUGMENTED = {"cifar10": " augment=crop-flip"}
 
 
@@ -25,7 +26,8 @@ class Network:
     """One network.
 
     Attributes:
-        kind: what it is; `direct` and `poisson` are trained with that input.
+        kind: what it is; `direct` and `poisson` are trained with that input, `robust` on inputs
+            that fool it.
         seed: of its weights, its training and its encoder.
         timesteps: the window T; 0 for an ANN.
         leak: that it is trained with.
@@ -140,10 +142,12 @@ class Networks:
         return fitted(model, self._tasks[dataset], seed, EPOCHS[dataset], kept)
 
 
-def _how(network: Network) -> dict[str, str]:
+def _how(network: Network) -> dict[str, Any]:
     """The recipe or the passes of a spiking network."""
     if network.kind == "converted":
         return {"recipe": "convert"}
+    if network.kind == "robust":
+        return {"recipe": ROBUST}
     encode = "encode=poisson " if network.kind == "poisson" else ""
     epochs, augment = LEARNT[network.dataset], AUGMENTED.get(network.dataset, "")
     return {

@@ -18,6 +18,7 @@ LEAKS = {"mnist": (0.9, 0.5), "cifar10": (0.5,)}
 OTHER_EPS: Mapping[str, tuple[float, ...]] = {"mnist": (0.02, 0.1, 0.2), "cifar10": ()}
 SPIKING: tuple[Kind, ...] = ("converted", "direct", "poisson")
 TRAINED: tuple[Kind, ...] = ("direct", "poisson")
+HARDENED: Mapping[str, tuple[Kind, ...]] = {"mnist": ("robust",), "cifar10": ()}
 SEEDS = {"mnist": (0, 1, 2), "cifar10": (0,)}
 """Of networks of the two claims."""
 INDEPENDENT = 10
@@ -51,10 +52,12 @@ def rows() -> Iterator[Row]:
     for dataset in WINDOW:
         for seed in SEEDS[dataset]:
             yield from _sweeps(dataset, seed)
-        for kind in ("ann", *SPIKING):
+        for kind in ("ann", *SPIKING, *HARDENED[dataset]):
             yield Row("full", _network(dataset, kind), FULL_EPS[dataset])
+        for kind in HARDENED[dataset]:
+            yield Row("eps", _network(dataset, kind), SWEEP_EPS[dataset])
         for eps in OTHER_EPS[dataset]:
-            for kind in ("ann", *SPIKING):
+            for kind in ("ann", *SPIKING, *HARDENED[dataset]):
                 yield Row("eps", _network(dataset, kind), eps)
 
 

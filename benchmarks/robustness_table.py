@@ -1,11 +1,12 @@
 """Adversarial accuracy of an ANN and of spiking networks: full sets of attacks, and two claims.
 
-    python benchmarks/robustness_table.py --data-dir DIR
+    python benchmarks/robustness_table.py --data-dir DIR --table docs/robustness.md \
+        --plot benchmarks/results/robustness.svg
 
 DIR has `mnist/` and `cifar10/`. A row is one network under a set of attacks. Rows are kept in
 `--results` as soon as they are known, trained networks and what attacks made in `--work`, and the
 same command goes on where it was stopped. `--table FILE` writes the tables of all kept rows between
-two markers of FILE, `--plots DIR` draws them; `--measure false` does only that.
+two markers of FILE, `--plot FILE` draws them, and `--only-tables` measures nothing.
 
 - full: 200 images, eps 0.2 (MNIST) and 8/255 (CIFAR-10), all attacks, on the ANN, the converted
   network, and networks trained with direct and with Poisson input.
@@ -29,6 +30,8 @@ import torch
 from robustness_attacks import measured
 from robustness_networks import Networks
 from robustness_plan import rows
+from robustness_plots import draw
+from robustness_report import write_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,6 +59,17 @@ def main() -> None:
     """Measure what is missing; then the tables."""
     options = _options()
     results = Results(options.results)
+    if not options.only_tables:
+        measure(options, results)
+    kept = [*results.rows().values()]
+    if options.table is not None:
+        write_tables(options.table, kept)
+    if options.plot is not None:
+        draw(kept, options.plot)
+
+
+def measure(options: argparse.Namespace, results: Results) -> None:
+    """All rows that are not kept yet."""
     networks = Networks(options.data_dir, options.work)
     torch.set_num_threads(1)
     planned = list(rows())
@@ -74,6 +88,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, required=True, help="data")
     parser.add_argument("--work", type=Path, default=Path("robustness-out"), help="networks")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/robustness.json")
+    parser.add_argument("--table", type=Path, help="write all kept rows into this file")
+    parser.add_argument("--plot", type=Path, help="draw all kept rows into this SVG file")
+    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
     return parser.parse_args()
 
 

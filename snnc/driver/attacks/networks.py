@@ -49,7 +49,10 @@ def run_attack(network: str, options: AttackArguments) -> RobustnessReport:
     )
     batches = _batches(options, target.graph)
     shown = {"progress": options.progress, "total": size_of(batches)}
-    return evaluate(target, _labelled(batches), how, store=store, **shown)
+    report = evaluate(target, _labelled(batches), how, store=store, **shown)
+    if store is not None:
+        store.put_answers(report)
+    return report
 
 
 def _refuse_unread(network: str, source: str | None, options: AttackArguments) -> None:
