@@ -85,7 +85,7 @@ def _attacked(row: Row, attacks: Attacks, networks: Networks, folder: Path) -> R
         eot=FULL_DRAWS if full else SWEEP_DRAWS,
         limit=FULL_IMAGES if full else SWEEP_IMAGES,
         batch_size=100,
-        source=networks.path(row.source),
+        source=networks.path(row.source) if TRANSFER in attacks.methods else None,
         workdir=folder,
         resume=True,
         threads=1,

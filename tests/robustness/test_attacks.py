@@ -89,6 +89,28 @@ def test_adaptive_is_not_weaker_than_pgd(digits: Any) -> None:
     assert not [text for text in found.warnings() if "masked" in text]
 
 
+class Noisy(torch.nn.Module):
+    """Scores of two classes for one value: the second grows with it, with noise."""
+
+    def __init__(self, random: bool) -> None:
+        super().__init__()
+        self.random = random
+        self._generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=self._generator)
+        return torch.cat([torch.zeros_like(x), 50 * (x - 0.5) + noise], 1)
+
+
+def test_adaptive_goes_on_where_a_wrong_answer_is_chance() -> None:
+    """Else an input that a draw got wrong at the first step would stay as it is."""
+    x, y = np.full((50, 1), 0.5, np.float32), np.zeros(50, np.int64)
+    budget = Budget(eps=EPS, steps=20)
+    moved = [adaptive(Noisy(random), x, y, budget) for random in (True, False)]  # type: ignore[arg-type]
+    assert moved[0].min() > 0.5 + 0.9 * EPS
+    assert moved[1].min() < 0.5 + 0.5 * EPS, "classified wrong is enough"
+
+
 def test_a_narrow_derivative_is_called_masked(digits: Any) -> None:
     how = evaluation("noise", "pgd", surrogate=Triangle(1e-3))
     found = evaluate(digits.target(), digits.data, how)
