@@ -45,6 +45,7 @@ class Task:
         shape: of one image.
         mean, std: what the images are normalised by.
         exact: whether only some images are bit-exact; they are then judged apart.
+        upright: whether a mirrored image means something else; none is mirrored then.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     exact: bool = False
+    upright: bool = False
 
     def _open(self, split: str, selection: str = "") -> Dataset:
         return open_data(f"{self.name}:{self.data / self.name}#{split}{selection}")
@@ -152,7 +154,7 @@ def _fit(model: nn.Module, task: Task, epochs: int) -> None:
     model.to(memory_format=torch.channels_last)
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(BATCH):
-            loss = F.cross_entropy(model(_shifted(images[rows])), labels[rows])
+            loss = F.cross_entropy(model(_shifted(images[rows], task.upright)), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -165,10 +167,12 @@ def normalized(task: Task, x: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy((x - mean) / std)
 
 
-def _shifted(images: Tensor) -> Tensor:
-    """A batch moved by up to 4 pixels, mirrored at random."""
+def _shifted(images: Tensor, upright: bool) -> Tensor:
+    """A batch moved by up to 4 pixels; where not `upright`, mirrored at random."""
     size = images.shape[-1]
     top, left = (int(v) for v in torch.randint(0, 2 * PADDING + 1, (2,)))
     moved = F.pad(images, (PADDING,) * 4)[..., top : top + size, left : left + size]
+    if upright:
+        return moved
     mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
     return torch.where(mirrored, moved.flip(-1), moved)

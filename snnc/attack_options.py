@@ -101,9 +101,9 @@ class AttackOptions(ModelOptions, DataOptions):
         "--workdir",
         kind=Path,
         metavar="DIR",
-        help="Keep what the attacks made there, one file each.",
-        meaning="folder for what every attack made: its inputs and whether they were answered "
-        "right, `NAME.npz`; None for no files.",
+        help="Keep what the attacks made there, and which answers were right.",
+        meaning="folder for what every attack made, a file for every batch, `NAME-000000.npz`, "
+        "and for `right.npz`, which answers were right; None for no files.",
     )
     resume: bool = option(
         False,

@@ -64,6 +64,10 @@ def _graph(source: ModelSource) -> Graph:
         raise UsageError(
             f"--frontend {source.frontend}: no frontend reads {source}", hint="leave --frontend out"
         )
+    if source.weights is not None and (saved or not isinstance(model, str | Path)):
+        raise UsageError(
+            f"--weights {source.weights}: {source} holds its own", hint="leave --weights out"
+        )
     if isinstance(model, Graph):
         return model.clone()
     if isinstance(model, str | Path):

@@ -44,62 +44,46 @@ def adaptive(network: DifferentiableNetwork, x: Images, y: Labels, budget: Budge
     """Stable adaptive projected gradient descent in the largest norm.
 
     Every step moves each value by at most the step size, which starts at eps and is halved at
-    intervals; the direction is `_Means.direction`. A sample that was once classified wrong keeps
-    those values, the others keep those of the largest loss. Wang et al., 2025 (arXiv 2512.22522),
-    algorithm SA-PGD; with `AdaptiveSharpness` as the surrogate the strongest attack there.
+    intervals; the direction is `_Means.direction`. Of all steps and restarts the values of the
+    largest loss are kept; a sample that is classified wrong for certain keeps those values. One
+    with a random encoder goes on: that a few draws were classified wrong means little. Wang et al.,
+    2025 (arXiv 2512.22522), algorithm SA-PGD; with `AdaptiveSharpness` as the surrogate the
+    strongest attack there.
     """
-    best = x.copy()
-    fooled = np.zeros(len(x), bool)
+    best = _Best(torch.from_numpy(x).clone(), torch.full((len(x),), -torch.inf))
     for restart in range(budget.restarts):
-        run = _Run(network, x, y, budget, np.random.default_rng([budget.seed, restart]))
-        found, wrong = run.run()
-        better = wrong & ~fooled if restart else np.ones(len(x), bool)
-        best[better] = found[better]
-        fooled |= wrong
-    return budget.clipped(best, x)
+        rng = np.random.default_rng([budget.seed, restart])
+        start = x + rng.uniform(-budget.eps, budget.eps, x.shape).astype(np.float32)
+        _run(network, x, y, budget, start, best)
+    return best.x.numpy()
 
 
-class _Run:
-    """One random start."""
+@dataclass
+class _Best:
+    """The strongest inputs so far (N, *shape) and their strengths (N,): losses, or infinite."""
 
-    def __init__(
-        self,
-        network: DifferentiableNetwork,
-        x: Images,
-        y: Labels,
-        budget: Budget,
-        rng: np.random.Generator,
-    ) -> None:
-        self._network, self._budget = network, budget
-        self._x, self._y = torch.from_numpy(x), torch.from_numpy(y)
-        start = rng.uniform(-budget.eps, budget.eps, x.shape).astype(np.float32)
-        self._now = self._within(self._x + torch.from_numpy(start))
-        self._best, self._loss = self._now.clone(), torch.full((len(x),), -torch.inf)
-        self._wrong = torch.zeros(len(x), dtype=torch.bool)
+    x: Tensor
+    strength: Tensor
 
-    def run(self) -> tuple[Images, np.ndarray]:
-        """The strongest inputs, and which of them were classified wrong."""
-        means, size, halved = _Means(), self._budget.eps, _halvings(self._budget.steps)
-        for step in range(self._budget.steps):
-            direction = means.direction(self._looked())
-            moved = self._now + (size * direction).clamp(-size, size)
-            self._now = self._within(moved)
-            size = size / 2 if step in halved else size
-        self._looked()
-        return self._best.numpy(), self._wrong.numpy()
+    def keep(self, x: Tensor, strength: Tensor) -> None:
+        """Those of `x` that are stronger."""
+        better = strength > self.strength
+        self.x[better], self.strength[better] = x[better], strength[better]
 
-    def _looked(self) -> Tensor:
-        """The gradient here; what is best so far is kept."""
-        slope, losses, right = gradient(self._network, self._now, self._y)
-        better = ~self._wrong & (~right | (losses > self._loss))
-        self._best[better], self._loss[better] = self._now[better], losses[better]
-        self._wrong |= ~right
-        return slope
 
-    def _within(self, moved: Tensor) -> Tensor:
-        eps = self._budget.eps
-        near = torch.minimum(torch.maximum(moved, self._x - eps), self._x + eps)
-        return near.clamp(*self._budget.bounds)
+def _run(
+    network: DifferentiableNetwork, x: Images, y: Labels, budget: Budget, start: Images, best: _Best
+) -> None:
+    """All steps from one start."""
+    means, size, halved = _Means(), budget.eps, _halvings(budget.steps)
+    now, labels = torch.from_numpy(budget.clipped(start, x)), torch.from_numpy(y)
+    for step in range(budget.steps + 1):
+        slope, losses, right = gradient(network, now, labels)
+        certain = ~right & (not network.random)
+        best.keep(now, losses.masked_fill(certain, torch.inf))
+        moved = now + (size * means.direction(slope)).clamp(-size, size)
+        now = torch.from_numpy(budget.clipped(moved.numpy(), x))
+        size = size / 2 if step in halved else size
 
 
 def _halvings(steps: int) -> set[int]:

@@ -192,15 +192,22 @@ def _judged(
 def chosen(methods: Sequence[str], has_source: bool) -> tuple[str, ...]:
     """`methods` without repetitions; `all` stands for every one, transfer where there is a source.
 
-    Raises `UsageError` for an unknown name, and for transfer without a source.
+    Raises `UsageError` for an unknown name, for transfer without a source, and for a source without
+    transfer.
     """
     if "all" in methods:
         return (*METHODS, *((TRANSFER,) if has_source else ()))
     for name in methods:
         if name not in (*METHODS, TRANSFER):
+            named = (name for name, method in METHODS.items() if not method.check)
             raise UsageError(
-                f"unknown method {name!r}", hint=f"one of: {', '.join((*METHODS, TRANSFER, 'all'))}"
+                f"unknown method {name!r}", hint=f"one of: {', '.join((*named, TRANSFER, 'all'))}"
             )
     if TRANSFER in methods and not has_source:
         raise UsageError("transfer needs another network", hint="--source ART|MODEL")
+    if has_source and TRANSFER not in methods:
+        raise UsageError(
+            "--source: without the method transfer nothing is made on another network",
+            hint=f"--method {','.join((*methods, TRANSFER))}",
+        )
     return tuple(dict.fromkeys(methods))

@@ -46,16 +46,22 @@ class Method:
         surrogate: the derivative of a spike that it uses.
         knowledge: what it needs of the network.
         steps: factor of the steps that the user gave.
+        check: whether it is run for the warnings, as a part of `all`.
     """
 
     run: Attack
     surrogate: Choice = _chosen
     knowledge: Knowledge = "white box"
     steps: float = 1.0
+    check: bool = False
+
+
+def _adaptive(*, steps: float = 1.0, check: bool = False) -> Method:
+    return Method(adaptive, lambda _: PerPopulation(AdaptiveSharpness), steps=steps, check=check)
 
 
 def _width(width: float) -> Method:
-    return Method(pgd, lambda _: Triangle(width))
+    return Method(pgd, lambda _: Triangle(width), check=True)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -66,9 +72,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "apgd": Method(apgd),
         "square": Method(square, knowledge="gradient-free", steps=10),
         "potential": Method(pgd, lambda _: PotentialDependent()),
-        "adaptive": Method(adaptive, lambda _: PerPopulation(AdaptiveSharpness)),
-        "adaptive-half": Method(adaptive, lambda _: PerPopulation(AdaptiveSharpness), steps=0.5),
+        "adaptive": _adaptive(),
+        "adaptive-half": _adaptive(steps=0.5, check=True),
         **{f"pgd-width-{width:g}": _width(width) for width in WIDTHS},
     }
 )
-"""All attacks. The last ones tell whether more steps or another derivative would gain."""
+"""All attacks. The checks tell whether more steps or another derivative would gain."""

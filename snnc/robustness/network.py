@@ -60,6 +60,9 @@ class DifferentiableNetwork(nn.Module):
         surrogate: the derivative of a spike, or one for every population by name.
         draws: seeds of a random encoder per call; 1 where nothing is random.
         seed: of the first draw.
+
+    Attributes:
+        random: whether the input is encoded by chance.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class DifferentiableNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self._timesteps, self._draws = timesteps, draws if is_random(graph) else 1
+        self.random = is_random(graph)
+        self._timesteps, self._draws = timesteps, draws if self.random else 1
         self._random = np.random.default_rng(seed)
         chosen = PiecewiseLinear() if surrogate is None else surrogate
         self._interpreter = _Attacked(graph, chosen)

@@ -45,7 +45,7 @@ def test_an_attack_goes_on_from_its_files(
 ) -> None:
     options = ["--method", "adaptive", "--workdir", tmp_path, "--json"]
     whole = attacked(*options)
-    files = sorted(tmp_path.glob("*.npz"))
+    files = sorted(tmp_path.glob("adaptive-*.npz"))
     assert [file.name for file in files] == [f"adaptive-{i:06}.npz" for i in (0, 5, 10)]
     files[1].unlink()
     again = attacked(*options, "--resume")
@@ -73,6 +73,8 @@ def test_an_attack_goes_on_from_its_files(
         (["--eot", "0"], "--eot 0: at least one"),
         (["--resume"], "--workdir DIR"),
         (["-T", "0"], "at least one time step"),
+        (["--mean", "0.5"], "--mean: "),
+        (["--weights", "w.safetensors"], "is compiled, and no model is read"),
     ],
 )
 def test_wrong_usage(attacked: Callable[..., Any], options: list[str], told: str) -> None:
@@ -101,3 +103,15 @@ def test_the_files_hold_the_inputs(attacked: Callable[..., Any], tmp_path: Path)
     assert attacked("--method", "noise", "--workdir", tmp_path).code == 0
     with np.load(tmp_path / "noise-000005.npz", allow_pickle=False) as held:
         assert held["x"].shape == (5, 2, 6, 6) and held["x"].dtype == np.float32
+
+
+def test_a_file_tells_which_answers_were_right(
+    attacked: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = attacked("--method", "noise,adaptive", "--workdir", tmp_path, "--json")
+    figures = json.loads(done.out)
+    with np.load(tmp_path / "right.npz", allow_pickle=False) as right:
+        assert sorted(right) == ["adaptive", "clean", "noise"]
+        assert right["clean"].shape == (1, 12)
+        assert right["clean"].mean() == figures["clean_accuracy"]
+        assert right["adaptive"].mean() == figures["attacks"]["adaptive"]["accuracy"]

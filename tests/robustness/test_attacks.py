@@ -35,8 +35,8 @@ def direct_fgsm(network: Any, x: Tensor, y: Tensor) -> Tensor:
     return (x + EPS * slope.sign()).clamp(0, 1).detach()
 
 
-def direct_pgd(network: Any, x: Tensor, y: Tensor, steps: int) -> Tensor:
-    now = (x + torch.empty_like(x).uniform_(-EPS, EPS)).clamp(0, 1)
+def direct_pgd(network: Any, x: Tensor, y: Tensor, start: Any, steps: int) -> Tensor:
+    now = (x + torch.from_numpy(start)).clamp(0, 1)
     for _ in range(steps):
         now = now.clone().requires_grad_()
         (slope,) = torch.autograd.grad(F.cross_entropy(network(now), y), now)
@@ -46,20 +46,16 @@ def direct_pgd(network: Any, x: Tensor, y: Tensor, steps: int) -> Tensor:
 
 
 def test_the_library_on_the_ann_equals_a_direct_implementation(digits: Any) -> None:
+    """The same inputs, PGD from the same random start."""
     x, y = torch.from_numpy(digits.x), torch.from_numpy(digits.y)
     network = DifferentiableNetwork(digits.ann, 1)
     found = fgsm(network, digits.x, digits.y, Budget(eps=EPS))
     np.testing.assert_allclose(found, direct_fgsm(network, x, y), atol=1e-6)
-    torch.manual_seed(0)
-    budget = Budget(eps=EPS, steps=20)
-    losses = [
-        F.cross_entropy(network(moved), y).item()
-        for moved in (
-            torch.from_numpy(pgd(network, digits.x, digits.y, budget)),
-            direct_pgd(network, x, y, 20),
-        )
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    found = pgd(network, digits.x, digits.y, Budget(eps=EPS, steps=20, seed=5))
+    rng = np.random.RandomState(5)
+    start = rng.uniform(-EPS, EPS, (len(x), x[0].numel())).astype(np.float32)
+    expected = direct_pgd(network, x, y, start.reshape(x.shape), 20)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -91,6 +87,28 @@ def test_adaptive_is_not_weaker_than_pgd(digits: Any) -> None:
     assert 0.1 < adaptive_ <= pgd_ + 0.01
     assert found.adversarial_accuracy <= min(adaptive_, pgd_)
     assert not [text for text in found.warnings() if "masked" in text]
+
+
+class Noisy(torch.nn.Module):
+    """Scores of two classes for one value: the second grows with it, with noise."""
+
+    def __init__(self, random: bool) -> None:
+        super().__init__()
+        self.random = random
+        self._generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=self._generator)
+        return torch.cat([torch.zeros_like(x), 50 * (x - 0.5) + noise], 1)
+
+
+def test_adaptive_goes_on_where_a_wrong_answer_is_chance() -> None:
+    """Else an input that a draw got wrong at the first step would stay as it is."""
+    x, y = np.full((50, 1), 0.5, np.float32), np.zeros(50, np.int64)
+    budget = Budget(eps=EPS, steps=20)
+    moved = [adaptive(Noisy(random), x, y, budget) for random in (True, False)]  # type: ignore[arg-type]
+    assert moved[0].min() > 0.5 + 0.9 * EPS
+    assert moved[1].min() < 0.5 + 0.5 * EPS, "classified wrong is enough"
 
 
 def test_a_narrow_derivative_is_called_masked(digits: Any) -> None:
@@ -185,7 +203,11 @@ def test_which_methods_are_run() -> None:
     assert chosen(["all"], False) == tuple(METHODS)
     assert chosen(["all"], True)[-1] == "transfer"
     assert chosen(["pgd", "noise", "pgd"], False) == ("pgd", "noise")
-    with pytest.raises(UsageError, match="unknown method 'cw'"):
+    with pytest.raises(UsageError, match="unknown method 'cw'") as caught:
         chosen(["cw"], False)
+    listed = "noise, fgsm, pgd, apgd, square, potential, adaptive, transfer, all"
+    assert caught.value.hint == f"one of: {listed}"
     with pytest.raises(UsageError, match="needs another network"):
         chosen(["transfer"], False)
+    with pytest.raises(UsageError, match="--source: without the method transfer"):
+        chosen(["pgd"], True)

@@ -83,8 +83,8 @@ class Journal:
 
 def judged(verdict: Verdict) -> str:
     """A verdict as text."""
-    if verdict.measure == "loss":
-        return f"validation loss {verdict.value:.4g}"
+    if verdict.measure.endswith("loss"):
+        return f"validation {verdict.measure} {verdict.value:.4g}"
     return f"validation {verdict.measure} {100 * verdict.value:.2f} %"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from snnc.training import SpikingNetwork
 from snnc.transform import Ranks, Selectable
-from snnc_passes.train._objective import Measure, Objective
+from snnc_passes.train._adversary import Pgd
+from snnc_passes.train._objective import Objective
 from snnc_passes.train._samples import batches, share
 
 WHAT = "validation"
@@ -23,12 +25,12 @@ class Verdict:
     """The validation result of a network.
 
     Attributes:
-        measure: what `value` is.
+        measure: what `value` is; "adversarial " stands before it where the samples were attacked.
         value: the fraction of right classes, or the mean loss.
         score: larger is better; compared lexicographically.
     """
 
-    measure: Measure
+    measure: str
     value: float
     score: tuple[float, ...]
 
@@ -42,12 +44,14 @@ class Judge:
         objective: the loss and measure.
         batch: samples computed at a time.
         ranks: the processes that share the work.
+        attack: what is done to the samples, always with the same seed; None for nothing.
     """
 
     data: Selectable
     objective: Objective
     batch: int
     ranks: Ranks
+    attack: Pgd | None = None
 
     @torch.no_grad()
     def __call__(self, network: SpikingNetwork) -> Verdict:
@@ -55,7 +59,7 @@ class Judge:
         device = self.objective.device
         network.eval()
         loss, right = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-        labelled = False
+        labelled, generator = False, torch.Generator().manual_seed(self.ranks.rank)
         for rows in batches(np.arange(len(self.data)), self.batch):
             mine = share(rows, self.ranks)
             if not len(mine):
@@ -64,15 +68,19 @@ class Judge:
             labelled = y is not None
             value = torch.from_numpy(np.array(x, np.float32)).to(device)
             wanted = self.objective.wanted(value, y, WHAT)
+            if self.attack is not None:
+                aim = partial(self.objective.total, wanted=wanted)
+                value = self.attack.moved(network, value, aim, generator)
             output = network(value, sample_ids=mine)
             loss += self.objective.total(output, wanted)
             if wanted.classes is not None:
                 right += (output.argmax(1) == wanted.classes).sum()
         measure = self.objective.measure(labelled)
         mean, fraction = (total / len(self.data) for total in summed([loss, right], self.ranks))
+        shown = measure if self.attack is None else f"adversarial {measure}"
         if measure == "loss":
-            return Verdict(measure, mean, (-mean,))
-        return Verdict(measure, fraction, (fraction, -mean))
+            return Verdict(shown, mean, (-mean,))
+        return Verdict(shown, fraction, (fraction, -mean))
 
 
 def summed(numbers: Sequence[Tensor], ranks: Ranks) -> list[float]:

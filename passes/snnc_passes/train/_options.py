@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from snnc.ir import Stage
 from snnc.training.surrogate import SURROGATES
 from snnc.transform import Pass
 from snnc_passes._option_checks import one_of, refuse_if
+from snnc_passes.train._adversary import Pgd
 
 Loss = Literal["cross-entropy", "mse", "ann"]
 Optimizer = Literal["adam", "sgd"]
@@ -46,6 +47,9 @@ class TrainingPass(Pass):
         target_errors: in every step, weights have the errors of the target's cells, drawn anew:
             the network learns to bear them (Joshi et al., "Accurate deep neural network inference
             using computational phase-change memory", 2020). Validation is without them.
+        adversarial: the attack that makes the inputs that are learnt, from those of the data, at
+            every step, e.g. `pgd{eps=0.1 steps=3}`; none for the data themselves. Validation data
+            are attacked, too.
         tensorboard: whether logs for TensorBoard are written to the working directory.
     """
 
@@ -73,6 +77,7 @@ class TrainingPass(Pass):
     precision: Precision = "float32"
     spike_cost: float = 0.0
     target_errors: bool = False
+    adversarial: Pgd | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -113,4 +118,7 @@ class TrainingPass(Pass):
         """The options that affect the result, by name, JSON-able."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
+        adversarial = values.pop("adversarial")
+        if adversarial is not None:
+            values["adversarial"] = {"name": adversarial.name, **asdict(adversarial)}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}

@@ -86,7 +86,7 @@ class Session:
             compression.prepare(network, ctx)
         judge = None
         if self.held is not None:
-            judge = Judge(self.held, objective, options.batch, ctx.ranks)
+            judge = Judge(self.held, objective, options.batch, ctx.ranks, options.adversarial)
         name = f"T{timesteps}"
         journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
         trainer = Trainer(

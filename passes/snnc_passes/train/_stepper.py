@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from snnc.training import SpikingNetwork
 from snnc.training.parameters import roles
 from snnc.transform import Ranks, Selectable
 from snnc_passes.train._augment import augment
-from snnc_passes.train._objective import Objective
+from snnc_passes.train._objective import Objective, Wanted
 from snnc_passes.train._optimizer import make_optimizer, rate
 from snnc_passes.train._options import TrainingPass
 from snnc_passes.train._samples import Rows, share
@@ -90,6 +91,7 @@ class Stepper:
         image = augment(torch.from_numpy(np.array(x, np.float32)), self.options.augment)
         value = image.to(self.objective.device)
         wanted = self.objective.wanted(value, y, WHAT)
+        value = self._attacked(value, wanted)
         self.network.train()
         watched = watch or self.options.spike_cost > 0
         record = self.network.record() if watched else nullcontext(dict[str, Tensor]())
@@ -108,6 +110,14 @@ class Stepper:
         if counted is not None:
             counted = counted.detach() * (0 if idle else 1)
         return Step(loss.detach(), norm, counted, len(rows))
+
+    def _attacked(self, x: Tensor, wanted: Wanted) -> Tensor:
+        """What the attack, if there is one, makes of `x`."""
+        attack = self.options.adversarial
+        if attack is None:
+            return x
+        with self._precision():
+            return attack.moved(self.network, x, partial(self.objective.total, wanted=wanted))
 
     def _descend(self, done: float) -> Tensor:
         """Take a step along the gradient; its norm."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from snnc.errors import UsageError
 from snnc.new_file import new_file
-from snnc.robustness import Made
+from snnc.robustness import Made, RobustnessReport
 
 
 @dataclass(frozen=True)
 class AttackFiles:
-    """What attacks made, one file for every batch; a `snnc.robustness.Store`.
+    """What attacks made, one file for every batch, and the answers; a `snnc.robustness.Store`.
 
     Attributes:
         identity: of the run; files of another one are not used.
@@ -49,17 +50,26 @@ class AttackFiles:
 
     def put(self, name: str, first: int, made: Made) -> None:
         """See `Store.put`. Raises `UsageError` if the file cannot be written."""
-        path = self._path(name, first)
-        silent = np.zeros(0, bool) if made.silent is None else made.silent
+        self._write(
+            self._path(name, first),
+            identity=np.frombuffer(self.identity, np.uint8),
+            x=made.x,
+            silent=np.zeros(0, bool) if made.silent is None else made.silent,
+            queries=np.array(made.queries),
+        )
+
+    def put_answers(self, report: RobustnessReport) -> None:
+        """Write `right.npz`: (seeds, N) whether answers were right, by attack, and `clean`.
+
+        Raises `UsageError` if the file cannot be written.
+        """
+        by_attack = {name: result.correct for name, result in report.attacks.items()}
+        self._write(self.folder / "right.npz", clean=report.clean, **by_attack)
+
+    def _write(self, path: Path, **arrays: Any) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with new_file(path) as new, new.open("wb") as file:
-                np.savez(
-                    file,
-                    identity=np.frombuffer(self.identity, np.uint8),
-                    x=made.x,
-                    silent=silent,
-                    queries=np.array(made.queries),
-                )
+                np.savez(file, **arrays)
         except OSError as error:
             raise UsageError(f"--workdir: cannot write {path}: {error.strerror or error}") from None

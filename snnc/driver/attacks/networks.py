@@ -22,7 +22,7 @@ from snnc.driver.running import window_to_run
 from snnc.errors import DataError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.jsontext import dump_json
-from snnc.options import ModelOptions
+from snnc.options import ModelOptions, flags
 from snnc.output_place import require_folder
 from snnc.pipeline import parse_one
 from snnc.pipeline.names import Table
@@ -37,6 +37,7 @@ def run_attack(network: str, options: AttackArguments) -> RobustnessReport:
     """See `snnc.driver.attacks.attack.attack`."""
     source = None if options.source is None else str(options.source)
     methods = chosen(options.method, source is not None)
+    _refuse_unread(network, source, options)
     budget, surrogate = _budget(options), read_surrogate(options.surrogate)
     store = _store(network, source, options)
     target = _target(network, options, None)
@@ -50,7 +51,26 @@ def run_attack(network: str, options: AttackArguments) -> RobustnessReport:
     )
     batches = _batches(options, target.graph)
     shown = {"progress": options.progress, "total": size_of(batches)}
-    return evaluate(target, _labelled(batches), how, store=store, **shown)
+    report = evaluate(target, _labelled(batches), how, store=store, **shown)
+    if store is not None:
+        store.put_answers(report)
+    return report
+
+
+def _refuse_unread(network: str, source: str | None, options: AttackArguments) -> None:
+    """Raise `UsageError` for options of a model where no model is read."""
+    if not all(_is_compiled(name) for name in (network, source) if name is not None):
+        return
+    for name, (flag, default) in flags(ModelOptions).items():
+        if getattr(options, name) != default:
+            raise UsageError(
+                f"{flag.names[0]}: {network} is compiled, and no model is read",
+                hint=f"leave {flag.names[0]} out",
+            )
+
+
+def _is_compiled(name: str) -> bool:
+    return is_artifact(name) and open_artifact(name).manifest["stage"] != Stage.ANN
 
 
 def _budget(options: AttackArguments) -> Budget:
@@ -98,9 +118,9 @@ def _labelled(batches: Batches) -> Iterator[tuple[Images, Labels]]:
 
 def _target(name: str, options: AttackArguments, beside: str | None) -> Target:
     """The network called `name`; `beside` is an artifact whose mean, std and shape a model has."""
-    artifact = open_artifact(name) if is_artifact(name) else None
-    if artifact is None or artifact.manifest["stage"] == Stage.ANN:
+    if not _is_compiled(name):
         return _ann(name, options, beside)
+    artifact = open_artifact(name)
     graph, program = artifact.graph(), open_program(artifact, threads=options.threads)
     window = window_to_run(options.timesteps, program, graph, options.log)
 

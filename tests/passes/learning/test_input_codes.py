@@ -102,7 +102,7 @@ def test_a_latency_spike_stands_for_the_mean_of_what_fires(digits: Any) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("recipe", ["convert", "diet", "iir", "hybrid"])
+@pytest.mark.parametrize("recipe", ["convert", "diet", "iir", "hybrid", "robust"])
 def test_every_recipe_takes_every_code(recipe: str, code: str) -> None:
     options = "" if recipe == "convert" else " epochs=1"
     text = parse_one(f"{recipe}{{encode={code}{options}}}", Registry(RECIPES)).pipeline()
@@ -130,10 +130,11 @@ def test_the_same_events_on_every_target_in_batches_of_any_size(digits: Any, cod
     ]
     for run, backend in zip(runs[1:], backends[1:], strict=True):
         assert_equal_runs(run, runs[0], f"{backend.name} beside reference")
-    alone = load_program(backends[1], compiled.graph, 16)
-    for row in (0, 17, 63):
-        one = alone.run(x[row : row + 1], seed=5, sample_ids=ids[row : row + 1])
-        np.testing.assert_array_equal(one.readout, runs[0].readout[row : row + 1])  # type: ignore[index]
+    for backend in backends:
+        alone = load_program(backend, compiled.graph, 16)
+        for row in (0, 17, 63):
+            one = alone.run(x[row : row + 1], seed=5, sample_ids=ids[row : row + 1])
+            np.testing.assert_array_equal(one.readout, runs[0].readout[row : row + 1])  # type: ignore[index]
     accuracy = np.mean(runs[0].output.argmax(1) == y[:64])
     assert accuracy > (0.5 if code == "latency" else 0.85), accuracy
 

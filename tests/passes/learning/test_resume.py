@@ -21,6 +21,7 @@ from snnc.artifact import write
 from snnc.errors import PassError
 from snnc.ir import Graph
 from snnc.transform import PassContext
+from snnc_passes.train._adversary import Pgd
 from snnc_passes.train.learn import Learn
 
 OPTIONS = {"epochs": 4, "batch": 8, "lr": 1e-2, "dropout": 0.2, "augment": "flip"}
@@ -276,11 +277,13 @@ def test_a_folder_that_takes_no_files_is_named(
         finished(plain, labelled, workdir=tmp_path / "file" / "work")
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_every_optimizer_can_be_gone_on_with(
-    plain: Graph, labelled: list[Any], tmp_path: Path, optimizer: Any
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"adversarial": Pgd(eps=0.3)}]
+)
+def test_every_way_to_learn_can_be_gone_on_with(
+    plain: Graph, labelled: list[Any], tmp_path: Path, options: Any
 ) -> None:
-    each = Learn(epochs=2, batch=8, lr=1e-2, optimizer=optimizer, clip=0.5, schedule="cosine")
+    each = Learn(epochs=2, batch=8, lr=1e-2, clip=0.5, schedule="cosine", **options)
     whole = each.run(plain.clone(), context(labelled)).graph.fingerprint()
     with interrupting(("epoch 1/2", 2)) as progress, pytest.raises(KeyboardInterrupt):
         each.run(plain.clone(), context(labelled, workdir=tmp_path, progress=progress))
