@@ -137,7 +137,8 @@ def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
         SpecError, PluginError: as `parse`. Where an option of the recipe makes a pass refuse it,
             the caret is under the option.
     """
-    recipe = parse_one(text, recipes)
+    recipe: Any = parse_one(text, recipes)
+    cls: type[Any] = type(recipe)
     try:
         return parse(recipe.pipeline(), passes)
     except SpecError as error:
@@ -145,7 +146,7 @@ def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
         if not item.options:
             raise
         kind, reason = f"{recipes.noun} {item.name}", error.message.splitlines()[0]
-        hint = _options_hint(kind, type(recipe))
+        hint = _options_hint(kind, cls)
         _fail(text, _blamed(item, reason), f"{kind}: {reason}", hint)
 
 
