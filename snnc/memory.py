@@ -25,7 +25,7 @@ HELD_BYTES = 1 << 29
 """The input of a layer kept where thresholds are percentiles of it."""
 SEARCHED_VALUES = 1 << 21
 """Neurons times steps of one trial of a threshold search."""
-TRIAL_VALUES = 1 << 19
+TRIAL_VALUES = 1 << 21
 """Neurons times steps of their input computed together in such a trial."""
 OBSERVED_VALUES = 1 << 25
 """Events of all populations for the samples that are observed together."""
