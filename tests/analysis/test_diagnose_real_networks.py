@@ -91,7 +91,7 @@ def test_resnet_with_its_mean_in_a_constant_bias(inject: Any, resnet: Graph, ima
 def test_the_given_networks_are_healthy(
     inject: Any, resnet: Graph, images: Any, mnist: Graph, digits: Any
 ) -> None:
-    assert faults(inject.diagnose(resnet, images, 32)) == []
+    assert faults(inject.diagnose(resnet, images, 64)) == []
     assert faults(inject.diagnose(mnist, digits, 16)) == []
 
 

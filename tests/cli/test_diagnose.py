@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_healthy_network(snnc: Any, place: Path) -> None:
     done = snnc(
-        "diagnose", place / "trained.snnc", "--calibration", place / "x.npz", "-T", 32, "-q"
+        "diagnose", place / "trained.snnc", "--calibration", place / "x.npz", "-T", 64, "-q"
     )
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -104,7 +104,7 @@ def test_an_artifact_beside_its_model(snnc: Any, place: Path, tmp_path: Path, re
 
 def test_from_python(place: Path) -> None:
     with np.load(place / "x.npz") as arrays:
-        found = package.diagnose(place / "trained.snnc", calibration=arrays["x"], timesteps=32)
+        found = package.diagnose(place / "trained.snnc", calibration=arrays["x"], timesteps=64)
         batches = [(arrays["x"], None)]
     assert found.faults == () and found.samples == 64
     few = package.diagnose(place / "trained.snnc", calibration=batches, timesteps=32, limit=10)
