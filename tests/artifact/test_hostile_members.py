@@ -83,9 +83,17 @@ def renamed(plan: dict[str, Any]) -> None:
 def waiting(plan: dict[str, Any]) -> None:
     """A population, as the first step, that waits for ever."""
     plan["steps"][0]["kernel"] = {
-        **{"name": "neuron", "source": "i32", "state": "i32", "positions": 1, "channels": 1},
-        **{"leaky": False, "reset": "subtract", "order": "integrate-fire", "signed": False},
-        **{"constant": False, "wait": 2_000_000_000},
+        "name": "neuron",
+        "source": "i32",
+        "state": "i32",
+        "positions": 1,
+        "channels": 1,
+        "leaky": False,
+        "reset": "subtract",
+        "order": "integrate-fire",
+        "signed": False,
+        "constant": False,
+        "wait": 2_000_000_000,
     }
 
 
