@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import DataError
-from snnc.testing import quantized_cases, sample_inputs
+from snnc.testing import quantized_cases, sample_inputs, snn_cases
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.program import CpuProgram, load
 
@@ -19,7 +19,9 @@ def program(graph: Any, timesteps: int = 4, threads: int = 1) -> CpuProgram:
     return load(plan.to_json(), weights, threads, None)
 
 
-@pytest.mark.parametrize("case", quantized_cases()[::4], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", (*quantized_cases()[::4], *snn_cases()[::8]), ids=lambda case: case.name
+)
 def test_plain_and_recorded_runs_agree(case: Any) -> None:
     loaded = program(case.graph, 5, 2)
     x = np.ascontiguousarray(3 * sample_inputs(case.graph, 7) - 1, np.float32)

@@ -176,7 +176,8 @@ class CpuProgram:
         whole = len(x) == 1
         clipped = part(range(1)) if whole else sum(self._spread(part, self._parts(len(x), steps)))
         stats = {"saturated": {self.plan.tensors[self.plan.encoding.target].name: clipped}}
-        return RunResult(output=outputs, readout=sums, stats=stats, timesteps=steps)
+        readout = sums if self.plan.outputs[0].quantized else None
+        return RunResult(output=outputs, readout=readout, stats=stats, timesteps=steps)
 
     def _rows(
         self, x: NDArray[np.float32], steps: int, sums: Array, outputs: Array, rows: range

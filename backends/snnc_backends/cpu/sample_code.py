@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 from llvmlite import ir
 
-from snnc.native.code import I64, POINTER, Emitter, Machine, Value
-from snnc_backends.cpu.plan import TALLY, Plan
+from snnc.native.code import I1, I64, POINTER, Emitter, Machine, Value
+from snnc_backends.cpu.plan import TALLY, Encoding, Plan
 
 SAMPLE = "sample"
 FACTS = 2
@@ -16,14 +16,16 @@ FACTS = 2
 
 
 def in_one_call(plan: Plan) -> bool:
-    """Whether the function exists: integers, the same at all steps, and a readout of one axis."""
-    encoding, source = plan.encoding, plan.tensors[plan.outputs[0].source]
+    """Whether the function exists: the same input at all steps, and a readout of one axis.
+
+    A single real number is left to numpy, which adds up a long window of it in another order.
+    """
+    source = plan.tensors[plan.outputs[0].source]
     return (
-        encoding.mode == "direct"
-        and encoding.scale is not None
+        plan.encoding.mode == "direct"
         and not plan.analog
-        and plan.outputs[0].quantized
         and len(source.shape) == 1
+        and (source.dtype.startswith("i") or source.shape[0] > 1)
         and not any(tensor.record == TALLY for tensor in plan.tensors)
     )
 
@@ -31,9 +33,9 @@ def in_one_call(plan: Plan) -> bool:
 def emit_sample(module: ir.Module, plan: Plan, machine: Machine, run: ir.Function) -> None:
     """`void sample(x, buffers, weights, scratch, T, sums, outputs, facts)`.
 
-    It encodes x, float32 and channels first, as `snnc.encoding.direct` does, runs the plan, and
-    writes the sums of the readout (i64) and float32(float64(sum) * scale / T). Where x holds NaN
-    it counts them, and does no more.
+    It encodes x, float32 and channels first, as `snnc.encoding.direct` does where the plan has a
+    scale, runs the plan, and writes the sums of the readout (i64, or f64 of real numbers) and
+    float32(float64(sum) * scale / T). Where x holds NaN it counts them, and does no more.
     """
     kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 3)
     code = Emitter(ir.Function(module, kind, SAMPLE), machine)
@@ -53,32 +55,40 @@ def _buffer(code: Emitter, buffers: Value, number: int) -> Value:
 
 def _encode(code: Emitter, plan: Plan, x: Value, target: Value, facts: Value) -> Value:
     """Write the encoded input; returns how many elements are NaN."""
-    encoding, b = plan.encoding, code.builder
-    tensor = plan.tensors[encoding.target]
+    b, tensor = code.builder, plan.tensors[plan.encoding.target]
     channels = tensor.shape[0] if tensor.shape else 1
     pixels = prod(tensor.shape) // channels
-    single = code.type("f32")
-    factor = ir.Constant(single, float(np.float32(1 / (encoding.scale or 1))))
-    low, high = (ir.Constant(single, float(n)) for n in (encoding.lo, encoding.hi))
-    rint = ir.Function(b.module, ir.FunctionType(single, [single]), "llvm.rint.f32")
     counts = [code.local("i64") for _ in range(FACTS)]
     for count in counts:
         code.set(count, code.int(0))
     with code.loop(0, pixels) as p, code.loop(0, channels) as c:
         value = code.load(x, "f32", code.index((c, pixels), p))
-        q = b.call(rint, [b.fmul(value, factor)])
-        below, above = b.fcmp_ordered("<", q, low), b.fcmp_ordered(">", q, high)
-        nan = b.fcmp_unordered("uno", q, q)
-        for count, found in zip(counts, (b.or_(below, above), nan), strict=True):
+        nan = b.fcmp_unordered("uno", value, value)
+        kept, clipped = value, ir.Constant(I1, 0)
+        if plan.encoding.scale is not None:
+            kept, clipped = _rounded(code, plan.encoding, value, nan)
+        for count, found in zip(counts, (clipped, nan), strict=True):
             code.set(count, b.add(code.get(count, "i64"), b.zext(found, I64)))
-        kept = b.select(below, low, b.select(above, high, q))
-        kept = b.select(nan, code.zero("f32"), kept)
         where = code.index((p, channels), c)
         code.store(code.convert(kept, "f32", tensor.dtype), target, tensor.dtype, where)
     for number, count in enumerate(counts):
         total = b.add(code.load(facts, "i64", number), code.get(count, "i64"))
         code.store(total, facts, "i64", number)
     return code.get(counts[1], "i64")
+
+
+def _rounded(code: Emitter, encoding: Encoding, value: Value, nan: Value) -> tuple[Value, Value]:
+    """The value in units of the scale, a whole number of the range, and whether it was clipped."""
+    b, single = code.builder, code.type("f32")
+    factor = ir.Constant(single, float(np.float32(1 / (encoding.scale or 1))))
+    low, high = (ir.Constant(single, float(n)) for n in (encoding.lo, encoding.hi))
+    name = "llvm.rint.f32"
+    kind = ir.FunctionType(single, [single])
+    rint = b.module.globals.get(name) or ir.Function(b.module, kind, name)
+    q = b.call(rint, [b.fmul(value, factor)])
+    below, above = b.fcmp_ordered("<", q, low), b.fcmp_ordered(">", q, high)
+    kept = b.select(below, low, b.select(above, high, q))
+    return b.select(nan, code.zero("f32"), kept), b.or_(below, above)
 
 
 def _read_out(
@@ -93,17 +103,19 @@ def _read_out(
     tensor = plan.tensors[output.source]
     size = prod(tensor.shape)
     scales = code.at(weights, "i8", output.scale)
+    wide = "i64" if tensor.dtype.startswith("i") else "f64"
     window = b.sitofp(steps, code.type("f64"))
-    total = code.local("i64")
+    total = code.local(wide)
     with code.loop(0, size) as i:
-        code.set(total, code.int(0))
-        rows = code.int(1) if tensor.constant else steps
-        with code.loop(0, rows) as t:
+        code.set(total, code.zero(wide))
+        with code.loop(0, code.int(1) if tensor.constant else steps) as t:
             value = code.load(source, tensor.dtype, code.index((t, size), i))
-            code.set(total, b.add(code.get(total, "i64"), code.convert(value, tensor.dtype, "i64")))
-        found = code.get(total, "i64")
-        found = b.mul(found, steps) if tensor.constant else found
-        code.store(found, results[0], "i64", i)
+            value = code.convert(value, tensor.dtype, wide)
+            code.set(total, code.add(wide, code.get(total, wide), value))
+        found = code.get(total, wide)
+        if tensor.constant:
+            found = code.mul(wide, found, code.convert(steps, "i64", wide))
+        code.store(found, results[0], wide, i)
         scale = code.load(scales, "f64", code.int(0) if output.count == 1 else i)
-        answer = b.fdiv(b.fmul(b.sitofp(found, code.type("f64")), scale), window)
+        answer = b.fdiv(b.fmul(code.convert(found, wide, "f64"), scale), window)
         code.store(code.convert(answer, "f64", "f32"), results[1], "f32", i)

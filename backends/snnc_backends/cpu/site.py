@@ -180,8 +180,13 @@ class Site:
     def layer(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The fields that layers have in common, and their bias."""
         kind, arrays = self.bias()
-        weight = weight_type(self.weight(), storage(self.result))
-        return {**self.planes(), "weight": weight, "bias": kind, **self.window()}, arrays
+        fields = {**self.planes(), "weight": self.weight_type, "bias": kind, **self.window()}
+        return fields, arrays
+
+    @property
+    def weight_type(self) -> str:
+        """How the weights of a layer are stored."""
+        return weight_type(self.weight(), self.dtype)
 
     def laid_weight(self) -> Array:
         """The weights, (groups, rows, columns, inputs, outputs)."""

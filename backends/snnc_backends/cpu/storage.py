@@ -45,7 +45,8 @@ class Blob:
 
 def weight_type(weight: Array, dtype: str) -> str:
     """Type of the stored weights of a layer whose result is of type `dtype`."""
-    small = weight.dtype.kind in "iub" and int(np.abs(weight.astype(np.int64)).max()) <= 127
+    whole = weight.dtype.kind in "iub"
+    small = whole and max(int(weight.max()), -int(weight.min())) <= 127
     return "i8" if dtype == "i32" and small else dtype
 
 

@@ -254,8 +254,8 @@ def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
     """
     weight = layer.laid_weight()[0]
     if layer.result.quantized:
-        small = weight.dtype.kind in "iub" and int(np.abs(weight.astype(np.int64)).max()) <= 127
-        return (weight.astype(np.int8), 0) if small and layer.dtype == "i32" else None
+        small = layer.weight_type == "i8" and layer.dtype == "i32"
+        return (weight.astype(np.int8, copy=False), 0) if small else None
     peak = float(np.abs(weight).max())
     if layer.dtype != "f32" or not 0 < peak < np.inf:
         return None
