@@ -211,39 +211,33 @@ def _chain(
     longest: int,
 ) -> Chain | None:
     common, constants = layer.layer()
-    plain = layer.groups == 1 and common["dilation_w"] == 1
-    if (
-        not plain
-        or common["source"] not in ("i8", "i32")
-        or (len(rest) > 1 and not layer.result.quantized)
-    ):
-        return None
-    found = _integers(layer, constants.get("bias"))
-    if found is None:
+    summed_in_order = len(rest) < 2 or layer.result.quantized
+    plain = layer.groups == 1 and common["dilation_w"] == 1 and summed_in_order
+    found = _integers(layer, constants.get("bias")) if plain else None
+    if found is None or common["source"] not in ("i8", "i32"):
         return None
     weight, shift = found
     del common["weight"]
-    addends, steady, inputs = list[str](), list[bool](), list[str]()
+    factors = [_factor(addend) for addend in rest]
+    scaled = [factor is not None for factor in factors]
+    read = [
+        (addend.inputs[0], addend.sources[0]) if folded else (addend.result, addend.name)
+        for addend, folded in zip(rest, scaled, strict=True)
+    ]
     constants = {**constants, **arrays}
-    for number, addend in enumerate(rest):
-        factor = _factor(addend)
-        if factor is not None:
-            constants[f"factor{number}"] = factor
-            absorbed = (*absorbed, addend.name)
-        read = addend.result if factor is None else addend.inputs[0]
-        addends.append(common["dtype"] if factor is None else "i8")
-        steady.append(read.constant_in_time)
-        inputs.append(addend.name if factor is None else addend.sources[0])
+    constants |= {f"factor{n}": each for n, each in enumerate(factors) if each is not None}
     together = {
         **common,
         "shift": shift,
         **fields,
         "constant": layer.inputs[0].constant_in_time,
         "out_channels": layer.result.shape[0],
-        "addends": tuple(addends),
-        "addend_constant": tuple(steady),
+        "addends": tuple("i8" if folded else common["dtype"] for folded in scaled),
+        "addend_constant": tuple(kind.constant_in_time for kind, _ in read),
     }
-    return Chain(layer, weight, together, constants, (layer.sources[0], *inputs), absorbed, longest)
+    inputs = (layer.sources[0], *(name for _, name in read))
+    folded = (addend.name for addend, each in zip(rest, scaled, strict=True) if each)
+    return Chain(layer, weight, together, constants, inputs, (*absorbed, *folded), longest)
 
 
 def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
