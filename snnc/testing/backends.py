@@ -42,8 +42,7 @@ def assert_backend_contract(
 
     Every spike of every population, every pooled count and every readout integer must be equal;
     a part of the batch and a shorter window must give the same. Graphs that `check` refuses are
-    skipped, but it must accept at least one. The first that it accepts is run with a readout that
-    starts late (S15) too, unless `check` refuses that.
+    skipped, but not all. The first is run with a late readout (S15) too, unless that is refused.
 
     A backend that declares itself inexact (`snnc.target.Inexact`) needs a `tolerance`: over all
     graphs, for the window and for a shorter one, at most this fraction of the spikes may differ.

@@ -35,7 +35,7 @@ def emit_sample(module: ir.Module, plan: Plan, machine: Machine, run: ir.Functio
 
     It encodes x, float32 and channels first, as `snnc.encoding.direct` does where the plan has a
     scale, runs the plan, and writes the sums of the readout (i64, or f64 of real numbers) and
-    float32(float64(sum) * scale / T). Where x holds NaN it counts them, and does no more.
+    float32(float64(sum) * scale / steps read), of the steps of `snnc.readout_steps`. Where x holds NaN it counts them, and does no more.
     """
     kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 3)
     code = Emitter(ir.Function(module, kind, SAMPLE), machine)
@@ -104,18 +104,22 @@ def _read_out(
     size = prod(tensor.shape)
     scales = code.at(weights, "i8", output.scale)
     wide = "i64" if tensor.dtype.startswith("i") else "f64"
-    window = b.sitofp(steps, code.type("f64"))
+    late = b.icmp_signed(">", steps, code.int(output.start))
+    begin = b.select(late, code.int(output.start), code.int(0))
+    read = b.sub(steps, begin)
     total = code.local(wide)
     with code.loop(0, size) as i:
         code.set(total, code.zero(wide))
-        with code.loop(0, code.int(1) if tensor.constant else steps) as t:
+        first, end = (0, 1) if tensor.constant else (begin, steps)
+        with code.loop(first, end) as t:
             value = code.load(source, tensor.dtype, code.index((t, size), i))
             value = code.convert(value, tensor.dtype, wide)
             code.set(total, code.add(wide, code.get(total, wide), value))
         found = code.get(total, wide)
         if tensor.constant:
-            found = code.mul(wide, found, code.convert(steps, "i64", wide))
+            found = code.mul(wide, found, code.convert(read, "i64", wide))
         code.store(found, results[0], wide, i)
         scale = code.load(scales, "f64", code.int(0) if output.count == 1 else i)
-        answer = b.fdiv(b.fmul(code.convert(found, wide, "f64"), scale), window)
+        scaled = b.fmul(code.convert(found, wide, "f64"), scale)
+        answer = b.fdiv(scaled, code.convert(read, "i64", "f64"))
         code.store(code.convert(answer, "f64", "f32"), results[1], "f32", i)

@@ -60,7 +60,5 @@ def diagnose_graphs(
         norms=measured.norms,
         stages=measured.stages,
         pools=measured.pools,
-        count_pools=tuple(
-            name for name in measured.pools if isinstance(snn.node(name).op, CountMaxPool)
-        ),
+        count_pools=tuple(n for n in measured.pools if isinstance(snn.node(n).op, CountMaxPool)),
     )
