@@ -19,7 +19,8 @@ from snnc.robustness import METHODS, TRANSFER, AttackResult, RobustnessReport
 from snnc.robustness.methods import WIDTHS
 
 FULL_IMAGES, SWEEP_IMAGES = 200, 100
-FULL_DRAWS, SWEEP_DRAWS = 10, 5
+DRAWS = {"full": 10, "draws": 20}
+SWEEP_DRAWS = 5
 """Of a random encoder for one gradient."""
 
 
@@ -48,6 +49,9 @@ SWEEP = (
     Attacks(("adaptive", TRANSFER), 50),
 )
 
+MORE_DRAWS = (Attacks(("pgd",), 20), Attacks(("adaptive",), 50))
+SETS = {"full": FULL, "draws": MORE_DRAWS}
+
 
 def measured(row: Row, networks: Networks, work: Path) -> dict[str, Any]:
     """What the attacks of a row gave.
@@ -58,7 +62,7 @@ def measured(row: Row, networks: Networks, work: Path) -> dict[str, Any]:
     found: dict[str, AttackResult] = {}
     clean = np.zeros((0, 0), bool)
     folder = work / row.name.replace("/", "-")
-    for number, attacks in enumerate(FULL if row.experiment == "full" else SWEEP):
+    for number, attacks in enumerate(SETS.get(row.experiment, SWEEP)):
         report = _attacked(row, attacks, networks, folder / str(number))
         clean = report.clean
         for name, result in report.attacks.items():
@@ -82,7 +86,7 @@ def _attacked(row: Row, attacks: Attacks, networks: Networks, folder: Path) -> R
         method=attacks.methods,
         eps=row.eps,
         steps=attacks.steps,
-        eot=FULL_DRAWS if full else SWEEP_DRAWS,
+        eot=DRAWS.get(row.experiment, SWEEP_DRAWS),
         limit=FULL_IMAGES if full else SWEEP_IMAGES,
         batch_size=100,
         source=networks.path(row.source) if TRANSFER in attacks.methods else None,

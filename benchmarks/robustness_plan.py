@@ -8,7 +8,7 @@ from typing import Literal
 
 from robustness_networks import Kind, Network
 
-Experiment = Literal["full", "timesteps", "leak", "leak after training", "eps"]
+Experiment = Literal["full", "timesteps", "leak", "leak after training", "eps", "draws"]
 WINDOW = {"mnist": 8, "cifar10": 4}
 FULL_EPS = {"mnist": 0.2, "cifar10": 8 / 255}
 SWEEP_EPS = {"mnist": 0.05, "cifar10": 2 / 255}
@@ -59,6 +59,14 @@ def rows() -> Iterator[Row]:
         for eps in OTHER_EPS[dataset]:
             for kind in ("ann", *SPIKING, *HARDENED[dataset]):
                 yield Row("eps", _network(dataset, kind), eps)
+    yield from _draws()
+
+
+def _draws() -> Iterator[Row]:
+    """The most robust networks with a random input again, with more draws for a gradient."""
+    for leak in (1.0, min(LEAKS["mnist"])):
+        network = replace(_network("mnist", "poisson"), leak=leak)
+        yield Row("draws", network, SWEEP_EPS["mnist"])
 
 
 def _network(dataset: str, kind: Kind, seed: int = 0) -> Network:

@@ -14,20 +14,34 @@ from robustness_plan import SWEEP_EPS, WINDOW
 from robustness_report import KINDS, figure
 
 Row = Mapping[str, Any]
-COLOURS = {"ann": "#444444", "converted": "#1f5a96", "direct": "#b5482a", "poisson": "#3c7d3c"}
+COLOURS = {
+    "ann": "#444444",
+    "converted": "#1f5a96",
+    "direct": "#b5482a",
+    "poisson": "#3c7d3c",
+    "robust": "#7a4a9c",
+}
 LINES = {"fgsm": ":", "minimum": "-"}
 DATASET = "mnist"
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Accuracy on MNIST by T, leak and eps, under FGSM (dotted) and the strongest attack."""
-    own = [row for row in rows if row["dataset"] == DATASET and row["experiment"] != "full"]
+    """Accuracy on MNIST by T, leak and eps, under FGSM (dotted) and the strongest attack.
+
+    The ANN, which has neither steps nor leak, is a line without marks.
+    """
+    own = [
+        row
+        for row in rows
+        if row["dataset"] == DATASET and row["experiment"] not in ("full", "draws")
+    ]
     if not own:
         return
     at_eps = [row for row in own if row["eps"] == SWEEP_EPS[DATASET]]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 8}):
         panels = Figure(figsize=(10, 3.2), layout="constrained")
         steps, leak, eps = panels.subplots(1, 3)
+        steps.set_xscale("log", base=2)
         plain = [row for row in at_eps if row["leak"] == 1 and row["changed"] is None]
         _panel(steps, [row for row in plain if row["timesteps"]], "timesteps", "T")
         window = WINDOW[DATASET]
@@ -36,8 +50,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         _panel(leak, trained, "leak", "leak, trained with it (1: none)")
         sizes = [row for row in own if row["timesteps"] in (0, window) and row["seed"] == 0]
         _panel(eps, [r for r in sizes if r["leak"] == 1 and r["changed"] is None], "eps", "eps")
-        steps.set_xscale("log", base=2)
-        steps.legend(fontsize=6)
+        for axes in (steps, leak):
+            for attack, line in LINES.items():
+                ann = [figure(row, attack) for row in at_eps if row["kind"] == "ann"]
+                axes.axhline(float(np.mean(ann)), color=COLOURS["ann"], linestyle=line)
+        for axes in (steps, eps):
+            axes.legend(fontsize=6)
         panels.savefig(path, metadata={"Date": None})
 
 

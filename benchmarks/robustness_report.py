@@ -45,6 +45,8 @@ SWEPT = {
     "minimum": "**strongest**",
 }
 WEAK = ("fgsm", "pgd-7")
+RANDOM = ("pgd", "adaptive")
+"""Attacks that are run again with more draws."""
 
 
 def figure(row: Row, attack: str) -> float:
@@ -76,12 +78,26 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
             yield _full(full)
             yield "\n".join(_told(full))
     for dataset in WINDOW:
-        swept = [r for r in rows if r["dataset"] == dataset and r["experiment"] != "full"]
+        own = [row for row in rows if row["dataset"] == dataset]
+        swept = [row for row in own if row["experiment"] not in ("full", "draws")]
         if swept:
             yield f"### Sweeps: {TITLES[dataset]}, 100 images"
             yield _sweeps(swept)
             yield f"### The claims: {TITLES[dataset]}, eps {_eps(dataset, SWEEP_EPS[dataset])}"
             yield _claims(swept)
+            yield "\n".join(_more_draws(own, swept))
+
+
+def _more_draws(rows: Sequence[Row], swept: Sequence[Row]) -> Iterator[str]:
+    """What more draws for a gradient gain."""
+    for row in rows:
+        if row["experiment"] != "draws":
+            continue
+        keys = ("kind", "timesteps", "leak", "changed", "seed", "eps")
+        (other,) = (each for each in swept if all(each[key] == row[key] for key in keys))
+        found = (f"{SWEPT[a]} {figure(row, a):.1f} ({figure(other, a):.1f})" for a in RANDOM)
+        name = f"{KINDS[row['kind']]}, leak {row['leak']:g}, seed {row['seed']}"
+        yield f"- {name}, with 20 draws for a gradient (5 in the sweeps): {', '.join(found)}."
 
 
 def _eps(dataset: str, eps: float) -> str:
@@ -149,6 +165,8 @@ def comparisons(dataset: str) -> Iterator[tuple[str, Row, Row]]:
         without = {"kind": against, "timesteps": timesteps}
         poisson = {"kind": "poisson", "timesteps": window}
         yield f"Poisson instead of {KINDS[against]}, T={window}", poisson, without
+    leaky = {"kind": "poisson", "timesteps": window, "leak": 0.5}
+    yield f"Poisson and leak 0.5 instead of ANN, T={window}", leaky, {"kind": "ann", "timesteps": 0}
     for how in ("leak", "changed"):
         for leak in (0.9, 0.5):
             for kind in ("direct", "poisson"):

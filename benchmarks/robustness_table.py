@@ -12,6 +12,7 @@ two markers of FILE, `--plot FILE` draws them, and `--only-tables` measures noth
   network, and networks trained with direct and with Poisson input.
 - timesteps, leak (trained with it), leak after training, eps: 100 images; FGSM, PGD of 7 and 20
   steps, the adaptive attack with 50, transfer. Three seeds on MNIST, one on CIFAR-10.
+- draws: PGD and the adaptive attack again, with 20 draws for a gradient.
 
 10,000 training images learn, 2,000 others choose the epoch; test images are seen once for a row.
 Poisson input has 10 draws for a gradient in full sets, 5 in sweeps.
