@@ -35,7 +35,8 @@ def emit_sample(module: ir.Module, plan: Plan, machine: Machine, run: ir.Functio
 
     It encodes x, float32 and channels first, as `snnc.encoding.direct` does where the plan has a
     scale, runs the plan, and writes the sums of the readout (i64, or f64 of real numbers) and
-    float32(float64(sum) * scale / steps read), of the steps of `snnc.readout_steps`. Where x holds NaN it counts them, and does no more.
+    float32(float64(sum) * scale / number of steps read), of the steps of `snnc.readout_steps`.
+    Where x holds NaN it counts them, and does no more.
     """
     kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 3)
     code = Emitter(ir.Function(module, kind, SAMPLE), machine)
