@@ -137,8 +137,7 @@ def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
         SpecError, PluginError: as `parse`. Where an option of the recipe makes a pass refuse it,
             the caret is under the option.
     """
-    recipe: Any = parse_one(text, recipes)
-    cls: type[Any] = type(recipe)
+    recipe = parse_one(text, recipes)
     try:
         return parse(recipe.pipeline(), passes)
     except SpecError as error:
@@ -146,7 +145,7 @@ def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
         if not item.options:
             raise
         kind, reason = f"{recipes.noun} {item.name}", error.message.splitlines()[0]
-        hint = _options_hint(kind, cls)
+        hint = _options_hint(kind, type(cast(object, recipe)))
         _fail(text, _blamed(item, reason), f"{kind}: {reason}", hint)
 
 
@@ -215,12 +214,16 @@ class _Builder:
         if required:
             missing = ", ".join(repr(field.option) for field in required)
             reason = f"{kind} needs the option {missing}"
-            _fail(self.text, item.name_span, reason, _options_hint(kind, cls))
+            _fail(
+                self.text, item.name_span, reason, _options_hint(kind, type(cast(object, recipe)))
+            )
         try:
             return cls(**values)
         except ValueError as error:
             span = _blamed(item, str(error))
-            _fail(self.text, span, f"{kind}: {error}", _options_hint(kind, cls))
+            _fail(
+                self.text, span, f"{kind}: {error}", _options_hint(kind, type(cast(object, recipe)))
+            )
 
     def changed(self, spec: Any, item: Item, registry: Names) -> Any:
         """A copy of `spec` with the options of `item`. Raises `SpecError`, `PluginError`."""
@@ -246,7 +249,7 @@ class _Builder:
             field = options.get(option.name)
             if field is None:
                 reason = f"unknown option {option.name!r} of {kind}"
-                hint = guess(option.name, options) + _options_hint(kind, cls)
+                hint = guess(option.name, options) + _options_hint(kind, type(cast(object, recipe)))
                 _fail(self.text, option.name_span, reason, hint)
             if field.name in values:
                 _fail(self.text, option.name_span, f"option {option.name!r} is given twice")
@@ -263,7 +266,7 @@ class _Builder:
         except ValueProblem as problem:
             reason = f"option {option.name!r} of {kind}: {problem.reason}"
             span = problem.span or option.value.span
-            _fail(self.text, span, reason, _options_hint(kind, cls))
+            _fail(self.text, span, reason, _options_hint(kind, type(cast(object, recipe))))
 
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
