@@ -214,16 +214,12 @@ class _Builder:
         if required:
             missing = ", ".join(repr(field.option) for field in required)
             reason = f"{kind} needs the option {missing}"
-            _fail(
-                self.text, item.name_span, reason, _options_hint(kind, type(cast(object, recipe)))
-            )
+            _fail(self.text, item.name_span, reason, _options_hint(kind, cls))
         try:
             return cls(**values)
         except ValueError as error:
             span = _blamed(item, str(error))
-            _fail(
-                self.text, span, f"{kind}: {error}", _options_hint(kind, type(cast(object, recipe)))
-            )
+            _fail(self.text, span, f"{kind}: {error}", _options_hint(kind, cls))
 
     def changed(self, spec: Any, item: Item, registry: Names) -> Any:
         """A copy of `spec` with the options of `item`. Raises `SpecError`, `PluginError`."""
@@ -249,7 +245,7 @@ class _Builder:
             field = options.get(option.name)
             if field is None:
                 reason = f"unknown option {option.name!r} of {kind}"
-                hint = guess(option.name, options) + _options_hint(kind, type(cast(object, recipe)))
+                hint = guess(option.name, options) + _options_hint(kind, cls)
                 _fail(self.text, option.name_span, reason, hint)
             if field.name in values:
                 _fail(self.text, option.name_span, f"option {option.name!r} is given twice")
@@ -266,7 +262,7 @@ class _Builder:
         except ValueProblem as problem:
             reason = f"option {option.name!r} of {kind}: {problem.reason}"
             span = problem.span or option.value.span
-            _fail(self.text, span, reason, _options_hint(kind, type(cast(object, recipe))))
+            _fail(self.text, span, reason, _options_hint(kind, cls))
 
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
