@@ -132,34 +132,32 @@ def _unequal(
             known[node.name] = full(np.asarray(amounts.get(node.name, 1.0), np.float64), shape)
         elif all(source in known for source in node.inputs) and node.inputs:
             sources = [known[source] for source in node.inputs]
-            low = high = sources[0]
             if isinstance(node.op, Rearrange):
                 known[node.name] = node.op.move(sources, np.nan)
             elif isinstance(node.op, Scale):
                 known[node.name] = sources[0]
-            elif isinstance(node.op, Pool):
+            elif isinstance(node.op, Pool | Conv):
                 low, high = _extremes(node.op, sources[0])
-                known[node.name] = np.where(np.isfinite(high), high, np.nan)
-            elif isinstance(node.op, Conv):
-                low, high = _of_channels(sources[0])
-            equal = np.all((low == high) | (low == np.inf))
-            if not equal and leads_to(graph, node.name, takers):
-                yield node, low, high
+                if isinstance(node.op, Pool):
+                    known[node.name] = np.where(np.isfinite(high), high, np.nan)
+                equal = np.all((low == high) | (low == np.inf))
+                if not equal and leads_to(graph, node.name, takers):
+                    yield node, low, high
 
 
-def _of_channels(values: Floats) -> tuple[Floats, Floats]:
-    """(C,) the smallest and the largest amount of every channel; infinite where all are zeros."""
-    flat = values.reshape(len(values), -1)
-    silent = np.isnan(flat)
-    return np.where(silent, np.inf, flat).min(axis=1), np.where(silent, -np.inf, flat).max(axis=1)
+def _extremes(op: Pool | Conv, values: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest amount of every window, or of every channel of a convolution.
 
-
-def _extremes(op: Pool, values: Floats) -> tuple[Floats, Floats]:
-    """The smallest and the largest amount of every window; infinite where all are zeros (NaN)."""
+    Infinite where all are zeros (NaN).
+    """
     silent = np.isnan(values)
-    low, _ = window_extremes(op, np.where(silent, np.inf, values))
-    _, high = window_extremes(op, np.where(silent, -np.inf, values))
-    return low, high
+    lows, highs = np.where(silent, np.inf, values), np.where(silent, -np.inf, values)
+    if isinstance(op, Conv):
+        return (
+            lows.reshape(len(values), -1).min(axis=1),
+            highs.reshape(len(values), -1).max(axis=1),
+        )
+    return window_extremes(op, lows)[0], window_extremes(op, highs)[1]
 
 
 def _populations(graph: Graph, node: Node) -> str:

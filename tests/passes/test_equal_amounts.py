@@ -104,3 +104,19 @@ def _thresholds(graph: Graph, ctx: PassContext, passes: str) -> np.ndarray:
     op = balanced.node("relu").op
     assert isinstance(op, Neuron)
     return balanced.array(op.threshold)
+
+
+def test_zeros_that_a_rearrangement_moves_do_not_count_before_a_max_pool() -> None:
+    torch.manual_seed(0)
+    pool = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.ZeroPad2d(1), Turned(), nn.MaxPool2d(2))
+    graph = trace(pool.eval(), SHAPE)
+    ctx = PassContext(timesteps=TIMESTEPS, calibration=[(sample_inputs(graph, 32), None)])
+    passes = "lower-maxpool,activations-to-neurons,threshold-balance"
+    assert Pipeline.from_text(passes).run(graph, ctx).graph.outputs
+
+
+class Turned(nn.Module):
+    """Height and width exchanged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(2, 3)
