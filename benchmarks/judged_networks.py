@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,27 +58,25 @@ class Network:
         return own
 
 
+RESNET20 = Network(
+    "ResNet-20, CIFAR-10",
+    "resnet20/net.py:resnet20",
+    "cifar10-resnet20/weights.safetensors",
+    (3, 32, 32),
+    "cifar10",
+    True,
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)
+RESNET56 = replace(
+    RESNET20,
+    title="ResNet-56, CIFAR-10",
+    model="resnet20/net.py:resnet56",
+    weights="cifar10-resnet56/weights.safetensors",
+)
 NETWORKS: Mapping[str, Network] = {
-    "resnet20": Network(
-        "ResNet-20, CIFAR-10",
-        "resnet20/net.py:resnet20",
-        "cifar10-resnet20/weights.safetensors",
-        (3, 32, 32),
-        "cifar10",
-        True,
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-    ),
-    "resnet56": Network(
-        "ResNet-56, CIFAR-10",
-        "resnet20/net.py:resnet56",
-        "cifar10-resnet56/weights.safetensors",
-        (3, 32, 32),
-        "cifar10",
-        True,
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-    ),
+    "resnet20": RESNET20,
+    "resnet56": RESNET56,
     "mnist": Network(
         "4 conv/linear layers, MNIST",
         "mnist/net.py:mnist_cnn",
