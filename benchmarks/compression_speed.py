@@ -30,7 +30,7 @@ from snnc.testing import assert_equal_runs, load_program
 COMPRESSED = "stdp-prune{sparsity=0.75},calibrate,fold-scale,quantize-conductance{levels=4}"
 CPU = "cpu{threads=1}"
 COMPARED = (CPU, "crossbar", "crossbar{packing=time-multiplexed}")
-IMAGES, AGREED, ROUNDS = 24, 4, 7
+IMAGES, AGREED, ROUNDS = 24, 4, 21
 
 
 def program(target: str, graph: Graph) -> Program:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ CHOOSE = "choose-schedule{latency=5}"
     ],
 )
 def test_a_window_beside_a_latency_is_refused_unless_a_pass_uses_it(
-    options: dict[str, str], used: bool
+    options: Any, used: bool
 ) -> None:
     job = JobOptions(timesteps=8, **options).job(network())
     if used:
