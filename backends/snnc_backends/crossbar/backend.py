@@ -36,9 +36,10 @@ class CrossbarBackend:
     Attributes:
         rows: word lines of a tile.
         cols: bit lines of a tile.
-        cells: how a signed weight is stored: differential, in a pair of columns; offset, plus half
-            of the range, which is subtracted digitally; unit-column, the same, subtracted by a
-            reference column of every tile.
+        cells: how a signed weight is stored: differential, in one of a pair of columns; two-sided,
+            in both, symmetrically around the middle of the levels; offset, plus half of the range,
+            which is subtracted digitally; unit-column, the same, subtracted by a reference column
+            of every tile.
         cell_bits: bits of one cell, 1..8; or list, where a cell takes the level nearest to a whole
             weight, of the list that the device has.
         adc_bits: resolution of the converters, 1..16, or ideal.

@@ -274,8 +274,11 @@ def _require_layout(chip: Chip) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
-    if chip.imperfections.remap and chip.device.facts.levels_us is not None:
-        raise ValueError(f"remap needs evenly spaced levels, {chip.device.name} has a list of them")
+    spaced = {"remap": chip.imperfections.remap, "cells=two-sided": chip.code.two_sided}
+    for name, chosen in spaced.items():
+        if chosen and chip.device.facts.levels_us is not None:
+            device = chip.device.name
+            raise ValueError(f"{name} needs evenly spaced levels, {device} has a list of them")
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
     if chip.replication == "none":

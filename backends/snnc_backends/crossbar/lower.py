@@ -74,6 +74,7 @@ def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
         "weight_bits": chip.weight_bits,
         "packing": chip.packing,
         "columns_of_a_weight": [column._asdict() for column in chip.code.columns],
+        **({"two_sided": True} if chip.code.two_sided else {}),
         "shift": chip.code.shift,
         "reference_column": None if reference is None else reference._asdict(),
         "reference_level": chip.code.reference_level,

@@ -104,9 +104,9 @@ class LayerTiles:
 
     Attributes:
         dtype: float32 if all partial sums are integers below 2^24, so exact in any order; else
-            float64. Partial sums are at most levels * sum of |w| of an output, and twice the shift
-            of the code for every row. What is not ideal is computed in float64, in multiples of a
-            small fraction of a level.
+            float64. Partial sums are at most levels * sum of |w| of an output, and for every row
+            `WeightCode.largest_partial`. What is not ideal is computed in float64, in multiples of
+            a small fraction of a level.
         layer: its cells and converters.
         copies: the row blocks of every copy.
         observe: called for every row block that is read; None for nothing.
@@ -285,7 +285,8 @@ def layer_tiles(
     assert isinstance(op, Conv | Linear)
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
     largest = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max())
-    reach = (largest + 2 * chip.code.shift * matrix.rows) * events.levels
+    besides = chip.code.largest_partial(chip.largest_level)
+    reach = (largest + besides * matrix.rows) * events.levels
     narrow = chip.exact and max(reach, matrix.rows) < EXACT_FLOAT32
     dtype = torch.float32 if narrow else torch.float64
     layer = programmed(matrix, chip, ranges, parts)
