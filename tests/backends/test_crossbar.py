@@ -78,6 +78,7 @@ def test_keeps_the_contract(backend: CrossbarBackend) -> None:
     cells=st.sampled_from(list(CELLS)),
     cell_bits=st.integers(1, 8),
     packing=st.sampled_from(["none", "groups"]),
+    partial_sums=st.sampled_from(["digital", "analog"]),
     pruned=st.booleans(),
     timesteps=st.integers(1, 7),
 )

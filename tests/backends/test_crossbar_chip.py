@@ -42,6 +42,12 @@ CHIPS = (
     ),
     (GROUPED, "replication=balanced tiles=99 packing=groups rows=30 stuck-on=0.1 remap=true"),
     (GROUPED, "device=gaussian cells=offset packing=groups rows=40"),
+    (
+        GROUPED,
+        "device=pcm replication=balanced tiles=90 packing=groups rows=5 partial-sums=analog "
+        "wire-ohm=9 adc-bits=5 compensation=column",
+    ),
+    (random_graph(8), "rows=7 cols=9 cell-bits=2 device=pcm partial-sums=analog"),
     (random_graph(0), "device=pcm cells=two-sided cell-bits=3 rows=9 stuck-on=0.1 adc-bits=5"),
 )
 

@@ -72,6 +72,7 @@ def _mapping(mapped: Layout, graph: Graph) -> dict[str, Any]:
         "cell_bits": chip.cell_bits,
         **({} if facts.levels_us is None else {"levels_us": facts.levels_us}),
         "weight_bits": chip.weight_bits,
+        **({"partial_sums": chip.partial_sums} if chip.analog_sums else {}),
         "packing": chip.packing,
         "columns_of_a_weight": [column._asdict() for column in chip.code.columns],
         **({"two_sided": True} if chip.code.two_sided else {}),
