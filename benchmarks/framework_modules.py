@@ -1,4 +1,4 @@
-"""A spiking network as a torch module whose neurons are those of a framework.
+"""A spiking network as a torch module whose neurons are those of a framework; and as an ANN.
 
 All steps of a layer are computed before the next layer, as one batch of T * N samples; what is the
 same at all steps is computed once. So every framework gets the fastest order that it allows. The
@@ -7,13 +7,13 @@ forward function is written by torch.fx, a line for each layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+import operator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from framework_neurons import Neurons, Population
 from torch import Tensor, fx, nn
 
 from snnc.ir import (
@@ -25,138 +25,20 @@ from snnc.ir import (
     Linear,
     Neuron,
     Node,
+    Pad,
     Readout,
     Reshape,
     Scale,
+    Slice,
     SumPool,
-)
-
-
-@dataclass(frozen=True)
-class Population:
-    """What a framework needs to know of some neurons, which integrate and fire, with soft reset.
-
-    Attributes:
-        threshold: a number, or of the shape of a sample, to broadcast; a neuron above it fires.
-        start: the initial potential, in the same shapes.
-        timesteps, batch: sizes of the two axes that are folded into the first.
-        constant: its current is the same at all steps, and has one of them.
-    """
-
-    threshold: Tensor
-    start: Tensor
-    timesteps: int
-    batch: int
-    constant: bool
-
-    @property
-    def above(self) -> Tensor:
-        """The next number above the threshold, for a framework that fires at its threshold."""
-        return torch.nextafter(self.threshold, torch.tensor(torch.inf))
-
-    def unfolded(self, x: Tensor) -> Tensor:
-        """(T, N, *shape) of a current (T * N, *shape), or (N, *shape) where it is constant."""
-        if self.constant:
-            return x.unsqueeze(0).expand(self.timesteps, *x.shape)
-        return x.unflatten(0, (self.timesteps, self.batch))
-
-
-class PlainNeurons(nn.Module):
-    """Neurons in operations of torch."""
-
-    def __init__(self, population: Population) -> None:
-        super().__init__()
-        self.population = population
-        self.register_buffer("threshold", population.threshold)
-        self.register_buffer("start", population.start)
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps, u, spikes = self.population.unfolded(x), self.start, list[Tensor]()
-        for t in range(self.population.timesteps):
-            u = u + steps[t]
-            fired = (u > self.threshold).to(x.dtype)
-            u = u - fired * self.threshold
-            spikes.append(fired)
-        return torch.cat(spikes)
-
-
-class SpikingJellyNeurons(nn.Module):
-    """`IFNode`, all steps at once; it fires at its threshold, which is a number."""
-
-    def __init__(self, population: Population) -> None:
-        super().__init__()
-        from spikingjelly.activation_based import neuron
-
-        self.population = population
-        self.node = neuron.IFNode(v_threshold=float(population.above), v_reset=None, step_mode="m")
-        self.begins = bool((population.start != 0).any())
-        self.register_buffer("start", population.start)
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps = self.population.unfolded(x)
-        self.node.reset()
-        if self.begins:
-            self.node.v = self.start.expand(steps.shape[1:])
-        return self.node(steps).flatten(0, 1)
-
-
-class SnnTorchNeurons(nn.Module):
-    """`Leaky` without a leak, step after step."""
-
-    def __init__(self, population: Population) -> None:
-        super().__init__()
-        import snntorch
-
-        self.population = population
-        self.node = snntorch.Leaky(beta=1.0, threshold=population.threshold, surrogate_disable=True)
-        self.register_buffer("start", population.start)
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps, spikes = self.population.unfolded(x), list[Tensor]()
-        u = self.start.expand(steps.shape[1:])
-        for t in range(self.population.timesteps):
-            fired, u = self.node(steps[t], u)
-            spikes.append(fired)
-        return torch.cat(spikes)
-
-
-class SinabsNeurons(nn.Module):
-    """`IAF` with one spike a step; it fires at its threshold, and takes (N, T, *shape)."""
-
-    def __init__(self, population: Population) -> None:
-        super().__init__()
-        import sinabs.activation
-        import sinabs.layers
-
-        self.population = population
-        self.node = sinabs.layers.IAF(
-            spike_threshold=population.above,
-            spike_fn=sinabs.activation.SingleSpike,
-            reset_fn=sinabs.activation.MembraneSubtract(),
-        )
-        self.register_buffer("start", population.start)
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps = self.population.unfolded(x).transpose(0, 1)
-        self.node.v_mem = self.start.expand(steps.shape[0], *steps.shape[2:])
-        return self.node(steps).transpose(0, 1).flatten(0, 1)
-
-
-Neurons = Callable[[Population], nn.Module]
-FRAMEWORKS: Mapping[str, Neurons] = MappingProxyType(
-    {
-        "SpikingJelly": SpikingJellyNeurons,
-        "snnTorch": SnnTorchNeurons,
-        "sinabs": SinabsNeurons,
-        "torch": PlainNeurons,
-    }
 )
 
 
 def normalized(graph: Graph) -> Graph:
     """The graph with thresholds of 1: all that reaches a population is divided by its threshold.
 
-    Raises `ValueError` where a sum reaches populations of different thresholds.
+    Potentials begin half a unit of the integers lower, so that none is near 1 and rounding changes
+    no spike. Raises `ValueError` for a sum of what is no layer of its own.
     """
     result = graph.clone()
     for node in graph.nodes:
@@ -164,7 +46,7 @@ def normalized(graph: Graph) -> Graph:
             threshold = graph.array(node.op.threshold)
             for source in _currents(graph, graph.inputs_of(node.name)[0]):
                 _divide(result, source, threshold)
-            start = graph.array(node.op.v_init) / threshold
+            start = (graph.array(node.op.v_init) - 0.5) / threshold
             start = result.own_param(node.name, "v_init", start.astype(np.float32))
             result.replace_op(node.name, replace(node.op, threshold=1.0, v_init=start))
     return result
@@ -231,6 +113,12 @@ class _Builder:
             return inputs[0]
         if isinstance(op, Add):
             return self._sum(node.name, names, inputs)
+        if isinstance(op, Slice):
+            part = (slice(None), *map(slice, op.starts, op.stops, op.steps))
+            return self.code.call_function(operator.getitem, (inputs[0], part))
+        if isinstance(op, Pad):
+            pads = [pad for axis in reversed(op.padding) for pad in axis]
+            return self.code.call_function(nn.functional.pad, (inputs[0], pads))
         if isinstance(op, Readout):
             return self._readout(op, names[0], inputs[0])
         if self.is_ann and isinstance(op, Scale) and op.bias is None:
@@ -290,6 +178,8 @@ class _Builder:
     def _conv(self, op: Conv, shape: tuple[int, ...]) -> nn.Module:
         weight = self._tensor(op.weight)
         pads = {pad for axis in op.padding for pad in axis}
+        bias = None if op.bias is None else self._tensor(op.bias)
+        is_map = bias is not None and bias.ndim > 1
         layer = nn.Conv2d(
             shape[0],
             len(weight),
@@ -298,11 +188,13 @@ class _Builder:
             tuple(axis[0] for axis in op.padding),  # type: ignore[arg-type]
             op.dilation,  # type: ignore[arg-type]
             op.groups,
-            bias=op.bias is not None,
+            bias=bias is not None and not is_map,
         )
         if len(pads) > 1 and any(first != last for first, last in op.padding):
             raise ValueError("a convolution with padding on one side")
-        return _filled(layer, weight, None if op.bias is None else self._tensor(op.bias))
+        if bias is None or not is_map:
+            return _filled(layer, weight, bias)
+        return nn.Sequential(_filled(layer, weight, None), _Shift(bias))
 
     def _pool(self, op: SumPool) -> nn.Module:
         (first, *_), _ = op.windows
@@ -319,6 +211,17 @@ class _Builder:
         """A number, one per channel or one per element, to broadcast against a sample."""
         tensor = self._tensor(value)
         return tensor.reshape(-1, *(1,) * (len(shape) - 1)) if tensor.ndim == 1 else tensor
+
+
+class _Shift(nn.Module):
+    """x and a bias for each element of a sample."""
+
+    def __init__(self, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
 
 
 class _Factor(nn.Module):

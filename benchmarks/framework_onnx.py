@@ -29,9 +29,11 @@ from snnc.ir import (
     Linear,
     Neuron,
     Node,
+    Pad,
     Readout,
     Reshape,
     Scale,
+    Slice,
     SumPool,
 )
 
@@ -160,19 +162,31 @@ class _Builder:
         op, before = node.op, self.factors.get(source, 1)
         if isinstance(op, Conv | Linear):
             arrays = [np.asarray(self.graph.array(op.weight), np.float32) * before]
-            if op.bias is not None:
-                arrays.append(np.asarray(self.graph.array(op.bias), np.float32))
+            bias = None if op.bias is None else np.asarray(self.graph.array(op.bias), np.float32)
+            is_map = bias is not None and bias.ndim > 1
+            if bias is not None and not is_map:
+                arrays.append(bias)
             constants = [self._array(array) for array in arrays]
             if isinstance(op, Linear):
                 return lambda x: self._add("Gemm", x, *constants, transB=1)
             pads = [axis[end] for end in (0, 1) for axis in op.padding]
             known = {"strides": op.stride, "pads": pads, "dilations": op.dilation}
-            return lambda x: self._add("Conv", x, *constants, group=op.groups, **known)
+            shift = self._array(bias) if bias is not None and is_map else ""
+            return lambda x: self._conv(x, constants, shift, group=op.groups, **known)
         if isinstance(op, SumPool):
             size = op.windows[0][0][1] - op.windows[0][0][0]
             self.factors[node.name] = 1 if self.is_ann else before * size**2
             sizes = (size, size)
             return lambda x: self._add("AveragePool", x, kernel_shape=sizes, strides=sizes)
+        if isinstance(op, Slice):
+            axes = np.arange(1, len(op.starts) + 1)
+            parts = (op.starts, op.stops, axes, op.steps)
+            limits = [self._array(np.array(part, np.int64)) for part in parts]
+            return lambda x: self._add("Slice", x, *limits)
+        if isinstance(op, Pad):
+            ends = [(0, *(axis[end] for axis in op.padding)) for end in (0, 1)]
+            pads = self._array(np.array(ends, np.int64).ravel())
+            return lambda x: self._add("Pad", x, pads)
         if isinstance(op, Reshape):
             self.factors[node.name] = before
             return lambda x: self._add("Flatten", x)
@@ -182,6 +196,10 @@ class _Builder:
             bias = None if op.bias is None else self._values(op.bias, shape)
             return lambda x: self._affine(x, factor, bias)
         raise ValueError(f"{node.name}: no ONNX operation for {op.mnemonic}")
+
+    def _conv(self, x: str, constants: list[str], shift: str, **known: Any) -> str:
+        current = self._add("Conv", x, *constants, **known)
+        return self._add("Add", current, shift) if shift else current
 
     def _affine(self, x: str, factor: str, bias: str | None) -> str:
         scaled = self._add("Mul", x, factor)

@@ -95,27 +95,29 @@ def plotted(rows: Mapping[str, Any], stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     told = {name: {**row, "ratios": ratios(row)} for name, row in rows.items()}
     stem.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    mpl.rcParams["svg.hashsalt"] = "snnc"
+    mpl.rcParams |= {"svg.hashsalt": "snnc", "svg.fonttype": "none"}
     across = min(3, len(rows))
     down = -(-len(rows) // across)
     figure, grid = plt.subplots(down, across, figsize=(4.4 * across, 3.4 * down), squeeze=False)
     for axes in grid.flat[len(rows) :]:
         axes.axis("off")
     for axes, (name, row) in zip(grid.flat, rows.items(), strict=False):
-        _bars(axes, name, row)
+        _times(axes, name, row)
     figure.tight_layout()
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
 
 
-def _bars(axes: Any, name: str, row: Mapping[str, Any]) -> None:
-    tools = list(reversed(row["tools"]))
-    times = [row["tools"][tool][clock(row)] for tool in tools]
-    middle = [each["median"] for each in times]
-    below = [m - each["quarter"] for m, each in zip(middle, times, strict=True)]
-    above = [each["three_quarters"] - m for m, each in zip(middle, times, strict=True)]
-    colours = ["C0" if t in OURS else "C7" if t.startswith("ANN") else "C1" for t in tools]
-    axes.barh(tools, middle, xerr=(below, above), color=colours, height=0.7)
+def _times(axes: Any, name: str, row: Mapping[str, Any]) -> None:
+    for tool in reversed(row["tools"]):
+        times = row["tools"][tool][clock(row)]
+        colour = "C0" if tool in OURS else "C7" if tool.startswith("ANN") else "C1"
+        axes.plot([times["quarter"], times["three_quarters"]], [tool, tool], color=colour)
+        axes.plot(times["median"], tool, "o", color=colour, markersize=5)
+        text = f"  {times['median']:.3g}"
+        axes.annotate(text, (times["three_quarters"], tool), va="center", fontsize=7)
     axes.set_xscale("log")
+    axes.margins(x=0.2)
     axes.set_xlabel("ms")
     axes.set_title(name, fontsize=9)
     axes.tick_params(labelsize=7)
+    axes.grid(axis="x", linewidth=0.3)

@@ -10,8 +10,9 @@ from typing import Any
 
 import framework_onnx
 import torch
-from framework_modules import FRAMEWORKS, Neurons, PlainNeurons, normalized, spiking
+from framework_modules import normalized, spiking
 from framework_networks import Spiking
+from framework_neurons import FRAMEWORKS, Neurons, PlainNeurons
 
 from snnc.ir import Graph
 from snnc.native.jit import host
@@ -35,7 +36,7 @@ class Case:
         return len(self.network.x)
 
     @cached_property
-    def for_frameworks(self) -> Graph:
+    def with_scalar_thresholds(self) -> Graph:
         """The real graph; with thresholds of 1 where one is not a number."""
         graph = self.network.real
         thresholds = [getattr(node.op, "threshold", 0.0) for node in graph.nodes]
@@ -62,20 +63,22 @@ def _snnc(graph: str, features: str = "") -> Build:
     return build
 
 
-def _framework(neurons: Neurons) -> Build:
+def _framework(name: str, neurons: Neurons) -> Build:
     def build(case: Case) -> Mapping[str, Call]:
-        return dict(_layouts(case, neurons))
+        scalar = name == "SpikingJelly"
+        graph = case.with_scalar_thresholds if scalar else case.network.real
+        return dict(_layouts(case, graph, neurons))
 
     return build
 
 
-def _layouts(case: Case, neurons: Neurons) -> Iterator[tuple[str, Call]]:
+def _layouts(case: Case, graph: Graph, neurons: Neurons) -> Iterator[tuple[str, Call]]:
     """The module on the batch, contiguous, and with channels last where there are channels."""
     formats = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
     for layout, memory in formats.items():
         if layout == "channels last" and case.tensor.ndim != 4:
             return
-        graph, steps = case.for_frameworks, case.network.timesteps
+        steps = case.network.timesteps
         module: Any = spiking(graph, steps, case.batch, neurons).to(memory_format=memory)
         x = case.tensor.to(memory_format=memory)
         yield layout, lambda module=module, x=x: module(x)
@@ -84,7 +87,7 @@ def _layouts(case: Case, neurons: Neurons) -> Iterator[tuple[str, Call]]:
 def _compiled(case: Case) -> Mapping[str, Call]:
     torch._dynamo.reset()
     torch._inductor.config.freezing = True  # pyright: ignore
-    module = spiking(case.for_frameworks, case.network.timesteps, case.batch, PlainNeurons)
+    module = spiking(case.network.real, case.network.timesteps, case.batch, PlainNeurons)
     compiled: Any = torch.compile(module)
     return {"": lambda: compiled(case.tensor)}
 
@@ -116,8 +119,8 @@ class Tool:
     """A tool of the comparison.
 
     Attributes:
-        kind: `exact` tools have to give the output of the reference; `float` has other weights,
-            `ann` is another network.
+        kind: `exact` tools have to give the output of the reference, bit for bit; `float` is near
+            that of other weights, `ann` is another network.
     """
 
     build: Build
@@ -130,7 +133,7 @@ TOOLS: Mapping[str, Tool] = MappingProxyType(
         "snnc, grid": Tool(_snnc("real")),
         "snnc, float": Tool(_snnc("off_grid"), OFF_GRID),
         "snnc, 8 bits, avx2": Tool(_snnc("graph", "avx2")),
-        **{name: Tool(_framework(neurons)) for name, neurons in FRAMEWORKS.items()},
+        **{name: Tool(_framework(name, neurons)) for name, neurons in FRAMEWORKS.items()},
         "torch.compile": Tool(_compiled),
         "ONNX Runtime, folded": Tool(_onnx(framework_onnx.folded)),
         "ONNX Runtime, unrolled": Tool(_onnx(framework_onnx.unrolled)),
