@@ -6,11 +6,11 @@
 
 Every tool runs the same network on the same batch, in one process on pinned cores, in turns, A B C
 A B C, each in the faster of its layouts. A turn is a call that does not count and then calls for 5
-ms, at least one. A tool whose output differs from that of the reference is marked; `snnc, float`
-has other weights, and the ANNs are networks of their own. Times are processor time with one thread,
-which other programs on the machine disturb less, else time on the clock. Rows are kept in DIR, and
-the same command goes on where it was stopped; a row of other versions or of another machine is
-measured again. See README.md.
+ms, or one longer call. A tool whose output differs from that of the reference is marked;
+`snnc, float` has other weights, and the ANNs are networks of their own. Times are processor time
+with one thread, which other programs on the machine disturb less, else time on the clock. Rows are
+kept in DIR, and the same command goes on where it was stopped; a row of other versions or of
+another machine is measured again. See README.md.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ TURN = 5_000_000
 """Nanoseconds in which a tool calls again and again before it is the next one's turn."""
 ROUNDING = 1e-6
 """Of the largest output: what a factor in float32 makes of the sum; a spike makes more of it."""
-FEWEST = 5
-"""Rounds, however long they take."""
+FEWEST, TRIALS = 5, 2
+"""Rounds, however long they take: of measuring, and of choosing a layout."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +102,30 @@ def calls(case: Case, tools: Sequence[str]) -> Iterator[tuple[str, str, Call]]:
 def spent(call: Call) -> tuple[float, float]:
     """Mean nanoseconds, processor and clock, of the calls of a turn behind the first of them.
 
-    The first one fetches what the tool before it has driven from the caches.
+    The first one fetches what the tool before it has driven from the caches, which counts only for
+    calls that are shorter than a turn: a longer one is the only one.
     """
-    call()
+    first = _spent(call, 0)
+    return first if first[0] >= TURN else _spent(call, TURN)
+
+
+def _spent(call: Call, least: int) -> tuple[float, float]:
+    """Mean nanoseconds of so many calls that they take `least`."""
     processor, clock, calls = time.process_time_ns(), time.perf_counter_ns(), 0
-    while not calls or time.perf_counter_ns() - clock < TURN:
+    while not calls or time.perf_counter_ns() - clock < least:
         call()
         calls += 1
     own, whole = time.process_time_ns() - processor, time.perf_counter_ns() - clock
     return own / calls, whole / calls
 
 
-def rounds(built: Mapping[Any, Call], seconds: float) -> dict[Any, list[tuple[float, float]]]:
+def rounds(
+    built: Mapping[Any, Call], seconds: float, fewest: int = FEWEST
+) -> dict[Any, list[tuple[float, float]]]:
     """Nanoseconds of every call, in turns, for about so many seconds."""
     found: dict[Any, list[tuple[float, float]]] = {key: [] for key in built}
-    for call in built.values():
-        call()
     end, done = time.perf_counter() + seconds, 0
-    while done < FEWEST or time.perf_counter() < end:
+    while done < fewest or time.perf_counter() < end:
         for key, call in built.items():
             found[key].append(spent(call))
         done += 1
@@ -127,10 +133,10 @@ def rounds(built: Mapping[Any, Call], seconds: float) -> dict[Any, list[tuple[fl
 
 
 def fastest(built: Mapping[tuple[str, str], Call]) -> dict[str, tuple[str, Call]]:
-    """By tool its variant of least processor time, in three rounds over all."""
+    """By tool its variant of least processor time, in a few rounds over all."""
     several = {name for name, variant in built if (name, variant) != (name, "")}
     trial = {key: call for key, call in built.items() if key[0] in several}
-    least = {key: min(times) for key, times in rounds(trial, 0).items()} if trial else {}
+    least = {key: min(times) for key, times in rounds(trial, 0, TRIALS).items()}
     chosen = dict[str, tuple[str, Call]]()
     for name, variant in sorted(built, key=lambda key: least.get(key, (0, 0))):
         chosen.setdefault(name, (variant, built[name, variant]))

@@ -168,7 +168,7 @@ def trace(measured: Benchmark) -> dict[str, Any]:
         for marks in (measured.steps.marks - origin).tolist():
             rows = zip(measured.steps.rows, marks, marks[1:], strict=False)
             events.append(_event(2, "run", marks[0], marks[-1] - marks[0], {}))
-            events += [_event(2, r["layer"], a, b - a, dict(r)) for r, a, b in rows]
+            events += [_event(2, r["layer"], a, b - a, {"kernel": r["kernel"]}) for r, a, b in rows]
     return {"traceEvents": events, "displayTimeUnit": "ns"}
 
 
