@@ -14,6 +14,16 @@ from snnc.errors import UsageError
 if TYPE_CHECKING:
     from snnc.driver.benchmarking import Benchmark
 
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="X.npy",
+        help="Samples (N, …), or any DATA; default those stored in it, else random ones.",
+    ),
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Samples of a run.")]
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="For how long to measure.")]
 Trace = Annotated[
     Path | None,
     typer.Option(
@@ -33,19 +43,10 @@ def register(app: typer.Typer) -> None:
 def bench(
     *,
     artifact: options.Artifact,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="X.npy",
-            help="Samples (N, …), or any DATA; default those stored in it, else random ones.",
-        ),
-    ] = None,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", help="Samples of a run.")] = 1,
+    data: Inputs = None,
+    batch: Batch = 1,
     timesteps: options.Timesteps = None,
-    seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="For how long to measure.")
-    ] = 2.0,
+    seconds: Seconds = 2.0,
     trace: Trace = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,

@@ -25,7 +25,7 @@ from snnc.ir import AnyNeuron, Graph
 from snnc.native.jit import host
 from snnc.options import Data
 from snnc.step_times import StepTimes, TimesSteps
-from snnc.target import Program
+from snnc.target import Program, Record, RunResult
 from snnc.transform import Progress, silent
 
 FEWEST, MOST = 5, 100_000
@@ -47,8 +47,8 @@ class Benchmark:
         batch: samples of a run.
         threads: as asked for; None for what the target chooses.
         inputs: where they come from: data, stored or random.
-        starts: (runs,) int64, nanoseconds of `time.monotonic_ns`.
-        clock_ns, processor_ns: (runs,) int64: of each run, on the clock and of all processors.
+        times: (3, runs) int64: when each run began, in nanoseconds of `time.monotonic_ns`, how many
+            it took on the clock, and how many of all processors.
         spikes: of all neurons, mean number of a sample, of either sign, over the window.
         neurons: their number.
         steps: of runs of one sample; None where the target cannot tell.
@@ -59,16 +59,15 @@ class Benchmark:
     batch: int
     threads: int | None
     inputs: str
-    starts: NDArray[np.int64]
-    clock_ns: NDArray[np.int64]
-    processor_ns: NDArray[np.int64]
+    times: NDArray[np.int64]
     spikes: float
     neurons: int
     steps: StepTimes | None
 
     def report(self) -> dict[str, Any]:
         """All figures, JSON-able: times in milliseconds, those of steps in microseconds."""
-        median = float(np.median(self.clock_ns))
+        _, clock, processor = self.times
+        median = float(np.median(clock))
         return {
             "target": self.target,
             "timesteps": self.timesteps,
@@ -76,9 +75,9 @@ class Benchmark:
             "threads": self.threads,
             "inputs": self.inputs,
             "machine": _machine(),
-            "runs": len(self.clock_ns),
-            "latency_ms": _quantiles(self.clock_ns),
-            "processor_ms": _quantiles(self.processor_ns),
+            "runs": len(clock),
+            "latency_ms": _quantiles(clock),
+            "processor_ms": _quantiles(processor),
             "samples_per_second": round(self.batch * 1e9 / median, 2),
             "spikes_per_sample": self.spikes,
             "spikes_per_neuron": self.spikes / self.neurons if self.neurons else 0.0,
@@ -105,10 +104,8 @@ def benchmark(
         data: inputs; None for those stored in the artifact, or else random ones in the range of the
             encoder. Too few of them are repeated.
         batch: samples of a run.
-        timesteps: the window; None for the artifact's own.
-        threads: see `snnc.options.ThreadOptions`.
+        timesteps, threads, seed: see `snnc.options.DataOptions`.
         seconds: for how long; at least `FEWEST` runs are timed.
-        seed: of random inputs and spiking encoders.
 
     Raises:
         UsageError: a batch below 1, or seconds that are negative or no number.
@@ -117,28 +114,65 @@ def benchmark(
     """
     _check(batch, seconds)
     artifact = open_artifact(path)
-    graph = artifact.graph()
-    program = open_program(artifact, threads=threads)
+    graph, program = artifact.graph(), open_program(artifact, threads=threads)
     window = window_to_run(timesteps, program, graph, log)
     kind, x = _inputs(artifact, graph, data, batch, seed, log)
+    case = _Case(program, x, window, seed, seconds)
     with torch_threads(threads):
-        counts = program.run(x, timesteps=window, record="counts", seed=seed).counts
-        times = _timed(program, x, window, seed, seconds, progress)
-        steps = _steps(program, x, window, seed, seconds, float(np.median(times[1])))
-    fired = [counts[n.name] for n in graph.nodes if isinstance(n.op, AnyNeuron)]
-    return Benchmark(
-        target=str(artifact.manifest["target"]),
-        timesteps=window,
-        batch=batch,
-        threads=threads,
-        inputs=kind,
-        starts=times[0],
-        clock_ns=times[1],
-        processor_ns=times[2],
-        spikes=sum(float(c.sum()) for c in fired) / batch,
-        neurons=sum(c[0].size for c in fired),
-        steps=steps,
-    )
+        spikes = _spikes(graph, case.run("counts").counts)
+        times = case.times(progress)
+        steps = case.step_times(float(np.median(times[1])))
+    target = str(artifact.manifest["target"])
+    return Benchmark(target, window, batch, threads, kind, times, *spikes, steps)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is run, and for how long."""
+
+    program: Program
+    x: NDArray[np.float32]
+    window: int
+    seed: int
+    seconds: float
+
+    def run(self, record: Record = "none") -> RunResult:
+        """The batch once."""
+        return self.program.run(self.x, timesteps=self.window, record=record, seed=self.seed)
+
+    def times(self, progress: Progress) -> NDArray[np.int64]:
+        """`Benchmark.times`, behind a run that does not count."""
+        self.run()
+        found, shown = list[tuple[int, int, int]](), 0
+        begin = time.monotonic_ns()
+        with progress("bench", 100) as advance:
+            while len(found) < MOST:
+                processor, start = time.process_time_ns(), time.monotonic_ns()
+                self.run()
+                end = time.monotonic_ns()
+                found.append((start, end - start, time.process_time_ns() - processor))
+                done = min(100, int((end - begin) / max(self.seconds, 1e-9) / 1e7))
+                if done > shown:
+                    advance(done - shown)
+                    shown = done
+                if end - begin >= self.seconds * 1e9 and len(found) >= FEWEST:
+                    break
+        return np.array(found, np.int64).T
+
+    def step_times(self, ns: float) -> StepTimes | None:
+        """Those of the first sample; a run of the batch takes `ns`."""
+        if not isinstance(self.program, TimesSteps):
+            return None
+        fitting = int(self.seconds * 1e9 * SHARE_OF_STEPS / (ns / len(self.x)))
+        runs = max(FEWEST, min(MOST_STEP_RUNS, fitting))
+        known = {"timesteps": self.window, "seed": self.seed, "runs": runs}
+        return self.program.step_times(self.x, **known)
+
+
+def _spikes(graph: Graph, counts: Mapping[str, NDArray[np.uint32]]) -> tuple[float, int]:
+    """The spikes of a sample, on average, and the number of neurons."""
+    fired = [counts[node.name] for node in graph.nodes if isinstance(node.op, AnyNeuron)]
+    return sum(float(c.sum()) / len(c) for c in fired), sum(c[0].size for c in fired)
 
 
 def step_rows(steps: StepTimes) -> list[dict[str, Any]]:
@@ -158,9 +192,9 @@ def trace(measured: Benchmark) -> dict[str, Any]:
 
     Times are microseconds from the first run on. Source: "Trace Event Format", events of phase X.
     """
-    origin = int(measured.starts[0])
+    origin = int(measured.times[0, 0])
     events = [_named(1, "runs of a batch"), _named(2, "steps of runs of one sample")]
-    runs = zip(measured.starts.tolist(), measured.clock_ns.tolist(), strict=True)
+    runs = zip(*measured.times[:2].tolist(), strict=True)
     events += [
         _event(1, "run", start - origin, ns, {"batch": measured.batch}) for start, ns in runs
     ]
@@ -206,43 +240,6 @@ def _inputs(
     found = np.concatenate([x for x, _ in islice(batches, batch)])
     x = np.ascontiguousarray(np.resize(found, (batch, *shape)), np.float32)
     return "stored" if data is None else "data", x
-
-
-def _timed(
-    program: Program,
-    x: NDArray[np.float32],
-    window: int,
-    seed: int,
-    seconds: float,
-    progress: Progress,
-) -> NDArray[np.int64]:
-    """(3, runs): start, time on the clock and of the processors of each run, behind a first one."""
-    program.run(x, timesteps=window, seed=seed)
-    found, shown = list[tuple[int, int, int]](), 0
-    begin = time.monotonic_ns()
-    with progress("bench", 100) as advance:
-        while len(found) < MOST:
-            processor, start = time.process_time_ns(), time.monotonic_ns()
-            program.run(x, timesteps=window, seed=seed)
-            end = time.monotonic_ns()
-            found.append((start, end - start, time.process_time_ns() - processor))
-            done = min(100, int((end - begin) / max(seconds, 1e-9) / 1e7))
-            if done > shown:
-                advance(done - shown)
-                shown = done
-            if end - begin >= seconds * 1e9 and len(found) >= FEWEST:
-                break
-    return np.array(found, np.int64).T
-
-
-def _steps(
-    program: Program, x: NDArray[np.float32], window: int, seed: int, seconds: float, ns: float
-) -> StepTimes | None:
-    if not isinstance(program, TimesSteps):
-        return None
-    fitting = int(seconds * 1e9 * SHARE_OF_STEPS / (ns / len(x)))
-    runs = max(FEWEST, min(MOST_STEP_RUNS, fitting))
-    return program.step_times(x, timesteps=window, seed=seed, runs=runs)
 
 
 def _machine() -> dict[str, Any]:
