@@ -86,7 +86,6 @@ def _layouts(case: Case, graph: Graph, neurons: Neurons) -> Iterator[tuple[str, 
 
 def _compiled(case: Case) -> Mapping[str, Call]:
     torch._dynamo.reset()
-    torch._inductor.config.freezing = True  # pyright: ignore
     module = spiking(case.network.real, case.network.timesteps, case.batch, PlainNeurons)
     compiled: Any = torch.compile(module)
     return {"": lambda: compiled(case.tensor)}
