@@ -78,8 +78,9 @@ class DenseLayer(Layer):
         tiles = self.pixels * self.blocks
         dots = tiles * self.vectors * self.taps * self.quads
         copied = 0 if self.direct else 2 * self.plane
-        each = tiles * NS_PER_POSITION + self.size * NS_PER_CHANNEL
-        return steps * (dots * NS_PER_DOT + copied * NS_PER_BYTE) + work.timesteps * each
+        products = steps * (dots * NS_PER_DOT + copied * NS_PER_BYTE)
+        updates = (work.timesteps + self.wait) * self.size
+        return products + work.timesteps * tiles * NS_PER_POSITION + updates * NS_PER_CHANNEL
 
     @property
     def quads(self) -> int:

@@ -31,6 +31,7 @@ class Epilogue:
         self.current = code.array("i32", padded)
         if self.population is None:
             return
+        self.dynamics = self.population.dynamics
         self.u = code.array(spec.state, channels)
         self.total = code.array("i32", channels) if self.population.corrects else None
         self._kept = memory
@@ -82,11 +83,21 @@ class Epilogue:
         self._each(lambda c, lanes: self._finish(t, pixel, channel, c, lanes))
 
     def close(self, pixel: Value, channel: Value, more: Value) -> None:
-        """Keep the potentials if `more` steps follow."""
+        """Keep the potentials if `more` steps with input follow, else do those without input."""
         if self.population is None:
             return
-        with self.code.builder.if_then(more):
-            self._each(lambda c, n: self._keep(pixel, channel, c, n))
+        with self.code.builder.if_else(more) as (then, otherwise):
+            with then:
+                self._each(lambda c, n: self._keep(pixel, channel, c, n))
+            with otherwise:
+                if self.spec.wait:
+                    self._rest(pixel, channel)
+
+    def _rest(self, pixel: Value, channel: Value) -> None:
+        """The steps after the window of the input."""
+        code = self.code
+        with code.loop(code.timesteps, code.index(code.timesteps, self.spec.wait)) as t:
+            self._each(lambda c, n: self._update(t, pixel, channel, c, n, None))
 
     def _each(self, body: Callable[[Value, int], None]) -> None:
         self.code.blocks(self.channels, LANES, body)
@@ -109,16 +120,45 @@ class Epilogue:
                 factors = code.load(factor, spec.dtype, code.index(channel, c), lanes)
                 x = code.mul(spec.dtype, x, factors)
             current = code.add(spec.dtype, current, x)
-        out = code.index((t, spec.size), place)
         if self.population is None:
-            code.store(current, code.output, spec.dtype, out)
+            code.store(current, code.output, spec.dtype, code.index((t, spec.size), place))
             return
-        before = self._potentials(pixel, channel, c, lanes)
         wide = code.convert(current, spec.dtype, spec.state, lanes)
-        after, spike = self.population.dynamics.step(code, before, wide, True, lanes)
+        self._update(t, pixel, channel, c, lanes, wide)
+
+    def _update(
+        self, t: Value, pixel: Value, channel: Value, c: Value, lanes: int, current: Value | None
+    ) -> None:
+        """Update the neurons at step t; from step `wait` on they may fire."""
+        if not self.spec.wait:
+            self._step(t, pixel, channel, c, lanes, current, True)
+            return
+        fires = self.code.builder.icmp_signed(">=", t, self.code.int(self.spec.wait))
+        with self.code.builder.if_else(fires) as branches:
+            for branch, fire in zip(branches, (True, False), strict=True):
+                with branch:
+                    self._step(t, pixel, channel, c, lanes, current, fire)
+
+    def _step(
+        self,
+        t: Value,
+        pixel: Value,
+        channel: Value,
+        c: Value,
+        lanes: int,
+        current: Value | None,
+        fire: bool,
+    ) -> None:
+        code, spec = self.code, self.spec
+        before = self._potentials(pixel, channel, c, lanes)
+        after, spike = self.dynamics.step(code, before, current, fire, lanes)
         code.store(after.u, self.u, spec.state, c)
+        if not fire:
+            return
         if self.total is not None:
             code.store(after.total, self.total, "i32", c)
+        window = code.index(t, -spec.wait)
+        out = code.index((window, spec.size), self._place(pixel, channel, c))
         code.store(spike, code.output, "i8", out)
 
     def _potentials(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Potentials:
