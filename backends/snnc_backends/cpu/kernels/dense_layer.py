@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,19 +13,16 @@ from numpy.typing import NDArray
 from snnc.native.code import I8, Value
 from snnc_backends.cpu.kernels.base import Match, Table, Work, require
 from snnc_backends.cpu.kernels.code import Code
-from snnc_backends.cpu.kernels.dot import dot4
-from snnc_backends.cpu.kernels.epilogue import LANES, Epilogue
+from snnc_backends.cpu.kernels.dense_block import QUAD, STEPS, DenseBlock
+from snnc_backends.cpu.kernels.epilogue import LANES
 from snnc_backends.cpu.kernels.layer import Layer, chain
 from snnc_backends.cpu.kernels.step_sums import StepSums
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
 
-STEPS = 8
-"""Most steps whose sums are in registers at a time."""
 VECTORS = 4
 """Most vectors of output channels whose sums are in registers at a time."""
-QUAD = 4
 BYTE = 255
 MOST_SCRATCH = 1 << 48
 NS_PER_DOT, NS_PER_BYTE, NS_PER_POSITION, NS_PER_CHANNEL = 0.28, 0.03, 5.0, 0.11
@@ -149,10 +145,11 @@ class DenseLayer(Layer):
         return self.lines * self.line * self.pixel + (QUAD - 1 if self.pixel % QUAD else 0)
 
     def weights(self) -> Table:
-        return Table("i8", self.blocks * self._block_bytes)
+        return Table("i8", self.blocks * self.block_bytes)
 
     @property
-    def _block_bytes(self) -> int:
+    def block_bytes(self) -> int:
+        """Bytes of the weights of a block of channels."""
         return self.kernel_h * self.quads * self.vectors * LANES * QUAD
 
     def scratch(self) -> int:
@@ -164,7 +161,7 @@ class DenseLayer(Layer):
         whole = self.out_channels // (LANES * self.vectors)
         rest = self.out_channels - whole * LANES * self.vectors
         sizes = (self.vectors * LANES if whole else 0, rest)
-        parts = [_Block(self, code, copy, channels) for channels in sizes if channels]
+        parts = [DenseBlock(self, code, copy, channels) for channels in sizes if channels]
         first = code.local("i64")
         code.set(first, code.int(0))
         with code.repeat(
@@ -231,112 +228,6 @@ class DenseLayer(Layer):
             code.store(code.add("i8", before, x), copy, "i8", place)
 
         code.blocks(count, 64 if self.source == "i8" else 16, move)
-
-
-class _Block:
-    """Code for the first `channels` output channels of a block of channels."""
-
-    def __init__(self, spec: DenseLayer, code: Code, copy: Value, channels: int) -> None:
-        self.spec, self.code = spec, code
-        self.used = -(-channels // LANES)
-        self.epilogue = Epilogue(spec, code, channels, self.used * LANES, code.scratch)
-        self.sums = [
-            [code.local("i32", LANES) for _ in range(self.used)]
-            for _ in range(1 if spec.constant else STEPS)
-        ]
-        self.image = code.inputs[0] if spec.direct else copy
-
-    def positions(self, block: Value, steps: StepSums) -> None:
-        """All output positions, at the steps of a block."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
-        channel = code.index((block, spec.vectors * LANES))
-        more = b.icmp_signed("<", steps.end, code.timesteps)
-        with code.loop(0, spec.out_height) as y, code.loop(0, spec.out_width) as x:
-            pixel = code.index((y, spec.out_width), x)
-            epilogue.open(pixel, channel, steps.first)
-            if spec.constant:
-                self._steady(block, channel, y, x, steps)
-            else:
-                done = code.int(0)
-                for size in (8, 4, 2, 1):
-                    done = self._tiles(block, channel, y, x, steps, done, size)
-            epilogue.close(pixel, channel, more)
-
-    def _steady(self, block: Value, channel: Value, y: Value, x: Value, steps: StepSums) -> None:
-        """The sums are those of all steps."""
-        spec, code, epilogue = self.spec, self.code, self.epilogue
-        pixel = code.index((y, spec.out_width), x)
-        self._products(block, y, x, code.int(0), 1)
-        steady = spec.steady and spec.neuron == "none"
-        with code.loop(steps.first, code.int(1) if steady else steps.end) as t:
-            epilogue.start(pixel, channel)
-            self._add(0)
-            epilogue.finish(t, pixel, channel)
-
-    def _tiles(
-        self,
-        block: Value,
-        channel: Value,
-        y: Value,
-        x: Value,
-        steps: StepSums,
-        done: Value,
-        size: int,
-    ) -> Value:
-        """As many tiles of `size` sums as fit from sum `done` on; returns what is then done."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
-        pixel = code.index((y, spec.out_width), x)
-        count = steps.count(code)
-        stop = b.sub(count, b.urem(b.sub(count, done), code.int(size)))
-        with code.loop(done, stop, size) as s:
-            base = code.index(steps.first, s) if spec.direct else s
-            self._products(block, y, x, base, size)
-            for number in range(size):
-                begin, end = steps.sum(code, code.index(s, number))
-                with code.loop(begin, end) if spec.summed > 1 else nullcontext(begin) as t:
-                    epilogue.start(pixel, channel)
-                    with b.if_then(b.icmp_signed("==", t, begin)):
-                        self._add(number)
-                    epilogue.finish(t, pixel, channel)
-        return stop
-
-    def _products(self, block: Value, y: Value, x: Value, s: Value, steps: int) -> None:
-        """The sums of an output position, from step s of the image on."""
-        spec, code = self.spec, self.code
-        for step in range(steps):
-            for vector in range(self.used):
-                code.set(self.sums[step][vector], code.zero("i32", LANES))
-        across, pixel = spec.quads, spec.pixel
-        start = code.index((s, spec.plane), (y, spec.stride_h * spec.line * pixel))
-        start = code.index(start, (x, spec.stride_w * pixel))
-        weights = code.index((block, spec._block_bytes))
-        wide = spec.vectors * LANES * QUAD
-        with code.loop(0, spec.kernel_h) as kh:
-            row = code.index(start, (kh, spec.dilation_h * spec.line * pixel))
-            line = code.index(weights, (kh, across * wide))
-            with code.loop(0, across) as quad:
-                self._quad(code.index(row, (quad, QUAD)), code.index(line, (quad, wide)), steps)
-
-    def _quad(self, place: Value, weights: Value, steps: int) -> None:
-        """Multiply a quad of inputs of each step with its weights."""
-        spec, code = self.spec, self.code
-        table = code.at(code.arrays["weight"], "i8", weights)
-        w = [code.load(table, "i32", v * LANES, LANES) for v in range(self.used)]
-        for step in range(steps):
-            pointer = code.at(self.image, "i8", code.index(place, step * spec.plane))
-            x = code.splat(code.load(pointer, "i32", 0), "i32", LANES)
-            for vector in range(self.used):
-                total = self.sums[step][vector]
-                old = code.get(total, "i32", LANES)
-                code.set(total, dot4(code, old, x, w[vector]))
-
-    def _add(self, step: int) -> None:
-        """Add the sums of a step of a tile to the current."""
-        code, current = self.code, self.epilogue.current
-        for vector in range(self.used):
-            old = code.load(current, "i32", vector * LANES, LANES)
-            total = code.add("i32", old, code.get(self.sums[step][vector], "i32", LANES))
-            code.store(total, current, "i32", vector * LANES)
 
 
 def _quads(weight: NDArray[Any], vectors: int) -> NDArray[Any]:
