@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,16 +79,17 @@ class DenseBlock:
 
     def _position(self, row: _Row, x: Value, steps: StepSums, number: int) -> None:
         """All steps of a position; the sum is that of each of them, or of all together."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
+        spec, code, epilogue = self.spec, self.code, self.epilogue
         pixel = code.index((row.y, spec.out_width), x)
         once = spec.steady and spec.neuron == "none"
         epilogue.open(pixel, row.channel, steps.first)
-        with code.loop(steps.first, code.int(1) if once else steps.end) as t:
-            epilogue.start(pixel, row.channel)
-            first = b.icmp_signed("==", t, steps.first)
-            with nullcontext() if spec.constant else b.if_then(first):
+        if spec.constant:
+            with code.loop(steps.first, code.int(1) if once else steps.end) as t:
+                epilogue.start(pixel, row.channel)
                 self._add(number)
-            epilogue.finish(t, pixel, row.channel)
+                epilogue.finish(t, pixel, row.channel)
+        else:
+            self._sum(row, pixel, (steps.first, steps.end), number)
         epilogue.close(pixel, row.channel, steps.more(code))
 
     def _along(self, row: _Row, steps: StepSums) -> None:
@@ -99,13 +99,13 @@ class DenseBlock:
             pixel = code.index((row.y, spec.out_width), x)
             epilogue.open(pixel, row.channel, steps.first)
             done = code.int(0)
-            for size in (8, 4, 2, 1):
+            for size in (4, 1) if spec.wait else (8, 4, 2, 1):  # with a wait, there is more code
                 done = self._tiles(row, x, steps, done, size)
             epilogue.close(pixel, row.channel, steps.more(code))
 
     def _tiles(self, row: _Row, x: Value, steps: StepSums, done: Value, size: int) -> Value:
         """As many tiles of `size` sums as fit from sum `done` on; returns what is then done."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
+        spec, code, b = self.spec, self.code, self.code.builder
         pixel = code.index((row.y, spec.out_width), x)
         count = steps.count(code)
         stop = b.sub(count, b.urem(b.sub(count, done), code.int(size)))
@@ -113,13 +113,19 @@ class DenseBlock:
             image = code.index(steps.first, s) if spec.direct else s
             self._products(row, x, image, size, spec.plane)
             for number in range(size):
-                begin, end = steps.sum(code, code.index(s, number))
-                with code.loop(begin, end) if spec.summed > 1 else nullcontext(begin) as t:
-                    epilogue.start(pixel, row.channel)
-                    with b.if_then(b.icmp_signed("==", t, begin)):
-                        self._add(number)
-                    epilogue.finish(t, pixel, row.channel)
+                self._sum(row, pixel, steps.sum(code, code.index(s, number)), number)
         return stop
+
+    def _sum(self, row: _Row, pixel: Value, span: tuple[Value, Value], number: int) -> None:
+        """Update the neurons of a position with a sum, which is that of a span of steps."""
+        code, epilogue, (begin, end) = self.code, self.epilogue, span
+        if self.spec.summed == 1:
+            epilogue.start(pixel, row.channel)
+        else:
+            epilogue.start(pixel, row.channel, code.builder.sub(end, begin))
+            epilogue.add_later(code.index(begin, 1), end, pixel, row.channel)
+        self._add(number)
+        epilogue.finish(begin, pixel, row.channel)
 
     def _products(self, row: _Row, x: Value, image: Value, size: int, apart: int) -> None:
         """The sums of `size` windows, whose bytes are `apart`, from position x of an image on."""
