@@ -126,6 +126,26 @@ def test_every_kind_of_neuron_behind_a_layer(kind: type[Kernel], neuron: dict[st
         assert_equal(graph, steps, program)
 
 
+@pytest.mark.parametrize(
+    ("options", "summed"),
+    [
+        ({"wait": 3}, {3}),
+        ({"wait": 300}, {255, 63}),  # as many as a byte holds of spikes, and of counts
+        ({"wait": 4, "signed": True}, {4}),
+        ({"wait": 4, "leak": 29491 / 32768}, {1}),
+    ],
+)
+def test_steps_in_which_no_neuron_fires_are_summed(
+    options: dict[str, Any], summed: set[int]
+) -> None:
+    graph = residual(20, 4, **options)
+    program = programs(graph, 4, DenseLayer)
+    kernels = [s.kernel for s in program.plan.steps if isinstance(s.kernel, DenseLayer)]
+    assert {k.summed for k in kernels} - {1} == summed - {1}
+    for steps in (2, 9, 70):  # a part of a sum, a sum and steps, several sums
+        assert_equal(graph, steps, program)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rounds", [False, True])
 def test_two_sided_neurons_behind_a_layer(kind: type[Kernel], rounds: bool) -> None:
@@ -221,7 +241,12 @@ OWN: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "limit": ({"limit": 0}, "not positive"),
         "constant": ({"constant": True}, "same at all steps|fit"),
     },
-    "dense-layer": {"lowest": ({"lowest": -999}, "lowest")},
+    "dense-layer": {
+        "lowest": ({"lowest": -999}, "lowest"),
+        "summed": ({"summed": 2}, "steps that differ"),
+        "not summed": ({"summed": 0}, "summed=0"),
+        "bytes of a pixel": ({"tight": False, "channels": 21}, "fit|outside"),
+    },
 }
 
 

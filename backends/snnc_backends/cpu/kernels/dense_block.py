@@ -68,8 +68,9 @@ class DenseBlock:
     def _across(self, row: _Row, steps: StepSums) -> None:
         """Several positions at a time, whose steps have one sum."""
         spec, code, width = self.spec, self.code, self.spec.out_width
-        whole = width // ACROSS * ACROSS
-        for size, start, stop in ((ACROSS, 0, whole), (1, whole, width)):
+        most = min(ACROSS, width)
+        whole = width // most * most
+        for size, start, stop in ((most, 0, whole), (1, whole, width)):
             if start == stop:
                 continue
             with code.loop(start, stop, size) as x:
@@ -81,16 +82,24 @@ class DenseBlock:
         """All steps of a position; the sum is that of each of them, or of all together."""
         spec, code, epilogue = self.spec, self.code, self.epilogue
         pixel = code.index((row.y, spec.out_width), x)
-        once = spec.steady and spec.neuron == "none"
         epilogue.open(pixel, row.channel, steps.first)
         if spec.constant:
-            with code.loop(steps.first, code.int(1) if once else steps.end) as t:
-                epilogue.start(pixel, row.channel)
-                self._add(number)
-                epilogue.finish(t, pixel, row.channel)
+            self._steady(row, pixel, steps.end, number)
         else:
             self._sum(row, pixel, (steps.first, steps.end), number)
         epilogue.close(pixel, row.channel, steps.more(code))
+
+    def _steady(self, row: _Row, pixel: Value, end: Value, number: int) -> None:
+        """All steps of a position whose sum is that of each step."""
+        spec, code, start = self.spec, self.code, self.code.int(0)
+        if spec.summed > 1:
+            start = code.minimum(end, code.int(spec.wait))
+            self._sum(row, pixel, (code.int(0), start), number)
+        once = spec.steady and spec.neuron == "none"
+        with code.loop(start, code.int(1) if once else end) as t:
+            self.epilogue.start(pixel, row.channel)
+            self._add(number)
+            self.epilogue.finish(t, pixel, row.channel)
 
     def _along(self, row: _Row, steps: StepSums) -> None:
         """One position after the other, several sums at a time."""
@@ -117,14 +126,16 @@ class DenseBlock:
         return stop
 
     def _sum(self, row: _Row, pixel: Value, span: tuple[Value, Value], number: int) -> None:
-        """Update the neurons of a position with a sum, which is that of a span of steps."""
+        """Update the neurons of a position with a sum, which is that of a span of steps.
+
+        Where the input is constant, it is that of each of them.
+        """
         code, epilogue, (begin, end) = self.code, self.epilogue, span
-        if self.spec.summed == 1:
-            epilogue.start(pixel, row.channel)
-        else:
-            epilogue.start(pixel, row.channel, code.builder.sub(end, begin))
+        steps = code.builder.sub(end, begin) if self.spec.summed > 1 else None
+        epilogue.start(pixel, row.channel, steps)
+        if steps is not None:
             epilogue.add_later(code.index(begin, 1), end, pixel, row.channel)
-        self._add(number)
+        self._add(number, steps if self.spec.constant else None)
         epilogue.finish(begin, pixel, row.channel)
 
     def _products(self, row: _Row, x: Value, image: Value, size: int, apart: int) -> None:
@@ -158,10 +169,13 @@ class DenseBlock:
                 old = code.get(total, "i32", LANES)
                 code.set(total, dot4(code, old, x, w[vector]))
 
-    def _add(self, number: int) -> None:
-        """Add the sums of a window to the current."""
+    def _add(self, number: int, times: Value | None = None) -> None:
+        """Add the sums of a window to the current, so many times."""
         code, current = self.code, self.epilogue.current
         for vector in range(self.used):
             old = code.load(current, "i32", vector * LANES, LANES)
-            total = code.add("i32", old, code.get(self.sums[number][vector], "i32", LANES))
-            code.store(total, current, "i32", vector * LANES)
+            total = code.get(self.sums[number][vector], "i32", LANES)
+            if times is not None:
+                many = code.splat(code.convert(times, "i64", "i32"), "i32", LANES)
+                total = code.mul("i32", total, many)
+            code.store(code.add("i32", old, total), current, "i32", vector * LANES)

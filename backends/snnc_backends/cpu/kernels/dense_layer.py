@@ -45,7 +45,7 @@ class DenseLayer(Layer):
         tight: pixels of the copy are of C_in bytes; else, as in older plans, of whole quads, and
             the weights are laid out (…, kernel_h, kernel_w, C_in / 4, …).
         summed: before neurons may fire, the inputs of so many steps at most are summed, as they
-            give the same potential.
+            give the same potential; with a constant input, those of all such steps.
     """
 
     name: ClassVar[str] = "dense-layer"
@@ -57,7 +57,7 @@ class DenseLayer(Layer):
         super().__post_init__()
         require(-128 <= self.lowest <= 0, f"lowest={self.lowest} is not in -128..0")
         require(1 <= self.summed <= BYTE, f"summed={self.summed} is not in 1..{BYTE}")
-        waits = self.wait and self.state == "i32" and not (self.leaky or self.constant)
+        waits = self.wait and self.state == "i32" and not self.leaky
         require(self.summed == 1 or bool(waits), "sums of the inputs of steps that differ")
         require(self.scratch() <= MOST_SCRATCH, "too much working memory")
 
@@ -77,8 +77,8 @@ class DenseLayer(Layer):
             taken = lowest * weight.sum((0, 1, 2), dtype=np.int64)
             fields["bias"] = "channel" if fields["bias"] == "none" else fields["bias"]
             arrays["bias"] = arrays.get("bias", 0) + taken
-        many = min(fields["wait"], BYTE // (x.levels - lowest))
-        same = fields["state"] == "i32" and not (fields["leaky"] or fields["constant"])
+        many = min(fields["wait"], BYTE // (1 if fields["constant"] else x.levels - lowest))
+        same = fields["state"] == "i32" and not fields["leaky"]
         kernel = cls(**fields, lowest=lowest, tight=True, summed=max(1, many) if same else 1)
         arrays["weight"] = partial(_quads, weight, kernel.vectors)
         return Match(kernel, arrays, found.inputs, found.absorbed, found.longest)
@@ -86,14 +86,16 @@ class DenseLayer(Layer):
     def cost(self, work: Work) -> float:
         """Products, whatever the input is, and what every position and every input costs."""
         steps = work.steps(self.constant)
-        early = min(self.wait, steps) if self.summed > 1 else 0
-        sums = steps - early + -(-early // self.summed)
+        early = min(self.wait, work.timesteps) if self.summed > 1 else 0
+        spared = early - -(-early // self.summed)
         tiles = self.pixels * self.blocks
         dots = tiles * self.vectors * self.kernel_h * self.quads
         copied = 0 if self.direct else 2 * self.plane
+        sums = 1 if self.constant else steps - spared
         products = sums * dots * NS_PER_DOT + steps * copied * NS_PER_BYTE
-        updates = (work.timesteps + self.wait) * self.size
-        return products + work.timesteps * tiles * NS_PER_POSITION + updates * NS_PER_CHANNEL
+        visits = (work.timesteps - spared) * tiles
+        updates = (work.timesteps + self.wait - spared) * self.size
+        return products + visits * NS_PER_POSITION + updates * NS_PER_CHANNEL
 
     @property
     def quads(self) -> int:
@@ -121,7 +123,7 @@ class DenseLayer(Layer):
         down, across = self._reach
         inside = self.pad_top == self.pad_left == 0 and down <= self.height and across <= self.width
         bytes_of_quads = self.source == "i8" and not self.lowest and self.channels % QUAD == 0
-        return inside and bytes_of_quads and self.summed == 1
+        return inside and bytes_of_quads and (self.summed == 1 or self.constant)
 
     @property
     def _reach(self) -> tuple[int, int]:
