@@ -88,6 +88,9 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         description["groups"] = groups
     if name in ("event-layer", "dense-layer"):
         _fit_layer(rng, description)
+    if name == "count-maxpool":
+        description |= {each: rng.choice(("i8", "i32")) for each in ("source", "dtype")}
+        description |= {"state": rng.choice(("i16", "i32")), "constant": False}
     if name == "concat":
         count = len(description["lengths"])
         description["sources"] = [rng.choice(("i8", "i32", "f32", "f64")) for _ in range(count)]
