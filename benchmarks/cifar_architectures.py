@@ -27,6 +27,7 @@ import torch
 from cifar_networks import BUILDERS
 from cifar_training import Training, trained
 from learning_networks import normalized, tasks
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 from torch import nn
 
@@ -160,8 +161,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "ANN (%)",
         "weights",
         *(f"gap (agreement), T={t}" for t in windows),
+        "crossbar",
     ]
-    lines = [_line([*heads, "crossbar"]), _line(["---"] * (len(heads) + 1))]
+    lines: list[list[str]] = []
     known = {(row["network"], row["precision"], row["timesteps"]): row for row in rows}
     for network, precision in product(BUILDERS, RECIPES):
         own = [known.get((network, precision, t)) for t in windows]
@@ -171,8 +173,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             cells = [_gap(row["parts"][part]) if row else "" for row in own]
             images = f"{figures['images']:,} {part}"
             equal = _equal(own) if part == "exact" else ""
-            lines.append(_line([TITLES[network], images, ann, precision, *cells, equal]))
-    return "\n".join(lines)
+            lines.append([TITLES[network], images, ann, precision, *cells, equal])
+    return markdown_table(heads, lines, text_columns=range(len(heads)))
 
 
 def _gap(figures: Mapping[str, Any]) -> str:
@@ -186,10 +188,6 @@ def _equal(rows: Sequence[Mapping[str, Any] | None]) -> str:
     if not runs:
         return ""
     return f"{sum(run['equal'] for run in runs)} of {sum(run['images'] for run in runs)} equal"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def settings(options: argparse.Namespace) -> Iterator[Row]:

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from conversion_table import NETWORKS
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 
 from snnc.artifact import open_artifact, write
@@ -234,9 +235,10 @@ def settings(network: str, seed: int) -> Iterator[Setting]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown; of several seeds the means, with the standard deviation behind them."""
-    heads = ["network", "removed", "method", "seeds", *STAGES, "8 bits: tiles", "µJ", "mm²",
-             "3 bits: tiles", "µJ", "mm²"]  # fmt: skip
-    lines = [heads, ["---"] * 3 + ["---:"] * (len(heads) - 3)]
+    few = f"{FEW_BITS} bits"
+    heads = ["network", "removed", "method", "seeds", *STAGES[:-1], few, "8 bits: tiles", "µJ",
+             "mm²", f"{few}: tiles", "µJ", "mm²"]  # fmt: skip
+    lines: list[list[str]] = []
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         key = tuple(row[name] for name in ("network", "sparsity", "structure", "method"))
@@ -246,7 +248,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         accuracies = [_spread([row[stage] for row in group if stage in row]) for stage in STAGES]
         costs = [c for key in ("cost", "few_bits_cost") for c in _cells(group[0].get(key))]
         lines.append([network, removed, method, str(len(group)), *accuracies, *costs])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(heads, lines, text_columns=range(3))
 
 
 def _spread(values: Sequence[float]) -> str:

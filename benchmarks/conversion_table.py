@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from judged_networks import NETWORKS, ROOT, Judge
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 
 import snnc
@@ -115,7 +116,8 @@ class Bench:
             "--input-shape", ",".join(map(str, net.input_shape)),
             *(["--mean", ",".join(map(str, net.mean))] if net.mean else []),
             *(["--std", ",".join(map(str, net.std))] if net.std else []),
-            "--target", "cpu", "--recipe", setting.recipe, "-T", setting.timesteps,
+            "--target", "cpu", "--recipe", setting.recipe,
+            *([] if "latency" in setting.neurons else ["-T", setting.timesteps]),
             "--calibration", self._calibration(setting), "-o", artifact, "--json", "--quiet",
         ]  # fmt: skip
         start = time.perf_counter()
@@ -175,7 +177,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown; draws of one setting in one line, gaps as they were drawn."""
     heads = ["network", "neurons", "precision", "T", "latency", "gap (points)", "agreement (%)"]
     heads += ["spikes per neuron", "energy (%)", "of it layer 1 (%)", "membrane accesses (10⁶)"]
-    lines = [_line(heads), _line(["---"] * 3 + ["---:"] * 8)]
+    lines: list[list[object]] = []
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         key = (row["network"], row["neurons"], row["precision"], row["timesteps"])
@@ -188,8 +190,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         title, latency = NETWORKS[network].title, drawn[0]["latency_timesteps"]
         window = drawn[0].get("window", timesteps)
         cells = [title, neurons, precision, window, latency, gaps, agreement, *_taken(drawn[0])]
-        lines.append(_line([str(cell) for cell in cells]))
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown_table(heads, lines, text_columns=range(3))
 
 
 def _taken(row: Mapping[str, Any]) -> list[str]:
@@ -229,10 +231,6 @@ def write_readme(path: Path, text: str) -> None:
     before, rest = page.split(START)
     after = rest.split(STOP)[1]
     path.write_text(f"{before}{START}\n{text}\n{STOP}{after}", encoding="utf-8")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def settings(options: argparse.Namespace) -> Iterator[Setting]:

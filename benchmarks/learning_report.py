@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_table import markdown_table
 
 START, STOP = "<!-- learning-tables -->", "<!-- /learning-tables -->"
 TITLES = {
@@ -41,12 +42,12 @@ def _table(rows: Rows) -> str:
     parts = list(dict.fromkeys(part for row in rows for part in row["accuracy"]))
     heads = ["", "T", *(f"accuracy, {part} (%)" for part in parts)]
     heads += ["spikes per neuron", "energy: ANN/SNN", "first layer every step"]
-    lines = [_line(heads), _line(["---"] + ["---:"] * (len(heads) - 1))]
+    lines: list[list[str]] = []
     for arm, drawn in _arms(rows):
         accuracies = [_spread([100 * row["accuracy"][part] for row in drawn]) for part in parts]
         figures = [""] * 4 if "energy" not in drawn[0] else _activity(drawn)
-        lines.append(_line([arm, figures[0], *accuracies, *figures[1:]]))
-    return "\n".join(lines)
+        lines.append([arm, figures[0], *accuracies, *figures[1:]])
+    return markdown_table(heads, lines)
 
 
 def _arms(rows: Rows) -> Iterator[tuple[str, Rows]]:
@@ -94,7 +95,3 @@ def _spread(values: Sequence[float]) -> str:
     """Mean and standard deviation."""
     mean = f"{np.mean(values):.2f}"
     return f"{mean} ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else mean
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from learning_networks import Task, fitted, normalized, tasks
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 from torch import nn
 
@@ -195,7 +196,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Accuracy lost against the ANN, in points, per window; agreement at `LONG`."""
     windows = sorted({row["timesteps"] for row in rows} - {LONG})
     heads = ["network", "images", "ANN (%)", "pool", *(f"gap, T={t}" for t in windows)]
-    lines = [_line([*heads, f"agreement, T={LONG} (%)"]), _line(["---"] * (len(heads) + 1))]
+    heads.append(f"agreement, T={LONG} (%)")
+    lines: list[list[str]] = []
     known = {(row["network"], row["pool"], row["timesteps"]): row["parts"] for row in rows}
     for network, pool in dict.fromkeys((row["network"], row["pool"]) for row in rows):
         for part in next(p for (n, k, _), p in known.items() if (n, k) == (network, pool)):
@@ -208,12 +210,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             ]
             last = cells[-1]
             agreement = f"{100 * last['agreement']:.1f}" if last else ""
-            lines.append(_line([NETWORKS[network].title, part, ann, pool, *gaps, agreement]))
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+            lines.append([NETWORKS[network].title, part, ann, pool, *gaps, agreement])
+    return markdown_table(heads, lines, text_columns=range(len(heads)))
 
 
 def settings(options: argparse.Namespace) -> Iterator[Row]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_table import markdown_table
 from robustness_plan import SWEEP_EPS, WINDOW
 
 Row = Mapping[str, Any]
@@ -107,12 +108,12 @@ def _eps(dataset: str, eps: float) -> str:
 def _full(rows: Sequence[Row]) -> str:
     """A line for every attack, a column for every network."""
     found = {row["kind"]: row for row in rows}
-    lines = [["", *(KINDS[kind] for kind in found)], ["---", *["---:"] * len(found)]]
+    lines: list[list[str]] = []
     for attack, title in ATTACKS.items():
         lines.append([title, *(f"{figure(row, attack):.1f}" for row in found.values())])
     errors = [100 * sqrt(r["minimum"] * (1 - r["minimum"]) / r["images"]) for r in found.values()]
     lines.append(["its standard error", *(f"{error:.1f}" for error in errors)])
-    return _table(lines)
+    return markdown_table(["", *(KINDS[kind] for kind in found)], lines)
 
 
 def _told(rows: Sequence[Row]) -> Iterator[str]:
@@ -125,15 +126,14 @@ def _told(rows: Sequence[Row]) -> Iterator[str]:
 
 def _sweeps(rows: Sequence[Row]) -> str:
     """A line for every network and eps, mean and spread of its seeds."""
-    lines = [["network", "T", "leak", "eps", "seeds", *SWEPT.values()]]
-    lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
+    lines: list[list[str]] = []
     for drawn in _groups(rows):
         row = drawn[0]
         leak = f"{row['leak']:g}" if row["changed"] is None else f"1, then {row['changed']:g}"
         cells = [_spread([figure(each, attack) for each in drawn]) for attack in SWEPT]
         head = [KINDS[row["kind"]], str(row["timesteps"] or ""), leak if row["timesteps"] else ""]
         lines.append([*head, _eps(row["dataset"], row["eps"]), str(len(drawn)), *cells])
-    return _table(lines)
+    return markdown_table(["network", "T", "leak", "eps", "seeds", *SWEPT.values()], lines)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -148,10 +148,6 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
 def _spread(values: Sequence[float]) -> str:
     mean = float(np.mean(values))
     return f"{mean:.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{mean:.1f}"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def comparisons(dataset: str) -> Iterator[tuple[str, Row, Row]]:
@@ -179,8 +175,7 @@ def _claims(rows: Sequence[Row]) -> str:
     """Differences of accuracies in points, by seed, and what follows."""
     dataset = rows[0]["dataset"]
     own = [row for row in rows if row["eps"] == SWEEP_EPS[dataset]]
-    lines = [["what is claimed to help", "seeds", *SWEPT.values(), "verdict"]]
-    lines.append(["---", *["---:"] * (len(lines[0]) - 2), "---"])
+    lines: list[list[str]] = []
     for claimed, one, other in comparisons(dataset):
         pairs = [(a, b) for a in _of(own, one) for b in _of(own, other) if a["seed"] == b["seed"]]
         if not pairs:
@@ -188,7 +183,8 @@ def _claims(rows: Sequence[Row]) -> str:
         gains = {name: [figure(a, name) - figure(b, name) for a, b in pairs] for name in SWEPT}
         cells = [_signed(values) for values in gains.values()]
         lines.append([claimed, str(len(pairs)), *cells, verdict(gains)])
-    return _table(lines)
+    heads = ["what is claimed to help", "seeds", *SWEPT.values(), "verdict"]
+    return markdown_table(heads, lines, text_columns=(0, len(heads) - 1))
 
 
 def _of(rows: Sequence[Row], wanted: Row) -> list[Row]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 
 TIMESTEPS = (4, 8, 16, 32, 64)
@@ -223,7 +224,7 @@ def tables(choices: Sequence[Choice], judged: Sequence[Judged], recipes: Sequenc
 def best_table(judged: Sequence[Judged]) -> str:
     """A row per readout and T; draws side by side where they differ."""
     head = ["readout", "T", "latency", "D", "recipe", "gap (points)", "agreement (%)"]
-    lines = [_row(head), _row(["---", "---:", "---:", "---:", "---", "---:", "---:"])]
+    lines: list[list[str]] = []
     for readout in READOUTS:
         for timesteps in TIMESTEPS:
             of = [
@@ -242,22 +243,22 @@ def best_table(judged: Sequence[Judged]) -> str:
                 _side_by_side([j.choice.recipe for j in of]),
                 " · ".join(_interval_text(j.lost) for j in of),
             ]
-            lines.append(_row([readout, str(timesteps), *columns, " · ".join(agreements)]))
-    return "\n".join(lines)
+            lines.append([readout, str(timesteps), *columns, " · ".join(agreements)])
+    return markdown_table(head, lines, text_columns=(0, 4))
 
 
 def training_table(choices: Sequence[Choice], recipes: Sequence[str]) -> str:
     """A row per recipe and readout."""
-    lines = [_row(["recipe", "readout", *(f"T={t}" for t in TIMESTEPS)])]
-    lines.append(_row(["---", "---", *["---:"] * len(TIMESTEPS)]))
+    lines: list[list[str]] = []
     for recipe in recipes:
         for readout in READOUTS:
             of = [c for c in choices if (c.recipe, c.readout) == (recipe, readout)]
             cells = [[c.agreement for c in of if c.timesteps == t] for t in TIMESTEPS]
             if of:
                 means = [f"{100 * float(np.mean(x)):.1f}" if x else "" for x in cells]
-                lines.append(_row([recipe, readout, *means]))
-    return "\n".join(lines)
+                lines.append([recipe, readout, *means])
+    heads = ["recipe", "readout", *(f"T={t}" for t in TIMESTEPS)]
+    return markdown_table(heads, lines, text_columns=range(2))
 
 
 def _interval_text(values: NDArray[Any]) -> str:
@@ -267,7 +268,3 @@ def _interval_text(values: NDArray[Any]) -> str:
 
 def _side_by_side(values: Sequence[object]) -> str:
     return " · ".join(map(str, values if len(set(values)) > 1 else values[:1]))
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -167,6 +167,10 @@ class Pass:
         """`needs`, or a subset of it that depends on the options."""
         return self.needs
 
+    def window_option(self) -> str | None:
+        """The option, as typed, that sets the window T whatever it was before; None without one."""
+        return None
+
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Transform `graph`, a clone that the pass may edit. Raises `PassError`."""
         raise NotImplementedError(type(self).__name__)

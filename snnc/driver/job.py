@@ -64,6 +64,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
     Attributes:
         source: the model.
         timesteps: the window T, known.
+        window_given: whether `timesteps` was given, so that a pipeline that ignores it is refused.
         measure_layers: whether the report gets figures of every layer, under `observed`.
         ranks: this process's place among those that share the work; see `distributed_session`.
 
@@ -72,6 +73,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
     source: ModelSource
     timesteps: int = DEFAULT_WINDOW
+    window_given: bool = False
     measure_layers: bool = False
     ranks: Ranks = field(default_factory=Ranks)
 
@@ -113,7 +115,8 @@ class Job(Reporting, RunOptions, ConversionOptions):
     def pipeline(self, graph: Graph | None = None) -> Pipeline:
         """The passes to run; none by default on a `graph` that spikes already.
 
-        Raises `SpecError`, or `UsageError` when both ways are given, or a recipe for such a graph.
+        Raises `SpecError`, or `UsageError` when both ways are given, a recipe for such a graph, or
+        a window that no pass uses.
         """
         if self.passes is not None and self.recipe is not None:
             raise UsageError("--recipe and --passes exclude each other", hint="give one of them")
@@ -128,8 +131,12 @@ class Job(Reporting, RunOptions, ConversionOptions):
             text = ""
         if text is None:
             recipe = self.recipe or DEFAULT_RECIPE
-            return Pipeline(parse_recipe(recipe, Registry(RECIPES), Registry(PASSES)))
-        return Pipeline.from_text(text, Registry(PASSES))
+            pipeline = Pipeline(parse_recipe(recipe, Registry(RECIPES), Registry(PASSES)))
+        else:
+            pipeline = Pipeline.from_text(text, Registry(PASSES))
+        if self.window_given:
+            _refuse_unused_window(pipeline, self.timesteps)
+        return pipeline
 
     def pipeline_for(self, backend: Backend, graph: Graph | None) -> Pipeline:
         """`pipeline()` followed by the passes that make the integers that the target needs.
@@ -220,12 +227,27 @@ class JobOptions(Reporting, CompilationOptions):
     def job(self, model: str | Path | Graph | nn.Module, *, measure_layers: bool = False) -> Job:
         """The job of compiling `model` with these options."""
         options = self._fields_of(Reporting, RunOptions, ConversionOptions)
-        if self.timesteps is None:
+        given = self.timesteps is not None
+        if not given:
             options["timesteps"] = own_window(model) or DEFAULT_WINDOW
-        return Job(source=self.source(model), measure_layers=measure_layers, **options)
+        source = self.source(model)
+        return Job(source=source, window_given=given, measure_layers=measure_layers, **options)
 
     def _fields_of(self, *groups: type) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for group in groups for f in fields(group)}
+
+
+def _refuse_unused_window(pipeline: Pipeline, timesteps: int) -> None:
+    """Raise `UsageError` where a pass sets the window before a pass on a spiking graph used it."""
+    for each in pipeline.passes:
+        option = each.window_option()
+        if option is not None:
+            raise UsageError(
+                f"-T {timesteps}: {option} chooses the window, and -T would not be used",
+                hint=f"leave -T out, or {option}",
+            )
+        if each.takes is Stage.SNN:
+            return
 
 
 @contextmanager

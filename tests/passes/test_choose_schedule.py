@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from snnc.driver import JobOptions
+from snnc.errors import UsageError
 from snnc.ir import Add, Graph, Input, Linear, Neuron, Readout, Relu
 from snnc.pipeline import Pipeline
 from snnc.report import latency_timesteps
@@ -94,6 +97,39 @@ def test_the_recipe_fits_the_network_to_the_latency_whatever_T_is() -> None:
     readout = result.graph.node(result.graph.outputs[0]).op
     assert isinstance(readout, Readout) and readout.start == metrics["late-readout"]["start"]
     assert len(metrics["late-readout"]["agreement"]) == metrics["choose-schedule"]["timesteps"]
+
+
+NEURONS = "activations-to-neurons"
+CHOOSE = "choose-schedule{latency=5}"
+
+
+@pytest.mark.parametrize(
+    ("options", "used"),
+    [
+        ({"passes": f"{NEURONS},{CHOOSE}"}, False),
+        ({"recipe": "convert{latency=5}"}, False),
+        ({"passes": f"{NEURONS},choose-schedule"}, True),
+        ({"passes": f"{NEURONS},profile,{CHOOSE}"}, True),
+        ({"recipe": "convert"}, True),
+    ],
+)
+def test_a_window_beside_a_latency_is_refused_unless_a_pass_uses_it(
+    options: Any, used: bool
+) -> None:
+    job = JobOptions(timesteps=8, **options).job(network())
+    if used:
+        assert job.pipeline()
+    else:
+        with pytest.raises(UsageError, match="-T 8: latency=5 chooses the window"):
+            job.pipeline()
+    assert JobOptions(**options).job(network()).pipeline()
+
+
+def test_the_recipe_offers_the_passes_that_fit() -> None:
+    for recipe in (Convert(), Convert(calibrate=False), Convert(thresholds="quantized")):
+        fitting = Pipeline(recipe.fitting())
+        assert len(fitting.passes) == 2 + recipe.calibrate
+        assert str(fitting) in str(Pipeline.from_text(recipe.pipeline()))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from snnc.ir import Graph, Readout
 from snnc.pipeline import Pipeline
 from snnc.testing.builder import NetBuilder, Style
 from snnc.transform import PassContext
+from snnc_passes._reference import Reference
 from snnc_passes.choose.late_readout import LateMeans, LateReadout
 
 T = 24
@@ -93,12 +94,14 @@ def test_step_0_stays_for_a_gain_within_its_standard_error() -> None:
     wrong = wanted[:, ::-1]
     few, many = wanted.copy(), wanted.copy()
     few[:1], many[:20] = wrong[:1], wrong[:20]
-    assert LateMeans("x", wanted, np.stack([few, wanted])).best() == 0
-    assert LateMeans("x", wanted, np.stack([many, wanted])).best() == 1
+    reference = Reference((), None, wanted)
+    assert LateMeans("x", reference, np.stack([few, wanted])).best() == 0
+    assert LateMeans("x", reference, np.stack([many, wanted])).best() == 1
 
 
 def test_outputs_that_are_no_classes_are_judged_by_their_error() -> None:
     wanted = np.random.default_rng(0).normal(size=(20, 3, 2, 2))
-    means = LateMeans("x", wanted, np.stack([wanted + 1, wanted + 0.1, wanted + 0.5]))
+    outputs = np.stack([wanted + 1, wanted + 0.1, wanted + 0.5])
+    means = LateMeans("x", Reference((), None, wanted), outputs)
     assert means.best() == 1
     assert means.by_start()["2"] == pytest.approx(0.5)

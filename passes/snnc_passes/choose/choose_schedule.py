@@ -12,22 +12,16 @@ from snnc.ir import AnyNeuron, Graph
 from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._context import ann_and_calibration
+from snnc_passes._reference import Reference, network_outputs
 from snnc_passes._samples import CHUNK, first
-from snnc_passes.calibrate.calibrate import Calibrate
 from snnc_passes.choose.late_readout import late_means
-from snnc_passes.threshold.initialize_potential import InitializePotential
-from snnc_passes.threshold.threshold_balance import ThresholdBalance
+from snnc_passes.recipes.convert import Convert
 
 FEWEST = 4
 """A window is not made shorter than this for waits."""
 WINDOW_PART = 0.5
 """Nor shorter than this fraction of the latency."""
-FITTED = (
-    ThresholdBalance(source="ann", statistic="mse", granularity="channel"),
-    InitializePotential(fraction=0.5),
-    Calibrate(),
-)
-"""What a schedule is judged by: the passes of `convert` that depend on it."""
+Batch = tuple[NDArray[np.float32], None]
 
 
 @dataclass(frozen=True)
@@ -76,15 +70,18 @@ class ChooseSchedule(Pass):
             if value is not None and value < 1:
                 raise ValueError(f"{field}={value} is not positive")
 
+    def window_option(self) -> str | None:
+        return None if self.latency is None else f"latency={self.latency}"
+
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Choose. Raises `PassError` for networks that `calibrate` does not support."""
         latency = ctx.timesteps if self.latency is None else self.latency
         schedules = possible(graph, latency)
         measured: dict[Schedule, float] = {}
         if len(schedules) > 1:
-            fitted, judged = self._split(ctx)
+            fitted, reference = self._split(ctx)
             for schedule in schedules:
-                measured[schedule] = _measure(graph, schedule, ctx, fitted, judged)
+                measured[schedule] = _measure(graph, schedule, ctx, fitted, reference)
         chosen = min(schedules, key=lambda schedule: measured.get(schedule, 0.0))
         apply(graph, chosen)
         metrics = {
@@ -95,12 +92,15 @@ class ChooseSchedule(Pass):
         }
         return PassResult(graph, metrics=metrics)
 
-    def _split(self, ctx: PassContext) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _split(self, ctx: PassContext) -> tuple[list[Batch], Reference]:
         """Samples to fit with, and others to judge by (the same one if there is only one)."""
-        _, calibration = ann_and_calibration(ctx)
+        ann, calibration = ann_and_calibration(ctx)
         x = np.concatenate(list(first(calibration, self.fitted + self.samples)))
         size = min(self.fitted, (len(x) + 1) // 2)
-        return x[:size], x[size:] if len(x) > 1 else x
+        judged = x[size:] if len(x) > 1 else x
+        data = _batches(judged)
+        outputs = network_outputs(ann, data, len(judged), ctx).astype(np.float64)
+        return _batches(x[:size]), Reference(data, None, outputs)
 
 
 def possible(graph: Graph, latency: int) -> list[Schedule]:
@@ -137,18 +137,18 @@ def _measure(
     graph: Graph,
     schedule: Schedule,
     ctx: PassContext,
-    fitted: NDArray[np.float32],
-    judged: NDArray[np.float32],
+    fitted: list[Batch],
+    reference: Reference,
 ) -> float:
-    """How far a fitted schedule is from the ANN, see `LateMeans.loss`."""
+    """How far a fitted schedule is from the ANN where it is read best, see `Reference.loss`."""
     trial = graph.clone()
     apply(trial, schedule)
-    own = replace(ctx, timesteps=schedule.timesteps, calibration=_batches(fitted), validation=None)
-    for step in FITTED:
+    own = replace(ctx, timesteps=schedule.timesteps, calibration=fitted, validation=None)
+    for step in Convert().fitting():
         trial = step.run(trial, own).graph
-    means = late_means(trial, replace(own, calibration=_batches(judged)), len(judged))
-    return means.loss(means.best())
+    means = late_means(trial, own, reference)
+    return reference.loss(means.outputs[means.best()])
 
 
-def _batches(x: NDArray[np.float32]) -> list[tuple[NDArray[np.float32], None]]:
+def _batches(x: NDArray[np.float32]) -> list[Batch]:
     return [(x[i : i + CHUNK], None) for i in range(0, len(x), CHUNK)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from snnc.errors import PassError
 from snnc.ir import Graph
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._reference import Reference
 from snnc_passes._window import longest_wait, prefixes_are_runs, with_window
-from snnc_passes.choose._reference_labels import ReferenceLabels, classes, outputs, reference_labels
+from snnc_passes.choose._classifier_reference import classifier_reference
 
 ROUNDING = 1e-9
 
@@ -57,9 +58,10 @@ class ChooseTimesteps(Pass):
         """Choose T. Raises `PassError` without an ANN or data, or if outputs are no classes."""
         if ctx.ann is None:
             raise PassError("needs the network before activations-to-neurons")
-        labels = reference_labels(graph, ctx, self.samples)
-        assert labels.reference is not None
-        trial = _Trial(graph, ctx, labels, labels.reference - self.budget / 100 - ROUNDING)
+        reference = classifier_reference(graph, ctx, self.samples)
+        assert reference.own_fraction is not None
+        least = reference.own_fraction - self.budget / 100 - ROUNDING
+        trial = _Trial(graph, ctx, reference, least)
         chosen = trial.window()
         within = trial.measured[chosen] >= trial.least
         longest = min(longest_wait(graph), chosen)
@@ -75,9 +77,9 @@ class ChooseTimesteps(Pass):
         metrics = {
             "timesteps": chosen,
             "longest_wait": longest_wait(result),
-            "measure": labels.measure,
-            "samples": len(labels.wanted),
-            "reference": labels.reference,
+            "measure": reference.measure,
+            "samples": len(reference),
+            "reference": reference.own_fraction,
             "value": value,
             "within_budget": within,
             "measured": {str(t): value for t, value in sorted(trial.measured.items())},
@@ -87,13 +89,13 @@ class ChooseTimesteps(Pass):
 
     def _warn(self, ctx: PassContext, trial: _Trial, chosen: int, value: float) -> None:
         """Warn if no window is within the budget, or a longer one than the chosen is not."""
-        labels = trial.labels
+        measure, own = trial.reference.measure, trial.reference.own_fraction or 0
         if trial.measured[chosen] < trial.least:
             ctx.log.warning(
                 "choose-timesteps: T=%d stays: its %s is %.2f %%, %.2f points below %.2f %%, "
                 "more than the budget of %g; compile with a larger -T",
-                *(chosen, labels.measure, 100 * value, 100 * ((labels.reference or 0) - value)),
-                *(100 * (labels.reference or 0), self.budget),
+                *(chosen, measure, 100 * value, 100 * (own - value)),
+                *(100 * own, self.budget),
             )
         worse = [t for t, v in trial.measured.items() if t > chosen and v < trial.least]
         if worse:
@@ -109,7 +111,7 @@ class _Trial:
 
     graph: Graph
     ctx: PassContext
-    labels: ReferenceLabels
+    reference: Reference
     least: float
     measured: dict[int, float] = field(default_factory=dict[int, float])
     waits: dict[int, float] = field(default_factory=dict[int, float])
@@ -118,7 +120,8 @@ class _Trial:
         """The least T found within the budget; the largest T if none is."""
         largest = self.ctx.timesteps
         if prefixes_are_runs(self.graph):
-            self.measured = self._run(self.graph, largest, range(1, largest + 1))
+            windows = range(1, largest + 1)
+            self.measured = self.reference.fractions(self.graph, self.ctx, windows)
             good = [t for t, value in self.measured.items() if value >= self.least]
             return min(good, default=largest)
 
@@ -140,18 +143,7 @@ class _Trial:
 
     def _alone(self, timesteps: int, wait: int) -> float:
         graph = with_window(self.graph, timesteps, wait)
-        return self._run(graph, timesteps, (timesteps,))[timesteps]
-
-    def _run(self, graph: Graph, timesteps: int, windows: Iterable[int]) -> dict[int, float]:
-        measured = tuple(windows)
-        right, done = dict.fromkeys(measured, 0), 0
-        for by_window in outputs(graph, self.ctx, self.labels, timesteps, measured):
-            size = len(by_window[measured[0]])
-            wanted = self.labels.wanted[done : done + size]
-            for t, output in by_window.items():
-                right[t] += int((classes(output) == wanted).sum())
-            done += size
-        return {t: self.labels.fraction(count) for t, count in right.items()}
+        return self.reference.fractions(graph, self.ctx, (timesteps,))[timesteps]
 
 
 def bisect(low: int, high: int, good: Callable[[int], bool]) -> int:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from snnc.early_exit import EARLY_EXIT, ExitRule, first_step, margins
 from snnc.ir import Graph
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes.choose._reference_labels import ReferenceLabels, classes, outputs, reference_labels
+from snnc_passes._reference import Reference
+from snnc_passes.choose._classifier_reference import classifier_reference
 
 TRIED = 512
 """Number of candidate margins: quantiles of all margins that occur."""
@@ -60,16 +61,16 @@ class EarlyExit(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Calibrate. Raises `PassError` if outputs are no classes, or without labels and ANN."""
-        labels = reference_labels(graph, ctx, self.samples)
-        margin, right = _predictions(graph, ctx, labels)
+        reference = classifier_reference(graph, ctx, self.samples)
+        margin, right = _predictions(graph, ctx, reference)
         rule = ExitRule(least_margin(margin, right, self.budget / 100))
         graph.meta[EARLY_EXIT] = rule.to_meta()
         steps = first_step(margin, rule.margin)
         metrics = {
             "margin": rule.margin,
             "mean_timesteps": float(steps.mean()),
-            "measure": labels.measure,
-            "samples": len(labels.wanted),
+            "measure": reference.measure,
+            "samples": len(reference),
             "whole": float(right[-1].mean()),
             "exit": _right_at(right, steps),
         }
@@ -99,15 +100,16 @@ def _largest_loss(right: Right, steps: NDArray[np.intp]) -> float:
     return (lost - won + ERRORS * sqrt(lost + won)) / len(steps)
 
 
-def _predictions(graph: Graph, ctx: PassContext, labels: ReferenceLabels) -> tuple[Margins, Right]:
+def _predictions(graph: Graph, ctx: PassContext, reference: Reference) -> tuple[Margins, Right]:
     """(T, N) margins, and whether the prediction is right."""
     windows = range(1, ctx.timesteps + 1)
     by_chunk: list[Margins] = []
-    predicted: list[NDArray[np.intp]] = []
-    for output in outputs(graph, ctx, labels, ctx.timesteps, windows):
-        by_chunk.append(margins(np.stack([output[t] for t in windows])))
-        predicted.append(np.stack([classes(output[t]) for t in windows]))
-    return np.concatenate(by_chunk, 1), np.concatenate(predicted, 1) == labels.wanted
+    right: list[Right] = []
+    for rows, by_window in reference.runs(graph, ctx, windows):
+        outputs = np.stack([by_window[t] for t in windows])
+        by_chunk.append(margins(outputs))
+        right.append(reference.right(outputs, rows))
+    return np.concatenate(by_chunk, 1), np.concatenate(right, 1)
 
 
 def _right_at(right: Right, steps: NDArray[np.intp]) -> float:

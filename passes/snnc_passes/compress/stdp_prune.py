@@ -16,7 +16,11 @@ from snnc_passes._option_checks import one_of, refuse_if
 from snnc_passes._samples import first
 from snnc_passes.compress._choice import Kept, Real, Scope, Structure, Units, above, strongest
 from snnc_passes.compress._correlation import Correlation, correlate, mean_correlations
-from snnc_passes.compress._judged import Judged, largest_within
+from snnc_passes.compress._sparsity_search import (
+    fraction_right,
+    largest_within,
+    reference_before,
+)
 from snnc_passes.compress._strengths import after_stdp, magnitudes, weight_arrays
 from snnc_passes.compress._traces import Trace
 
@@ -135,14 +139,15 @@ class StdpPrune(Pass):
         else:
             sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
             if self.budget is not None:
-                judged = Judged.of(graph, _data(ctx), self.samples, ctx)
+                reference = reference_before(graph, _data(ctx), self.samples, ctx)
 
                 def pruned(share: float) -> Graph:
                     return _pruned(graph, strongest(ordered, units, share, self.scope))
 
-                sparsity = largest_within(judged, pruned, self.budget, ctx)
-                after = judged.right(pruned(sparsity), ctx)
-                metrics |= {"measure": judged.measure, "before": judged.before, "after": after}
+                sparsity = largest_within(reference, pruned, self.budget, ctx)
+                after = fraction_right(reference, pruned(sparsity), ctx)
+                before, measure = reference.own_fraction, reference.measure
+                metrics |= {"measure": measure, "before": before, "after": after}
             kept = strongest(ordered, units, sparsity, self.scope)
         result = _pruned(graph, kept)
         return PassResult(result, metrics={**metrics, **figures(result)})

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snnc.ir import Add, Graph, Node, Op, Rearrange, Scale, Shape, SumPool, Weighted
-from snnc.ir.walk import rewrite, used_once
+from snnc.ir import Graph, Node, Scale, Weighted
+from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import (
-    PASSABLE,
-    Affine,
-    affine_of,
-    fold_into_outputs,
-    leads_to,
-    pulled,
-    pulled_before_sums,
-)
+from snnc_passes._affine import PASSABLE, affine_of, leads_to
 from snnc_passes._events import event_kinds
+from snnc_passes._fold_back import fold_back
 from snnc_passes._scale_propagation import ScalePropagation
 
 TAKES_FACTOR = (Weighted, *PASSABLE)
@@ -59,7 +51,7 @@ def _fold(graph: Graph, scales: ScalePropagation, node: Node) -> bool:
     if affine_of(graph, op).is_identity and node.inputs[0] not in event_kinds(graph):
         graph.bypass(node.name)
         return True
-    return _fold_back(graph, scales.shapes, node, op) or scales.propagate(
+    return fold_back(graph, scales.shapes, node.name) or scales.propagate(
         node.name, lambda user: _takes(graph, user, op)
     )
 
@@ -70,49 +62,3 @@ def _takes(graph: Graph, user: str, op: Scale) -> bool:
         return True
     targets = TAKES_FACTOR if op.bias is None else (Weighted,)
     return leads_to(graph, user, targets)
-
-
-def _fold_back(graph: Graph, shapes: Mapping[str, Shape], node: Node, op: Scale) -> bool:
-    """Fold into the layers before, also past sums, pools and rearrangements, if none is shared."""
-    (source,) = graph.inputs_of(node.name)
-    layers = _layers_before(graph, shapes, source, affine_of(graph, op))
-    if layers is None:
-        return False
-    for name, affine in layers:
-        fold_into_outputs(graph, name, affine)
-        graph.replace_op(name, graph.node(name).op, origins=[node.name, *node.origins])
-    graph.bypass(node.name)
-    return True
-
-
-def _layers_before(
-    graph: Graph, shapes: Mapping[str, Shape], source: str, affine: Affine
-) -> list[tuple[str, Affine]] | None:
-    """The layers that `source` is computed from, each with what `affine` behind it becomes there.
-
-    None if a result on the way has other users, or a layer or an op cannot take it.
-    """
-    if not used_once(graph, source):
-        return None
-    op, inputs = graph.node(source).op, graph.inputs_of(source)
-    if isinstance(op, Weighted):
-        fits = affine.factor.shape in ((), shapes[source][:1])
-        return [(source, affine)] if fits else None
-    if isinstance(op, Add):  # the shift is added once
-        parts = [affine, *(Affine(affine.factor) for _ in inputs[1:])]
-    else:
-        parts = _before(op, affine, [shapes[name] for name in inputs])
-    layers: list[tuple[str, Affine]] = []
-    for name, part in zip(inputs, parts, strict=False):
-        found = None if part is None else _layers_before(graph, shapes, name, part)
-        if found is None:
-            return None
-        layers += found
-    return layers
-
-
-def _before(op: Op, affine: Affine, shapes: Sequence[Shape]) -> Sequence[Affine | None]:
-    """Per input of `op`, of these shapes, the map that equals `affine` behind it; None for none."""
-    if isinstance(op, Rearrange):
-        return pulled(op, affine, shapes) or [None]
-    return [pulled_before_sums(op, affine, shapes[0]) if isinstance(op, SumPool) else None]

@@ -176,17 +176,16 @@ def _drop_idle_relus(graph: Graph, take_spikes: tuple[type[Op], ...]) -> int:
     One of a sum is kept where it leads to what takes spikes and no currents.
     """
     positive = never_negative(graph)
-    idle = [
-        node.name
-        for node in graph.nodes
-        if isinstance(node.op, Relu)
-        and node.op.upper is None
-        and node.inputs[0] in positive
-        and not (feeds(graph, node.name, take_spikes) and not fires(graph, node.inputs[0]))
-    ]
-    for name in idle:
-        graph.bypass(name)
-    return len(idle)
+    dropped = 0
+    for node in graph.nodes:
+        if not isinstance(node.op, Relu) or node.op.upper is not None:
+            continue
+        source = graph.inputs_of(node.name)[0]
+        kept = feeds(graph, node.name, take_spikes) and not fires(graph, source)
+        if source in positive and not kept:
+            graph.bypass(node.name)
+            dropped += 1
+    return dropped
 
 
 def _set_bounds(graph: Graph, relus: Mapping[str, Relu]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
-from snnc.ir.walk import descendants, rewrite, used_once
+from snnc.ir.walk import descendants, rewrite
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._affine import affine_of
+from snnc_passes._fold_back import fold_back
 from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
 
@@ -61,6 +62,7 @@ class LinearBottlenecks(Pass):
         """Merge or put in; what takes events already is left as it is."""
         if not (self.always or ctx.integers):
             return PassResult(graph, metrics={"merged": 0, "populations": 0})
+        _fold_factors(graph)
         merged = rewrite(graph, merge_into_next)
         currents = [node for node in graph.nodes if _is_current(node) and any(_takers(graph, node))]
         for node in currents:
@@ -68,6 +70,16 @@ class LinearBottlenecks(Pass):
         populations = len(currents) + activate_many_events(graph)
         graph.prune_params()
         return PassResult(graph, metrics={"merged": merged, "populations": populations})
+
+
+def _fold_factors(graph: Graph) -> None:
+    """Fold the factors of currents into the layers before them, where those can take them."""
+    shapes = {name: kind.shape for name, kind in graph.types().items()}
+
+    def fold(graph: Graph, node: Node) -> bool:
+        return isinstance(node.op, Scale) and fold_back(graph, shapes, node.name)
+
+    rewrite(graph, fold)
 
 
 def _is_current(node: Node) -> bool:
@@ -86,14 +98,14 @@ def _leads_to_events(graph: Graph, node: Node) -> bool:
         return isinstance(node.op, Weighted)
     behind = descendants(graph, node.name, until=lambda n: not isinstance(n.op, MOVING))
     reached = (graph.node(name) for name in (node.name, *behind))
-    return any(isinstance(n.op, Weighted) or _is_one_factor_of_several(graph, n) for n in reached)
+    return any(isinstance(n.op, Weighted) or _weighs(graph, n) for n in reached)
 
 
-def _is_one_factor_of_several(graph: Graph, node: Node) -> bool:
-    """Whether a node is a factor, not only a sign or a bias, of values that have other users."""
-    if not isinstance(node.op, Scale) or used_once(graph, node.inputs[0]):
-        return False
-    return bool(np.any(np.abs(affine_of(graph, node.op).factor) != 1))
+def _weighs(graph: Graph, node: Node) -> bool:
+    """Whether a node is a factor, not only a sign or a bias."""
+    return isinstance(node.op, Scale) and bool(
+        np.any(np.abs(affine_of(graph, node.op).factor) != 1)
+    )
 
 
 def _activate(graph: Graph, node: Node) -> None:

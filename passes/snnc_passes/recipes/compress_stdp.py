@@ -45,7 +45,7 @@ class CompressStdp(Recipe):
     eta: float = 0.05
     epochs: int = 10
     prune_every: int = 2
-    lr: float = 5e-4
+    lr: float = 2e-4
     batch: int = 32
     augment: Literal["none", "flip", "crop-flip"] = "none"
     encode: AnyInputCode = field(default_factory=DirectInput)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from snnc.transform import Recipe
+from snnc.transform import Pass, Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
+from snnc_passes.calibrate.calibrate import Calibrate
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
+from snnc_passes.recipes._training import spec
+from snnc_passes.threshold.initialize_potential import InitializePotential
+from snnc_passes.threshold.threshold_balance import ThresholdBalance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +31,8 @@ class Convert(Recipe):
         wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
             many steps of latency per layer.
         latency: steps from the first input to the answer; window, waits and the readout's first
-            step are chosen for it (see `snnc passes choose-schedule`), -T is not used. None takes
-            -T as the window.
+            step are chosen for it (see `snnc passes choose-schedule`), without -T. None takes -T
+            as the window.
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
         calibrate: whether layers are corrected one after the other.
         percentile: of the activations, taken as threshold; only with calibrate=false.
@@ -81,14 +85,24 @@ class Convert(Recipe):
             "linear-bottlenecks",
             self._neurons(),
             *([] if self.latency is None else [f"choose-schedule{{latency={self.latency}}}"]),
-            f"threshold-balance{{{self._balance()}}}",
-            "initialize-potential{fraction=0.5}",
-            *(["calibrate"] if self.calibrate else []),
+            *(spec(kind.name, **options) for kind, options in self._fitting()),
             *([] if self.latency is None else ["late-readout"]),
             "fold-scale",
             *([] if self.bits is None else [f"quantize{{bits={self.bits}}}"]),
         ]
         return ",".join(passes)
+
+    def fitting(self) -> tuple[Pass, ...]:
+        """The passes that fit the populations of a network to the window and to data."""
+        return tuple(kind(**options) for kind, options in self._fitting())
+
+    def _fitting(self) -> list[tuple[type[Pass], dict[str, Any]]]:
+        """Their classes and options."""
+        return [
+            (ThresholdBalance, self._balance()),
+            (InitializePotential, {"fraction": 0.5}),
+            *([(Calibrate, dict[str, Any]())] if self.calibrate else []),
+        ]
 
     def _neurons(self) -> str:
         options = [
@@ -99,9 +113,9 @@ class Convert(Recipe):
         ]
         return "activations-to-neurons" + (f"{{{' '.join(options)}}}" if options else "")
 
-    def _balance(self) -> str:
+    def _balance(self) -> dict[str, Any]:
         if self.thresholds == "quantized":
-            return "source=quantized"
-        percentile = f"statistic=percentile percentile={self.percentile:g}"
-        statistic = "statistic=mse" if self.calibrate else percentile
-        return f"source=ann {statistic} granularity=channel"
+            return {"source": "quantized"}
+        percentile = {"statistic": "percentile", "percentile": self.percentile}
+        statistic = {"statistic": "mse"} if self.calibrate else percentile
+        return {"source": "ann", **statistic, "granularity": "channel"}

@@ -28,7 +28,7 @@ from snnc.testing import (
     snn_cases,
 )
 from snnc.transform import PassContext
-from snnc_passes.compress._judged import STEPS, largest_within
+from snnc_passes.compress._sparsity_search import STEPS, largest_within
 from snnc_passes.compress.stdp_prune import StdpPrune
 
 T = 4
@@ -157,10 +157,10 @@ def test_the_search_finds_the_largest_sparsity_within_the_budget(points: float) 
     class Falling:
         """Loses half a point for every point of sparsity."""
 
-        measure, before = "agreement", 1.0
+        measure, own_fraction = "agreement", 1.0
 
-        def right(self, share: Any, ctx: PassContext) -> float:
-            return 1 - share / 2
+        def fractions(self, share: Any, ctx: PassContext, windows: Any) -> dict[int, float]:
+            return dict.fromkeys(windows, 1 - share / 2)
 
     judged: Any = Falling()
     found = largest_within(judged, lambda share: share, points, PassContext())  # type: ignore[arg-type]
