@@ -86,16 +86,23 @@ class DenseLayer(Layer):
     def cost(self, work: Work) -> float:
         """Products, whatever the input is, and what every position and every input costs."""
         steps = work.steps(self.constant)
-        early = min(self.wait, work.timesteps) if self.summed > 1 else 0
-        spared = early - -(-early // self.summed)
+        spared = self._spared(work.timesteps)
         tiles = self.pixels * self.blocks
         dots = tiles * self.vectors * self.kernel_h * self.quads
         copied = 0 if self.direct else 2 * self.plane
-        sums = 1 if self.constant else steps - spared
-        products = sums * dots * NS_PER_DOT + steps * copied * NS_PER_BYTE
+        products = self.sums(work.timesteps) * dots * NS_PER_DOT + steps * copied * NS_PER_BYTE
         visits = (work.timesteps - spared) * tiles
         updates = (work.timesteps + self.wait - spared) * self.size
         return products + visits * NS_PER_POSITION + updates * NS_PER_CHANNEL
+
+    def sums(self, timesteps: int) -> int:
+        """How often each output position is computed."""
+        return 1 if self.constant else timesteps - self._spared(timesteps)
+
+    def _spared(self, timesteps: int) -> int:
+        """Steps that are part of the sum of another."""
+        early = min(self.wait, timesteps) if self.summed > 1 else 0
+        return early - -(-early // self.summed)
 
     @property
     def quads(self) -> int:
