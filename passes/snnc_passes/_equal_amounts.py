@@ -28,7 +28,8 @@ from snnc.ir import (
 )
 from snnc.ir.populations import integrates
 from snnc.ir.walk import ancestors
-from snnc_passes._affine import Floats, full, leads_to, window_extremes
+from snnc_passes._affine import Floats, full, window_extremes
+from snnc_passes._max_pools import feeds
 
 Takers = tuple[type[Op], ...]
 
@@ -141,7 +142,8 @@ def _unequal(
                 if isinstance(node.op, Pool):
                     known[node.name] = np.where(np.isfinite(high), high, np.nan)
                 equal = np.all((low == high) | (low == np.inf))
-                if not equal and leads_to(graph, node.name, takers):
+                taken = isinstance(node.op, takers) or feeds(graph, node.name, takers)
+                if not equal and taken:
                     yield node, low, high
 
 

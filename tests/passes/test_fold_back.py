@@ -90,6 +90,17 @@ class NormBeforeView(nn.Module):
         return self.fc(torch.relu(self.one(y) + torch.relu(self.two(y))).flatten(1))
 
 
+class AverageOfChannels(nn.Module):
+    """An average over channels that a rearrangement put side by side: one threshold for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.shuffle, self.fc = nn.Conv2d(2, 4, 3), nn.PixelShuffle(2), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(avg_pool2d(self.shuffle(torch.relu(self.conv(x))), 2).flatten(1))
+
+
 class PooledInput(nn.Module):
     """Averages and a batch norm of the input before the first activation."""
 
@@ -122,6 +133,7 @@ class IdleActivations(nn.Module):
         NormOfRows,
         NormBeforeSpread,
         NormBeforeView,
+        AverageOfChannels,
         PooledInput,
         IdleActivations,
     ],
