@@ -26,6 +26,7 @@ class Convert(Recipe):
     Attributes:
         encode: how the input becomes events, as of `activations-to-neurons`.
         bits: width of integer weights, 2..8; none keeps real values.
+        rounding: of integer weights: "nearest", or "data" for the least error on calibration data.
         maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
             "average" replaces max pools by average pools; "refuse" refuses them.
         wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
@@ -43,6 +44,7 @@ class Convert(Recipe):
     name: ClassVar[str] = "convert"
     encode: AnyInputCode = field(default_factory=DirectInput)
     bits: int | None = None
+    rounding: Literal["nearest", "data"] = "nearest"
     maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
     latency: int | None = None
@@ -54,6 +56,10 @@ class Convert(Recipe):
     def __post_init__(self) -> None:
         if self.bits is not None and not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
+        if self.rounding not in ("nearest", "data"):
+            raise ValueError(f"rounding must be nearest or data, not {self.rounding}")
+        if self.bits is None and self.rounding != "nearest":
+            raise ValueError(f"rounding={self.rounding} needs bits")
         check_max_pooling(self.maxpool)
         if self.thresholds not in ("data", "quantized"):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
@@ -88,7 +94,7 @@ class Convert(Recipe):
             *(spec(kind.name, **options) for kind, options in self._fitting()),
             *([] if self.latency is None else ["late-readout"]),
             "fold-scale",
-            *([] if self.bits is None else [f"quantize{{bits={self.bits}}}"]),
+            *([] if self.bits is None else [spec("quantize", **self._integers(self.bits))]),
         ]
         return ",".join(passes)
 
@@ -103,6 +109,10 @@ class Convert(Recipe):
             (InitializePotential, {"fraction": 0.5}),
             *([(Calibrate, dict[str, Any]())] if self.calibrate else []),
         ]
+
+    def _integers(self, bits: int) -> dict[str, Any]:
+        rounding = {} if self.rounding == "nearest" else {"rounding": self.rounding}
+        return {"bits": bits, **rounding}
 
     def _neurons(self) -> str:
         options = [
