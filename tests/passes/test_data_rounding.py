@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from snnc.transform import PassContext
 from snnc_backends.cpu.backend import CpuBackend
 from snnc_backends.crossbar.backend import CrossbarBackend
 from snnc_backends.reference import ReferenceBackend
+from snnc_passes.compress.quantize_conductance import QuantizeConductance
 from snnc_passes.quantize._sequential_rounding import rounded_together
 from snnc_passes.quantize.quantize import Quantize
 from snnc_passes.recipes.convert import Convert
@@ -27,7 +29,7 @@ T = 8
 TOPOLOGIES = ["plain", "residual", "branches", "grouped"]
 
 
-def converted(topology: str, **options: bool) -> tuple[Graph, PassContext]:
+def converted(topology: str, **options: Any) -> tuple[Graph, PassContext]:
     """A network of real values, and what its integers are made with."""
     ann = build(topology, Style.ANN)
     ctx = PassContext(timesteps=T, calibration=[(sample_inputs(ann, 128, 5), None)])
@@ -54,7 +56,7 @@ def outputs(graph: Graph, x: NDArray[np.float32]) -> NDArray[np.float64]:
         ("plain", {"signed": True}),
     ],
 )
-def test_four_bits_are_closer_on_other_samples(topology: str, options: dict) -> None:
+def test_four_bits_are_closer_on_other_samples(topology: str, options: dict[str, Any]) -> None:
     graph, ctx = converted(topology, **options)
     x = sample_inputs(graph, 128, 11)
     wanted = outputs(graph, x)
@@ -65,10 +67,30 @@ def test_four_bits_are_closer_on_other_samples(topology: str, options: dict) -> 
     assert data < 0.7 * nearest
 
 
-@pytest.mark.parametrize("granularity", ["channel", "layer"])
-def test_every_target_computes_the_same(granularity: str) -> None:
+def test_one_scale_of_a_population_is_closer_too() -> None:
     graph, ctx = converted("residual")
-    made = integers(graph, ctx, granularity=granularity)
+    x = sample_inputs(graph, 128, 11)
+    wanted = outputs(graph, x)
+    nearest, data = (
+        np.square(outputs(integers(graph, ctx, rounding=each, granularity="layer"), x) - wanted)
+        for each in ("nearest", "data")
+    )
+    assert data.sum() < 0.7 * nearest.sum()
+
+
+def test_weights_on_a_few_levels_stay_there() -> None:
+    graph, ctx = converted("residual")
+    graph = QuantizeConductance(levels=2).run(graph, ctx).graph
+    nearest, data = (integers(graph, ctx, bits=8, rounding=each) for each in ("nearest", "data"))
+    for node in graph.nodes:
+        if isinstance(node.op, Conv):
+            first, second = (g.array(g.node(node.name).op.weight) for g in (nearest, data))  # type: ignore[attr-defined]
+            np.testing.assert_array_equal(first, second)
+
+
+def test_every_target_computes_the_same() -> None:
+    graph, ctx = converted("residual")
+    made = integers(graph, ctx)
     for node in made:
         if isinstance(node.op, Weighted):
             weight = made.array(node.op.weight)

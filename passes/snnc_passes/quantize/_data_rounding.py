@@ -40,7 +40,7 @@ class DataRounding:
     Attributes:
         graph: real values; not changed.
         scales: by layer and population, (C,) or (), in real units.
-        values: what an event of a layer's input stands for, where it is not 1.
+        values: what an event of a layer's input stands for, by layer whose weights are chosen.
         largest: the largest integer of a weight.
     """
 
@@ -68,7 +68,7 @@ class DataRounding:
             for _, layer in zip(real.layers(), ours.layers(), strict=True):
                 pair = LayerPair(real, ours, layer)
                 for node in _coefficients_before(graph, layer.node.name):
-                    if isinstance(node.op, Conv | Linear) and node.name not in done:
+                    if node.name in self.values and node.name not in done:
                         self._weights(pair, node)
                         done.add(node.name)
                 self._biases(pair)
@@ -91,7 +91,7 @@ class DataRounding:
         upper = pair.upper() if direct else None
         shape = graph.array(op.weight).shape
         weight = torch.from_numpy(graph.array(op.weight).astype(np.float64)).flatten(1)
-        step = self.scales[node.name] / self.values.get(node.name, 1.0)
+        step = self.scales[node.name] / self.values[node.name]
         steps = torch.from_numpy(np.array(np.broadcast_to(step, len(weight))))[:, None]
         kept = (weight != 0) if op.pruned else torch.ones_like(weight, dtype=torch.bool)
         groups = op.groups if isinstance(op, Conv) else 1

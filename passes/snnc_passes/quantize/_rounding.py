@@ -37,6 +37,9 @@ SMALLEST_SCALE = 2.0**-20
 FACTOR_LEVELS = 4095
 """Largest integer factor of a population whose inputs are all `Scale`s."""
 
+LEVEL_DIGITS = 4
+"""Decimals by which levels of weights differ, as fractions of the largest one."""
+
 
 @dataclass(frozen=True)
 class Rounding:
@@ -97,7 +100,7 @@ class Rounding:
 
         Those with weights set it, or the factors where no weights are in a class of channels. With
         `whole_thresholds` it moves to where the threshold, if the class has a single one, is an
-        integer.
+        integer, but for layers `on_levels`.
         """
         shapes = {name: kind.shape for name, kind in self.types.items()}
         classes = shared_channels(self.graph, group, shapes)
@@ -122,10 +125,21 @@ class Rounding:
         scale = np.where(weighted, of_weights / self.q_max, of_factors / FACTOR_LEVELS)
         scale = np.maximum(scale, high * SMALLEST_SCALE)
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
-        if whole_thresholds:
-            scale = np.where(low == high, high / np.maximum(np.rint(high / scale), 1), scale)
-        together = granularity == "layer"
-        return {n: scale[0].reshape(()) if together else scale[own] for n, own in classes.items()}
+        found = _by_node(scale, classes, granularity)
+        levels = any(self.on_levels(c.name, found[c.name]) for c in group.contributors)
+        if not whole_thresholds or levels:
+            return found
+        whole = high / np.maximum(np.rint(high / scale), 1)
+        return _by_node(np.where(low == high, whole, scale), classes, granularity)
+
+    def on_levels(self, name: str, scale: Real) -> bool:
+        """Whether a layer has weights, and they repeat a few levels, as conductances do."""
+        if not isinstance(self.graph.node(name).op, Weighted):
+            return False
+        sizes = np.abs(self._coefficients(name))
+        sizes = (sizes / along(scale, sizes) / self.q_max)[sizes > 0]
+        count = len(np.unique(np.round(sizes, LEVEL_DIGITS)))
+        return count <= self.q_max and 2 * count <= len(sizes)
 
     def _is_weighted(self, contributor: WeightedInput) -> bool:
         return isinstance(self.graph.node(contributor.name).op, Weighted)
@@ -247,6 +261,15 @@ class Rounding:
                 hint="use fewer bits, or granularity=layer",
             )
         return rounded.astype(np.int32)
+
+
+def _by_node(
+    scale: Real, classes: Mapping[str, NDArray[np.intp]], granularity: Granularity
+) -> dict[str, Real]:
+    """(C,) of each node for the scales of classes of channels, or () for granularity "layer"."""
+    if granularity == "layer":
+        return {name: scale[0].reshape(()) for name in classes}
+    return {name: scale[own] for name, own in classes.items()}
 
 
 def largest(values: Real, channels: int) -> Real:

@@ -37,8 +37,8 @@ class Quantize(Pass):
     are those of the rounded network: Nagel et al., "Up or Down? Adaptive Rounding for
     Post-Training Quantization", 2020, section 4). Biases add the mean error, and initial potentials
     what the biases' own rounding leaves of it. s moves, by at most a third, to where thresholds are
-    integers. Pruned weights stay 0; convolutions of one or three dimensions are rounded to the
-    nearest.
+    integers. Pruned weights stay 0. Rounded to the nearest stay weights on a few levels (see
+    quantize-conductance) and convolutions of one or three dimensions.
 
     The input is encoded as unsigned 8-bit integers of 1/255 when the calibration data lie in
     [0, 1], else as signed integers over their range. Bounds computed from the weights
@@ -122,6 +122,7 @@ class Quantize(Pass):
             node.name: rounding.event_value(node.name)
             for node in graph.nodes
             if isinstance(node.op, Weighted)
+            and not rounding.on_levels(node.name, scales[node.name])
         }
         chosen = DataRounding(real, scales, values, rounding.q_max).rounded(ctx.calibration, ctx)
         for node in chosen.nodes:

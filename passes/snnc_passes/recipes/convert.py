@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from snnc.transform import Pass, Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.calibrate.calibrate import Calibrate
+from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
 from snnc_passes.threshold.initialize_potential import InitializePotential
@@ -44,7 +45,7 @@ class Convert(Recipe):
     name: ClassVar[str] = "convert"
     encode: AnyInputCode = field(default_factory=DirectInput)
     bits: int | None = None
-    rounding: Literal["nearest", "data"] = "nearest"
+    rounding: Rounding = "nearest"
     maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
     latency: int | None = None
@@ -54,12 +55,7 @@ class Convert(Recipe):
     thresholds: Literal["data", "quantized"] = "data"
 
     def __post_init__(self) -> None:
-        if self.bits is not None and not 2 <= self.bits <= 8:
-            raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
-        if self.rounding not in ("nearest", "data"):
-            raise ValueError(f"rounding must be nearest or data, not {self.rounding}")
-        if self.bits is None and self.rounding != "nearest":
-            raise ValueError(f"rounding={self.rounding} needs bits")
+        check_integers(self.bits, self.rounding)
         check_max_pooling(self.maxpool)
         if self.thresholds not in ("data", "quantized"):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
@@ -94,7 +90,7 @@ class Convert(Recipe):
             *(spec(kind.name, **options) for kind, options in self._fitting()),
             *([] if self.latency is None else ["late-readout"]),
             "fold-scale",
-            *([] if self.bits is None else [spec("quantize", **self._integers(self.bits))]),
+            *(to_integers(self.bits, self.rounding)),
         ]
         return ",".join(passes)
 
@@ -109,10 +105,6 @@ class Convert(Recipe):
             (InitializePotential, {"fraction": 0.5}),
             *([(Calibrate, dict[str, Any]())] if self.calibrate else []),
         ]
-
-    def _integers(self, bits: int) -> dict[str, Any]:
-        rounding = {} if self.rounding == "nearest" else {"rounding": self.rounding}
-        return {"bits": bits, **rounding}
 
     def _neurons(self) -> str:
         options = [
