@@ -21,6 +21,8 @@ NIR_OUT := nir-out
 BRIAN2_OUT := brian2-out
 CROSSBAR_CHECK_OUT := crossbar-check-out
 ARCHITECTURES_OUT := architectures-out
+BENCH_OUT := bench-out
+BENCH_ROWS ?= --quick
 DEMO_AS := --recipe 'convert{bits=8}' -T 16 --calibration 'digits\#train' --quiet
 
 ifndef SNNC_DATA
@@ -29,7 +31,7 @@ export SNNC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo cost test test-long fuzz checkpoints nir brian2 crossbar-check architectures lint clean
+.PHONY: help demo cost test test-long fuzz checkpoints nir brian2 crossbar-check architectures bench lint clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -162,5 +164,22 @@ architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/
 	PYTHONPATH=. .venv-libraries/bin/python -W ignore tests/libraries/architectures.py $(ARCHITECTURES_OUT)
 	$(BIN)/python tests/libraries/keras_table.py $(ARCHITECTURES_OUT)/keras
 
+BENCH_INSTALL := .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.venv-bench/.installed: $(wildcard benchmarks/frameworks-*.txt) pyproject.toml constraints.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-bench
+	$(BENCH_INSTALL) -e . -r benchmarks/frameworks-requirements.txt
+	$(BENCH_INSTALL) --no-deps -r benchmarks/frameworks-libraries.txt
+	@touch $@
+
+# Interrupted, it goes on from $(BENCH_OUT). `make bench BENCH_ROWS=` measures all networks, windows and batches: hours.
+bench: export OMP_NUM_THREADS := 1
+bench: .venv-bench/.installed ## snnc beside SpikingJelly, snnTorch, sinabs, torch, torch.compile and ONNX Runtime
+	for threads in 1 2; do \
+		.venv-bench/bin/python -W ignore benchmarks/frameworks.py --work $(BENCH_OUT) $(BENCH_ROWS) --threads $$threads \
+			$(if $(SNNC_DATA),--data-dir $(SNNC_DATA)) --report $(BENCH_OUT)/report; \
+	done
+
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv .venv-libraries .venv-keras .venv-spiking .venv-brian2 .venv-crossbar build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(BRIAN2_OUT) $(CROSSBAR_CHECK_OUT) $(ARCHITECTURES_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-libraries .venv-keras .venv-spiking .venv-brian2 .venv-crossbar .venv-bench build dist $(DEMO_OUT) $(COST_OUT) $(CHECKPOINTS_OUT) $(NIR_OUT) $(BRIAN2_OUT) $(CROSSBAR_CHECK_OUT) $(ARCHITECTURES_OUT) $(BENCH_OUT) $(FUZZ_LOG) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

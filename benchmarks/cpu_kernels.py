@@ -200,6 +200,9 @@ NETWORKS: dict[str, Callable[[How], Made]] = {
     "vgg16": lambda how: vgg(
         how, (64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3, hidden=(512, 512)
     ),
+    "vgg11": lambda how: vgg(
+        how, (64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2, hidden=(512, 512)
+    ),
     "vgg9": lambda how: vgg(how, (64,) * 2, (128,) * 2, (256,) * 3, hidden=(1024,)),
     "resnet18": resnet18,
     "lenet": lenet,

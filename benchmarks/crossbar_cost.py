@@ -2,30 +2,35 @@
 
     python benchmarks/crossbar_cost.py
 
-The network is that of `crossbar_vgg16.py`: random integer weights of 8 bits, default tiles, T = 4.
-Every population fires with the rate of `--rate` per neuron and step, from a JSON file: the figures
-show what the counts amount to, not what a trained network does. One process checks, maps, places,
-costs and writes the artifact; peak memory includes the network.
+The network is that of `crossbar_vgg16.py`: random integer weights of 8 bits, tiles of 128 x 128,
+T = 4; with the default differential pairs of 4-bit cells, and with one column a weight. Every
+population fires with the rate of `--rate` per neuron and step, from a JSON file: the figures show
+what the counts amount to, not what a trained network does. One process per layout checks, maps,
+places, costs and writes the artifact, another one loads it; peak memory includes the network.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from crossbar_vgg16 import TIMESTEPS, peak_mb, vgg16
+from crossbar_vgg16 import TIMESTEPS, loaded, peak_mb, vgg16
 
-from snnc.artifact import write
+from snnc.artifact import open_artifact, write
 from snnc.ir import Graph, Neuron
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.transform import PassContext
 
 ROOT = Path(__file__).resolve().parent.parent
+LAYOUTS = ("", "cells=offset cell-bits=8 ")
+"""Options of the target besides those of cost and placement."""
 SHOWN = (
     "energy_pj", "dynamic_energy_pj", "static_energy_pj", "input_output_energy_pj", "components",
     "latency_ns", "pipeline_period_ns", "area_um2", "conversions", "skipped_conversions",
@@ -33,12 +38,12 @@ SHOWN = (
 )  # fmt: skip
 
 
-def costed(graph: Graph, rate: float, mesh: str, folder: Path) -> dict[str, Any]:
-    """Seconds, memory, and the figures of placement and cost."""
+def costed(graph: Graph, layout: str, rate: float, mesh: str, folder: Path) -> dict[str, Any]:
+    """Seconds, memory, and the figures of placement and cost; `net.snnc` is left in the folder."""
     rates = {node.name: rate for node in graph.nodes if isinstance(node.op, Neuron)}
     (folder / "rates.json").write_text(json.dumps(rates))
     named = json.dumps(str(folder / "rates.json"))
-    text = f"crossbar{{technology=isaac-32nm mesh={mesh} rates={named}}}"
+    text = f"crossbar{{{layout}technology=isaac-32nm mesh={mesh} rates={named}}}"
     start = time.perf_counter(), time.process_time()
     target = parse_one(text, Registry(BACKENDS))
     assert not target.check(graph)
@@ -54,12 +59,28 @@ def costed(graph: Graph, rate: float, mesh: str, folder: Path) -> dict[str, Any]
     placement = json.loads(files["crossbar/placement.json"])
     placed = {k: v for k, v in placement.items() if k not in ("cores", "links")}
     return {
+        "target": text.replace(named, "rates.json"),
         "rate": rate,
         "tiles": json.loads(files["crossbar/figures.json"])["totals"]["tiles"],
         **spent,
         "placement": {**placed, "cores": len(placement["cores"])},
         "cost": {key: cost[key] for key in SHOWN},
     }
+
+
+def measured(layout: str, rate: float, mesh: str) -> dict[str, Any]:
+    """Both parts for a layout, in processes of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        shared = ["--layout", layout, "--rate", str(rate), "--mesh", mesh, "--folder", folder]
+        parts = {
+            part: json.loads(
+                subprocess.run(
+                    [sys.executable, __file__, "--part", part, *shared], check=True, stdout=-1
+                ).stdout
+            )
+            for part in ("map", "load")
+        }
+    return {**parts["map"], "load": parts["load"]}
 
 
 def main() -> None:
@@ -69,11 +90,22 @@ def main() -> None:
     parser.add_argument("--mesh", default="19x19")
     results = ROOT / "benchmarks" / "results" / "crossbar_cost.json"
     parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--part", choices=("map", "load"), help=argparse.SUPPRESS)
+    parser.add_argument("--layout", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = costed(vgg16(), options.rate, options.mesh, Path(folder))
-    options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    if options.part == "map":
+        graph = vgg16()
+        found = costed(graph, options.layout, options.rate, options.mesh, options.folder)
+        print(json.dumps(found))
+        return
+    if options.part == "load":
+        path = options.folder / "net.snnc"
+        print(json.dumps(loaded(path, open_artifact(path).manifest["target"])))
+        return
+    every = [measured(layout, options.rate, options.mesh) for layout in LAYOUTS]
+    options.results.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(every, indent=1))
 
 
 if __name__ == "__main__":

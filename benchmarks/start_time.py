@@ -4,8 +4,9 @@
 
 Every measurement is a fresh process with one thread: one that imports numpy and llvmlite, and one
 that opens the artifact, runs one random sample and prints its output; both in turns, `--runs` pairs
-of them, behind one that fills the cache of compiled kernels. Seconds are those of the whole process
-on the clock; processor seconds are its own, and a machine that is busy otherwise changes them less.
+of them, behind one that fills the caches of compiled kernels and of Python's bytecode. Seconds are
+those of the whole process on the clock; processor seconds are its own, and a machine that is busy
+otherwise changes them less.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def main() -> None:
     if options.runs < 1:
         parser.error("--runs is at least 1")
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows = [paired(artifact, options.runs) for artifact in options.artifacts]
     for row in rows:
         more = row["more"]

@@ -135,4 +135,5 @@ def guess(name: str, known: Iterable[str]) -> str:
 def _owner(entry: EntryPoint) -> Owner:
     if entry.dist is None:
         return Owner("unknown distribution", "?")
-    return Owner(entry.dist.name, entry.dist.version)
+    # metadata of a package that is half installed have neither
+    return Owner(entry.dist.name or "unknown distribution", entry.dist.version or "?")

@@ -118,3 +118,11 @@ def test_listing_imports_neither_torch_nor_llvmlite() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_half_installed_distribution_is_refused_in_one_line(site: Path) -> None:
+    for distribution in ("acme", "bolt"):
+        install(site, distribution, {"good": "registry_fixture:Good"})
+    (site / "bolt-1.2.dist-info" / "METADATA").write_text("")
+    with pytest.raises(PluginError, match="is claimed by .*unknown distribution"):
+        Registry(PASSES).get("good")

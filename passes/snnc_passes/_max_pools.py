@@ -15,10 +15,10 @@ from snnc.ir import (
     Pool,
     Rearrange,
     Relu,
+    Scale,
     Windows,
 )
-from snnc.ir.walk import ancestors, used_once
-from snnc_passes._affine import leads_to
+from snnc.ir.walk import ancestors, descendants, used_once
 from snnc_passes._analog import before_encode
 
 AVERAGE = "use average pooling"
@@ -75,8 +75,13 @@ def fires(graph: Graph, name: str) -> bool:
 
 
 def feeds(graph: Graph, name: str, takers: tuple[type[Op], ...]) -> bool:
-    """Whether one of `takers` uses a node, behind pools and rearrangements at most."""
-    return any(leads_to(graph, user, takers) for user, _ in graph.users_of(name))
+    """Whether one of `takers` uses a node, behind factors, pools and rearrangements at most."""
+
+    def ends(node: Node) -> bool:
+        return isinstance(node.op, takers) or not (_moves(node) or isinstance(node.op, Scale))
+
+    behind = descendants(graph, name, until=ends)
+    return any(isinstance(graph.node(each).op, takers) for each in behind)
 
 
 def makers_of(graph: Graph, name: str) -> tuple[str, ...]:

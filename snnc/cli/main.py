@@ -12,6 +12,7 @@ import typer
 
 from snnc.cli import (
     attack_command,
+    bench_command,
     compile_command,
     diagnose_command,
     eval_command,
@@ -54,6 +55,7 @@ def application() -> typer.Typer:
         compile_command,
         run_command,
         eval_command,
+        bench_command,
         verify_command,
         attack_command,
         diagnose_command,

@@ -12,6 +12,7 @@ from snnc.lazy_names import lazy_name
 if TYPE_CHECKING:
     from snnc.driver.artifacts import Measured, evaluate
     from snnc.driver.attacks.attack import attack
+    from snnc.driver.benchmarking import Benchmark, benchmark
     from snnc.driver.compilation import Compiled, compile, optimize, run
     from snnc.driver.diagnosing import diagnose, diagnose_artifact, diagnose_job
     from snnc.driver.exporting import Export, export_artifact
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_RECIPE",
+    "Benchmark",
     "Compiled",
     "Export",
     "Job",
@@ -31,6 +33,7 @@ __all__ = [
     "Measured",
     "ModelSource",
     "attack",
+    "benchmark",
     "compile",
     "diagnose",
     "diagnose_artifact",
@@ -51,6 +54,7 @@ __all__ = [
 _HOMES = {
     "snnc.driver.artifacts": ("Measured", "evaluate"),
     "snnc.driver.attacks.attack": ("attack",),
+    "snnc.driver.benchmarking": ("Benchmark", "benchmark"),
     "snnc.driver.compilation": ("Compiled", "compile", "optimize", "run"),
     "snnc.driver.diagnosing": ("diagnose", "diagnose_artifact", "diagnose_job"),
     "snnc.driver.exporting": ("Export", "export_artifact"),

@@ -86,25 +86,34 @@ class Library:
     """Compiled functions; they live as long as this object.
 
     Args:
-        text: a module as IR text.
+        text: a module as IR text, or what makes it.
         names: the functions to export.
         target: the processor.
         cache: where compiled objects are stored; None for no cache.
+        identity: bytes that are equal only for equal texts, so that a stored object is found
+            without making the text; None for the text itself.
 
     Attributes:
         compiled: False when the object came from the cache.
+        target: the processor.
     """
 
     def __init__(
-        self, text: str, names: Sequence[str], target: Host, cache: ObjectCache | None
+        self,
+        text: str | Callable[[], str],
+        names: Sequence[str],
+        target: Host,
+        cache: ObjectCache | None,
+        identity: bytes | None = None,
     ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        key = _key(text, target)
+        made = text if callable(text) and identity is not None else _text(text)
+        key = _key(_text(made).encode() if identity is None else identity, target)
         image = cache.get(key) if cache else None
-        self.compiled = image is None
+        self.compiled, self.target = image is None, target
         if image is None:
-            image = _compile(text, target)
+            image = _compile(_text(made), target)
             if cache:
                 cache.put(key, image)
         self._jit = llvm.create_lljit_compiler(_machine(target, jit=True))
@@ -118,10 +127,14 @@ class Library:
         return ctypes.CFUNCTYPE(None, *arguments)(self._tracker[name])
 
 
-def _key(text: str, target: Host) -> str:
+def _text(text: str | Callable[[], str]) -> str:
+    return text() if callable(text) else text
+
+
+def _key(identity: bytes, target: Host) -> str:
     version = ".".join(map(str, llvm.llvm_version_info))
-    parts = ("snnc-cpu-1", version, target.cpu, target.features, text)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    parts = ("snnc-cpu-1", version, target.cpu, target.features)
+    return hashlib.sha256("\0".join(parts).encode() + b"\0" + identity).hexdigest()
 
 
 def _machine(target: Host, jit: bool = False) -> Any:

@@ -13,7 +13,11 @@ import pytest
 from snnc.interp.program import ReferenceProgram
 from snnc.ir import Graph
 from snnc.native.cache import ObjectCache, open_cache
+from snnc.native.jit import host
+from snnc.testing import quantized_cases
+from snnc_backends.cpu.identity import identity
 from snnc_backends.cpu.lower import lower
+from snnc_backends.cpu.module import build as build_plan
 from snnc_backends.cpu.program import CpuProgram, load
 
 X = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
@@ -131,3 +135,29 @@ def test_no_home_means_one_warning(
     monkeypatch.setattr(Path, "home", nowhere)
     assert open_cache() is None
     assert len(caplog.records) == 1
+
+
+def test_a_stored_object_is_found_without_making_its_code(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_cache(tmp_path / "objects")
+    before = program(small(), 4, cache=cache).run(X).output
+
+    def build(*_: object) -> str:
+        raise AssertionError("code was made")
+
+    monkeypatch.setattr("snnc_backends.cpu.program.build", build)
+    np.testing.assert_array_equal(program(small(), 4, cache=cache).run(X).output, before)
+    with pytest.raises(AssertionError, match="code was made"):
+        program(small(), 4)
+
+
+def test_plans_of_one_identity_have_the_same_code() -> None:
+    machine, texts = host().machine, dict[bytes, str]()
+    plans = [lower(case.graph, 4)[0] for case in quantized_cases()]
+    for plan in [*plans, *(replace(plan, timesteps=9) for plan in plans)]:
+        own = identity(plan)
+        assert own is not None
+        text = build_plan(plan, machine)
+        assert texts.setdefault(own, text) == text
+    assert len(texts) == len(plans)

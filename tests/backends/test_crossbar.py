@@ -30,6 +30,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.cells import CELLS
 from snnc_backends.crossbar.mapping.matrices import matrices
 from snnc_backends.crossbar.program import CrossbarProgram, load
 from snnc_backends.crossbar.reading.physical import PhysicalProgram
@@ -74,9 +75,10 @@ def test_keeps_the_contract(backend: CrossbarBackend) -> None:
     seed=st.integers(0, 10_000),
     rows=st.integers(1, 20),
     cols=st.integers(17, 40),
-    cells=st.sampled_from(["differential", "offset", "unit-column"]),
+    cells=st.sampled_from(list(CELLS)),
     cell_bits=st.integers(1, 8),
     packing=st.sampled_from(["none", "groups"]),
+    partial_sums=st.sampled_from(["digital", "analog"]),
     pruned=st.booleans(),
     timesteps=st.integers(1, 7),
 )
@@ -197,7 +199,10 @@ def test_what_cannot_be_mapped_is_named() -> None:
         ("cols=3", "cols must be at least 4, the columns of one weight"),
         ("cell-bits=9", "cell-bits must be 1 to 8"),
         ("weight-bits=1", "weight-bits must be 2 to 16"),
-        ("cells=single", "cells must be one of differential, offset, unit-column, not 'single'"),
+        (
+            "cells=single",
+            "cells must be one of differential, two-sided, offset, unit-column, not 'single'",
+        ),
         ("cells=unit-column cols=2", "cols must be at least 3, the columns of one weight"),
         ("packing=all", "one of none, groups, disjoint, time-multiplexed expected, not 'all'"),
         ("tiles=0", "tiles must be 1 or more, not 0"),

@@ -23,6 +23,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.cells import CELLS
 from snnc_backends.crossbar.cores import DoesNotFit
 from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.mapping.mapping import layout
@@ -100,7 +101,7 @@ def assert_holds_the_weights(graph: Graph, backend: CrossbarBackend) -> None:
     seed=st.integers(0, 10_000),
     rows=st.integers(2, 30),
     cols=st.integers(9, 40),
-    cells=st.sampled_from(["differential", "offset", "unit-column"]),
+    cells=st.sampled_from(list(CELLS)),
     packing=st.sampled_from(PACKINGS),
     spare=st.none() | st.integers(0, 60),
 )

@@ -58,7 +58,7 @@ def test_an_option_that_says_the_same_is_no_contradiction(tmp_path: Path) -> Non
         ("rows = true", "rows must be a whole number, not True"),
         ("rows = 'many'", "rows must be a whole number, not 'many'"),
         ("cells = 3", "cells must be text, not 3"),
-        ("cells = 'single'", "cells must be one of differential, offset, unit-column"),
+        ("cells = 'single'", "cells must be one of differential, two-sided, offset, unit-column"),
         ("packing = 'all'", "packing must be one of none, groups"),
         ("rows = -1", "rows must be 1 to 32768, not -1"),
         ("rows = 1\nrows = 2", "is not TOML"),

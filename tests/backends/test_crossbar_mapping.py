@@ -80,7 +80,8 @@ def test_levels_hold_the_weights(
     slices = code.code.slices
     table = level_table(Ideal().facts, slices, cell_bits, min(slices * cell_bits, weight_bits))
     levels = code.levels(weights, table)
-    halves, bits = (2, weight_bits - 1) if cells == "differential" else (1, weight_bits)
+    pair = cells in ("differential", "two-sided")
+    halves, bits = (2, weight_bits - 1) if pair else (1, weight_bits)
     references = ceil(5 / per_tile) if cells == "unit-column" else 0
     assert len(code.code.columns) == halves * ceil(bits / cell_bits)
     assert levels.shape == (2, 7, code.physical)
@@ -90,6 +91,9 @@ def test_levels_hold_the_weights(
     if cells == "differential":
         pairs = levels.reshape(2, 7, 5, 2, -1).any(-1)
         assert not pairs.all(-1).any(), "only one column of a pair conducts"
+    if cells == "two-sided":
+        sums = levels.reshape(2, 7, 5, 2, -1).astype(int).sum(3)
+        assert set(sums.ravel()) <= {2**cell_bits - 1, 2**cell_bits - 2}
 
 
 @pytest.mark.parametrize("cells", CELLS)

@@ -14,6 +14,7 @@ from snnc.ir import Conv, EncodeDirect, Graph, Input, Readout, Stage
 from snnc.testing import assert_equal_runs
 from snnc.transform import PassContext
 from snnc_backends.crossbar import CrossbarBackend
+from snnc_backends.crossbar.cells import CELLS
 from snnc_backends.crossbar.lower import MAPPING
 from snnc_backends.crossbar.mapping.mapping import layout, layout_of
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
@@ -91,7 +92,7 @@ def test_groups_without_weights_take_nothing_of_a_diagonal(packing: Any) -> None
     assert sum(part.cols for part in mapped.parts) == 6 * 4
 
 
-@pytest.mark.parametrize("cells", ["differential", "offset", "unit-column"])
+@pytest.mark.parametrize("cells", CELLS)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_pruned_layers_compute_what_they_did(cells: str, grouped: bool) -> None:
     weight = np.random.default_rng(1).integers(-99, 99, (12, 1, 3, 3))

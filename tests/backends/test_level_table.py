@@ -120,6 +120,7 @@ def test_passes_read_the_levels() -> None:
         ("device=level-list{us=[0 1 7]} cell-bits=2", "needs 4 levels, a cell of level-list has 3"),
         ("cell-bits=list", "needs a device with a list, ideal has none"),
         ("device=level-list cell-bits=list cells=offset", "needs cells=differential"),
+        ("device=level-list cell-bits=1 cells=two-sided", "two-sided needs evenly spaced levels"),
         ("device=level-list cell-bits=list weight-bits=10", "needs weight-bits up to 9, not 10"),
         ("device=level-list{us=[0 3 2]}", "from the least to the largest"),
         ("device=level-list{us=[3]}", "two or more"),

@@ -28,7 +28,7 @@ def sums(levels: NDArray[np.integer], code: WeightCode) -> NDArray[np.int64]:
     return levels.astype(np.int64) @ worth
 
 
-@pytest.mark.parametrize("cells", ["differential", "offset"])
+@pytest.mark.parametrize("cells", ["differential", "two-sided", "offset"])
 def test_other_cells_make_up_for_stuck_ones(cells: str) -> None:
     code, rng = CELLS[cells](5, 2), np.random.default_rng(0)
     numbers = np.arange(-15, 16) + code.shift
@@ -72,7 +72,9 @@ def test_rows_lie_where_the_least_is_lacking() -> None:
             assert costs[0] == min(costs)
 
 
-@pytest.mark.parametrize("options", [{}, {"packing": "groups"}, {"cells": "offset"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"packing": "groups"}, {"cells": "offset"}, {"cells": "two-sided"}]
+)
 def test_weights_are_nearer_than_without(options: dict[str, str]) -> None:
     rng = np.random.default_rng(0)
     weights = np.rint(rng.laplace(0, 18, (2, 60, 20))).clip(-127, 127).astype(np.int64)

@@ -90,15 +90,15 @@ class PooledInput(nn.Module):
 
 
 class IdleActivations(nn.Module):
-    """Two activations of a sum that is never negative, and a layer behind a rearrangement."""
+    """Two activations of a sum that is never negative, and a layer behind an average."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.fc = nn.Conv2d(2, 2, 3), nn.Linear(32, 4)
+        self.conv, self.fc = nn.Conv2d(2, 2, 3), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.conv(x))
-        return self.fc(torch.relu(torch.relu(y + y.flip(1))).flatten(1))
+        return self.fc(avg_pool2d(torch.relu(torch.relu(y + y.flip(1))), 2).flatten(1))
 
 
 @pytest.mark.parametrize(

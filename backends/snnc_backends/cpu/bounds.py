@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from snnc.ir import Add, AnyNeuron, Encode, Graph, Input, Node, Scale, SumPool, Weighted
 from snnc_backends.cpu.number_types import LARGEST
@@ -33,12 +36,19 @@ def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:
     if isinstance(op, SumPool):
         return inputs[0] * op.largest_weight()
     if isinstance(op, Weighted):
-        weight = np.abs(graph.array(op.weight).astype(np.float64))
-        rows = weight.reshape(len(weight), -1).sum(1)
-        return int(rows.max()) * inputs[0] + _peak(graph, op.bias)
+        return _largest_row(graph.array(op.weight)) * inputs[0] + _peak(graph, op.bias)
     if isinstance(op, Scale):
         return int(_peak(graph, op.factor) * inputs[0]) + _peak(graph, op.bias)
     return max(inputs)
+
+
+def _largest_row(weight: NDArray[Any]) -> int:
+    """The largest sum of |weights| of an output."""
+    rows = weight.reshape(len(weight), -1)
+    if rows.dtype.kind != "i":
+        return int(np.abs(rows.astype(np.float64)).sum(1).max())
+    magnitudes = np.abs(rows).view(f"u{rows.itemsize}")  # that of -128 is 128 without a sign
+    return int(magnitudes.sum(1, dtype=np.uint64).max())
 
 
 def _peak(graph: Graph, value: object) -> int:

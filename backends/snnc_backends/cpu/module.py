@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from snnc.native.code import I8, I64, POINTER, Machine
+from snnc.native.code import I8, I64, POINTER, Machine, Value
 from snnc_backends.cpu.kernels import Code, Kernel
 from snnc_backends.cpu.plan import Plan, Step
 from snnc_backends.cpu.sample_code import emit_sample, in_one_call
@@ -21,15 +21,21 @@ def build(plan: Plan, machine: Machine) -> str:
     pointers, one per tensor of the plan. Where `in_one_call` says so there is a third, `sample`.
     """
     module = ir.Module("plan")
-    functions: dict[Kernel, ir.Function] = {}
-    for step in plan.steps:
-        if step.kernel not in functions:
-            functions[step.kernel] = _kernel(module, step.kernel, len(functions), machine)
+    functions = kernel_functions(module, plan, machine)
     _driver(module, ANALOG, plan.steps[: plan.analog], functions)
     run = _driver(module, RUN, plan.steps[plan.analog :], functions)
     if plan.outputs and in_one_call(plan):
         emit_sample(module, plan, machine, run)
     return str(module)
+
+
+def kernel_functions(module: ir.Module, plan: Plan, machine: Machine) -> dict[Kernel, ir.Function]:
+    """A function for each kernel of a plan."""
+    functions: dict[Kernel, ir.Function] = {}
+    for step in plan.steps:
+        if step.kernel not in functions:
+            functions[step.kernel] = _kernel(module, step.kernel, len(functions), machine)
+    return functions
 
 
 def _kernel(module: ir.Module, kernel: Kernel, number: int, machine: Machine) -> ir.Function:
@@ -50,17 +56,22 @@ def _driver(
 ) -> ir.Function:
     kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, I64])
     function = ir.Function(module, kind, name)
-    buffers, weights, scratch, timesteps = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
     for step in steps:
-        tensors = [
-            b.load(b.gep(buffers, [ir.Constant(I64, i)], source_etype=POINTER), typ=POINTER)
-            for i in (*step.inputs, step.output)
-        ]
-        arrays = [
-            b.gep(weights, [ir.Constant(I64, step.arrays[key])], source_etype=I8)
-            for key in step.kernel.arrays()
-        ]
-        b.call(functions[step.kernel], [*tensors, *arrays, scratch, timesteps])
+        call_step(b, step, functions[step.kernel], function.args)
     b.ret_void()
     return function
+
+
+def call_step(b: ir.IRBuilder, step: Step, kernel: ir.Function, arguments: Sequence[Value]) -> None:
+    """Call the kernel of a step; the arguments are buffers, weights, scratch and T."""
+    buffers, weights, scratch, timesteps = arguments
+    tensors = [
+        b.load(b.gep(buffers, [ir.Constant(I64, i)], source_etype=POINTER), typ=POINTER)
+        for i in (*step.inputs, step.output)
+    ]
+    arrays = [
+        b.gep(weights, [ir.Constant(I64, step.arrays[key])], source_etype=I8)
+        for key in step.kernel.arrays()
+    ]
+    b.call(kernel, [*tensors, *arrays, scratch, timesteps])

@@ -18,7 +18,9 @@ from snnc.errors import DataError
 from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Host, Library, host
+from snnc.step_times import StepTimes
 from snnc.target import Record, RunResult, checked_input, checked_window
+from snnc_backends.cpu.identity import identity
 from snnc_backends.cpu.kernels import DTYPES, Table
 from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
@@ -91,7 +93,8 @@ def compiled(
     """A program of a plan that has been checked, or that was made here."""
     target = host() if target is None else target
     names = (ANALOG, RUN, *((SAMPLE,) if in_one_call(plan) else ()))
-    library = Library(build(plan, target.machine), names, target, cache)
+    known = None if cache is None else identity(plan)
+    library = Library(lambda: build(plan, target.machine), names, target, cache, known)
     return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)), keys)
 
 
@@ -152,6 +155,29 @@ class CpuProgram:
         clipped = sum(self._spread(part, self._parts(len(batch), steps)))
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
+
+    def step_times(
+        self,
+        x: NDArray[np.float32],
+        *,
+        timesteps: int | None = None,
+        seed: int = 0,
+        runs: int = 1,
+    ) -> StepTimes:
+        """When the steps behind the encoding began; see `snnc.step_times.TimesSteps`."""
+        from snnc_backends.cpu.step_times import step_times
+
+        steps = checked_window(timesteps, self.timesteps, "none", ())
+        self._check_longest(steps)
+        batch, ids = checked_input(x[:1], self.plan.tensors[0].shape, None)
+
+        def prepared(everything: bool) -> Workspace:
+            space = Workspace(self.plan, steps, everything, len(self._weights))
+            collector = Collector(self.plan, self._scale(), 1, steps, "none", ())
+            self._part(space, batch, ids, seed, range(1), collector)
+            return space
+
+        return step_times(self.plan, self._weights, self._library.target, prepared, runs)
 
     def _takes(self, x: NDArray[Any]) -> bool:
         """Whether a batch can go through the function `sample` as it is."""

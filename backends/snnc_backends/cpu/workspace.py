@@ -56,6 +56,11 @@ class Workspace:
         self.pointers = self._table.ctypes.data
         self.scratch = self._scratch.ctypes.data
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers and of the scratch memory."""
+        return len(self._arena) + len(self._scratch)
+
     def feed(self, number: int, value: Array) -> None:
         """Use `value`, contiguous and in the buffer's layout, as tensor `number`."""
         self._fed[number] = value

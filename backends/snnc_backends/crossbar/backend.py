@@ -36,14 +36,17 @@ class CrossbarBackend:
     Attributes:
         rows: word lines of a tile.
         cols: bit lines of a tile.
-        cells: how a signed weight is stored: differential, in a pair of columns; offset, plus half
-            of the range, which is subtracted digitally; unit-column, the same, subtracted by a
-            reference column of every tile.
+        cells: how a signed weight is stored: differential, in one of a pair of columns; two-sided,
+            in both, symmetrically around the middle of the levels; offset, plus half of the range,
+            which is subtracted digitally; unit-column, the same, subtracted by a reference column
+            of every tile.
         cell_bits: bits of one cell, 1..8; or list, where a cell takes the level nearest to a whole
             weight, of the list that the device has.
         adc_bits: resolution of the converters, 1..16, or ideal.
         adc_range: how their ranges are chosen: data, with the least error of conversion on
             calibration data; or worst, the largest sum possible, also where there are no data.
+        partial_sums: how the row blocks of a layer are added: digital, each converted for itself;
+            or analog, their currents before one conversion.
         device: the model of the cells, a plugin of the group `snnc.devices`.
         stuck_on: fraction of cells that have the largest conductance, whatever is programmed.
         stuck_off: fraction of cells that have the least conductance.
@@ -75,6 +78,7 @@ class CrossbarBackend:
     cell_bits: int | Literal["list"] = 4
     adc_bits: int | Literal["ideal"] = "ideal"
     adc_range: Literal["data", "worst"] = "data"
+    partial_sums: Literal["digital", "analog"] = "digital"
     device: Annotated[Device, Plugin("snnc.devices")] = field(default_factory=Ideal)
     stuck_on: float = 0.0
     stuck_off: float = 0.0
@@ -138,6 +142,7 @@ class CrossbarBackend:
             cell_bits=self.cell_bits,
             adc_bits=self.adc_bits,
             device=self.device,
+            partial_sums=self.partial_sums,
             weight_bits=self.weight_bits,
             seed=self.chip_seed,
             packing=self.packing,

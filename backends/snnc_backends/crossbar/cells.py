@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,9 @@ class Column(NamedTuple):
 class WeightCode:
     """How a weight w is stored: w + shift, cut into slices of cell_bits.
 
-    A column holds the slice of max(polarity * (w + shift), 0) that a `LevelTable` gives, so that
+    A slice d, with the sign of w + shift, is the one that a `LevelTable` gives for |w + shift|. A
+    column holds max(polarity * d, 0) or, where a pair is two-sided, floor((L + polarity * d) / 2)
+    of levels 0..L. Either way
 
         w + shift = sum over columns of polarity * significance * level
 
@@ -43,12 +45,15 @@ class WeightCode:
         reference: the column that every tile has once, behind its weights, and that is subtracted
             from every output of the tile; None for none. All its cells hold `reference_level`.
         reference_level: level * significance of the reference is the shift.
+        two_sided: the cells of a pair lie symmetrically around the middle of the levels; needs
+            evenly spaced ones.
     """
 
     columns: tuple[Column, ...]
     shift: int = 0
     reference: Column | None = None
     reference_level: int = 0
+    two_sided: bool = False
 
     @property
     def slices(self) -> int:
@@ -60,8 +65,20 @@ class WeightCode:
     ) -> NDArray[np.unsignedinteger]:
         """Levels (…, outputs * len(columns)) of weights (…, outputs), without references."""
         wide = weights.astype(np.int64) + self.shift
-        parts = [table.levels[np.maximum(c.polarity * wide, 0), c.slice] for c in self.columns]
+        if self.two_sided:
+            kind, size, top = table.levels.dtype, np.abs(wide), table.largest
+            parts = [
+                ((top + c.polarity * np.sign(wide) * table.levels[size, c.slice]) // 2).astype(kind)
+                for c in self.columns
+            ]
+        else:
+            parts = [table.levels[np.maximum(c.polarity * wide, 0), c.slice] for c in self.columns]
         return np.stack(parts, axis=-1).reshape(*weights.shape[:-1], -1)
+
+    def largest_partial(self, top: int) -> int:
+        """What a row adds to partial sums of an output at most, besides |w|, for levels 0..top."""
+        halves = [column.significance for column in self.columns if column.polarity > 0]
+        return top * sum(halves) if self.two_sided else 2 * self.shift
 
 
 def differential(weight_bits: int, cell_bits: int) -> WeightCode:
@@ -73,6 +90,15 @@ def differential(weight_bits: int, cell_bits: int) -> WeightCode:
     """
     columns = [_slices(polarity, weight_bits - 1, cell_bits) for polarity in (1, -1)]
     return WeightCode(columns[0] + columns[1])
+
+
+def two_sided(weight_bits: int, cell_bits: int) -> WeightCode:
+    """The same columns; both cells of a pair move away from the middle of the levels 0..L.
+
+    g+ = floor((L + d) / 2) and g- = floor((L - d) / 2) for a slice d of the magnitude with the sign
+    of the weight: g+ - g- is d, and g+ + g- is L or L - 1, whatever the weight.
+    """
+    return replace(differential(weight_bits, cell_bits), two_sided=True)
 
 
 def offset(weight_bits: int, cell_bits: int) -> WeightCode:
@@ -168,6 +194,7 @@ class MatrixCode:
 
 CELLS: Mapping[str, Callable[[int, int], WeightCode]] = {
     "differential": differential,
+    "two-sided": two_sided,
     "offset": offset,
     "unit-column": unit_column,
 }

@@ -21,6 +21,8 @@ LARGEST_SIDE = 1 << 15
 MOST_CELL_BITS = 8
 PACKINGS = ("none", "groups", "disjoint", "time-multiplexed")
 """What shares a tile: nothing; groups of a layer; also layers, by one of the rules of `packing`."""
+PARTIAL_SUMS = ("digital", "analog")
+"""Row blocks of a layer are converted one by one, or their currents are added before that."""
 REPLICATIONS = ("none", "balanced")
 
 
@@ -36,6 +38,7 @@ class Chip:
         code: how a weight is stored in cells.
         device: the model of the cells.
         converter: the analog-to-digital converters of the columns.
+        partial_sums: how the row blocks of a layer are added, one of `PARTIAL_SUMS`.
         seed: of this chip: of everything random in its cells.
         packing: what shares a tile, one of `PACKINGS`.
         replication: whether layers are copied, so that all take about the same time.
@@ -51,12 +54,18 @@ class Chip:
     code: WeightCode
     device: Device
     converter: Converter
+    partial_sums: str = "digital"
     seed: int = 0
     packing: str = "none"
     replication: str = "none"
     tiles: int | None = None
     cores: CoreLimits = field(default_factory=CoreLimits)
     imperfections: Imperfections = field(default_factory=Imperfections)
+
+    @property
+    def analog_sums(self) -> bool:
+        """Whether the currents of all row blocks of a column are added before one conversion."""
+        return self.partial_sums == "analog"
 
     @property
     def exact_cells(self) -> bool:
@@ -205,6 +214,7 @@ def chip(
     cell_bits: int | Literal["list"],
     adc_bits: int | str,
     device: Device,
+    partial_sums: str,
     weight_bits: int,
     seed: int,
     packing: str,
@@ -226,7 +236,7 @@ def chip(
     bits = _cell_bits(cell_bits, cells, weight_bits, device)
     built = Chip(
         rows, cols, bits, weight_bits, CELLS[cells](weight_bits, bits), device,
-        converter(adc_bits), seed, packing, replication, tiles, cores, imperfections,
+        converter(adc_bits), partial_sums, seed, packing, replication, tiles, cores, imperfections,
     )  # fmt: skip
     if built.outputs_per_tile < 1:
         needed = MatrixCode(built.code, 1, 1).physical
@@ -265,7 +275,11 @@ def _cell_bits(
 
 def _require_layout(chip: Chip) -> None:
     """Raise `ValueError` for options of the mapping that are wrong, or wrong together."""
-    choices = {"packing": (chip.packing, PACKINGS), "replication": (chip.replication, REPLICATIONS)}
+    choices = {
+        "packing": (chip.packing, PACKINGS),
+        "replication": (chip.replication, REPLICATIONS),
+        "partial-sums": (chip.partial_sums, PARTIAL_SUMS),
+    }
     for name, (value, allowed) in choices.items():
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
@@ -274,8 +288,16 @@ def _require_layout(chip: Chip) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be 1 or more, not {limit}")
-    if chip.imperfections.remap and chip.device.facts.levels_us is not None:
-        raise ValueError(f"remap needs evenly spaced levels, {chip.device.name} has a list of them")
+    spaced = {"remap": chip.imperfections.remap, "cells=two-sided": chip.code.two_sided}
+    for name, chosen in spaced.items():
+        if chosen and chip.device.facts.levels_us is not None:
+            device = chip.device.name
+            raise ValueError(f"{name} needs evenly spaced levels, {device} has a list of them")
+    if chip.analog_sums and chip.packing in ("disjoint", "time-multiplexed"):
+        raise ValueError(
+            "partial-sums=analog adds currents of whole columns, which layers must not share: "
+            f"packing must be none or groups, not {chip.packing}"
+        )
     if chip.cores.cores is not None and not chip.cores.given:
         raise ValueError("cores need tiles-per-core: how many tiles one of them holds")
     if chip.replication == "none":

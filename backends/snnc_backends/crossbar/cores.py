@@ -50,17 +50,19 @@ class CoreLimits:
 
 @dataclass(frozen=True)
 class TileNeeds:
-    """What a tile needs of its core.
+    """What a tile, or tiles that stay together, need of their core.
 
     Attributes:
-        layer: the first whose weights it holds.
-        lines: name of its word lines -> how many.
-        synapses: weights it holds.
+        layer: the first whose weights they hold.
+        lines: name of their word lines -> how many.
+        synapses: weights they hold.
+        tiles: how many they are.
     """
 
     layer: str
     lines: dict[Hashable, int]
     synapses: int
+    tiles: int = 1
 
 
 @dataclass
@@ -73,7 +75,7 @@ class _Core:
     def adds(self, tile: TileNeeds) -> tuple[int, int, int]:
         """(tiles, axons, synapses) in the core with this tile."""
         new = sum(rows for name, rows in tile.lines.items() if name not in self.lines)
-        return self.tiles + 1, self.axons + new, self.synapses + tile.synapses
+        return self.tiles + tile.tiles, self.axons + new, self.synapses + tile.synapses
 
     def put(self, tile: TileNeeds) -> None:
         self.tiles, self.axons, self.synapses = self.adds(tile)
@@ -81,12 +83,12 @@ class _Core:
 
 
 def assign(tiles: Sequence[TileNeeds], limits: CoreLimits) -> list[int]:
-    """The core of every tile: in order, the first that has room.
+    """The core of every tile (or tiles that stay together): in order, the first that has room.
 
-    With `limits.tiles` only, this takes as few cores as there can be.
+    With `limits.tiles` only, and single tiles, this takes as few cores as there can be.
 
     Raises:
-        DoesNotFit: a tile is larger than a core, or there is no core left.
+        DoesNotFit: one is larger than a core, or there is no core left.
     """
     allowed = (limits.tiles, limits.axons, limits.synapses)
 
@@ -111,12 +113,17 @@ def assign(tiles: Sequence[TileNeeds], limits: CoreLimits) -> list[int]:
 
 
 def _require_fits(tile: TileNeeds, limits: CoreLimits) -> None:
-    needs = {"axons": sum(tile.lines.values()), "synapses": tile.synapses}
+    needs = {"tiles": tile.tiles, "axons": sum(tile.lines.values()), "synapses": tile.synapses}
     for resource, need in needs.items():
         limit: int | None = getattr(limits, resource)
-        if limit is not None and need > limit:
+        if limit is None or need <= limit:
+            continue
+        if tile.tiles == 1:
             reason = f"has a tile with {need} {resource}, a core has {limit}"
             raise DoesNotFit(tile.layer, reason, "choose smaller tiles")
+        have = "" if resource == "tiles" else f" with {need} {resource}"
+        reason = f"adds the currents of {tile.tiles} tiles{have}, a core has {limit}"
+        raise DoesNotFit(tile.layer, reason, "choose partial-sums=digital")
 
 
 def _require_cores(tiles: Sequence[TileNeeds], assigned: Sequence[int], limit: int | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cost.files import CostFiles
+from snnc_backends.crossbar.level_errors import level_error_note
 from snnc_backends.crossbar.mapping.bounds import area_bound
 from snnc_backends.crossbar.mapping.digital import count_maxpools, digital_units
 from snnc_backends.crossbar.mapping.mapping import Layout
@@ -56,6 +57,7 @@ def figures(mapped: Layout, graph: Graph, costed: CostFiles) -> dict[str, Any]:
         **({} if costed.placement is None else {"placement": costed.placement}),
         "notes": [
             DIGITAL,
+            *level_error_note(chip),
             *costed.notes,
             *([GROUPED] if alone else []),
             *([] if chip.packing != "none" else _without_weights(layers)),

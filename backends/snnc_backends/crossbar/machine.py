@@ -13,10 +13,10 @@ from snnc.special_file import is_special
 
 LARGEST = 1 << 20
 """Bytes of a description that are read."""
-TEXT = ("cells", "packing", "replication")
+TEXT = ("cells", "partial-sums", "packing", "replication")
 OPTIONS = (
-    "rows", "cols", "cells", "cell-bits", "weight-bits", "packing", "replication", "tiles",
-    "cores", "tiles-per-core", "axons-per-core", "synapses-per-core",
+    "rows", "cols", "cells", "cell-bits", "weight-bits", "partial-sums", "packing",
+    "replication", "tiles", "cores", "tiles-per-core", "axons-per-core", "synapses-per-core",
 )  # fmt: skip
 """The options that a description may set."""
 

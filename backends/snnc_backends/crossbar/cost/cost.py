@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from snnc_backends.crossbar.cost.events import (
 from snnc_backends.crossbar.cost.latency import Timing, timing
 from snnc_backends.crossbar.cost.spike_rates import DENSITY
 from snnc_backends.crossbar.cost.technology_table import NAMES, Technology
+from snnc_backends.crossbar.mapping.column_groups import column_group
 from snnc_backends.crossbar.mapping.layer_shapes import LayerShape, layer_shapes
 from snnc_backends.crossbar.mapping.placed_parts import PlacedPart
 from snnc_backends.crossbar.placement.placement import Placement
@@ -56,7 +58,10 @@ class CostModel:
         """Bits of a conversion that is paid for."""
         if isinstance(self.adc_bits, int):
             return self.adc_bits
-        return (self.chip.rows * self.chip.largest_level).bit_length()
+        added = 1
+        if self.chip.analog_sums:
+            added = max(Counter(column_group(part) for part, _ in self.parts).values(), default=1)
+        return (added * self.chip.rows * self.chip.largest_level).bit_length()
 
     @property
     def prices(self) -> dict[str, float | None]:
@@ -183,6 +188,9 @@ class CostModel:
             if other else "",
             "no mesh: transport of spikes, area and leakage of buffers and routers are left out"
             if self.placement is None else "",
+            "analog partial sums: what adds currents of tiles is left out; one tile of those that "
+            "are added converts, the converters of the others are there and leak"
+            if self.chip.analog_sums else "",
             "the digital subtraction of an offset is left out"
             if self.chip.code.shift and self.chip.code.reference is None else "",
             "every neuron is updated at every step; times of neurons, pooling and packets are "
@@ -211,6 +219,6 @@ def _bit_serial(shape: LayerShape) -> tuple[LayerShape, Mapping[str, float]]:
     """The layer in the ANN, and what its tiles do: every row block is read for every bit."""
     ann = replace(shape, phases=ANN_BITS, steps=1)
     return ann, {
-        "conversions": ann.drives * float(shape.cols.sum()),
+        "conversions": ann.all_conversions,
         "rows_driven": ann.drives * DENSITY * float(shape.rows.sum()),
     }

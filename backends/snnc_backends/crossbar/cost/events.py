@@ -97,9 +97,10 @@ def tile_events(shape: LayerShape, activity: Mapping[str, float]) -> dict[str, f
 
 
 def skipped_conversions(shape: LayerShape, activity: Mapping[str, float]) -> float:
-    """Columns that were not converted because their tile was not read."""
-    skipped = float(activity.get("skipped_reads", 0))
-    return skipped * float(shape.cols.mean()) if skipped else 0.0
+    """Columns that were not converted because no row of their tiles was driven."""
+    if not activity.get("skipped_reads", 0):
+        return 0.0
+    return shape.all_conversions - float(activity.get("conversions", 0))
 
 
 def _digital(graph: Graph, node: Node, timesteps: int) -> Iterator[tuple[str, float]]:

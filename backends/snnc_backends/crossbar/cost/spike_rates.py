@@ -100,11 +100,15 @@ def _activity(graph: Graph, shape: LayerShape, rates: Mapping[str, float]) -> Ma
     chance = _chance(graph, shape, rates)
     inside, positions = _inside(graph, shape)
     drives = shape.phases * shape.steps
-    missed = (1 - chance) ** np.outer(inside, shape.rows)
-    read = positions @ (1 - missed) * drives
+
+    def times(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How often any of so many rows is driven."""
+        return positions @ (1 - (1 - chance) ** np.outer(inside, rows)) * drives
+
+    read, (rows, cols) = times(shape.rows), shape.converted
     return {
         "reads": float(read.sum()),
-        "conversions": float(read @ shape.cols),
+        "conversions": float((times(rows) if shape.analog_sums else read) @ cols),
         "skipped_reads": float(len(shape.parts) * shape.drives - read.sum()),
         "rows_driven": chance * float(inside @ positions) * float(shape.rows.sum()) * drives,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
+from snnc_backends.crossbar.mapping.column_groups import column_group
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.placed_parts import PlacedPart, by_layer
 from snnc_backends.crossbar.mapping.tiling import placed_rows
@@ -31,6 +33,7 @@ class LayerShape:
         copies: of its tiles, which share the positions.
         parts: of one copy.
         tiles: of all copies.
+        analog_sums: its row blocks are added before one conversion.
     """
 
     layer: str
@@ -44,6 +47,7 @@ class LayerShape:
     copies: int
     parts: tuple[PlacedPart, ...]
     tiles: frozenset[int]
+    analog_sums: bool = False
 
     @property
     def drives(self) -> int:
@@ -59,6 +63,26 @@ class LayerShape:
     def cols(self) -> NDArray[np.float64]:
         """(parts,): columns in use of every part."""
         return np.array([each.part.cols for each in self.parts], np.float64)
+
+    @property
+    def converted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) word lines and (n,) columns of what is converted at once.
+
+        Parts or, with `analog_sums`, all parts with the same columns.
+        """
+        if not self.analog_sums:
+            return self.rows, self.cols
+        rows: defaultdict[Hashable, int] = defaultdict(int)
+        cols: dict[Hashable, int] = {}
+        for part, _ in self.parts:
+            rows[column_group(part)] += part.rows
+            cols[column_group(part)] = part.cols
+        return np.array(list(rows.values()), np.float64), np.array(list(cols.values()), np.float64)
+
+    @property
+    def all_conversions(self) -> float:
+        """Columns converted in an inference if no read is skipped."""
+        return self.drives * float(self.converted[1].sum())
 
 
 def layer_shapes(
@@ -86,6 +110,7 @@ def layer_shapes(
             copies=max((each.part.copy for each in own), default=0) + 1,
             parts=tuple(each for each in own if each.part.copy == 0),
             tiles=frozenset(each.tile for each in own),
+            analog_sums=chip.analog_sums,
         )
         shapes.append(shape)
     return tuple(shapes)

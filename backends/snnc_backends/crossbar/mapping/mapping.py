@@ -10,6 +10,7 @@ from snnc.ir import Graph
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.cores import DoesNotFit, TileNeeds, assign
 from snnc_backends.crossbar.mapping.bounds import concurrency_bound, rectangle_bound
+from snnc_backends.crossbar.mapping.column_groups import tiles_together
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
 from snnc_backends.crossbar.mapping.packing import Place, pack
 from snnc_backends.crossbar.mapping.replication import Stage, balanced
@@ -173,4 +174,13 @@ def _cores(placed: Sequence[Part], places: Sequence[Place], chip: Chip) -> tuple
         lines = {**tile.lines, name: part.rows}
         weights = tile.synapses + part.rows * part.outputs
         tiles[place.tile] = TileNeeds(tile.layer, lines, weights)
-    return tuple(assign([tiles[number] for number in sorted(tiles)], chip.cores))
+    together = tiles_together(placed, places, chip.analog_sums)
+    assigned = assign([_joined([tiles[tile] for tile in each]) for each in together], chip.cores)
+    core_of = {t: core for each, core in zip(together, assigned, strict=True) for t in each}
+    return tuple(core_of[tile] for tile in sorted(core_of))
+
+
+def _joined(needs: Sequence[TileNeeds]) -> TileNeeds:
+    """What tiles need together."""
+    lines = {name: rows for each in needs for name, rows in each.lines.items()}
+    return TileNeeds(needs[0].layer, lines, sum(each.synapses for each in needs), len(needs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +121,22 @@ def word_lines(matrix: WeightMatrix, chip: Chip) -> tuple[WordLines, ...]:
             for block in split(count, chip.rows)
         )
     return tuple(_diagonals(counts, columns, chip))
+
+
+def converted_lines(matrix: WeightMatrix, chip: Chip) -> tuple[WordLines, ...]:
+    """Word lines whose sums are converted at once.
+
+    Those of a row block or, where partial sums are analog, of all row blocks of a group.
+    """
+    lines = word_lines(matrix, chip)
+    if not chip.analog_sums:
+        return lines
+    joined: dict[int, WordLines] = {}
+    for line in lines:
+        before = joined.get(line.group)
+        rows = line.rows + (0 if before is None else before.rows)
+        joined[line.group] = replace(before or line, rows=rows)
+    return tuple(joined.values())
 
 
 def _diagonals(counts: Sequence[int], columns: int, chip: Chip) -> Iterator[WordLines]:

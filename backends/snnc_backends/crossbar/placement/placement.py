@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.errors import UsageError
+from snnc_backends.crossbar.mapping.column_groups import tiles_together
 from snnc_backends.crossbar.mapping.mapping import Layout
 from snnc_backends.crossbar.placement.assignment import hops
 from snnc_backends.crossbar.placement.lower_bounds import bounds
@@ -53,7 +54,8 @@ class Placement:
 def cores_of(mapped: Layout, grid: Topology) -> dict[int, int]:
     """The core of every tile: that of the machine, if it has cores.
 
-    Else tiles are put into cores in their order, as many in each as the number of sites asks for.
+    Else tiles are put into cores in their order, as many in each as the number of sites asks for;
+    tiles whose currents are added are all put where the first one is.
 
     Raises `UsageError` for one with fewer sites than the machine takes cores.
     """
@@ -65,7 +67,12 @@ def cores_of(mapped: Layout, grid: Topology) -> dict[int, int]:
             )
         return dict(enumerate(mapped.cores))
     per_core = max(1, -(-mapped.tiles // grid.sites))
-    return {tile: tile // per_core for tile in range(mapped.tiles)}
+    found: dict[int, int] = {}
+    numbers: dict[int, int] = {}
+    for tiles in tiles_together(mapped.parts, mapped.places, mapped.chip.analog_sums):
+        core = numbers.setdefault(len(found) // per_core, len(numbers))
+        found |= dict.fromkeys(tiles, core)
+    return found
 
 
 def place(grid: Topology, core_of: Mapping[int, int], packets: Traffic, seed: int) -> Placement:

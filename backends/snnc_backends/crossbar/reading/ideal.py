@@ -7,7 +7,7 @@ every weighted layer counts what its events drive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -24,7 +24,12 @@ from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan, Step, Tensor
 from snnc_backends.cpu.program import CpuProgram, compiled, in_memory
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix, placed_matrices
-from snnc_backends.crossbar.mapping.tiling import WordLines, placed_rows, word_lines
+from snnc_backends.crossbar.mapping.tiling import (
+    WordLines,
+    converted_lines,
+    placed_rows,
+    word_lines,
+)
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.driven_rows import DrivenRows
 from snnc_backends.crossbar.reading.placed_rows import PlacedRows
@@ -42,6 +47,7 @@ class Counter:
         tiles: that a position and a phase may read.
         worth: factors that make [tiles read, columns converted, rows driven in tiles] of the
             counts of `DrivenRows`; None for those of `PlacedRows`, which are that.
+        converting: only its conversions count: it counts all row blocks as one.
     """
 
     layer: str
@@ -50,6 +56,7 @@ class Counter:
     tables: Mapping[str, NDArray[Any]]
     tiles: int
     worth: tuple[int, int] | None
+    converting: bool = False
 
     def activity(self, counts: NDArray[np.float64], runs: int) -> Activity:
         """From the counts of `runs` steps of samples."""
@@ -93,8 +100,11 @@ def activity(counters: Sequence[Counter], result: RunResult) -> dict[str, dict[s
     found: dict[str, dict[str, int]] = {}
     for counter in counters:
         runs = len(result.output) * (1 if counter.kernel.constant else result.timesteps)
-        counts = result.stats["tallies"][counter.tally]
-        found[counter.layer] = asdict(counter.activity(counts, runs))
+        counted = counter.activity(result.stats["tallies"][counter.tally], runs)
+        if counter.converting:
+            found[counter.layer]["conversions"] = counted.conversions
+        else:
+            found[counter.layer] = asdict(counted)
     return found
 
 
@@ -116,15 +126,15 @@ def counted_plan(graph: Graph, timesteps: int, chip: Chip) -> tuple[Plan, bytes,
         if not isinstance(step.kernel, Conv | Depthwise):
             continue
         matrix = layers[plan.tensors[step.output].name]
-        counter = _counter(step.kernel, matrix, graph, chip)
-        kernel = counter.kernel
-        found = offsets.get(kernel) if isinstance(kernel, DrivenRows) else None
-        found = found or _append(tables, len(weights), counter)
-        if isinstance(kernel, DrivenRows):
-            offsets[kernel] = found
-        tensors.append(Tensor(counter.tally, *_tally(kernel)))
-        steps.append(Step(kernel, step.inputs, len(tensors) - 1, found))
-        counters.append(counter)
+        for counter in _counters(step.kernel, matrix, graph, chip):
+            kernel = counter.kernel
+            found = offsets.get(kernel) if isinstance(kernel, DrivenRows) else None
+            found = found or _append(tables, len(weights), counter)
+            if isinstance(kernel, DrivenRows):
+                offsets[kernel] = found
+            tensors.append(Tensor(counter.tally, *_tally(kernel)))
+            steps.append(Step(kernel, step.inputs, len(tensors) - 1, found))
+            counters.append(counter)
     counted = replace(plan, tensors=tuple(tensors), steps=tuple(steps))
     return counted, weights + bytes(tables), tuple(counters)
 
@@ -134,13 +144,33 @@ def _tally(kernel: DrivenRows | PlacedRows) -> tuple[tuple[int, ...], str, bool,
     return (port.size,), port.dtype, port.constant, TALLY
 
 
-def _counter(kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip) -> Counter:
+def _counters(
+    kernel: Conv | Depthwise, matrix: WeightMatrix, graph: Graph, chip: Chip
+) -> Iterator[Counter]:
+    """What counts reads and, where these are not of the same rows, what counts conversions."""
+    lines, name = word_lines(matrix, chip), f"{matrix.layer}.driven"
+    yield _counter(kernel, matrix, graph, chip, lines, name)
+    joined = converted_lines(matrix, chip)
+    if joined != lines:
+        wide = replace(chip, rows=matrix.rows)
+        counter = _counter(kernel, matrix, graph, wide, joined, f"{matrix.layer}.converted")
+        yield replace(counter, converting=True)
+
+
+def _counter(
+    kernel: Conv | Depthwise,
+    matrix: WeightMatrix,
+    graph: Graph,
+    chip: Chip,
+    lines: Sequence[WordLines],
+    tally: str,
+) -> Counter:
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
     geometry: dict[str, Any] = {f.name: getattr(kernel, f.name) for f in fields(Windows)}
     geometry |= {"groups": matrix.groups, "bits": events.levels.bit_length()}
     geometry |= {"signed": events.signed}
-    name, code = graph.fresh(f"{matrix.layer}.driven"), chip.matrix(matrix.outputs)
-    lines, rows = word_lines(matrix, chip), placed_rows(matrix, chip)
+    name, code = graph.fresh(tally), chip.matrix(matrix.outputs)
+    rows = placed_rows(matrix, chip)
     if _consecutive(lines, rows, matrix):
         driven = DrivenRows(**geometry, rows=chip.rows)
         worth = code.tiles, code.physical

@@ -46,7 +46,8 @@ class Programmed:
         variances: of the noise of one read of a cell, in 2^-variance_bits squared levels; None
             without noise.
         variance_bits: 20, or 10 where sums would not fit 31 bits.
-        gains: (matrices, row blocks, physical columns) float32; the code of a column is its sum of
+        gains: (matrices, conversions, physical columns) float32, one conversion for the rows of
+            every span of `converted_rows`; the code of a column is its sum of
             cells times its gain, rounded half to even, clipped to 0..top unless top is 0.
         steps: likewise int32, the levels a code stands for, in 2^-step_bits levels.
         top, step_bits: see `converters.Converter`.
@@ -77,7 +78,7 @@ def programmed(
     """Program a layer: one seed and one name of a layer give the same cells.
 
     Args:
-        ranges: (row blocks, terms of an output): the sum, in levels, at the largest code of the
+        ranges: (conversions, terms of an output): the sum, in levels, at the largest code of the
             converters; None for ideal ones. Terms are those of `cells.MatrixCode`.
         parts: of all copies; None for one copy, each part in the corner of a tile of its own.
     """
@@ -85,9 +86,10 @@ def programmed(
     cells = _cells(matrix, chip, order, alone(matrix, chip) if parts is None else parts)
     variances, variance_bits = None, 0
     if cells.variances is not None:
-        variances, variance_bits = _whole_variances(cells.variances, chip.rows)
+        added = cells.variances.shape[1] if chip.analog_sums else chip.rows
+        variances, variance_bits = _whole_variances(cells.variances, added)
     values = cells.values
-    spans = row_blocks(values.shape[1], chip)
+    spans = converted_rows(values.shape[1], chip)
     if ranges is None:
         ranges = np.ones((len(spans), len(code.terms)))
     steps = chip.converter.steps(ranges[:, term_of_column(code)])
@@ -116,6 +118,13 @@ def layer_key(layer: str) -> int:
 def row_blocks(placed: int, chip: Chip) -> list[slice]:
     """The placed rows of every row block."""
     return [slice(start, start + size) for start, size in split(placed, chip.rows)]
+
+
+def converted_rows(placed: int, chip: Chip) -> list[slice]:
+    """The placed rows whose sum is converted at once: of a row block, or all of them."""
+    if chip.analog_sums and placed:
+        return [slice(0, placed)]
+    return row_blocks(placed, chip)
 
 
 def block_sums(cells: NDArray[Any], blocks: Sequence[slice]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from snnc_backends.crossbar.imperfections import Imperfections
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
 from snnc_backends.crossbar.mapping.placed_order import PlacedOrder
 from snnc_backends.crossbar.reading.physical import PhysicalProgram
-from snnc_backends.crossbar.reading.programmed import block_sums, row_blocks
+from snnc_backends.crossbar.reading.programmed import block_sums, converted_rows
 
 MEMBER = "crossbar/converters.json"
 SAMPLES = 16
@@ -33,7 +33,7 @@ CANDIDATES = 64
 """Ranges that are compared."""
 
 Ranges = Mapping[str, NDArray[np.float64]]
-"""Per layer, (row blocks, terms of an output): the sum in levels at the largest code."""
+"""Per layer, (conversions, terms of an output): the sum in levels at the largest code."""
 
 
 def chosen_ranges(
@@ -61,14 +61,14 @@ def chosen_ranges(
 
 
 def _shape(layer: WeightMatrix, chip: Chip) -> tuple[int, int]:
-    """Row blocks, and terms of an output."""
+    """Conversions of an output's column, and terms of an output."""
     placed = PlacedOrder.of(layer, chip).placed.shape[1]
-    return len(row_blocks(placed, chip)), len(chip.matrix(layer.outputs).terms)
+    return len(converted_rows(placed, chip)), len(chip.matrix(layer.outputs).terms)
 
 
 def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
     cells = PlacedOrder.of(layer, chip).of_cells(chip.values(layer.weights))
-    sums = block_sums(cells, row_blocks(cells.shape[1], chip)).max(0)
+    sums = block_sums(cells, converted_rows(cells.shape[1], chip)).max(0)
     terms = chip.matrix(layer.outputs).terms
     return np.maximum(np.stack([sums[:, places].max(1) for _, places in terms], 1), 1)
 
@@ -76,7 +76,7 @@ def _largest(layer: WeightMatrix, chip: Chip) -> NDArray[np.float64]:
 def _histograms(
     graph: Graph, layers: Sequence[WeightMatrix], chip: Chip, ctx: PassContext
 ) -> dict[tuple[str, int, int], NDArray[np.int64]]:
-    """How often each sum occurs, by layer, row block and term of an output."""
+    """How often each sum occurs, by layer, conversion and term of an output."""
     found: dict[tuple[str, int, int], NDArray[np.int64]] = defaultdict(
         lambda: np.zeros(1, np.int64)
     )

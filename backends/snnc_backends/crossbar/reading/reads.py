@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,15 +19,15 @@ from snnc_backends.crossbar.cells import MatrixCode
 from snnc_backends.crossbar.chip import Chip
 from snnc_backends.crossbar.mapping.matrices import WeightMatrix
 from snnc_backends.crossbar.mapping.placed_parts import PlacedPart
-from snnc_backends.crossbar.mapping.tiling import split, word_lines
 from snnc_backends.crossbar.reading.activity import Activity
 from snnc_backends.crossbar.reading.bits import phases
 from snnc_backends.crossbar.reading.column_noise import GOLDEN, noisy, stream
+from snnc_backends.crossbar.reading.conversions import Conversion, layer_conversions
 from snnc_backends.crossbar.reading.programmed import Programmed, layer_key, line_order, programmed
 
 EXACT_FLOAT32 = 1 << 24
 Observe = Callable[[str, int, Tensor], None]
-"""Called with the layer, the number of a row block and column sums (…, columns, positions)."""
+"""Called with the layer, the number of a conversion and column sums (…, columns, positions)."""
 
 
 @dataclass(frozen=True)
@@ -51,65 +51,22 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class RowBlock:
-    """The tiles of one row block of every group, of one copy of the layer.
-
-    Attributes:
-        number: of the block.
-        rows: their placed rows of the matrix.
-        levels: (groups, physical columns + 1, rows of the block); the last column has a one for
-            every row that there is, so that its sum is the number of driven rows.
-        variances: (groups, physical columns, rows of the block), or None.
-        gains, steps: (groups, physical columns, 1) of the converters; see `Programmed`.
-        line: per group, the number of its word lines among those of the block; a group without
-            rows in the block has the number behind the last.
-        tiles, columns: per word lines, tiles side by side and their physical columns.
-    """
-
-    number: int
-    rows: slice
-    levels: Tensor
-    variances: Tensor | None
-    gains: Tensor
-    steps: Tensor
-    line: Tensor
-    tiles: Tensor
-    columns: Tensor
-
-    def count(self, driven: Tensor, activity: Activity) -> None:
-        """Add what is done where (B, groups, positions) rows are driven."""
-        batch, groups, positions = driven.shape
-        lines = len(self.tiles)
-        if lines == groups:
-            rows = driven
-        else:
-            rows = driven.new_zeros(batch, lines + 1, positions)
-            rows = rows.index_add_(1, self.line, driven)[:, :lines]
-        reading = torch.count_nonzero(rows, (0, 2))
-        reads = int(reading @ self.tiles)
-        activity.reads += reads
-        activity.conversions += int(reading @ self.columns)
-        activity.skipped_reads += batch * positions * int(self.tiles.sum()) - reads
-        activity.rows_driven += int(rows.sum((0, 2), dtype=torch.float64) @ self.tiles.double())
-
-
-@dataclass(frozen=True)
 class LayerTiles:
     """All tiles of a layer.
 
-    Column sum of row block b and physical column p: s[b,p] = sum over rows of level * bit, an exact
-    integer. y[o] = sum over phases f, row blocks b and the columns p of output o of
+    Column sum of conversion b and physical column p: s[b,p] = sum over rows of level * bit, an
+    exact integer. y[o] = sum over phases f, conversions b and the columns p of output o of
     worth[f] * polarity[p] * significance[p] * ADC(s[b,p]), p the reference columns included. What
     the code subtracts digitally is taken off for every driven row.
 
     Attributes:
         dtype: float32 if all partial sums are integers below 2^24, so exact in any order; else
-            float64. Partial sums are at most levels * sum of |w| of an output, and twice the shift
-            of the code for every row. What is not ideal is computed in float64, in multiples of a
-            small fraction of a level.
+            float64. Partial sums are at most levels * sum of |w| of an output, and for every row
+            `WeightCode.largest_partial`. What is not ideal is computed in float64, in multiples of
+            a small fraction of a level.
         layer: its cells and converters.
-        copies: the row blocks of every copy.
-        observe: called for every row block that is read; None for nothing.
+        copies: the conversions of every copy: of its row blocks, or one of all of them.
+        observe: called for every conversion; None for nothing.
     """
 
     op: Conv | Linear
@@ -119,7 +76,7 @@ class LayerTiles:
     chip: Chip
     dtype: torch.dtype
     layer: Programmed
-    copies: tuple[tuple[RowBlock, ...], ...]
+    copies: tuple[tuple[Conversion, ...], ...]
     observe: Observe | None
 
     @property
@@ -149,23 +106,22 @@ class LayerTiles:
         reads = self._first_reads(samples) * count * len(self.copies[0])
         for number, phase in enumerate(phases(x, self.events, self.dtype)):
             if phase.bits is None:
-                tiles = sum(int(block.tiles.sum()) for block in self.copies[0])
+                tiles = sum(conversion.tiles for conversion in self.copies[0])
                 activity.skipped_reads += len(x) * self._positions() * tiles
                 continue
             inputs = self._unfold(phase.bits)
             if total is None:
                 shape = (*inputs.shape[:2], self.matrix.outputs, inputs.shape[-1])
                 total = inputs.new_zeros(shape)
-            for copy, blocks in enumerate(self.copies):
+            for copy, conversions in enumerate(self.copies):
                 own = slice(copy, None, len(self.copies))
                 driven = self._placed(inputs[..., own], copy)
-                for block in blocks:
+                for conversion in conversions:
                     keys = None
-                    if block.variances is not None:
-                        read = reads[..., own] + (number * len(blocks) + block.number)
+                    if self.layer.variances is not None:
+                        read = reads[..., own] + (number * len(conversions) + conversion.number)
                         keys = self._keys(samples, read)
-                    rows = driven[:, :, block.rows]
-                    self._read(block, rows, keys, phase.worth, total[..., own], activity)
+                    self._read(conversion, driven, keys, phase.worth, total[..., own], activity)
         if total is None:
             return torch.zeros(len(x), *self.result.shape, dtype=self.dtype)
         if self.layer.step_bits:
@@ -214,19 +170,20 @@ class LayerTiles:
 
     def _read(
         self,
-        block: RowBlock,
+        conversion: Conversion,
         inputs: Tensor,
         keys: NDArray[np.uint64] | None,
         worth: int,
         total: Tensor,
         activity: Activity,
     ) -> None:
-        """Read one row block at all positions of (B, groups, rows, positions); add to `total`."""
-        sums = _sums(block.levels, inputs)
+        """Read and convert at all positions of (B, groups, placed rows, positions); add to `total`.
+
+        The sums of all row blocks of a conversion are added before.
+        """
+        sums, spread = conversion.sums(inputs, activity)
         driven = sums[:, :, -1]
-        block.count(driven, activity)
-        spread = None if block.variances is None else _sums(block.variances, inputs)
-        values = self._convert(block, sums[:, :, :-1], spread, keys, activity)
+        values = self._convert(conversion, sums[:, :, :-1], spread, keys, activity)
         for factor, columns in self.terms:
             total.add_(values[:, :, columns], alpha=worth * factor)
         if self.code.subtracted:
@@ -235,7 +192,7 @@ class LayerTiles:
 
     def _convert(
         self,
-        block: RowBlock,
+        conversion: Conversion,
         sums: Tensor,
         spread: Tensor | None,
         keys: NDArray[np.uint64] | None,
@@ -247,7 +204,7 @@ class LayerTiles:
             spread: variances of the sums.
         """
         if self.observe is not None:
-            self.observe(self.matrix.layer, block.number, sums)
+            self.observe(self.matrix.layer, conversion.number, sums)
         if self.chip.exact:
             return sums
         layer, values = self.layer, sums.to(torch.float32)
@@ -255,20 +212,12 @@ class LayerTiles:
             order = line_order(self.code)[:, None]
             found = noisy(values.numpy(), spread.numpy(), layer.variance_bits, keys, order)
             values = torch.from_numpy(found)
-        values = values * block.gains
+        values = values * conversion.gains
         if layer.top:
             outside = (values < -0.5) | (values > layer.top + 0.5)
             activity.clipped += int(torch.count_nonzero(outside))
             values = values.clamp(0, layer.top)
-        return values.round().to(self.dtype) * block.steps
-
-
-def _sums(lines: Tensor, inputs: Tensor) -> Tensor:
-    """(B, groups, lines, positions): lines (groups, lines, rows) times inputs, sample by sample."""
-    sums = inputs.new_empty((*inputs.shape[:2], lines.shape[1], inputs.shape[-1]))
-    for sample_sums, sample in zip(sums, inputs, strict=True):
-        torch.matmul(lines, sample, out=sample_sums)
-    return sums
+        return values.round().to(self.dtype) * conversion.steps
 
 
 def layer_tiles(
@@ -285,40 +234,13 @@ def layer_tiles(
     assert isinstance(op, Conv | Linear)
     events = graph.type_of(graph.inputs_of(matrix.layer)[0])
     largest = int(np.abs(matrix.weights.astype(np.int64)).sum(1).max())
-    reach = (largest + 2 * chip.code.shift * matrix.rows) * events.levels
+    besides = chip.code.largest_partial(chip.largest_level)
+    reach = (largest + besides * matrix.rows) * events.levels
     narrow = chip.exact and max(reach, matrix.rows) < EXACT_FLOAT32
     dtype = torch.float32 if narrow else torch.float64
     layer = programmed(matrix, chip, ranges, parts)
     copies = tuple(
-        tuple(_row_blocks(layer, copy, dtype, matrix, chip)) for copy in range(layer.copies)
+        tuple(layer_conversions(layer, copy, dtype, matrix, chip)) for copy in range(layer.copies)
     )
     result = graph.type_of(matrix.layer)
     return LayerTiles(op, events, result, matrix, chip, dtype, layer, copies, observe)
-
-
-def _row_blocks(
-    layer: Programmed, copy: int, dtype: torch.dtype, matrix: WeightMatrix, chip: Chip
-) -> Iterator[RowBlock]:
-    code, every = chip.matrix(matrix.outputs), word_lines(matrix, chip)
-    own_matrices = slice(copy * matrix.groups, (copy + 1) * matrix.groups)
-    ones = layer.orders[copy].placed[:, :, None].astype(layer.cells.dtype)
-    cells = np.concatenate([layer.cells[own_matrices], ones], axis=2)
-    lines = torch.from_numpy(cells.transpose(0, 2, 1)).to(dtype)
-    spread = None
-    if layer.variances is not None:
-        spread = torch.from_numpy(layer.variances[own_matrices].transpose(0, 2, 1)).to(dtype)
-    gains, steps = (
-        torch.from_numpy(each[own_matrices, :, :, None].copy())
-        for each in (layer.gains, layer.steps)
-    )
-    for block, (start, size) in enumerate(split(lines.shape[2], chip.rows)):
-        rows, own = slice(start, start + size), [w for w in every if w.first_row == start]
-        line = torch.full((matrix.groups,), len(own))
-        for number, each in enumerate(own):
-            line[each.group : each.group + each.groups] = number
-        tiles = torch.tensor([code.tiles if each.groups == 1 else 1 for each in own])
-        columns = torch.tensor([each.filled * code.physical for each in own])
-        levels = lines[:, :, rows].contiguous()
-        variances = None if spread is None else spread[:, :, rows]
-        converters = gains[:, block], steps[:, block]
-        yield RowBlock(block, rows, levels, variances, *converters, line, tiles, columns)

@@ -13,7 +13,7 @@ MOST_LANES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class TileLayout(Windows):
-    """The tiles of a layer, and their input and output.
+    """The tiles of a layer, and their input and output. A block is what is converted at once.
 
     Cells are laid out (copies, groups, rows, lines), and converters likewise; copy c has the output
     positions p, row by row, with p mod copies = c. Lines are first the columns of a weight, each
@@ -30,7 +30,7 @@ class TileLayout(Windows):
         outputs: of a group that have columns; the others are 0 but for the bias. A table says which
             column an output has, -1 for none, where these are not all.
         copies: of the layer.
-        rows: word lines of a tile.
+        rows: word lines whose sums are converted at once: of a tile, or of all row blocks.
         placed: rows of a group in the tiles.
         partly: not all rows of the matrix are placed in order; a table says where they are.
         columns: of a weight.

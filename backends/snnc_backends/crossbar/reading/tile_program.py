@@ -6,7 +6,7 @@ and sums are those of the CPU backend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -29,12 +29,14 @@ from snnc_backends.crossbar.reading.column_noise import stream
 from snnc_backends.crossbar.reading.ideal import activity, counted_plan
 from snnc_backends.crossbar.reading.programmed import (
     Programmed,
+    converted_rows,
     factors,
     layer_key,
     line_order,
     programmed,
 )
 from snnc_backends.crossbar.reading.tile_reads import TileReads
+from snnc_backends.crossbar.reading.tile_reads_code import LARGEST_CODE
 
 
 class TileProgram:
@@ -46,7 +48,7 @@ class TileProgram:
         parts: see `program.CrossbarProgram`.
 
     Attributes:
-        longest: the longest window in which no integer can overflow.
+        longest: the longest window in which no integer can overflow; 0 where a column sum could.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class TileProgram:
         where = laid_out(graph, chip, timesteps) if parts is None else parts
         build = _Build(graph, timesteps, chip, ranges, where)
         self._counters, self._clipped = build.counters, build.clipped
-        self.longest = build.plan.longest
+        self.longest = build.longest
         weights = in_memory(build.weights())
         self._program: CpuProgram = compiled(
             build.plan, weights, threads, open_cache(), build.sample_keys
@@ -94,12 +96,13 @@ class _Build:
         self._matrices = {matrix.layer: matrix for matrix in placed_matrices(graph, chip)}
         self._bounds = magnitudes(graph)
         self._tensors = list(plan.tensors)
-        self._growth = 1
+        self._growth, self._fits = 1, True
         self.clipped: dict[str, str] = {}
         self.sample_keys: SampleKeys | None = None
         steps = [*plan.steps[: plan.analog], *map(self._step, plan.steps[plan.analog :])]
         longest = plan.longest // self._growth
         self.plan = replace(plan, tensors=tuple(self._tensors), steps=tuple(steps), longest=longest)
+        self.longest = longest if self._fits else 0
 
     def weights(self) -> bytes:
         """The constants of the plan."""
@@ -113,6 +116,7 @@ class _Build:
         layer = programmed(matrix, self._chip, self._ranges.get(name), self._parts.get(name))
         events = self._graph.type_of(self._graph.inputs_of(name)[0])
         reach = _reach(layer, matrix, self._chip, events.levels)
+        self._fits = self._fits and _fits(layer, self._chip)
         self._growth = max(self._growth, -(-reach // max(1, self._bounds[name])))
         kernel = _kernel(step.kernel, layer, events, matrix, self._chip, reach)
         self.clipped[name] = self._graph.fresh(f"{name}.clipped")
@@ -163,15 +167,29 @@ def _reach(layer: Programmed, matrix: WeightMatrix, chip: Chip, levels: int) -> 
     """A bound on |y| of the layer, in weights, for events of at most `levels`."""
     code = chip.matrix(matrix.outputs)
     total = float(code.subtracted * matrix.rows << layer.step_bits)
-    for block in range(layer.gains.shape[1]):
-        rows = slice(block * chip.rows, (block + 1) * chip.rows)
-        sums = np.abs(layer.cells[:, rows]).sum(1, dtype=np.int64)
+    for block, sums in enumerate(_largest_sums(layer, chip)):
         codes = sums * layer.gains[:, block] + 1
         codes = np.minimum(codes, layer.top) if layer.top else codes
         values = codes * layer.steps[:, block] * np.abs(factors(code))
         total += float(np.sum([values[:, places] for _, places in code.terms], 0).max())
     noise = 1 if layer.variances is None else 2
     return int(total * levels * noise / (1 << layer.step_bits)) + 1
+
+
+def _largest_sums(layer: Programmed, chip: Chip) -> Iterator[NDArray[np.int64]]:
+    """Per conversion (matrices, physical columns): bounds on sums, in 2^-cell_bits levels."""
+    for rows in converted_rows(layer.cells.shape[1], chip):
+        yield np.abs(layer.cells[:, rows]).sum(1, dtype=np.int64)
+
+
+def _fits(layer: Programmed, chip: Chip) -> bool:
+    """Whether the kernel holds all column sums, and rounds all codes that are not clipped."""
+    noise = 1 if layer.variances is None else 2
+    for block, sums in enumerate(_largest_sums(layer, chip)):
+        codes = 0 if layer.top else (sums * layer.gains[:, block]).max(initial=0) * noise
+        if sums.max(initial=0) > LARGEST or codes >= LARGEST_CODE:
+            return False
+    return True
 
 
 def _kind(table: NDArray[np.integer]) -> str:
@@ -197,7 +215,7 @@ def _kernel(
         total="i32" if reach << layer.step_bits <= LARGEST // 2 else "i64",
         total_bits=layer.step_bits,
         copies=layer.copies,
-        rows=chip.rows,
+        rows=max(1, layer.cells.shape[1]) if chip.analog_sums else chip.rows,
         placed=layer.cells.shape[1],
         partly=any(each.rows is not None for each in layer.orders),
         columns=len(chip.code.columns),

@@ -12,8 +12,10 @@ from snnc_backends.cpu.kernels.events import Events, scratch
 from snnc_backends.crossbar.reading.column_noise import ColumnNoise
 from snnc_backends.crossbar.reading.tile_layout import MOST_LANES, TileLayout
 
+LARGEST_CODE = 1 << 22
 MAGIC = 1.5 * 2.0**23
-"""Adding and subtracting it rounds a float32 below 2^22 to a whole number, half to even."""
+"""Adding and subtracting it rounds a float32 below `LARGEST_CODE` to a whole number, half to even.
+"""
 
 
 class StepReads:
