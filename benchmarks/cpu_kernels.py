@@ -4,7 +4,8 @@
     python benchmarks/cpu_kernels.py --artifact net.snnc --samples images.npy
 
 The networks have random He weights of 8 bits (`--real`: the same numbers as float32, on a binary
-grid), neurons with soft reset, average pooling and direct encoding. Every network is compared with
+grid), neurons with soft reset (`--wait`: that wait so many steps), average pooling (`--maximum`:
+maxima of counts) and direct encoding. Every network is compared with
 the reference on one sample. Times are processor time of one sample, medians over `--repeats`;
 JSON goes to standard output. To compare two versions of the program, run it with both, in turns.
 """
@@ -16,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from snnc.interp.program import ReferenceProgram
 from snnc.ir import (
     Add,
     Conv,
+    CountMaxPool,
     EncodeDirect,
     Graph,
     Input,
@@ -54,6 +56,16 @@ SPREAD = 32
 """Standard deviation of the integer weights."""
 
 
+@dataclass(frozen=True)
+class How:
+    """Whether numbers are real, the window, whether pools are maxima, the wait of all neurons."""
+
+    real: bool
+    timesteps: int
+    maximum: bool
+    wait: int
+
+
 class Network:
     """A spiking network of integers (or of real numbers on a grid), built layer by layer.
 
@@ -61,15 +73,16 @@ class Network:
     activity, (T, *shape), and the graph has its rates, as after the pass `profile`.
     """
 
-    def __init__(self, shape: tuple[int, ...], real: bool, timesteps: int) -> None:
-        self.grid, self.graph = 64 if real else 1, Graph(Stage.SNN)
-        self.real, self.rng = real, np.random.default_rng(0)
+    def __init__(self, shape: tuple[int, ...], how: How) -> None:
+        self.how, self.real, timesteps = how, how.real, how.timesteps
+        self.grid, self.graph = 64 if self.real else 1, Graph(Stage.SNN)
+        self.rng = np.random.default_rng(0)
         self.graph.add("x", Input(shape=shape))
-        encode = EncodeDirect() if real else EncodeDirect(scale=1 / 255, hi=255)
+        encode = EncodeDirect() if self.real else EncodeDirect(scale=1 / 255, hi=255)
         self.last = self.graph.add("encode", encode, ["x"])
-        pixels = np.rint(self.rng.random((1, *shape)) * 255) / (256 if real else 255)
+        pixels = np.rint(self.rng.random((1, *shape)) * 255) / (256 if self.real else 255)
         self.x: NDArray[np.float32] = pixels.astype(np.float32)
-        first = torch.from_numpy(self.x if real else np.rint(self.x * 255))
+        first = torch.from_numpy(self.x if self.real else np.rint(self.x * 255))
         self.values = {self.last: first.expand(timesteps, *shape)}
         self.populations = 0
 
@@ -104,21 +117,26 @@ class Network:
 
     def neurons(self) -> Network:
         """Neurons with soft reset."""
-        current, low = self.values[self.last], 0.0
+        current, low, wait = self.values[self.last], 0.0, self.how.wait
         high = float(current.abs().sum(0).max())
         rate = RATES[min(self.populations, len(RATES) - 1)]
         self.populations += 1
         for _ in range(20):
             self.threshold = round((low + high) / 2 * self.grid) / self.grid
-            spikes = fired(current, self.threshold)
+            spikes = fired(current, self.threshold, wait)
             more = float(spikes.mean()) > rate
             low, high = (self.threshold, high) if more else (low, self.threshold)
-        return self._add("act", Neuron(threshold=self.threshold), spikes)
+        return self._add("act", Neuron(threshold=self.threshold, wait=wait), spikes)
 
     def pool(self, size: int = 2) -> Network:
-        """Average pooling, as counts."""
+        """Average pooling, as counts; or maxima of counts."""
         x = self.values[self.last]
-        op = SumPool(windows=windows((x.shape[2], x.shape[3]), size, size))
+        each = windows((x.shape[2], x.shape[3]), size, size)
+        if self.how.maximum:
+            most = torch.max_pool2d(x.cumsum(0), size)
+            grown = torch.diff(most, dim=0, prepend=torch.zeros_like(most[:1]))
+            return self._add("pool", CountMaxPool(windows=each), grown)
+        op = SumPool(windows=each)
         return self._add("pool", op, torch.nn.functional.avg_pool2d(x, size) * size**2)
 
     def flat(self) -> Network:
@@ -147,16 +165,16 @@ class Network:
         return self.graph, self.x
 
 
-How = tuple[bool, int]
-"""Whether the numbers are real, and the window."""
 Made = tuple[Graph, NDArray[np.float32]]
 
 
-def fired(current: torch.Tensor, threshold: float) -> torch.Tensor:
+def fired(current: torch.Tensor, threshold: float, wait: int) -> torch.Tensor:
     """Spikes of neurons with soft reset."""
     u, spikes = torch.zeros_like(current[0]), list[torch.Tensor]()
-    for step in current:
-        u = u + step
+    for number in range(len(current) + wait):
+        u = u + current[number] if number < len(current) else u
+        if number < wait:
+            continue
         spikes.append((u > threshold).float())
         u = u - threshold * spikes[-1]
     return torch.stack(spikes)
@@ -164,7 +182,7 @@ def fired(current: torch.Tensor, threshold: float) -> torch.Tensor:
 
 def vgg(how: How, *stages: tuple[int, ...], hidden: tuple[int, ...] = ()) -> Made:
     """Stages of convolutions with pooling between, for images of 32x32."""
-    net = Network((3, 32, 32), *how)
+    net = Network((3, 32, 32), how)
     for stage in stages:
         for channels in stage:
             net.conv(channels).neurons()
@@ -177,7 +195,7 @@ def vgg(how: How, *stages: tuple[int, ...], hidden: tuple[int, ...] = ()) -> Mad
 
 def resnet18(how: How) -> Made:
     """ResNet-18 for images of 32x32."""
-    net = Network((3, 32, 32), *how).conv(64).neurons()
+    net = Network((3, 32, 32), how).conv(64).neurons()
     for channels, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         net.block(channels, stride).block(channels, 1)
     return net.pool(4).flat().linear(10).done()
@@ -185,14 +203,14 @@ def resnet18(how: How) -> Made:
 
 def lenet(how: How) -> Made:
     """LeNet-5 for images of 28x28."""
-    net = Network((1, 28, 28), *how).conv(6, 5, pad=2).neurons().pool()
+    net = Network((1, 28, 28), how).conv(6, 5, pad=2).neurons().pool()
     net.conv(16, 5, pad=0).neurons().pool().flat()
     return net.linear(120).neurons().linear(84).neurons().linear(10).done()
 
 
 def mlp(how: How) -> Made:
     """784-512-512-10."""
-    net = Network((784,), *how)
+    net = Network((784,), how)
     return net.linear(512).neurons().linear(512).neurons().linear(10).done()
 
 
@@ -276,14 +294,17 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--real", action="store_true")
+    parser.add_argument("--maximum", action="store_true", help="maxima of counts as pools")
+    parser.add_argument("--wait", type=int, default=0)
     parser.add_argument("--layers", action="store_true")
     parser.add_argument("--no-check", dest="check", action="store_false")
     options = parser.parse_args()
     found: dict[str, Any] = {"cpu": llvm.get_host_cpu_name()}
     has = llvm.get_host_cpu_features()
     found["features"] = [f for f in ("avx2", "avx512f", "avx512vnni", "amx-int8") if has.get(f)]
+    how = How(options.real, options.timesteps, options.maximum, options.wait)
     for name in options.networks:
-        graph, x = NETWORKS[name]((options.real, options.timesteps))
+        graph, x = NETWORKS[name](how)
         found[name] = measured(graph, x, options)
     if options.artifact is not None:
         graph = open_artifact(options.artifact).graph()

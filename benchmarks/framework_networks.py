@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cpu_kernels import NETWORKS
+from cpu_kernels import NETWORKS, How
 from numpy.typing import NDArray
 
 import snnc
@@ -130,7 +130,7 @@ class Sources:
         """A network, and a batch for it."""
         if name == TRAINED:
             return self._trained(timesteps, batch)
-        graph, x = NETWORKS[name]((False, timesteps))
+        graph, x = NETWORKS[name](How(False, timesteps, maximum=False, wait=0))
         more = np.random.default_rng(1).integers(0, 256, (batch - 1, *x.shape[1:]))
         return Spiking(graph, np.concatenate([x, (more / 255).astype(np.float32)]), timesteps)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import DataError
+from snnc.interp.program import ReferenceProgram
 from snnc.ir import (
     CountMaxPool,
     EncodePoisson,
@@ -26,6 +27,8 @@ from snnc.testing.graphs import Case
 from snnc.testing.passes import default_context
 from snnc_backends.cpu import CpuBackend
 from snnc_backends.cpu.kernels import CountMaxPool as Kernel
+from snnc_backends.cpu.lower import lower
+from snnc_backends.cpu.program import load
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.reference import ReferenceBackend
 
@@ -81,6 +84,26 @@ def test_counts_are_as_wide_as_they_need(times: int, state: str, longest: int | 
     if longest is not None:
         with pytest.raises(DataError, match="proved not to overflow for at most"):
             program.run(sample_inputs(spiking(times), 1), timesteps=longest + 1)
+
+
+@pytest.mark.parametrize(("times", "most"), [(1, 127), (3, 14)])
+def test_counts_are_in_bytes_for_as_long_as_they_fit(times: int, most: int) -> None:
+    graph = spiking(times)
+    plan, weights = lower(graph, 4)
+    kernel = next(s.kernel for s in plan.steps if isinstance(s.kernel, Kernel))
+    assert 127 // kernel.levels == most
+    older = json.loads(plan.to_json())
+    for step in older["steps"]:
+        step["kernel"].pop("levels", None)  # as plans had it before there were bytes
+    for data in (plan.to_json(), json.dumps(older).encode()):
+        for steps in (most, most + 1):
+            x = np.ones((1, 37, 5, 5), np.float32)  # events at every step
+            runs = [
+                program.run(x, record="spikes", timesteps=steps)
+                for program in (load(data, weights, 1, None), ReferenceProgram(graph, 4))
+            ]
+            assert runs[1].counts["pool"].max() == steps * times**2
+            assert_equal_runs(runs[0], runs[1], "bytes")
 
 
 def test_a_crossbar_has_its_counters_in_its_figures() -> None:

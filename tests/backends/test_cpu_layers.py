@@ -114,13 +114,36 @@ def test_every_kernel_gives_the_spikes_of_the_reference(kind: type[Kernel], chan
         {"leak": 29491 / 32768},
         {"order": "fire-integrate"},
         {"wait": 3},
+        {"wait": 21, "leak": 32113 / 32768},
+        {"wait": 2, "signed": True, "order": "fire-integrate"},
     ],
 )
 def test_every_kind_of_neuron_behind_a_layer(kind: type[Kernel], neuron: dict[str, Any]) -> None:
     graph = residual(20, 4, **neuron)
     program = programs(graph, 4, kind)
-    assert ("neuron" in used(program)) == ("wait" in neuron or kind is EventLayer)
-    assert_equal(graph, 18, program)
+    assert ("neuron" in used(program)) == (kind is EventLayer)
+    for steps in (2, 18):  # fewer than the wait too
+        assert_equal(graph, steps, program)
+
+
+@pytest.mark.parametrize(
+    ("options", "summed"),
+    [
+        ({"wait": 3}, {3}),
+        ({"wait": 300}, {255, 63}),  # as many as a byte holds of spikes, and of counts
+        ({"wait": 4, "signed": True}, {4}),
+        ({"wait": 4, "leak": 29491 / 32768}, {1}),
+    ],
+)
+def test_steps_in_which_no_neuron_fires_are_summed(
+    options: dict[str, Any], summed: set[int]
+) -> None:
+    graph = residual(20, 4, **options)
+    program = programs(graph, 4, DenseLayer)
+    kernels = [s.kernel for s in program.plan.steps if isinstance(s.kernel, DenseLayer)]
+    assert {k.summed for k in kernels} - {1} == summed - {1}
+    for steps in (2, 9, 70):  # a part of a sum, a sum and steps, several sums
+        assert_equal(graph, steps, program)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,7 +173,7 @@ def test_sums_beyond_16_bits(kind: type[Kernel], value: int) -> None:
     np.testing.assert_array_equal(program.run(x).readout, theirs.readout)
 
 
-def real_network(unit: float) -> Graph:
+def real_network(unit: float, wait: int = 0) -> Graph:
     """Real weights and a shortcut; the weights behind spikes are whole multiples of `unit`."""
     rng, graph = np.random.default_rng(5), Graph(Stage.SNN)
 
@@ -169,15 +192,16 @@ def real_network(unit: float) -> Graph:
     factor = graph.set_param("f", rng.random(20).astype(np.float32))
     graph.add("around", Scale(factor=factor), ["a"])
     graph.add("sum", Add(), ["around", "conv"])
-    graph.add("c", Neuron(threshold=1.0, v_init=0.5, leak=0.5), ["sum"])
+    graph.add("c", Neuron(threshold=1.0, v_init=0.5, leak=0.5, wait=wait), ["sum"])
     graph.add("out", Readout(), ["c"])
     graph.outputs = ("out",)
     return graph
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_real_weights_on_a_grid_are_summed_as_integers(kind: type[Kernel]) -> None:
-    graph = real_network(1 / 64)
+@pytest.mark.parametrize("wait", [0, 2])
+def test_real_weights_on_a_grid_are_summed_as_integers(kind: type[Kernel], wait: int) -> None:
+    graph = real_network(1 / 64, wait)
     program = programs(graph, 4, kind)
     assert used(program) == ["conv", "neuron", kind.name]
     x = (np.rint(sample_inputs(graph, 2) * 8) / 8).astype(np.float32)
@@ -201,6 +225,8 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "neuron": (lambda k: k.update(neuron="conv"), "none of"),
     "no neuron": (lambda k: k.update(neuron="none"), "output does not fit"),
     "state": (lambda k: k.update(state="f32"), "none of"),
+    "wait": (lambda k: k.update(wait=-1), "wait -1"),
+    "wait of nobody": (lambda k: k.update(wait=1, neuron="none"), "without neurons"),
     "leak": (lambda k: k.update(leaky=True), "wrong set of arrays"),
     "bias": (lambda k: k.update(bias="map"), "wrong set of arrays|outside"),
     "dilation": (lambda k: k.update(dilation_w=2), "gaps"),
@@ -215,7 +241,12 @@ OWN: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "limit": ({"limit": 0}, "not positive"),
         "constant": ({"constant": True}, "same at all steps|fit"),
     },
-    "dense-layer": {"lowest": ({"lowest": -999}, "lowest")},
+    "dense-layer": {
+        "lowest": ({"lowest": -999}, "lowest"),
+        "summed": ({"summed": 2}, "steps that differ"),
+        "not summed": ({"summed": 0}, "summed=0"),
+        "bytes of a pixel": ({"tight": False, "channels": 21}, "fit|outside"),
+    },
 }
 
 
@@ -237,6 +268,15 @@ def test_a_wrong_layer_is_refused(stored: tuple[dict[str, Any], np.ndarray, str]
         with pytest.raises(ArtifactError, match=message):
             Plan.from_json(json.dumps(changed).encode(), weights)
             pytest.fail(key)
+
+
+def test_a_plan_of_version_2_runs(stored: tuple[dict[str, Any], np.ndarray, str]) -> None:
+    data, weights, _ = stored
+    for step in data["steps"]:
+        if "addends" in step["kernel"]:
+            assert step["kernel"].pop("wait") == 0
+    text = json.dumps(data | {"version": 2}).encode()
+    assert_equal(residual(20, 4), 4, load(text, weights.tobytes(), 1, None))
 
 
 def test_a_plan_of_version_1_runs() -> None:

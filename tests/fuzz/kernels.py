@@ -88,6 +88,9 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         description["groups"] = groups
     if name in ("event-layer", "dense-layer"):
         _fit_layer(rng, description)
+    if name == "count-maxpool":
+        description |= {each: rng.choice(("i8", "i32")) for each in ("source", "dtype")}
+        description |= {"state": rng.choice(("i16", "i32")), "constant": False}
     if name == "concat":
         count = len(description["lengths"])
         description["sources"] = [rng.choice(("i8", "i32", "f32", "f64")) for _ in range(count)]
@@ -112,12 +115,16 @@ def _fit_layer(rng: Random, description: dict[str, Any]) -> None:
     if description["reset"] == "zero":
         description["signed"] = False
     description["dilation_w"] = 1
+    waits = description["neuron"] != "none" and rng.random() < 0.5
+    description["wait"] = rng.choice((1, 2, 5, 20)) if waits else 0
     if "slab" in description:
         description["unit"] = rng.choice((16, 32, 64))
         description["slab"] = description["unit"] * rng.choice((1, 1, 2, 3, 8))
         description |= {"constant": False, "limit": rng.choice((1, 3, 258, 2**31 - 1))}
     else:
         description["lowest"] = rng.choice((0, 0, -1, -127, -128))
+        same = waits and description["state"] == "i32" and not description["leaky"]
+        description["summed"] = rng.choice((1, 2, 3, 255)) if same else 1
 
 
 def _accepted(kind: type[Kernel], description: dict[str, Any]) -> Kernel | None:

@@ -77,6 +77,19 @@ class NormBeforeSpread(nn.Module):
         return self.fc(torch.relu(self.spread(y)).flatten(1))
 
 
+class NormBeforeView(nn.Module):
+    """A batch norm before a view that makes other channels of its elements, and two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.one, self.two = norm(2), nn.Conv2d(3, 2, 2), nn.Conv2d(3, 2, 2)
+        self.fc = nn.Linear(30, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x).view(-1, 3, 4, 6)
+        return self.fc(torch.relu(self.one(y) + torch.relu(self.two(y))).flatten(1))
+
+
 class PooledInput(nn.Module):
     """Averages and a batch norm of the input before the first activation."""
 
@@ -108,6 +121,7 @@ class IdleActivations(nn.Module):
         AverageOfDifference,
         NormOfRows,
         NormBeforeSpread,
+        NormBeforeView,
         PooledInput,
         IdleActivations,
     ],

@@ -23,9 +23,10 @@ from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import one_of, require
 from snnc_backends.cpu.number_types import ALIGNMENT, LARGEST
 
-VERSION = 2
-READABLE = (1, VERSION)
-"""Version 1 has no kernels of several nodes and no late readouts; what it has is the same."""
+VERSION = 3
+READABLE = (1, 2, VERSION)
+"""Version 1 has no kernels of several nodes and no late readouts, version 2 no layers with neurons
+that wait; what they have is the same."""
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
@@ -142,7 +143,7 @@ class Plan:
             version = data.get("version")
             if version not in READABLE:
                 raise ArtifactError(
-                    f"cpu/plan.json is of version {version!r:.20}, not 1 or {VERSION}"
+                    f"cpu/plan.json is of version {version!r:.20}, not 1 to {VERSION}"
                 )
             plan = _read(data)
             _check(plan, weights)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 
-from snnc.ir import AnyNeuron, Encode, Graph, Maximum, Node, Signal, SumPool
+from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Maximum, Node, Signal, SumPool
 
 ASSUMED = 0.12
 """Spikes per neuron and step of a population that was not profiled."""
@@ -31,5 +31,7 @@ def _rate(graph: Graph, node: Node, source: float) -> float:
         return ASSUMED
     if isinstance(node.op, SumPool | Maximum):
         window = prod(max(stop - start for start, stop in axis) for axis in node.op.windows)
+        if isinstance(node.op, CountMaxPool):
+            return min(1.0, source * sqrt(window))  # the measured: 1.7 to 2.3 times, of 2x2
         return source * window if isinstance(node.op, SumPool) else min(1.0, source * window)
     return source

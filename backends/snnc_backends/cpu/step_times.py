@@ -126,8 +126,7 @@ def _operations(kernel: Kernel, nonzero: int, total: int, timesteps: int) -> tup
     pairs = kernel.out_height * kernel.out_width * kernel.taps * kernel.inside_share
     reached = pairs / (kernel.height * kernel.width)
     if isinstance(kernel, DenseLayer):
-        steps = 1 if kernel.constant else timesteps
-        return PRODUCTS, steps * pairs * kernel.channels * kernel.out_channels
+        return PRODUCTS, kernel.sums(timesteps) * pairs * kernel.channels * kernel.out_channels
     if isinstance(kernel, EventLayer):
         return ADDS_16, total * reached * kernel.out_channels
     outputs = kernel.out_channels / kernel.groups if isinstance(kernel, Conv) else 1

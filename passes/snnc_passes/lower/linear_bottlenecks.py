@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir import Graph, Identity, Input, Node, Pool, Rearrange, Relu, Scale, Stage, Weighted
+from snnc.ir import (
+    Graph,
+    Identity,
+    Input,
+    Node,
+    Op,
+    Pool,
+    Rearrange,
+    Relu,
+    Scale,
+    Shape,
+    Stage,
+    Weighted,
+)
 from snnc.ir.walk import descendants, rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import affine_of
+from snnc_passes._affine import Affine, Floats, affine_of, pushed
 from snnc_passes._fold_back import fold_back
 from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
@@ -64,7 +77,9 @@ class LinearBottlenecks(Pass):
             return PassResult(graph, metrics={"merged": 0, "populations": 0})
         _fold_factors(graph)
         merged = rewrite(graph, merge_into_next)
-        currents = [node for node in graph.nodes if _is_current(node) and any(_takers(graph, node))]
+        shapes = {name: kind.shape for name, kind in graph.types().items()}
+        found = [node for node in graph.nodes if _is_current(graph, shapes, node)]
+        currents = [node for node in found if any(_takers(graph, node))]
         for node in currents:
             _activate(graph, node)
         populations = len(currents) + activate_many_events(graph)
@@ -82,8 +97,37 @@ def _fold_factors(graph: Graph) -> None:
     rewrite(graph, fold)
 
 
-def _is_current(node: Node) -> bool:
+def _is_current(graph: Graph, shapes: Mapping[str, Shape], node: Node) -> bool:
+    if isinstance(node.op, Scale):
+        return _stays(graph, shapes, node.name, affine_of(graph, node.op).factor)
     return not isinstance(node.op, (*MOVING, *FIRING))
+
+
+def _stays(graph: Graph, shapes: Mapping[str, Shape], name: str, factor: Floats) -> bool:
+    """Whether a layer behind takes `factor`, of the values of `name`, but has none per element."""
+    if factor.ndim == 0:
+        return False
+    for user, _ in graph.users_of(name):
+        op = graph.node(user).op
+        if isinstance(op, Weighted) and factor.shape != shapes[name][:1]:
+            return True
+        if not isinstance(op, MOVING):
+            continue
+        behind = _behind(op, factor, shapes[name])
+        if behind is None:
+            if _leads_to_events(graph, graph.node(user)):
+                return True
+        elif _stays(graph, shapes, user, behind):
+            return True
+    return False
+
+
+def _behind(op: Op, factor: Floats, shape: Shape) -> Floats | None:
+    """The factor of the result of an op; None where that depends on more than one input."""
+    if isinstance(op, Scale):
+        return factor
+    after = None if op.arity is None else pushed(op, Affine(factor), shape)
+    return None if after is None else after.factor
 
 
 def _takers(graph: Graph, node: Node) -> Iterator[tuple[str, int]]:

@@ -7,13 +7,14 @@ from snnc_backends.cpu.kernels.base import DTYPES, Arrays, Kernel, Match, Port, 
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
+from snnc_backends.cpu.kernels.count_maxpool import CountMaxPool
 from snnc_backends.cpu.kernels.dense_layer import DenseLayer
 from snnc_backends.cpu.kernels.depthwise import Depthwise
 from snnc_backends.cpu.kernels.event_layer import EventLayer
 from snnc_backends.cpu.kernels.gather import Gather
 from snnc_backends.cpu.kernels.layer import Layer
 from snnc_backends.cpu.kernels.neuron import Neuron, RoundingNeuron, TwoSidedNeuron
-from snnc_backends.cpu.kernels.pool import CountMaxPool, Pool
+from snnc_backends.cpu.kernels.pool import Pool
 from snnc_backends.cpu.kernels.scale import Scale
 from snnc_backends.cpu.kernels.windows import Windows
 

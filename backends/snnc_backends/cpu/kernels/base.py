@@ -9,7 +9,7 @@ a plan from an untrusted file is safe to run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import NDArray
@@ -86,10 +86,15 @@ class Kernel:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """A kernel from its parameters. Raises `ValueError` for a wrong field, type or range."""
-        if set(data) != {f.name for f in fields(cls)}:
+        """A kernel from its parameters, less those of older plans that have a default.
+
+        Raises `ValueError` for a wrong field, type or range.
+        """
+        types = {f.name: str(f.type) for f in fields(cls)}
+        needed = {f.name for f in fields(cls) if f.default is MISSING}
+        if not needed <= set(data) <= set(types):
             raise ValueError(f"{cls.name}: wrong set of fields {sorted(data)}")
-        return cls(**{f.name: _field(f.name, str(f.type), data[f.name]) for f in fields(cls)})
+        return cls(**{name: _field(name, types[name], value) for name, value in data.items()})
 
     def inputs(self) -> tuple[Port, ...]:
         """The tensors it reads."""

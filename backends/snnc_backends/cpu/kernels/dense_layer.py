@@ -11,20 +11,18 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from snnc.native.code import I8, Value
-from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, require
+from snnc_backends.cpu.kernels.base import Match, Table, Work, require
 from snnc_backends.cpu.kernels.code import Code
-from snnc_backends.cpu.kernels.dot import dot4
-from snnc_backends.cpu.kernels.epilogue import LANES, Epilogue
+from snnc_backends.cpu.kernels.dense_block import QUAD, STEPS, DenseBlock
+from snnc_backends.cpu.kernels.epilogue import LANES
 from snnc_backends.cpu.kernels.layer import Layer, chain
+from snnc_backends.cpu.kernels.step_sums import StepSums
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
 
-STEPS = 8
-"""Most steps whose sums are in registers at a time."""
 VECTORS = 4
 """Most vectors of output channels whose sums are in registers at a time."""
-QUAD = 4
 BYTE = 255
 MOST_SCRATCH = 1 << 48
 NS_PER_DOT, NS_PER_BYTE, NS_PER_POSITION, NS_PER_CHANNEL = 0.28, 0.03, 5.0, 0.11
@@ -36,20 +34,31 @@ channels at a step (Zen 4, one core)."""
 class DenseLayer(Layer):
     """y[o] = bias[o] + sum of weight[i, o] * (x[i] - lowest) over a window; see `Layer`.
 
-    The input, less `lowest`, is copied as bytes of 0 to 255, with zeros around it, and channels in
-    quads. The bias holds what `lowest` takes away. A vector of sums is of 16 output channels; the
-    sums of several vectors and steps are held in registers.
+    The input, less `lowest`, is copied as bytes of 0 to 255, with zeros around it. The bias holds
+    what `lowest` takes away. A vector of sums is of 16 output channels; the sums of several vectors
+    and steps are held in registers.
 
-    Weights are laid out (blocks of channels, kernel_h, kernel_w, C_in / 4, vectors, 16, 4), with
-    zeros beyond the channels there are.
+    Weights are laid out (blocks of channels, kernel_h, kernel_w * C_in / 4, vectors, 16, 4), with
+    zeros beyond the last tap of a row.
+
+    Attributes:
+        tight: pixels of the copy are of C_in bytes; else, as in older plans, of whole quads, and
+            the weights are laid out (…, kernel_h, kernel_w, C_in / 4, …).
+        summed: before neurons may fire, the inputs of so many steps at most are summed, as they
+            give the same potential; with a constant input, those of all such steps.
     """
 
     name: ClassVar[str] = "dense-layer"
     lowest: int
+    tight: bool = False
+    summed: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(-128 <= self.lowest <= 0, f"lowest={self.lowest} is not in -128..0")
+        require(1 <= self.summed <= BYTE, f"summed={self.summed} is not in 1..{BYTE}")
+        waits = self.wait and self.state == "i32" and not self.leaky
+        require(self.summed == 1 or bool(waits), "sums of the inputs of steps that differ")
         require(self.scratch() <= MOST_SCRATCH, "too much working memory")
 
     @classmethod
@@ -68,23 +77,42 @@ class DenseLayer(Layer):
             taken = lowest * weight.sum((0, 1, 2), dtype=np.int64)
             fields["bias"] = "channel" if fields["bias"] == "none" else fields["bias"]
             arrays["bias"] = arrays.get("bias", 0) + taken
-        kernel = cls(**fields, lowest=lowest)
+        many = min(fields["wait"], BYTE // (1 if fields["constant"] else x.levels - lowest))
+        same = fields["state"] == "i32" and not fields["leaky"]
+        kernel = cls(**fields, lowest=lowest, tight=True, summed=max(1, many) if same else 1)
         arrays["weight"] = partial(_quads, weight, kernel.vectors)
         return Match(kernel, arrays, found.inputs, found.absorbed, found.longest)
 
     def cost(self, work: Work) -> float:
         """Products, whatever the input is, and what every position and every input costs."""
         steps = work.steps(self.constant)
+        spared = self._spared(work.timesteps)
         tiles = self.pixels * self.blocks
-        dots = tiles * self.vectors * self.taps * self.quads
+        dots = tiles * self.vectors * self.kernel_h * self.quads
         copied = 0 if self.direct else 2 * self.plane
-        each = tiles * NS_PER_POSITION + self.size * NS_PER_CHANNEL
-        return steps * (dots * NS_PER_DOT + copied * NS_PER_BYTE) + work.timesteps * each
+        products = self.sums(work.timesteps) * dots * NS_PER_DOT + steps * copied * NS_PER_BYTE
+        visits = (work.timesteps - spared) * tiles
+        updates = (work.timesteps + self.wait - spared) * self.size
+        return products + visits * NS_PER_POSITION + updates * NS_PER_CHANNEL
+
+    def sums(self, timesteps: int) -> int:
+        """How often each output position is computed."""
+        return 1 if self.constant else timesteps - self._spared(timesteps)
+
+    def _spared(self, timesteps: int) -> int:
+        """Steps that are part of the sum of another."""
+        early = min(self.wait, timesteps) if self.summed > 1 else 0
+        return early - -(-early // self.summed)
 
     @property
     def quads(self) -> int:
-        """Quads of channels of a pixel."""
-        return -(-self.channels // QUAD)
+        """Quads of bytes of a row of taps."""
+        return -(-self.kernel_w * self.pixel // QUAD)
+
+    @property
+    def pixel(self) -> int:
+        """Bytes of a pixel of the copy."""
+        return self.channels if self.tight else -(-self.channels // QUAD) * QUAD
 
     @property
     def vectors(self) -> int:
@@ -101,7 +129,8 @@ class DenseLayer(Layer):
         """Whether the input can be read where it is."""
         down, across = self._reach
         inside = self.pad_top == self.pad_left == 0 and down <= self.height and across <= self.width
-        return inside and self.source == "i8" and not self.lowest and self.channels % QUAD == 0
+        bytes_of_quads = self.source == "i8" and not self.lowest and self.channels % QUAD == 0
+        return inside and bytes_of_quads and (self.summed == 1 or self.constant)
 
     @property
     def _reach(self) -> tuple[int, int]:
@@ -121,15 +150,16 @@ class DenseLayer(Layer):
 
     @property
     def plane(self) -> int:
-        """Bytes of a step of the copy."""
-        return self.lines * self.line * self.quads * QUAD
+        """Bytes of a step of the copy; the last quad may reach beyond the last pixel."""
+        return self.lines * self.line * self.pixel + (QUAD - 1 if self.pixel % QUAD else 0)
 
     def weights(self) -> Table:
-        return Table("i8", self.blocks * self._block_bytes)
+        return Table("i8", self.blocks * self.block_bytes)
 
     @property
-    def _block_bytes(self) -> int:
-        return self.taps * self.quads * self.vectors * LANES * QUAD
+    def block_bytes(self) -> int:
+        """Bytes of the weights of a block of channels."""
+        return self.kernel_h * self.quads * self.vectors * LANES * QUAD
 
     def scratch(self) -> int:
         copies = 1 if self.constant else STEPS
@@ -140,167 +170,80 @@ class DenseLayer(Layer):
         whole = self.out_channels // (LANES * self.vectors)
         rest = self.out_channels - whole * LANES * self.vectors
         sizes = (self.vectors * LANES if whole else 0, rest)
-        parts = [_Block(self, code, copy, channels) for channels in sizes if channels]
-        with code.loop(0, code.timesteps, LARGEST if self.constant else STEPS) as first:
-            count = code.builder.sub(code.timesteps, first)
-            if not self.constant:
-                count = code.minimum(code.int(STEPS), count)
+        parts = [DenseBlock(self, code, copy, channels) for channels in sizes if channels]
+        first = code.local("i64")
+        code.set(first, code.int(0))
+        with code.repeat(
+            lambda: code.builder.icmp_signed("<", code.get(first, "i64"), code.timesteps)
+        ):
+            steps = self._steps(code, code.get(first, "i64"))
             if not self.direct:
-                with code.loop(0, code.steps(True) if self.constant else count) as s:
-                    self._copy(code, copy, code.index(first, s), s)
+                with code.loop(0, code.steps(True) if self.constant else steps.count(code)) as s:
+                    self._copy(code, copy, steps, s)
             if whole:
                 with code.loop(0, whole) as block:
-                    parts[0].positions(block, first, count)
+                    parts[0].positions(block, steps)
             if rest:
-                parts[-1].positions(code.int(whole), first, count)
+                parts[-1].positions(code.int(whole), steps)
+            code.set(first, steps.end)
 
-    def _copy(self, code: Code, copy: Value, t: Value, s: Value) -> None:
-        """Copy step t as step s of a block of steps."""
-        fill = ir.Constant(I8, (128 - self.lowest) % 256 - 128)
+    def _steps(self, code: Code, first: Value) -> StepSums:
+        """The block of steps from `first` on."""
+        b, end, each = code.builder, code.timesteps, code.int(1)
+        if self.constant:
+            return StepSums(first, end, each)
+        if self.summed > 1:
+            early = b.icmp_signed("<", first, code.int(self.wait))
+            end = b.select(early, code.minimum(code.int(self.wait), end), end)
+            each = b.select(early, code.int(self.summed), each)
+        most = b.add(first, b.mul(each, code.int(STEPS)))
+        return StepSums(first, code.minimum(most, end), each)
+
+    def _copy(self, code: Code, copy: Value, steps: StepSums, s: Value) -> None:
+        """Copy the steps of sum s of a block."""
+        b = code.builder
+        begin, stop = steps.sum(code, s)
+        count = b.trunc(b.sub(stop, begin), I8) if self.summed > 1 else ir.Constant(I8, 1)
+        zero = b.mul(count, ir.Constant(I8, (128 - self.lowest) % 256 - 128))
         start = code.index((s, self.plane))
         code.blocks(
             self.plane,
             64,
-            lambda i, n: code.store(code.splat(fill, "i8", n), copy, "i8", code.index(start, i)),
+            lambda i, n: code.store(code.splat(zero, "i8", n), copy, "i8", code.index(start, i)),
         )
         rows = max(0, min(self.height, self.lines - self.pad_top))
+        with code.loop(begin, stop) as t, code.loop(0, rows) as y:
+            self._copy_row(code, copy, code.int(0) if self.constant else t, start, y)
+
+    def _copy_row(self, code: Code, copy: Value, t: Value, start: Value, y: Value) -> None:
         columns = max(0, min(self.width, self.line - self.pad_left))
-        step = code.int(0) if self.constant else t
-        bytes_of = self.quads * QUAD
-        padded = bytes_of != self.channels
-        with code.loop(0, rows) as y:
-            source = code.index((step, self.image.size), (y, self.width * self.channels))
-            row = code.index(start, (code.index(y, self.pad_top), self.line * bytes_of))
-            target = code.index(row, self.pad_left * bytes_of)
-            if not padded:
-                self._span(code, copy, source, target, columns * self.channels)
-                return
-            with code.loop(0, columns) as x:
-                place = code.index(source, (x, self.channels))
-                self._span(code, copy, place, code.index(target, (x, bytes_of)), self.channels)
+        source = code.index((t, self.image.size), (y, self.width * self.channels))
+        row = code.index(start, (code.index(y, self.pad_top), self.line * self.pixel))
+        target = code.index(row, self.pad_left * self.pixel)
+        if self.pixel == self.channels:
+            self._span(code, copy, source, target, columns * self.channels)
+            return
+        with code.loop(0, columns) as x:
+            place = code.index(source, (x, self.channels))
+            self._span(code, copy, place, code.index(target, (x, self.pixel)), self.channels)
 
     def _span(self, code: Code, copy: Value, source: Value, target: Value, count: int) -> None:
         def move(i: Value, lanes: int) -> None:
             x = code.load(code.inputs[0], self.source, code.index(source, i), lanes)
             x = code.convert(x, self.source, "i8", lanes)
-            least = code.splat(ir.Constant(I8, self.lowest), "i8", lanes)
-            code.store(code.sub("i8", x, least), copy, "i8", code.index(target, i))
+            place = code.index(target, i)
+            zero = code.splat(ir.Constant(I8, (128 - self.lowest) % 256 - 128), "i8", lanes)
+            before = zero if self.summed == 1 else code.load(copy, "i8", place, lanes)
+            code.store(code.add("i8", before, x), copy, "i8", place)
 
         code.blocks(count, 64 if self.source == "i8" else 16, move)
-
-
-class _Block:
-    """Code for the first `channels` output channels of a block of channels."""
-
-    def __init__(self, spec: DenseLayer, code: Code, copy: Value, channels: int) -> None:
-        self.spec, self.code = spec, code
-        self.used = -(-channels // LANES)
-        self.epilogue = Epilogue(spec, code, channels, self.used * LANES, code.scratch)
-        self.sums = [
-            [code.local("i32", LANES) for _ in range(self.used)]
-            for _ in range(1 if spec.constant else STEPS)
-        ]
-        self.image = code.inputs[0] if spec.direct else copy
-
-    def positions(self, block: Value, first: Value, count: Value) -> None:
-        """All output positions, at the steps first .. first + count - 1."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
-        channel = code.index((block, spec.vectors * LANES))
-        more = b.icmp_signed("<", code.index(first, count), code.timesteps)
-        with code.loop(0, spec.out_height) as y, code.loop(0, spec.out_width) as x:
-            pixel = code.index((y, spec.out_width), x)
-            epilogue.open(pixel, channel, first)
-            if spec.constant:
-                self._steady(block, channel, y, x, first, count)
-            else:
-                done = code.int(0)
-                for steps in (8, 4, 2, 1):
-                    done = self._tiles(block, channel, y, x, first, count, done, steps)
-            epilogue.close(pixel, channel, more)
-
-    def _steady(
-        self, block: Value, channel: Value, y: Value, x: Value, first: Value, count: Value
-    ) -> None:
-        """The sums are those of all steps."""
-        spec, code, epilogue = self.spec, self.code, self.epilogue
-        pixel = code.index((y, spec.out_width), x)
-        self._products(block, y, x, code.int(0), 1)
-        steady = spec.steady and spec.neuron == "none"
-        with code.loop(0, code.int(1) if steady else count) as s:
-            epilogue.start(pixel, channel)
-            self._add(0)
-            epilogue.finish(code.index(first, s), pixel, channel)
-
-    def _tiles(
-        self,
-        block: Value,
-        channel: Value,
-        y: Value,
-        x: Value,
-        first: Value,
-        count: Value,
-        done: Value,
-        steps: int,
-    ) -> Value:
-        """As many tiles of `steps` steps as fit from step `done` on; returns what is then done."""
-        spec, code, epilogue, b = self.spec, self.code, self.epilogue, self.code.builder
-        pixel = code.index((y, spec.out_width), x)
-        rest = b.sub(count, done)
-        stop = b.sub(count, b.urem(rest, code.int(steps)))
-        with code.loop(done, stop, steps) as s:
-            base = code.index(first, s) if spec.direct else s
-            self._products(block, y, x, base, steps)
-            for number in range(steps):
-                epilogue.start(pixel, channel)
-                self._add(number)
-                epilogue.finish(code.index(first, s, number), pixel, channel)
-        return stop
-
-    def _products(self, block: Value, y: Value, x: Value, s: Value, steps: int) -> None:
-        """The sums of an output position, from step s of the image on."""
-        spec, code = self.spec, self.code
-        for step in range(steps):
-            for vector in range(self.used):
-                code.set(self.sums[step][vector], code.zero("i32", LANES))
-        across = spec.kernel_w * spec.quads
-        pixel = spec.quads * QUAD
-        start = code.index((s, spec.plane), (y, spec.stride_h * spec.line * pixel))
-        start = code.index(start, (x, spec.stride_w * pixel))
-        weights = code.index((block, spec._block_bytes))
-        wide = spec.vectors * LANES * QUAD
-        with code.loop(0, spec.kernel_h) as kh:
-            row = code.index(start, (kh, spec.dilation_h * spec.line * pixel))
-            line = code.index(weights, (kh, across * wide))
-            with code.loop(0, across) as quad:
-                self._quad(code.index(row, (quad, QUAD)), code.index(line, (quad, wide)), steps)
-
-    def _quad(self, place: Value, weights: Value, steps: int) -> None:
-        """Multiply a quad of inputs of each step with its weights."""
-        spec, code = self.spec, self.code
-        table = code.at(code.arrays["weight"], "i8", weights)
-        w = [code.load(table, "i32", v * LANES, LANES) for v in range(self.used)]
-        for step in range(steps):
-            pointer = code.at(self.image, "i8", code.index(place, step * spec.plane))
-            x = code.splat(code.load(pointer, "i32", 0), "i32", LANES)
-            for vector in range(self.used):
-                total = self.sums[step][vector]
-                old = code.get(total, "i32", LANES)
-                code.set(total, dot4(code, old, x, w[vector]))
-
-    def _add(self, step: int) -> None:
-        """Add the sums of a step of a tile to the current."""
-        code, current = self.code, self.epilogue.current
-        for vector in range(self.used):
-            old = code.load(current, "i32", vector * LANES, LANES)
-            total = code.add("i32", old, code.get(self.sums[step][vector], "i32", LANES))
-            code.store(total, current, "i32", vector * LANES)
 
 
 def _quads(weight: NDArray[Any], vectors: int) -> NDArray[Any]:
     """Weights (rows, columns, inputs, outputs) as in `DenseLayer`."""
     rows, columns, inputs, outputs = weight.shape
-    blocks, quads = -(-outputs // (vectors * LANES)), -(-inputs // QUAD)
-    padded = np.zeros((rows, columns, quads * QUAD, blocks * vectors * LANES), np.int8)
-    padded[:, :, :inputs, :outputs] = weight
-    split = padded.reshape(rows, columns, quads, QUAD, blocks, vectors, LANES)
-    return split.transpose(4, 0, 1, 2, 5, 6, 3)
+    blocks, quads = -(-outputs // (vectors * LANES)), -(-columns * inputs // QUAD)
+    padded = np.zeros((rows, quads * QUAD, blocks * vectors * LANES), np.int8)
+    padded[:, : columns * inputs, :outputs] = weight.reshape(rows, -1, outputs)
+    split = padded.reshape(rows, quads, QUAD, blocks, vectors, LANES)
+    return split.transpose(3, 0, 1, 4, 5, 2)

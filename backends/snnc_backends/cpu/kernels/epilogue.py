@@ -31,6 +31,7 @@ class Epilogue:
         self.current = code.array("i32", padded)
         if self.population is None:
             return
+        self.dynamics = self.population.dynamics
         self.u = code.array(spec.state, channels)
         self.total = code.array("i32", channels) if self.population.corrects else None
         self._kept = memory
@@ -48,17 +49,34 @@ class Epilogue:
             with otherwise:
                 self._each(lambda c, n: self._restore(pixel, channel, c, n))
 
-    def start(self, pixel: Value, channel: Value) -> None:
-        """Set the current to the bias, or to 0 where the bias is a real number."""
+    def start(self, pixel: Value, channel: Value, steps: Value | None = None) -> None:
+        """Set the current to the bias of so many steps, or to 0 where it is a real number."""
         code, spec = self.code, self.spec
 
         def fill(c: Value, lanes: int) -> None:
             value = code.zero("i32", lanes)
             if spec.bias != "none" and spec.dtype == "i32":
                 value = self._bias(pixel, channel, c, lanes)
+                if steps is not None:
+                    many = code.splat(code.convert(steps, "i64", "i32"), "i32", lanes)
+                    value = code.mul("i32", value, many)
             code.store(value, self.current, "i32", c)
 
         self._each(fill)
+
+    def add_later(self, begin: Value, end: Value, pixel: Value, channel: Value) -> None:
+        """Add the addends of the steps begin .. end - 1 to the current, of integers."""
+        if not self.spec.addends:
+            return
+        code = self.code
+
+        def add(c: Value, lanes: int) -> None:
+            current = code.load(self.current, "i32", c, lanes)
+            current = self._with_addends(current, t, pixel, channel, c, lanes)
+            code.store(current, self.current, "i32", c)
+
+        with code.loop(begin, end) as t:
+            self._each(add)
 
     def _bias(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
         code, spec = self.code, self.spec
@@ -82,11 +100,26 @@ class Epilogue:
         self._each(lambda c, lanes: self._finish(t, pixel, channel, c, lanes))
 
     def close(self, pixel: Value, channel: Value, more: Value) -> None:
-        """Keep the potentials if `more` steps follow."""
+        """Keep the potentials if `more` steps with input follow, else do those without input."""
         if self.population is None:
             return
-        with self.code.builder.if_then(more):
-            self._each(lambda c, n: self._keep(pixel, channel, c, n))
+        with self.code.builder.if_else(more) as (then, otherwise):
+            with then:
+                self._each(lambda c, n: self._keep(pixel, channel, c, n))
+            with otherwise:
+                if self.spec.wait:
+                    self._rest(pixel, channel)
+
+    def _rest(self, pixel: Value, channel: Value) -> None:
+        """The steps after the window of the input; those before `wait` matter to a leak only."""
+        code, wait = self.code, self.code.int(self.spec.wait)
+        begin, end = code.timesteps, code.index(code.timesteps, wait)
+        begin = code.builder.select(code.builder.icmp_signed("<", begin, wait), wait, begin)
+        if self.spec.leaky:
+            with code.loop(code.timesteps, begin) as t:
+                self._each(lambda c, n: self._step(t, pixel, channel, c, n, None, False))
+        with code.loop(begin, end) as t:
+            self._each(lambda c, n: self._step(t, pixel, channel, c, n, None, True))
 
     def _each(self, body: Callable[[Value, int], None]) -> None:
         self.code.blocks(self.channels, LANES, body)
@@ -100,6 +133,19 @@ class Epilogue:
         current = code.load(self.current, "i32", c, lanes)
         if spec.dtype == "f32":
             current = self._real(current, pixel, channel, c, lanes)
+        current = self._with_addends(current, t, pixel, channel, c, lanes)
+        if self.population is None:
+            code.store(current, code.output, spec.dtype, code.index((t, spec.size), place))
+            return
+        wide = code.convert(current, spec.dtype, spec.state, lanes)
+        self._update(t, pixel, channel, c, lanes, wide)
+
+    def _with_addends(
+        self, current: Value, t: Value, pixel: Value, channel: Value, c: Value, lanes: int
+    ) -> Value:
+        """The current of a step with its addends."""
+        code, spec = self.code, self.spec
+        place = self._place(pixel, channel, c)
         ports = zip(code.inputs[1:], spec.addends, spec.addend_constant, strict=True)
         for number, (pointer, dtype, constant) in enumerate(ports):
             where = code.index((code.step_of(t, constant), spec.size), place)
@@ -109,16 +155,41 @@ class Epilogue:
                 factors = code.load(factor, spec.dtype, code.index(channel, c), lanes)
                 x = code.mul(spec.dtype, x, factors)
             current = code.add(spec.dtype, current, x)
-        out = code.index((t, spec.size), place)
-        if self.population is None:
-            code.store(current, code.output, spec.dtype, out)
+        return current
+
+    def _update(
+        self, t: Value, pixel: Value, channel: Value, c: Value, lanes: int, current: Value
+    ) -> None:
+        """Update the neurons at step t; from step `wait` on they may fire."""
+        if not self.spec.wait:
+            self._step(t, pixel, channel, c, lanes, current, True)
             return
+        fires = self.code.builder.icmp_signed(">=", t, self.code.int(self.spec.wait))
+        with self.code.builder.if_else(fires) as branches:
+            for branch, fire in zip(branches, (True, False), strict=True):
+                with branch:
+                    self._step(t, pixel, channel, c, lanes, current, fire)
+
+    def _step(
+        self,
+        t: Value,
+        pixel: Value,
+        channel: Value,
+        c: Value,
+        lanes: int,
+        current: Value | None,
+        fire: bool,
+    ) -> None:
+        code, spec = self.code, self.spec
         before = self._potentials(pixel, channel, c, lanes)
-        wide = code.convert(current, spec.dtype, spec.state, lanes)
-        after, spike = self.population.dynamics.step(code, before, wide, True, lanes)
+        after, spike = self.dynamics.step(code, before, current, fire, lanes)
         code.store(after.u, self.u, spec.state, c)
+        if not fire:
+            return
         if self.total is not None:
             code.store(after.total, self.total, "i32", c)
+        window = code.index(t, -spec.wait)
+        out = code.index((window, spec.size), self._place(pixel, channel, c))
         code.store(spike, code.output, "i8", out)
 
     def _potentials(self, pixel: Value, channel: Value, c: Value, lanes: int) -> Potentials:

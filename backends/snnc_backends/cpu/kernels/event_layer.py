@@ -89,8 +89,9 @@ class EventLayer(Layer):
         units = -(-self.out_channels // self.unit)
         added = events * (NS_PER_EVENT * self.slabs + NS_PER_UNIT * units)
         loops = self.slabs * (self.kernel_h * NS_PER_LOOP + NS_PER_STEP)
-        each = self.pixels * (added + loops) + self.size * NS_PER_CHANNEL
-        return work.timesteps * (each + self.image.size * self.copies * NS_PER_INPUT)
+        each = self.pixels * (added + loops) + self.image.size * self.copies * NS_PER_INPUT
+        updates = (work.timesteps + self.wait) * self.size
+        return work.timesteps * each + updates * NS_PER_CHANNEL
 
     @property
     def slabs(self) -> int:

@@ -43,7 +43,7 @@ class Layer(Windows):
         dtype: of the current: i32, or f32, and only then there is a shift.
         addends, addend_constant: types of the addends, and which are the same at all steps.
         neuron: the name of a kernel of neurons, or none: then the current is the result.
-        state, leaky, reset, order, signed: as of that kernel; it does not wait.
+        state, leaky, reset, order, signed, wait: as of that kernel.
         every: neurons have parameters of their own, not per channel.
     """
 
@@ -60,6 +60,7 @@ class Layer(Windows):
     order: str
     signed: bool
     every: bool
+    wait: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +74,7 @@ class Layer(Windows):
         for addend in self.addends:
             one_of("addend", addend, ("i8", self.dtype))
         require(self.dilation_w == 1, "a kernel row with gaps")
+        require(self.neuron != "none" or not self.wait, "a wait without neurons")
         _ = self.population
 
     @property
@@ -103,7 +105,7 @@ class Layer(Windows):
             leaky=self.leaky,
             reset=self.reset,
             order=self.order,
-            wait=0,
+            wait=self.wait,
             signed=self.signed,
             constant=self.steady,
         )
@@ -172,6 +174,7 @@ PLAIN = {
     "order": "integrate-fire",
     "signed": False,
     "every": False,
+    "wait": 0,
 }
 """The fields of a layer without neurons."""
 
@@ -180,15 +183,14 @@ def chain(site: Site) -> Chain | None:
     """The layer that ends in this node and takes integers; None where there is none."""
     if site.kind in ("conv", "linear"):
         return _chain(site, (), PLAIN, {}, (), 2**31 - 1)
-    if site.kind != "neuron" or site.op.wait:
+    if site.kind != "neuron":
         return None
     before = site.source()
     if not before.unshared or before.kind not in ("conv", "linear", "add"):
         return None
     neurons, arrays, longest = population(site)
-    fields = {
-        name: getattr(neurons, name) for name in ("state", "leaky", "reset", "order", "signed")
-    }
+    same = ("state", "leaky", "reset", "order", "signed", "wait")
+    fields = {name: getattr(neurons, name) for name in same}
     every = len(before.result.shape) > 1 and neurons.positions == 1
     fields |= {"neuron": neurons.name, "every": every}
     if before.kind != "add":

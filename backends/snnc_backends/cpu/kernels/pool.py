@@ -1,4 +1,4 @@
-"""Sum and maximum over windows, and the maximum of counts."""
+"""Sum and maximum over windows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 
 from snnc.native.code import Value
 from snnc_backends.cpu.kernels.base import (
-    LARGEST,
-    SHORTEST,
     Arrays,
     Kernel,
     Match,
@@ -26,10 +24,6 @@ from snnc_backends.cpu.kernels.code import Code
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
-
-INT16 = 2**15 - 1
-STATES = {"i16": 2, "i32": 4}
-"""Types of a count, and their sizes in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +67,12 @@ class Windowed(Kernel):
     def windows(self, code: Code) -> Iterator[tuple[Value, Value, list[Value], Value]]:
         """All output positions: i, j, (top, bottom, left, right), place of the first channel."""
         with code.loop(0, self.out_height) as i, code.loop(0, self.out_width) as j:
-            bounds = [*self._window(code, "rows_y", i), *self._window(code, "rows_x", j)]
+            bounds = [*self.window(code, "rows_y", i), *self.window(code, "rows_x", j)]
             place = code.index((i, self.out_width * self.channels), (j, self.channels))
             yield i, j, bounds, place
 
-    def _window(self, code: Code, name: str, i: Value) -> tuple[Value, Value]:
+    def window(self, code: Code, name: str, i: Value) -> tuple[Value, Value]:
+        """Start and stop of the rows, or columns, of an output position."""
         start, stop = (code.load(code.arrays[name], "i32", code.index((i, 2), k)) for k in (0, 1))
         return code.convert(start, "i32", "i64"), code.convert(stop, "i32", "i64")
 
@@ -176,76 +171,6 @@ class Pool(Windowed):
             wide = code.splat(factor, self.dtype, lanes)
             result = code.mul(self.dtype, result, wide)
         code.store(result, code.output, self.dtype, code.index(out, c))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountMaxPool(Windowed):
-    """y[t] = largest count of a window after step t - that before it (docs/semantics.md, S25).
-
-    state: type of a count, i16 or i32. The scratch memory holds the counts of all inputs, then the
-    largest of every window.
-    """
-
-    name: ClassVar[str] = "count-maxpool"
-    state: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("source", self.source, ("i8", "i32"))
-        one_of("dtype", self.dtype, ("i8", "i32"))
-        one_of("state", self.state, tuple(STATES))
-        require(not self.constant, "counts of events that are constant in time")
-
-    @classmethod
-    def match(cls, site: Site) -> Match | None:
-        """Counts of 16 bits where they last for `SHORTEST` steps or more."""
-        if site.kind != "count-maxpool" or site.constant:
-            return None
-        fields, arrays = site.pooling()
-        levels = max(1, site.inputs[0].levels)
-        state = "i16" if INT16 // levels >= SHORTEST else "i32"
-        longest = (INT16 if state == "i16" else LARGEST) // levels
-        return Match(cls(state=state, **fields), arrays, site.sources, longest=longest)
-
-    def scratch(self) -> int:
-        return STATES[self.state] * (self.inputs()[0].size + self.output().size)
-
-    def emit(self, code: Code) -> None:
-        size = self.inputs()[0].size
-        lanes = code.machine.block * 4 // STATES[self.state]
-        code.blocks(size + self.output().size, lanes, lambda i, n: self._reset(code, i, n))
-        with code.loop(0, code.timesteps) as t:
-            code.blocks(size, lanes, lambda i, n: self._count(code, t, i, n))
-            with self.windows(code) as (_i, _j, bounds, place):
-                code.blocks(
-                    self.channels, lanes, lambda c, n: self._grow(code, t, bounds, place, c, n)
-                )
-
-    def _reset(self, code: Code, i: Value, lanes: int) -> None:
-        code.store(code.zero(self.state, lanes), code.scratch, self.state, i)
-
-    def _count(self, code: Code, t: Value, i: Value, lanes: int) -> None:
-        """Add the events of step t to `lanes` counts from `i` on."""
-        x = code.load(code.inputs[0], self.source, code.index((t, self.inputs()[0].size), i), lanes)
-        x = code.convert(x, self.source, self.state, lanes)
-        old = code.load(code.scratch, self.state, i, lanes)
-        code.store(code.add(self.state, old, x), code.scratch, self.state, i)
-
-    def _grow(
-        self, code: Code, t: Value, bounds: list[Value], place: Value, c: Value, lanes: int
-    ) -> None:
-        """Emit by how much the largest counts of a window have grown, and keep them."""
-
-        def count(pixel: Value) -> Value:
-            i = code.index((pixel, self.channels), c)
-            return code.load(code.scratch, self.state, i, lanes)
-
-        most = self.reduced(code, self.state, lanes, bounds, None, count)
-        kept = code.index(self.inputs()[0].size, place, c)
-        grown = code.sub(self.state, most, code.load(code.scratch, self.state, kept, lanes))
-        code.store(most, code.scratch, self.state, kept)
-        out = code.index((t, self.output().size), place, c)
-        code.store(code.convert(grown, self.state, self.dtype, lanes), code.output, self.dtype, out)
 
 
 def _constant_counts(site: Site) -> bool:
