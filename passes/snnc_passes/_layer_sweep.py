@@ -13,7 +13,8 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import Population, Run, for_sample
-from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Input, Node, Readout, Stateful
+from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Input, MaxPool, Node, Readout, Stateful
+from snnc.memory import SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
 from snnc.training.packed_spikes import count, pack, unpack
 from snnc.training.scan import scan
@@ -149,6 +150,14 @@ class LayerSweep:
         """Number of steps of the layer's input: 1 if it is constant in time, else T."""
         return 1 if self.at_once or self.types[layer.source].constant_in_time else self.timesteps
 
+    def chunks(self, layer: Layer, samples: int) -> Iterator[slice]:
+        """Slices of the first `samples` samples that fit the memory budget."""
+        shapes = [self.types[n].shape for n in self.graph.inputs_of(layer.source) or [layer.source]]
+        largest = max(int(np.prod(shape)) for shape in (layer.shape, *shapes))
+        fitting = rows_that_fit(SWEPT_VALUES, largest * self.steps(layer))
+        size = min(SWEPT_SAMPLES, fitting)
+        return (slice(i, min(i + size, samples)) for i in range(0, samples, size))
+
     def edited(self) -> None:
         """To be called after parameters of the graph have changed."""
         self.interpreter.params.clear()
@@ -175,6 +184,19 @@ class LayerSweep:
             return self._pooled(node, rows, steps, mean)
         sources = [self.between(n, rows, steps, mean) for n in self.graph.inputs_of(name)]
         return self.interpreter.apply(node, sources)
+
+    def mean(self, name: str, rows: slice) -> Tensor:
+        """(n, *shape) mean over the window of a node of the spiking network."""
+        linear = not self._pools_spikes(name)
+        return self.between(name, rows, ALL, linear).mean(0)
+
+    def _pools_spikes(self, name: str) -> bool:
+        node = self.graph.node(name)
+        if isinstance(node.op, AnyNeuron | Encode | Input):
+            return False
+        return isinstance(node.op, MaxPool) or any(
+            self._pools_spikes(source) for source in self.graph.inputs_of(name)
+        )
 
     def _pooled(self, node: Node, rows: slice, steps: slice, mean: bool) -> Tensor:
         """`between` of a CountMaxPool: the mean of its events is the largest mean of its inputs.

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import AnyNeuron, Encode, Graph, Identity, Input, MaxPool, Readout, Relu
-from snnc.memory import KEPT_VALUES, SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
+from snnc.ir import AnyNeuron, Graph, Identity, Input, MaxPool, Readout, Relu
+from snnc.memory import KEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import ALL, Layer, LayerSweep, gathered, placed
+from snnc_passes._layer_sweep import Layer, LayerSweep, gathered, placed
 
 
 class PairedSweep(LayerSweep):
@@ -52,14 +52,6 @@ class PairedSweep(LayerSweep):
             return self.ann.outputs[self.graph.outputs.index(layer.node.name)]
         return self.ann.inputs_of(layer.node.name)[0]
 
-    def chunks(self, layer: Layer, samples: int) -> Iterator[slice]:
-        """Slices of the first `samples` samples that fit the memory budget."""
-        shapes = [self.types[n].shape for n in self.graph.inputs_of(layer.source) or [layer.source]]
-        largest = max(int(np.prod(shape)) for shape in (layer.shape, *shapes))
-        fitting = rows_that_fit(SWEPT_VALUES, largest * self.steps(layer))
-        size = min(SWEPT_SAMPLES, fitting)
-        return (slice(i, min(i + size, samples)) for i in range(0, samples, size))
-
     def target(self, layer: Layer, rows: slice) -> Tensor:
         """(n, *shape) value of the layer's counterpart in the ANN."""
         return self._activation(self.counterpart(layer), rows)
@@ -68,11 +60,6 @@ class PairedSweep(LayerSweep):
         """(n, *shape) value of the ANN's activation at a layer whose node is a `Neuron`."""
         node = self.ann.node(layer.node.name)
         return self.ann_interpreter.apply(node, [self.target(layer, rows)])
-
-    def mean(self, name: str, rows: slice) -> Tensor:
-        """(n, *shape) mean over the window of a node of the spiking network."""
-        linear = not self._pools_spikes(name)
-        return self.between(name, rows, ALL, linear).mean(0)
 
     def kept(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """Input (T or 1, n, *shape) and activation (n, *shape) of as many samples as fit."""
@@ -128,14 +115,6 @@ class PairedSweep(LayerSweep):
             return self.tensor(self.x[rows])
         sources = [self._activation(source, rows) for source in self.ann.inputs_of(name)]
         return self.ann_interpreter.apply(node, sources)
-
-    def _pools_spikes(self, name: str) -> bool:
-        node = self.graph.node(name)
-        if isinstance(node.op, AnyNeuron | Encode | Input):
-            return False
-        return isinstance(node.op, MaxPool) or any(
-            self._pools_spikes(source) for source in self.graph.inputs_of(name)
-        )
 
 
 def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:

@@ -37,6 +37,9 @@ SMALLEST_SCALE = 2.0**-20
 FACTOR_LEVELS = 4095
 """Largest integer factor of a population whose inputs are all `Scale`s."""
 
+LEVEL_DIGITS = 4
+"""Decimals by which levels of weights differ, as fractions of the largest one."""
+
 
 @dataclass(frozen=True)
 class Rounding:
@@ -54,8 +57,8 @@ class Rounding:
     q_max: int
     units: Mapping[str, float]
 
-    def quantize(self, group: Group, granularity: Granularity, timesteps: int) -> Bounds:
-        """Round the contributors and populations of one group.
+    def quantize(self, group: Group, scales: Mapping[str, Real], timesteps: int) -> Bounds:
+        """Round the contributors and populations of one group, whose `scales` are given.
 
         Returns:
             Per population, `step`, the largest change of a potential in one step, and `rest`, the
@@ -64,7 +67,6 @@ class Rounding:
         Raises:
             PassError: 32 bits could overflow within `timesteps`.
         """
-        scales = self.scales(group, granularity)
         step = sum(
             c.gain * (self._signs if c.signs else self._layer)(c.name, scales[c.name])
             for c in group.contributors
@@ -91,17 +93,22 @@ class Rounding:
             if isinstance(node.op, CountMaxPool) and not self.types[node.name].constant_in_time
         }
 
-    def scales(self, group: Group, granularity: Granularity) -> dict[str, Real]:
+    def scales(
+        self, group: Group, granularity: Granularity, whole_thresholds: bool = False
+    ) -> dict[str, Real]:
         """s of every population and layer of a group: (C,), or () for granularity "layer".
 
-        Those with weights set it, or the factors where no weights are in a class of channels.
+        Those with weights set it, or the factors where no weights are in a class of channels. With
+        `whole_thresholds` it moves to where the threshold, if the class has a single one, is an
+        integer, but for layers `on_levels`.
         """
         shapes = {name: kind.shape for name, kind in self.types.items()}
         classes = shared_channels(self.graph, group, shapes)
         if granularity == "layer":
             classes = {name: np.zeros_like(own) for name, own in classes.items()}
         count = 1 + max(int(own.max()) for own in classes.values())
-        of_weights, of_factors, least = np.zeros((3, count))
+        of_weights, of_factors, high = np.zeros((3, count))
+        low = np.full(count, np.inf)
         weighted = np.zeros(count, bool)
         for layer in group.contributors:
             if not layer.signs:
@@ -112,21 +119,39 @@ class Rounding:
         for name in group.populations:
             op = self.graph.node(name).op
             if isinstance(op, AnyNeuron):
-                thresholds = largest(self._spread(name, op.threshold), len(classes[name]))
-                np.maximum.at(least, classes[name], thresholds * SMALLEST_SCALE)
+                thresholds, own = self._spread(name, op.threshold), classes[name]
+                np.maximum.at(high, own, largest(thresholds, len(own)))
+                np.minimum.at(low, own, -largest(-thresholds, len(own)))
         scale = np.where(weighted, of_weights / self.q_max, of_factors / FACTOR_LEVELS)
-        scale = np.maximum(scale, least)
+        scale = np.maximum(scale, high * SMALLEST_SCALE)
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
-        together = granularity == "layer"
-        return {n: scale[0].reshape(()) if together else scale[own] for n, own in classes.items()}
+        found = _by_node(scale, classes, granularity)
+        levels = any(self.on_levels(c.name, found[c.name]) for c in group.contributors)
+        if not whole_thresholds or levels:
+            return found
+        whole = high / np.maximum(np.rint(high / scale), 1)
+        return _by_node(np.where(low == high, whole, scale), classes, granularity)
+
+    def on_levels(self, name: str, scale: Real) -> bool:
+        """Whether a layer has weights, and they repeat a few levels, as conductances do."""
+        if not isinstance(self.graph.node(name).op, Weighted):
+            return False
+        sizes = np.abs(self._coefficients(name))
+        sizes = (sizes / along(scale, sizes) / self.q_max)[sizes > 0]
+        count = len(np.unique(np.round(sizes, LEVEL_DIGITS)))
+        return count <= self.q_max and 2 * count <= len(sizes)
 
     def _is_weighted(self, contributor: WeightedInput) -> bool:
         return isinstance(self.graph.node(contributor.name).op, Weighted)
 
+    def event_value(self, layer: str) -> float:
+        """What one event of the layer's input stands for."""
+        return event_value(self.graph, self.graph.inputs_of(layer)[0], self.units)
+
     def _coefficients(self, name: str) -> Real:
         """What one event of the layer's input adds, in real units; axis 0 is the output channel."""
         op = self.graph.node(name).op
-        value = event_value(self.graph, self.graph.inputs_of(name)[0], self.units)
+        value = self.event_value(name)
         if isinstance(op, Weighted):
             return self.graph.array(op.weight).astype(np.float64) * value
         if isinstance(op, Scale):
@@ -236,6 +261,15 @@ class Rounding:
                 hint="use fewer bits, or granularity=layer",
             )
         return rounded.astype(np.int32)
+
+
+def _by_node(
+    scale: Real, classes: Mapping[str, NDArray[np.intp]], granularity: Granularity
+) -> dict[str, Real]:
+    """(C,) of each node for the scales of classes of channels, or () for granularity "layer"."""
+    if granularity == "layer":
+        return {name: scale[0].reshape(()) for name in classes}
+    return {name: scale[own] for name, own in classes.items()}
 
 
 def largest(values: Real, channels: int) -> Real:

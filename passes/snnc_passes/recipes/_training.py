@@ -7,6 +7,7 @@ from typing import Literal
 
 from snnc.transform import Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
+from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
@@ -26,6 +27,7 @@ class TrainingRecipe(Recipe):
         maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
             "average" replaces max pools by average pools; "refuse" refuses them.
         bits: width of integer weights, 2..8; none keeps real values.
+        rounding: of integer weights: "nearest", or "data" for the least error on calibration data.
     """
 
     encode: AnyInputCode = field(default_factory=DirectInput)
@@ -38,10 +40,10 @@ class TrainingRecipe(Recipe):
     calibration_steps: int = 100
     maxpool: MaxPooling = "count"
     bits: int | None = None
+    rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
-        if self.bits is not None and not 2 <= self.bits <= 8:
-            raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
+        check_integers(self.bits, self.rounding)
         check_max_pooling(self.maxpool)
 
     def converted(self, balance: dict[str, object], **neurons: object) -> list[str]:
@@ -82,7 +84,7 @@ class TrainingRecipe(Recipe):
 
     def quantized(self) -> list[str]:
         """`quantize` if `bits` is set."""
-        return [] if self.bits is None else [spec("quantize", bits=self.bits)]
+        return to_integers(self.bits, self.rounding)
 
 
 def spec(name: str, **options: object) -> str:

@@ -9,6 +9,7 @@ from snnc.transform import Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.compress.quantize_conductance import QuantizeConductance
 from snnc_passes.compress.stdp_prune import StdpPrune
+from snnc_passes.recipes._integers import to_integers
 from snnc_passes.recipes._max_pooling import MaxPooling
 from snnc_passes.recipes._training import spec
 from snnc_passes.recipes.convert import Convert
@@ -75,8 +76,7 @@ class CompressStdp(Recipe):
             snap=None if self.levels is None else self._snap(),
             prune_every=self.prune_every,
         )
-        integers = [] if self.bits is None else [spec("quantize", bits=self.bits)]
-        return ",".join([convert, learn, *integers])
+        return ",".join([convert, learn, *to_integers(self.bits, "nearest")])  # levels stay levels
 
     def _prune(self) -> dict[str, Any]:
         options = ("sparsity", "structure", "method", "eta")

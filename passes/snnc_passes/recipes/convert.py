@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from snnc.transform import Pass, Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.calibrate.calibrate import Calibrate
+from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
 from snnc_passes.threshold.initialize_potential import InitializePotential
@@ -26,6 +27,7 @@ class Convert(Recipe):
     Attributes:
         encode: how the input becomes events, as of `activations-to-neurons`.
         bits: width of integer weights, 2..8; none keeps real values.
+        rounding: of integer weights: "nearest", or "data" for the least error on calibration data.
         maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
             "average" replaces max pools by average pools; "refuse" refuses them.
         wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
@@ -43,6 +45,7 @@ class Convert(Recipe):
     name: ClassVar[str] = "convert"
     encode: AnyInputCode = field(default_factory=DirectInput)
     bits: int | None = None
+    rounding: Rounding = "nearest"
     maxpool: MaxPooling = "count"
     wait: int | Literal["T"] = 0
     latency: int | None = None
@@ -52,8 +55,7 @@ class Convert(Recipe):
     thresholds: Literal["data", "quantized"] = "data"
 
     def __post_init__(self) -> None:
-        if self.bits is not None and not 2 <= self.bits <= 8:
-            raise ValueError(f"bits must be 2 to 8, or none, not {self.bits}")
+        check_integers(self.bits, self.rounding)
         check_max_pooling(self.maxpool)
         if self.thresholds not in ("data", "quantized"):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
@@ -88,7 +90,7 @@ class Convert(Recipe):
             *(spec(kind.name, **options) for kind, options in self._fitting()),
             *([] if self.latency is None else ["late-readout"]),
             "fold-scale",
-            *([] if self.bits is None else [f"quantize{{bits={self.bits}}}"]),
+            *(to_integers(self.bits, self.rounding)),
         ]
         return ",".join(passes)
 
