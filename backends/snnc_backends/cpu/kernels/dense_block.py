@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from snnc.native.code import Value
 from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.dense_shape import QUAD, DenseShape
 from snnc_backends.cpu.kernels.dot import dot4
 from snnc_backends.cpu.kernels.epilogue import LANES, Epilogue
 from snnc_backends.cpu.kernels.step_sums import StepSums
-
-if TYPE_CHECKING:
-    from snnc_backends.cpu.kernels.dense_layer import DenseLayer
 
 STEPS = 8
 """Most sums of steps that are in registers at a time."""
 ACROSS = 4
 """Most output positions of a row whose only sums are in registers at a time."""
-QUAD = 4
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class DenseBlock:
     or those of several positions where all steps have one sum.
     """
 
-    def __init__(self, spec: DenseLayer, code: Code, copy: Value, channels: int) -> None:
+    def __init__(self, spec: DenseShape, code: Code, copy: Value, channels: int) -> None:
         self.spec, self.code = spec, code
         self.used = -(-channels // LANES)
         self.epilogue = Epilogue(spec, code, channels, self.used * LANES, code.scratch)

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from snnc.native.code import I8, Value
 from snnc_backends.cpu.kernels.base import Match, Table, Work, require
 from snnc_backends.cpu.kernels.code import Code
-from snnc_backends.cpu.kernels.dense_block import QUAD, STEPS, DenseBlock
+from snnc_backends.cpu.kernels.dense_block import STEPS, DenseBlock
+from snnc_backends.cpu.kernels.dense_shape import QUAD, DenseShape
 from snnc_backends.cpu.kernels.epilogue import LANES
-from snnc_backends.cpu.kernels.layer import Layer, chain
+from snnc_backends.cpu.kernels.layer import chain
 from snnc_backends.cpu.kernels.step_sums import StepSums
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
 
-VECTORS = 4
-"""Most vectors of output channels whose sums are in registers at a time."""
 BYTE = 255
 MOST_SCRATCH = 1 << 48
 NS_PER_DOT, NS_PER_BYTE, NS_PER_POSITION, NS_PER_CHANNEL = 0.28, 0.03, 5.0, 0.11
@@ -31,8 +30,8 @@ channels at a step (Zen 4, one core)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseLayer(Layer):
-    """y[o] = bias[o] + sum of weight[i, o] * (x[i] - lowest) over a window; see `Layer`.
+class DenseLayer(DenseShape):
+    """y[o] = bias[o] + sum of weight[i, o] * (x[i] - lowest) over a window; see `DenseShape`.
 
     The input, less `lowest`, is copied as bytes of 0 to 255, with zeros around it. The bias holds
     what `lowest` takes away. A vector of sums is of 16 output channels; the sums of several vectors
@@ -40,18 +39,9 @@ class DenseLayer(Layer):
 
     Weights are laid out (blocks of channels, kernel_h, kernel_w * C_in / 4, vectors, 16, 4), with
     zeros beyond the last tap of a row.
-
-    Attributes:
-        tight: pixels of the copy are of C_in bytes; else, as in older plans, of whole quads, and
-            the weights are laid out (…, kernel_h, kernel_w, C_in / 4, …).
-        summed: before neurons may fire, the inputs of so many steps at most are summed, as they
-            give the same potential; with a constant input, those of all such steps.
     """
 
     name: ClassVar[str] = "dense-layer"
-    lowest: int
-    tight: bool = False
-    summed: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,62 +94,8 @@ class DenseLayer(Layer):
         early = min(self.wait, timesteps) if self.summed > 1 else 0
         return early - -(-early // self.summed)
 
-    @property
-    def quads(self) -> int:
-        """Quads of bytes of a row of taps."""
-        return -(-self.kernel_w * self.pixel // QUAD)
-
-    @property
-    def pixel(self) -> int:
-        """Bytes of a pixel of the copy."""
-        return self.channels if self.tight else -(-self.channels // QUAD) * QUAD
-
-    @property
-    def vectors(self) -> int:
-        """Vectors of output channels whose sums are in registers."""
-        return min(VECTORS, -(-self.out_channels // LANES))
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of so many vectors."""
-        return -(-self.out_channels // (LANES * self.vectors))
-
-    @property
-    def direct(self) -> bool:
-        """Whether the input can be read where it is."""
-        down, across = self._reach
-        inside = self.pad_top == self.pad_left == 0 and down <= self.height and across <= self.width
-        bytes_of_quads = self.source == "i8" and not self.lowest and self.channels % QUAD == 0
-        return inside and bytes_of_quads and (self.summed == 1 or self.constant)
-
-    @property
-    def _reach(self) -> tuple[int, int]:
-        """Rows and columns that the windows cover."""
-        down = (self.out_height - 1) * self.stride_h + (self.kernel_h - 1) * self.dilation_h + 1
-        return down, (self.out_width - 1) * self.stride_w + self.kernel_w
-
-    @property
-    def line(self) -> int:
-        """Pixels of a row of the copy."""
-        return self.width if self.direct else self._reach[1]
-
-    @property
-    def lines(self) -> int:
-        """Rows of the copy."""
-        return self.height if self.direct else self._reach[0]
-
-    @property
-    def plane(self) -> int:
-        """Bytes of a step of the copy; the last quad may reach beyond the last pixel."""
-        return self.lines * self.line * self.pixel + (QUAD - 1 if self.pixel % QUAD else 0)
-
     def weights(self) -> Table:
         return Table("i8", self.blocks * self.block_bytes)
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of the weights of a block of channels."""
-        return self.kernel_h * self.quads * self.vectors * LANES * QUAD
 
     def scratch(self) -> int:
         copies = 1 if self.constant else STEPS
