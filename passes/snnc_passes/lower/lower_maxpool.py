@@ -21,8 +21,9 @@ from snnc.ir import (
     Stage,
 )
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import affine_of, fold_into_outputs, leads_to
+from snnc_passes._affine import affine_of, leads_to
 from snnc_passes._analog import never_negative
+from snnc_passes._fold_back import fold_back
 from snnc_passes._max_pools import exchange, makers_of, only_user, pools_of_activations
 from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
 from snnc_passes.lower._leaky_pools import leaky_behind, mirror_again, split_leaky_pool
@@ -57,8 +58,7 @@ class LowerMaxpool(Pass):
         relus = sum(_relu_first(graph, pool) for pool in reversed(pools))
         scales = 0
         if pools:
-            shapes = {name: kind.shape for name, kind in graph.types().items()}
-            scales = sink_past_maxima(graph, ScalePropagation(graph, shapes))
+            scales = sink_past_maxima(graph, ScalePropagation(graph, _shapes(graph)))
         left = [graph.node(pool) for pool in pools if pool in graph]
         for node in left:
             mirror_again(graph, node.name)
@@ -110,7 +110,7 @@ def _relu_first(graph: Graph, pool: str) -> bool:
         return False
     if scale is not None:
         exchange(graph, pool, scale)
-        _fold_back(graph, scale)
+        fold_back(graph, _shapes(graph), scale)
     exchange(graph, pool, second)
     return True
 
@@ -122,7 +122,12 @@ def _scale_before_leaky(graph: Graph, pool: str) -> None:
         return
     if leaky_behind(graph, scale) is not None:
         exchange(graph, pool, scale)
-        _fold_back(graph, scale)
+        fold_back(graph, _shapes(graph), scale)
+
+
+def _shapes(graph: Graph) -> dict[str, Shape]:
+    """The shape of a sample of every node."""
+    return {name: kind.shape for name, kind in graph.types().items()}
 
 
 def _commutes(graph: Graph, name: str, shape: Shape) -> bool:
@@ -134,16 +139,6 @@ def _commutes(graph: Graph, name: str, shape: Shape) -> bool:
     arrays = [affine.factor, *([] if affine.bias is None else [affine.bias])]
     per_channel = all(a.ndim == 0 or a.shape == shape[:1] for a in arrays)
     return per_channel and bool(np.all(affine.factor >= 0))
-
-
-def _fold_back(graph: Graph, name: str) -> None:
-    """Fold a Scale into the layer before it, if it is the only user."""
-    op = graph.node(name).op
-    assert isinstance(op, Scale)
-    (source,) = graph.inputs_of(name)
-    if only_user(graph, source) == name and fold_into_outputs(graph, source, affine_of(graph, op)):
-        graph.replace_op(source, graph.node(source).op, origins=[name])
-        graph.bypass(name)
 
 
 def _activate(graph: Graph) -> int:
