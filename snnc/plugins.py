@@ -135,5 +135,5 @@ def guess(name: str, known: Iterable[str]) -> str:
 def _owner(entry: EntryPoint) -> Owner:
     if entry.dist is None:
         return Owner("unknown distribution", "?")
-    # metadata of a package that is half installed have neither
+    # The metadata of a half-installed package have neither.
     return Owner(entry.dist.name or "unknown distribution", entry.dist.version or "?")

@@ -45,6 +45,7 @@ def fold_back(graph: Graph, shapes: Mapping[str, Shape], name: str) -> bool:
 
 
 def _fold(graph: Graph, shapes: Mapping[str, Shape], name: str, affine: Affine) -> bool:
+    """Put `affine`, behind what `name` takes, into the layers before; whether all can take it."""
     node = graph.node(name)
     takers = _takers(graph, shapes, node.inputs[0], affine)
     if takers is None:

@@ -56,6 +56,10 @@ class LinearBottlenecks(Pass):
     in one concatenation with spikes, or its result is added to that of a layer of spikes: integer
     weights of one scale cannot serve amounts of such different size.
 
+    Before that, factors of currents go into the layers they are computed from (`fold_back`). One
+    that cannot, since those have other users or it differs within a channel, is a layer itself: it
+    takes events, and its result is a current.
+
     Real values need none of this: the pass does nothing unless a later pass makes integers, as
     `quantize` does, which targets that run integers only bring along.
 
@@ -98,13 +102,17 @@ def _fold_factors(graph: Graph) -> None:
 
 
 def _is_current(graph: Graph, shapes: Mapping[str, Shape], node: Node) -> bool:
+    """Whether the values of a node are currents, even where it takes events."""
     if isinstance(node.op, Scale):
         return _stays(graph, shapes, node.name, affine_of(graph, node.op).factor)
     return not isinstance(node.op, (*MOVING, *FIRING))
 
 
 def _stays(graph: Graph, shapes: Mapping[str, Shape], name: str, factor: Floats) -> bool:
-    """Whether a layer behind takes `factor`, of the values of `name`, but has none per element."""
+    """Whether `factor`, of the values of `name`, reaches a layer that it cannot be folded into.
+
+    A layer takes one factor for all, or one per channel of its input.
+    """
     if factor.ndim == 0:
         return False
     for user, _ in graph.users_of(name):
