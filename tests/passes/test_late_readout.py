@@ -89,6 +89,21 @@ def test_a_start_outside_the_window_is_refused(deep: tuple[Graph, PassContext]) 
         LateReadout(start=T).run(graph.clone(), ctx)
 
 
+def test_a_start_for_any_window_is_judged_by_all_quarters(
+    deep: tuple[Graph, PassContext],
+) -> None:
+    graph, ctx = deep
+    measured = LateReadout(prefixes="all").run(graph.clone(), ctx).metrics["agreement"]
+    assert [*measured] == [str(start) for start in range(T // 4)]
+    right = []
+    for end in (T // 4, T // 2, 3 * T // 4, T):
+        output = run_snn(graph, images(ctx), timesteps=end).outputs[graph.outputs[0]].numpy()
+        right.append((output.argmax(1) == expected(ctx).argmax(1)).mean())
+    assert measured["0"] == pytest.approx(np.mean(right), abs=0.1)
+    with pytest.raises(PassError, match="not below the window of 6 steps"):
+        LateReadout(start=T // 4, prefixes="all").run(graph.clone(), ctx)
+
+
 def test_step_0_stays_for_a_gain_within_its_standard_error() -> None:
     wanted = np.eye(2)[np.arange(100) % 2]
     wrong = wanted[:, ::-1]
