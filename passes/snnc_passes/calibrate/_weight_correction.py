@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class Part:
     x: Tensor
     sums: Tensor
     wanted: Tensor
-    weight: float = 1.0
+    weight: float = field(default=1.0, kw_only=True)
 
 
 def summed_into(graph: Graph, name: str, done: Collection[str] | None = None) -> list[Node]:

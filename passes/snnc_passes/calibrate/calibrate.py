@@ -208,7 +208,7 @@ class Calibrate(Pass):
             for steps in windows:
                 x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
                 share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
-                part = Part(x, sums, wanted, share)
+                part = Part(x, sums, wanted, weight=share)
                 parts.append(part if every == 1 else _thinned(products, part, every, number))
         return products.thinned(every), parts
 
