@@ -11,7 +11,8 @@ writes the tables of all kept rows between two markers of FILE.
 - ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
   weights; equal epochs in all.
 - hybrid: Poisson input at T=25, before and after a few epochs of STDB, and of the linear surrogate.
-- resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1.
+- resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1;
+  the recipe few-steps, whose neurons wait, at T = 4, 2, 1.
 
 10,000 training images learn (of ResNet-20 the bit-exact ones), 2,000 others choose the epoch; test
 images are seen once for a row.
@@ -56,6 +57,12 @@ RESNET = (
     ("", {}, 1, 1e-4),
 )
 """Arms of ResNet-20: neurons, options of their conversion, window, learning rate."""
+FEW_STEPS = (
+    (4, {"epochs": 10}),
+    (1, {"start": 4, "epochs": 3}),
+    (2, {"start": 4, "epochs": 3}),
+)
+"""Arms of ResNet-20 with the recipe `few-steps`: window, options."""
 FOLDED = "fold-batchnorm,fold-normalization,lower-avgpool"
 CURRENT = (
     "threshold-balance{source=current percentile=%s granularity=layer timesteps=100 scale=0.5}"
@@ -266,6 +273,12 @@ def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         ):
             network = replace(row, arm=f"{neurons}{arm}, T={step}")
             yield network, bench.compile(network, model, passes, step, data)
+    for step, training in FEW_STEPS:
+        if options.resnet_arms and f"few-steps {step}" not in options.resnet_arms:
+            continue
+        passes = snnc_recipe("few-steps", augment="crop-flip", **training)
+        network = replace(row, arm=f"few-steps, T={step}")
+        yield network, bench.compile(network, model, passes, step, data)
 
 
 def resnet_data(folder: Path) -> Data:
@@ -337,7 +350,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--resnet-epochs", type=int, default=10)
     parser.add_argument("--learn", default="lr=1e-3 schedule=cosine", help="options of learning")
     parser.add_argument("--resnet", default=RESNET_LEARNS, help="of ResNet-20, all but the rate")
-    parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", …')
+    parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", "few-steps 1", …')
     parser.add_argument("--table", type=Path, help="write all kept rows into this file")
     return parser.parse_args()
 
