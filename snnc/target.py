@@ -102,6 +102,13 @@ class Artifact(Protocol):
         """Content of a member. Raises `ArtifactError` if it is missing or damaged."""
         ...
 
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at an address that is a multiple of 64; raises as `read`.
+
+        They belong to the caller, and take less memory than those of `read` and a copy.
+        """
+        ...
+
     def graph(self) -> Graph:
         """The stored `snn` graph."""
         ...

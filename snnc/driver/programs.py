@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from snnc.artifact import ArtifactFile, open_artifact
-from snnc.driver.models import require_one_output
 from snnc.driver.threads import with_threads
-from snnc.errors import ArtifactError
+from snnc.errors import ArtifactError, UnsupportedError
 from snnc.ir import Graph
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
@@ -49,6 +51,16 @@ def open_program(
     return program
 
 
+def require_one_output(graph: Graph) -> None:
+    """Raise `UnsupportedError` for a graph of several outputs: a program gives one."""
+    if len(graph.outputs) > 1:
+        raise UnsupportedError(
+            f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
+            "a compiled network has one",
+            hint="return one of them, or torch.cat of them along dim=1",
+        )
+
+
 @dataclass(frozen=True)
 class _Read:
     """An artifact whose graph has been read; a `snnc.target.Artifact`."""
@@ -63,6 +75,10 @@ class _Read:
     def read(self, name: str) -> bytes:
         """Content of a member."""
         return self.artifact.read(name)
+
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at an aligned address."""
+        return self.artifact.array(name)
 
     def graph(self) -> Graph:
         """A copy of the network."""

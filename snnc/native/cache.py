@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 import tempfile
@@ -90,6 +89,8 @@ def _unsafe(status: os.stat_result) -> str | None:
 
 
 def _warn(place: Path | str, reason: str) -> None:
+    import logging  # takes a while, and a cache that works says nothing
+
     logging.getLogger("snnc").warning(
         "no cache of compiled kernels in %s (%s); every load compiles anew", place, reason
     )

@@ -66,7 +66,7 @@ class CpuBackend:
             target = host(self.features)
         except ValueError as error:
             raise UsageError(f"features={self.features}: {error}") from None
-        plan, weights = artifact.read(PLAN), artifact.read(WEIGHTS)
+        plan, weights = artifact.read(PLAN), artifact.array(WEIGHTS)
         return load(plan, weights, self.threads, open_cache(), target)
 
     def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ class CpuBackend:
         from snnc_backends.cpu.plan_rows import plan_rows
         from snnc_backends.cpu.program import checked_plan
 
-        plan, _ = checked_plan(artifact.read(PLAN), artifact.read(WEIGHTS))
+        plan, _ = checked_plan(artifact.read(PLAN), artifact.array(WEIGHTS))
         return plan_rows(plan, artifact.graph())
 
     def require_match(self, program: CpuProgram, graph: Graph) -> None:
