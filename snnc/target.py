@@ -109,6 +109,10 @@ class Artifact(Protocol):
         """
         ...
 
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of a member. Raises `ArtifactError` if it is missing."""
+        ...
+
     def graph(self) -> Graph:
         """The stored `snn` graph."""
         ...
@@ -157,10 +161,16 @@ class Backend(Protocol):
 
 @runtime_checkable
 class StoredApart(Protocol):
-    """A backend whose programs lie in files of their own, which may be of another network."""
+    """A backend whose programs lie in files of their own, which may be of another network.
 
-    def require_match(self, program: Any, graph: Graph) -> None:
-        """Raise `ArtifactError` where `program` takes, records or gives other than `graph`."""
+    Its `load` is given an artifact whose graph has not been read.
+    """
+
+    def require_match(self, program: Any, artifact: Artifact) -> None:
+        """Raise `ArtifactError` where `program` takes, records or gives other than the graph.
+
+        What is found may be remembered by the digests of the members that the graph is read from.
+        """
         ...
 
 

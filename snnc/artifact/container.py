@@ -32,7 +32,6 @@ from snnc.artifact.layout import (
     check_manifest,
     check_members,
 )
-from snnc.artifact.tensors import read_tensors
 from snnc.errors import ArtifactError, GraphError, is_shown, one_line
 from snnc.jsontext import parse_json
 from snnc.special_file import is_special
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from snnc.artifact.samples import Samples
     from snnc.ir import Graph
 
+_PIECE = 1 << 18
+"""Bytes that are read at a time, which the L2 cache holds."""
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END = struct.Struct("<4s4H2LH")
 _ZIP_FAULTS = (
@@ -110,9 +111,28 @@ class ArtifactFile:
             _check_content(content.data[:size], member, name)
         return content
 
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of the content of a member, which takes little memory.
+
+        Raises `ArtifactError` if the member is missing, or the file cannot be read.
+        """
+        member = self._member(name)
+        digest, piece = sha256(), memoryview(bytearray(min(_PIECE, member.size)))
+        left = member.size
+        with _naming(self.path), self.path.open("rb", buffering=0) as file:
+            file.seek(member.offset)
+            while left:
+                size = file.readinto(piece[:left])
+                if not size:
+                    raise ArtifactError(f"{name} is damaged: the file has become shorter")
+                digest.update(piece[:size])
+                left -= size
+        return digest.digest()
+
     def graph(self) -> Graph:
         """The stored graph, verified. Raises `ArtifactError`."""
         from snnc.artifact.format_1 import restore_units
+        from snnc.artifact.tensors import read_tensors
         from snnc.ir import verify
         from snnc.ir.json import from_json
 
@@ -131,6 +151,7 @@ class ArtifactFile:
         if SAMPLES not in self.members:
             return None
         from snnc.artifact.samples import read_samples
+        from snnc.artifact.tensors import read_tensors
 
         graph, tensors = self.graph(), self.read(SAMPLES)
         with _naming(self.path):

@@ -102,6 +102,10 @@ class ArtifactContent:
         content[:] = np.frombuffer(data, np.uint8)
         return content
 
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of a member. Raises as `read` does."""
+        return sha256(self.read(name)).digest()
+
     def graph(self) -> Graph:
         """A copy of the network."""
         return self.network.clone()

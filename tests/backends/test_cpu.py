@@ -300,17 +300,6 @@ def test_every_width_of_vector_gives_valid_code(machine: Machine) -> None:
     assert ("vector.compress" in build(plan, machine)) == machine.compress
 
 
-def test_code_without_wide_vectors_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from snnc.native.jit import Host, host
-    from snnc_backends.cpu import program as module
-
-    lesser = {"+avx2", "+sse4.2", "+sse4.1", "+ssse3", "+sse3", "+sse2", "+avx", "+popcnt"}
-    features = ",".join(f for f in host().features.split(",") if f in lesser)
-    monkeypatch.setattr(module, "host", lambda: Host("x86-64", features))
-    for case in quantized_cases()[:3]:
-        assert_equal_to_reference(case.graph, 5, case.name)
-
-
 def test_loading_reads_files_only(small) -> None:
     files = CpuBackend().lower(small(), PassContext(timesteps=4))
     assert CpuBackend().load(Files(files)).timesteps == 4

@@ -77,8 +77,20 @@ class CpuBackend:
         plan, _ = checked_plan(artifact.read(PLAN), artifact.array(WEIGHTS))
         return plan_rows(plan, artifact.graph())
 
-    def require_match(self, program: CpuProgram, graph: Graph) -> None:
-        """Raise `ArtifactError` unless the plan of a program can be one of `graph`."""
+    def require_match(self, program: CpuProgram, artifact: Artifact) -> None:
+        """Raise `ArtifactError` unless the plan of a program can be one of the stored graph.
+
+        The graph is not read again if it was found to match before.
+        """
+        from snnc.native.cache import open_cache
+        from snnc_backends.cpu.compared import comparison_key
+
+        cache = open_cache(warn=False)
+        key = None if cache is None else comparison_key(program.plan, artifact)
+        if cache is not None and key is not None and cache.get(key) is not None:
+            return
         from snnc_backends.cpu.match import require_match
 
-        require_match(program.plan, graph)
+        require_match(program.plan, artifact.graph())
+        if cache is not None and key is not None:
+            cache.put(key, b"")
