@@ -103,10 +103,7 @@ class Artifact(Protocol):
         ...
 
     def array(self, name: str) -> NDArray[np.uint8]:
-        """Content of a member as bytes at an address that is a multiple of 64; raises as `read`.
-
-        They belong to the caller, and take less memory than those of `read` and a copy.
-        """
+        """Content of a member as bytes at a 64-byte aligned address. Raises as `read` does."""
         ...
 
     def digest(self, name: str) -> bytes:
@@ -161,16 +158,10 @@ class Backend(Protocol):
 
 @runtime_checkable
 class StoredApart(Protocol):
-    """A backend whose programs lie in files of their own, which may be of another network.
-
-    Its `load` is given an artifact whose graph has not been read.
-    """
+    """A backend whose programs lie in files of their own, which may be of another network."""
 
     def require_match(self, program: Any, artifact: Artifact) -> None:
-        """Raise `ArtifactError` where `program` takes, records or gives other than the graph.
-
-        What is found may be remembered by the digests of the members that the graph is read from.
-        """
+        """Raise `ArtifactError` where `program` takes, records or gives other than the graph."""
         ...
 
 

@@ -136,7 +136,7 @@ def test_real_graphs_on_a_grid_are_exact(seed: int) -> None:
     assert (ours.readout is None) == (theirs.readout is None)
 
 
-def test_real_graphs_differ_at_ties_only(record_property) -> None:
+def test_real_graphs_differ_at_ties_only() -> None:
     spikes = wrong = 0
     for case in snn_cases():
         x = sample_inputs(case.graph, SAMPLES)
@@ -146,8 +146,7 @@ def test_real_graphs_differ_at_ties_only(record_property) -> None:
         for name, expected in theirs.spikes.items():
             spikes += expected.size
             wrong += int(np.count_nonzero(ours.spikes[name] != expected))
-    record_property("spikes", spikes)
-    record_property("different", wrong)
+    print(f"{wrong} of {spikes} spikes differ, {wrong / spikes:.1e}")
     assert wrong / spikes < 1e-4, f"{wrong} of {spikes} spikes differ"
 
 

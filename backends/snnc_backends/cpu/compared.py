@@ -16,8 +16,8 @@ _READERS = ("artifact", "ir")
 """The folders of snnc whose modules read and verify it."""
 
 
-def comparison_key(plan: Plan, artifact: Artifact) -> str | None:
-    """A text that is equal only for the same plan, graph, and program that compares them.
+def comparison_key(plan: Plan, artifact: Artifact, mode: str) -> str | None:
+    """A text that is equal only for the same plan, graph, mode, and program that compares them.
 
     It is made from digests of what is read now, and says nothing of whether they fit. None where
     the sources of the program are not there as files.
@@ -26,7 +26,7 @@ def comparison_key(plan: Plan, artifact: Artifact) -> str | None:
     sources = sources_digest(*(home / folder for folder in _READERS))
     if sources is None:
         return None
-    digest = hashlib.sha256(b"snnc-cpu-compared-1\0" + sources)
+    digest = hashlib.sha256(f"snnc-cpu-compared-1 {mode}\0".encode() + sources)
     digest.update(hashlib.sha256(repr(plan).encode()).digest())
     for name in _READ:
         digest.update(artifact.digest(name))
