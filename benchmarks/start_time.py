@@ -3,7 +3,7 @@
     python benchmarks/start_time.py net.snnc
 
 Every measurement is a fresh process with one thread: one that imports numpy and llvmlite, and one
-that opens the artifact, runs one random sample and prints its output; both in turns, `--runs` pairs
+that opens the artifact and runs one sample; both in turns, `--runs` pairs
 of them, behind one that fills the caches of compiled kernels and of Python's bytecode. Seconds are
 those of the whole process on the clock; processor seconds are its own, and a machine that is busy
 otherwise changes them less.
@@ -30,7 +30,7 @@ BARE = "import numpy, llvmlite.binding, llvmlite.ir"
 FIRST = """
 import numpy as np
 import snnc
-x = np.random.default_rng(0).random((1, *{shape}), np.float32)
+x = np.full((1, *{shape}), 0.5, np.float32)
 snnc.load({artifact!r}, threads=1).run(x)
 """
 

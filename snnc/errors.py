@@ -59,7 +59,7 @@ def one_line(error: BaseException) -> str:
 
 def is_shown(text: str) -> bool:
     """Whether a terminal shows every character of a text, rather than obeys it."""
-    return all(category(each) not in _UNSHOWN for each in text)
+    return text.isprintable() or all(category(each) not in _UNSHOWN for each in text)
 
 
 def _escaped(text: str) -> str:

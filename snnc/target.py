@@ -102,6 +102,14 @@ class Artifact(Protocol):
         """Content of a member. Raises `ArtifactError` if it is missing or damaged."""
         ...
 
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at a 64-byte aligned address. Raises as `read` does."""
+        ...
+
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of a member. Raises `ArtifactError` if it is missing."""
+        ...
+
     def graph(self) -> Graph:
         """The stored `snn` graph."""
         ...
@@ -152,8 +160,8 @@ class Backend(Protocol):
 class StoredApart(Protocol):
     """A backend whose programs lie in files of their own, which may be of another network."""
 
-    def require_match(self, program: Any, graph: Graph) -> None:
-        """Raise `ArtifactError` where `program` takes, records or gives other than `graph`."""
+    def require_match(self, program: Any, artifact: Artifact) -> None:
+        """Raise `ArtifactError` where `program` takes, records or gives other than the graph."""
         ...
 
 

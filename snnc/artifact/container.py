@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.aligned_memory import aligned
 from snnc.artifact.layout import (
     GRAPH,
     MANIFEST,
@@ -31,14 +32,16 @@ from snnc.artifact.layout import (
     check_manifest,
     check_members,
 )
-from snnc.artifact.samples import Samples, read_samples
 from snnc.errors import ArtifactError, GraphError, is_shown, one_line
 from snnc.jsontext import parse_json
 from snnc.special_file import is_special
 
 if TYPE_CHECKING:
+    from snnc.artifact.samples import Samples
     from snnc.ir import Graph
 
+_PIECE = 1 << 18
+"""Bytes that are read at a time, which the L2 cache holds."""
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END = struct.Struct("<4s4H2LH")
 _ZIP_FAULTS = (
@@ -91,24 +94,45 @@ class ArtifactFile:
                 self._check_sum(name, data)
         return data
 
-    def map(self, name: str) -> NDArray[np.uint8]:
-        """Content of a member as a read-only memory map of its bytes; begins 64-byte aligned.
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at a 64-byte aligned address; CRC always checked.
 
-        Nothing is checked: `check` does. Raises `ArtifactError` if there is no such member.
+        They are read, not mapped: if another process shortened a mapped file, this one would end,
+        and what it wrote there would get around the checks of what was read.
+
+        Raises `ArtifactError` if it is missing or damaged.
         """
         member = self._member(name)
-        if member.size == 0:
-            return np.empty(0, np.uint8)
-        try:
-            return np.memmap(self.path, np.uint8, "r", member.offset, (member.size,))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(
-                f"{self.path}: {name} cannot be mapped: {one_line(error)}"
-            ) from None
+        with _naming(self.path):
+            content = aligned(member.size)
+            with self.path.open("rb") as file:
+                file.seek(member.offset)
+                size = file.readinto(content.data)
+            _check_content(content.data[:size], member, name)
+        return content
+
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of the content of a member, which takes little memory.
+
+        Raises `ArtifactError` if the member is missing, or the file cannot be read.
+        """
+        member = self._member(name)
+        digest, piece = sha256(), memoryview(bytearray(min(_PIECE, member.size)))
+        left = member.size
+        with _naming(self.path), self.path.open("rb", buffering=0) as file:
+            file.seek(member.offset)
+            while left:
+                size = file.readinto(piece[:left])
+                if not size:
+                    raise ArtifactError(f"{name} is damaged: the file has become shorter")
+                digest.update(piece[:size])
+                left -= size
+        return digest.digest()
 
     def graph(self) -> Graph:
         """The stored graph, verified. Raises `ArtifactError`."""
         from snnc.artifact.format_1 import restore_units
+        from snnc.artifact.tensors import read_tensors
         from snnc.ir import verify
         from snnc.ir.json import from_json
 
@@ -116,7 +140,7 @@ class ArtifactFile:
         with _naming(self.path):
             parsed = parse_json(structure, GRAPH)
             _require_shown([parsed.get("nodes"), parsed.get("params")])
-            graph = from_json(parsed, _tensors(tensors, TENSORS))
+            graph = from_json(parsed, read_tensors(tensors, TENSORS))
             if str(self.manifest["version"]).startswith("1."):
                 restore_units(graph, self.manifest["info"])
             verify(graph)
@@ -126,9 +150,12 @@ class ArtifactFile:
         """The stored inputs with what they gave; None without any. Raises `ArtifactError`."""
         if SAMPLES not in self.members:
             return None
+        from snnc.artifact.samples import read_samples
+        from snnc.artifact.tensors import read_tensors
+
         graph, tensors = self.graph(), self.read(SAMPLES)
         with _naming(self.path):
-            return read_samples(_tensors(tensors, SAMPLES), graph)
+            return read_samples(read_tensors(tensors, SAMPLES), graph)
 
     def check(self) -> None:
         """Compare the checksums of all members. Raises `ArtifactError` for the first wrong one."""
@@ -263,16 +290,10 @@ def _read_member(path: Path, member: Member, name: str) -> bytes:
     with path.open("rb") as file:
         file.seek(member.offset)
         data = file.read(member.size)
-    if len(data) != member.size or zlib.crc32(data) != member.crc:
-        raise ArtifactError(f"{name} is damaged (CRC)")
+    _check_content(data, member, name)
     return data
 
 
-def _tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
-    import safetensors
-    import safetensors.numpy
-
-    try:
-        return safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{name} is damaged: {one_line(error)}") from None
+def _check_content(data: bytes | memoryview, member: Member, name: str) -> None:
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise ArtifactError(f"{name} is damaged (CRC)")

@@ -8,6 +8,10 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from snnc.aligned_memory import aligned
 from snnc.artifact.layout import (
     FORMAT,
     GRAPH,
@@ -90,6 +94,17 @@ class ArtifactContent:
         if name not in members:
             raise ArtifactError(f"the artifact has no member {name!r}")
         return members[name]
+
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at a 64-byte aligned address. Raises as `read` does."""
+        data = self.read(name)
+        content = aligned(len(data))
+        content[:] = np.frombuffer(data, np.uint8)
+        return content
+
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of a member. Raises as `read` does."""
+        return sha256(self.read(name)).digest()
 
     def graph(self) -> Graph:
         """A copy of the network."""

@@ -138,6 +138,7 @@ def _show(out: Output, report: Mapping[str, Any]) -> None:
         out.line(_rounding(report["rounding"]))
     if report["legalize"]:
         out.line(f"the target runs its own copy, made by {report['legalize']}")
+    show_exactness(out, report.get("exactness"))
     show_hardware(out, report.get("hardware"))
     show_cost(out, report.get("cost"))
     out.line(f"artifact: {report['artifact']}")
@@ -150,6 +151,19 @@ def _rounding(figures: Mapping[str, Any]) -> str:
         parts.insert(0, f"{percent(figures['agreement'])} of the classes agree")
     samples = figures["samples"]
     return f"integers beside real values, {samples} calibration samples: {', '.join(parts)}"
+
+
+def show_exactness(out: Output, told: Mapping[str, str] | None) -> None:
+    """Whether every spike is that of the reference, if the target tells."""
+    if told is None:
+        return
+    if told["mode"] == "exact":
+        out.line("exact: every spike is that of the reference")
+    else:
+        out.line(
+            f"faithful: spikes may differ from those of the reference at ties: {told['reason']}; "
+            "snnc verify tells how many"
+        )
 
 
 def show_hardware(out: Output, hardware: Mapping[str, Any] | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnc.cli import options
-from snnc.cli.compile_command import show_hardware, show_layers
+from snnc.cli.compile_command import show_exactness, show_hardware, show_layers
 from snnc.cli.console import Output, figure
 from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import FlagsOf, Given
@@ -74,7 +74,8 @@ def _show(
     steps = _steps(artifact) if artifact is not None and plan else []
     text = to_text(graph) if ir else None
     extra = {"ir": text, "plan": plans or None, "steps": steps or None, "checked": check or None}
-    extra |= {"hardware": hardware, "cost": cost}
+    exactness = None if artifact is None else _exactness(artifact, graph)
+    extra |= {"hardware": hardware, "cost": cost, "exactness": exactness}
     document = {"kind": "inspect", **facts, "layers": rows}
     document |= {key: value for key, value in extra.items() if value is not None}
     out.document(document)
@@ -86,6 +87,7 @@ def _show(
     for key, value in facts.items():
         if value not in (None, "", [], {}):
             out.line(f"{key.replace('_', ' '):<14} {_fact(value)}")
+    show_exactness(out, exactness)
     out.line()
     show_layers(out, rows)
     if hardware is not None:
@@ -115,6 +117,12 @@ def _hardware(
 
     own = (artifact.names(), artifact.read, artifact.manifest["target"] or "")
     return figures_of(*own), cost_of_compilation(*own, graph)
+
+
+def _exactness(artifact: ArtifactFile, graph: Graph) -> dict[str, str] | None:
+    from snnc.driver.exactness import exactness_of
+
+    return exactness_of(artifact.manifest["target"], graph)
 
 
 def _steps(artifact: ArtifactFile) -> list[dict[str, Any]]:

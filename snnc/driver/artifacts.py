@@ -25,9 +25,8 @@ from snnc.driver.models import (
     ModelSource,
     eager,
     load_model,
-    require_one_output,
 )
-from snnc.driver.programs import open_program
+from snnc.driver.programs import open_program, require_one_output
 from snnc.driver.reporting import details
 from snnc.driver.running import window_to_run
 from snnc.driver.threads import torch_threads

@@ -15,7 +15,8 @@ from snnc.driver.inputs import open_batches
 from snnc.driver.job import Job, JobOptions, distributed_session
 from snnc.driver.keywords import keywords_of
 from snnc.driver.model_warnings import WatchedInputs
-from snnc.driver.models import load_model, require_one_output, require_window
+from snnc.driver.models import load_model, require_window
+from snnc.driver.programs import require_one_output
 from snnc.driver.reporting import window_of
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage

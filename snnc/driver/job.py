@@ -20,9 +20,9 @@ from snnc.driver.models import (
     load_model,
     own_window,
     question_window,
-    require_one_output,
     require_window,
 )
+from snnc.driver.programs import require_one_output
 from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
 from snnc.ir import Graph, Stage

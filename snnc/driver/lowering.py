@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snnc.driver.models import require_one_output
+from snnc.driver.programs import require_one_output
 from snnc.errors import UnsupportedError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.pipeline import legalized

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.artifact import is_artifact, open_artifact, write
-from snnc.errors import ModelError, UnsupportedError, UsageError
+from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.options import ModelOptions
 from snnc.pipeline import parse_one
@@ -188,16 +188,6 @@ def _reference(source: ModelSource) -> Reference:
     from snnc.frontends.inference import as_function
 
     return as_function(source.model, str(source))
-
-
-def require_one_output(graph: Graph) -> None:
-    """Raise `UnsupportedError` for a graph of several outputs: a program gives one."""
-    if len(graph.outputs) > 1:
-        raise UnsupportedError(
-            f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
-            "a compiled network has one",
-            hint="return one of them, or torch.cat of them along dim=1",
-        )
 
 
 def require_window(graph: Graph, timesteps: int) -> None:

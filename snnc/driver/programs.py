@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from snnc.artifact import ArtifactFile, open_artifact
-from snnc.driver.models import require_one_output
 from snnc.driver.threads import with_threads
-from snnc.errors import ArtifactError
-from snnc.ir import Graph
+from snnc.errors import ArtifactError, UnsupportedError
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.target import Program, StoredApart
+
+if TYPE_CHECKING:
+    from snnc.ir import Graph
 
 
 def load(path: str | Path, *, threads: int | None = None) -> Program:
@@ -40,21 +45,31 @@ def open_program(
             f"{artifact.path} holds a graph of stage {artifact.manifest['stage']}, not a program",
             hint=f"snnc compile {artifact.path} --target cpu -o OUT.snnc",
         )
-    graph = artifact.graph()
-    require_one_output(graph)
+    opened = _Opened(artifact)
     backend = with_threads(parse_one(spec, Registry(BACKENDS)), threads)
-    program = backend.load(_Read(artifact, graph))
+    if not isinstance(backend, StoredApart):
+        _ = opened.network  # whatever the backend reads of it
+    program = backend.load(opened)
     if isinstance(backend, StoredApart):
-        backend.require_match(program, graph)
+        backend.require_match(program, opened)
     return program
 
 
+def require_one_output(graph: Graph) -> None:
+    """Raise `UnsupportedError` for a graph of several outputs: a program gives one."""
+    if len(graph.outputs) > 1:
+        raise UnsupportedError(
+            f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
+            "a compiled network has one",
+            hint="return one of them, or torch.cat of them along dim=1",
+        )
+
+
 @dataclass(frozen=True)
-class _Read:
-    """An artifact whose graph has been read; a `snnc.target.Artifact`."""
+class _Opened:
+    """An artifact whose graph is read at most once; a `snnc.target.Artifact`."""
 
     artifact: ArtifactFile
-    network: Graph
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -63,6 +78,21 @@ class _Read:
     def read(self, name: str) -> bytes:
         """Content of a member."""
         return self.artifact.read(name)
+
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """Content of a member as bytes at an aligned address."""
+        return self.artifact.array(name)
+
+    def digest(self, name: str) -> bytes:
+        """SHA-256 of a member."""
+        return self.artifact.digest(name)
+
+    @cached_property
+    def network(self) -> Graph:
+        """The stored graph. Raises `UnsupportedError` if it has several outputs."""
+        graph = self.artifact.graph()
+        require_one_output(graph)
+        return graph
 
     def graph(self) -> Graph:
         """A copy of the network."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from snnc.analysis.diagnosis import Finding
 from snnc.artifact import ArtifactContent, ArtifactFile
 from snnc.driver.costing import cost_of_compilation
+from snnc.driver.exactness import exactness_of
 from snnc.driver.model_warnings import in_report
 from snnc.ir import Graph
 from snnc.pipeline import PipelineResult
@@ -64,9 +65,13 @@ def compile_report(
 
 
 def _of_target(content: ArtifactContent, graph: Graph) -> dict[str, Any]:
-    """What the target tells: its static figures, and the cost that it expects."""
+    """What the target tells: its static figures, the cost that it expects, its exactness."""
     own = (content.files, content.read, content.target or "")
-    told = {"hardware": figures_of(*own), "cost": cost_of_compilation(*own, graph)}
+    told = {
+        "hardware": figures_of(*own),
+        "cost": cost_of_compilation(*own, graph),
+        "exactness": exactness_of(content.target, graph),
+    }
     return {key: found for key, found in told.items() if found is not None}
 
 

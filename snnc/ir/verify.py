@@ -12,7 +12,7 @@ import numpy as np
 from snnc.errors import GraphError
 from snnc.ir.encode import Encode
 from snnc.ir.endpoints import Input, Readout
-from snnc.ir.graph import Graph
+from snnc.ir.graph import Array, Graph
 from snnc.ir.node import Node
 from snnc.ir.types import Stage
 from snnc.memory import LONGEST_WINDOW
@@ -37,8 +37,12 @@ def _arrays_exist(graph: Graph, node: Node) -> Iterator[str]:
     for field, ref in node.op.refs().items():
         if ref.name not in graph.params:
             yield f"{field} refers to {ref}, which the graph does not hold"
-        elif not np.all(np.isfinite(graph.params[ref.name])):
+        elif not _finite(graph.params[ref.name]):
             yield f"{field} {ref} holds NaN or infinity"
+
+
+def _finite(array: Array) -> bool:
+    return array.dtype.kind in "biu" or bool(np.isfinite(array).all())
 
 
 def _numbers_finite(graph: Graph, node: Node) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 import tempfile
@@ -55,28 +54,33 @@ class ObjectCache:
         return self.folder / f"{key}.o"
 
 
-def open_cache(folder: Path | None = None) -> ObjectCache | None:
+def open_cache(folder: Path | None = None, warn: bool = True) -> ObjectCache | None:
     """The cache in `folder` (default: the user's), created with mode 0700 if missing.
 
-    None, with a warning in the log, if the folder cannot be created or written, belongs to another
-    user, or is accessible to others.
+    None if the folder cannot be created or written, belongs to another user, or is accessible to
+    others; with `warn`, the log says so.
     """
+    place: Path | str = "~"
     try:
         place = default_folder() if folder is None else folder
+        reason = _useless(place)
     except RuntimeError:
-        _warn("~", "there is no home folder")
-        return None
+        reason = "there is no home folder"
+    if isinstance(place, Path) and reason is None:
+        return ObjectCache(place)
+    if warn:
+        _warn(place, str(reason))
+    return None
+
+
+def _useless(place: Path) -> str | None:
+    """Why a folder, which is made if it is missing, cannot hold a cache; None if it can."""
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = os.lstat(place)
     except OSError as error:
-        _warn(place, error.strerror or str(error))
-        return None
-    reason = _unsafe(status) or (None if os.access(place, os.W_OK | os.X_OK) else "read-only")
-    if reason:
-        _warn(place, reason)
-        return None
-    return ObjectCache(place)
+        return error.strerror or str(error)
+    return _unsafe(status) or (None if os.access(place, os.W_OK | os.X_OK) else "read-only")
 
 
 def _unsafe(status: os.stat_result) -> str | None:
@@ -90,6 +94,8 @@ def _unsafe(status: os.stat_result) -> str | None:
 
 
 def _warn(place: Path | str, reason: str) -> None:
+    import logging  # takes a while, and a cache that works says nothing
+
     logging.getLogger("snnc").warning(
         "no cache of compiled kernels in %s (%s); every load compiles anew", place, reason
     )

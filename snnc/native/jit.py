@@ -16,22 +16,29 @@ from snnc.native.code import Machine
 
 @dataclass(frozen=True)
 class Host:
-    """The processor that code is generated for: LLVM's CPU name and feature string."""
+    """The processor that code is generated for.
+
+    Attributes:
+        cpu, features: LLVM's CPU name and feature string.
+        triple: architecture and system; "" for those of this process.
+    """
 
     cpu: str
     features: str
+    triple: str = ""
 
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        wide, medium, vnni = (
-            f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2", "avx512vnni")
+        wide, avx2, vnni, neon = (
+            f"+{name}" in self.features.split(",")
+            for name in ("avx512f", "avx2", "avx512vnni", "neon")
         )
         return Machine(
-            block=64 if wide else 32 if medium else 16,
+            block=64 if wide else 32 if avx2 or neon else 16,
             compress=wide,
-            units=8 if wide else 2 if medium else 1,
-            dot="vnni" if wide and vnni else "madd" if medium else "",
+            units=8 if wide else 2 if avx2 or neon else 1,
+            dot="vnni" if wide and vnni else "madd" if avx2 else "",
         )
 
 
@@ -59,6 +66,8 @@ LEVELS: Mapping[str, Level] = {
     ),
 }
 """From the least to the largest."""
+NEON = Host("generic", "+neon", "aarch64-unknown-linux-gnu")
+"""The least 64-bit ARM processor, for `assembly`."""
 
 
 def host(level: str = "") -> Host:
@@ -79,6 +88,17 @@ def host(level: str = "") -> Host:
         features += [*each.needs, *(feature for feature in each.may if found.get(feature))]
         if name == level:
             break
+    return _x86(level, features)
+
+
+def largest(level: str) -> Host:
+    """A processor that has all of a level of `LEVELS`, whatever this one has; for `assembly`."""
+    levels = list(LEVELS)
+    below = [LEVELS[name] for name in levels[: levels.index(level) + 1]]
+    return _x86(level, [feature for each in below for feature in (*each.needs, *each.may)])
+
+
+def _x86(level: str, features: Sequence[str]) -> Host:
     return Host(LEVELS[level].cpu, ",".join(f"+{feature}" for feature in features))
 
 
@@ -137,20 +157,33 @@ def _key(identity: bytes, target: Host) -> str:
     return hashlib.sha256("\0".join(parts).encode() + b"\0" + identity).hexdigest()
 
 
+def assembly(text: str, target: Host) -> str:
+    """The machine code of a module, as text, for a processor that need not be this one."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = _machine(target)
+    return machine.emit_assembly(_optimized(text, machine))
+
+
 def _machine(target: Host, jit: bool = False) -> Any:
-    triple = llvm.Target.from_triple(llvm.get_process_triple())
+    triple = llvm.Target.from_triple(target.triple or llvm.get_process_triple())
     return triple.create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", jit=jit
     )
 
 
 def _compile(text: str, target: Host) -> bytes:
+    machine = _machine(target)
+    return machine.emit_object(_optimized(text, machine))
+
+
+def _optimized(text: str, machine: Any) -> Any:
+    """The module, optimized for a target machine."""
     module = llvm.parse_assembly(text)
     module.verify()
-    machine = _machine(target)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_unrolling = False  # the kernels hold their sums in registers already
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
+    return module

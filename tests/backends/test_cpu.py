@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +44,7 @@ from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
-from snnc_backends.cpu.program import CpuProgram, load
+from snnc_backends.cpu.program import CpuProgram, in_memory, load
 
 SAMPLES = 3
 
@@ -62,6 +60,9 @@ class Files:
         if name not in self.files:
             raise ArtifactError(f"no member {name}")
         return self.files[name]
+
+    def array(self, name: str) -> Any:
+        return in_memory(self.read(name))
 
     def graph(self) -> Graph:
         raise AssertionError("a CPU program is loaded without its graph")
@@ -136,7 +137,7 @@ def test_real_graphs_on_a_grid_are_exact(seed: int) -> None:
     assert (ours.readout is None) == (theirs.readout is None)
 
 
-def test_real_graphs_differ_at_ties_only(record_property) -> None:
+def test_real_graphs_differ_at_ties_only() -> None:
     spikes = wrong = 0
     for case in snn_cases():
         x = sample_inputs(case.graph, SAMPLES)
@@ -146,8 +147,7 @@ def test_real_graphs_differ_at_ties_only(record_property) -> None:
         for name, expected in theirs.spikes.items():
             spikes += expected.size
             wrong += int(np.count_nonzero(ours.spikes[name] != expected))
-    record_property("spikes", spikes)
-    record_property("different", wrong)
+    print(f"{wrong} of {spikes} spikes differ, {wrong / spikes:.1e}")
     assert wrong / spikes < 1e-4, f"{wrong} of {spikes} spikes differ"
 
 
@@ -308,51 +308,6 @@ def test_every_width_of_vector_gives_valid_code(machine: Machine) -> None:
     plan, _ = lower(quantized_cases()[2].graph, 4, PLAIN)
     assert "fast" not in build(plan, machine)
     assert ("vector.compress" in build(plan, machine)) == machine.compress
-
-
-def test_code_without_wide_vectors_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from snnc.native.jit import Host, host
-    from snnc_backends.cpu import program as module
-
-    lesser = {"+avx2", "+sse4.2", "+sse4.1", "+ssse3", "+sse3", "+sse2", "+avx", "+popcnt"}
-    features = ",".join(f for f in host().features.split(",") if f in lesser)
-    monkeypatch.setattr(module, "host", lambda: Host("x86-64", features))
-    for case in quantized_cases()[:3]:
-        assert_equal_to_reference(case.graph, 5, case.name)
-
-
-def test_runs_without_torch_and_networkx(small, tmp_path: Path) -> None:
-    for name, data in CpuBackend().lower(small(), PassContext(timesteps=4)).items():
-        (tmp_path / name.replace("/", "-")).write_bytes(data)
-    x = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
-    code = f"""
-import sys
-from pathlib import Path
-import numpy as np
-from snnc_backends.cpu import CpuBackend
-assert "llvmlite" not in sys.modules
-class Artifact:
-    manifest = {{}}
-    def read(self, name):
-        return (Path({str(tmp_path)!r}) / name.replace("/", "-")).read_bytes()
-x = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
-result = CpuBackend(threads=1).load(Artifact()).run(x, record="spikes")
-loaded = {{"torch", "networkx", "snnc.ir"}} & set(sys.modules)
-assert not loaded, loaded
-print(result.readout.ravel().tolist())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"HOME": str(tmp_path), "PATH": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    expected = reference(small(), 4).run(x).readout
-    assert expected is not None
-    assert done.stdout.strip() == str(expected.ravel().tolist())
-    assert (tmp_path / ".cache" / "snnc" / "objects").stat().st_mode & 0o777 == 0o700
 
 
 def test_loading_reads_files_only(small) -> None:

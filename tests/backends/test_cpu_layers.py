@@ -26,7 +26,7 @@ from snnc.ir import (
     SumPool,
     TwoSidedNeuron,
 )
-from snnc.native.jit import LEVELS, host
+from snnc.native.jit import host
 from snnc.testing import assert_equal_runs, sample_inputs, windows
 from snnc_backends.cpu import CpuBackend
 from snnc_backends.cpu.kernels import PLAIN, DenseLayer, EventLayer, Kernel
@@ -295,19 +295,6 @@ def test_rates_choose_the_kernel() -> None:
         plan, _ = lower(graph, 4)
         chosen.append([step.kernel.name for step in plan.steps])
     assert chosen[0].count("event-layer") > chosen[1].count("event-layer")
-
-
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_lesser_instructions_give_the_same(kind: type[Kernel], level: str) -> None:
-    try:
-        target = host(level)
-    except ValueError as error:
-        pytest.skip(str(error))
-    graph = residual(37, 4)
-    preferred = type(kind.__name__, (kind,), {"cost": lambda *_: 0.0})
-    plan, weights = lower(graph, 4, (*PLAIN, preferred))
-    assert_equal(graph, 3, load(plan.to_json(), weights, 1, None, target))
 
 
 def test_levels_that_do_not_exist_are_refused() -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnc.interp.program import ReferenceProgram
 from snnc.native.cache import open_cache
+from snnc.transform import PassContext
 from snnc_backends.cpu import CpuBackend
 from snnc_backends.cpu.lower import lower
-from snnc_backends.cpu.program import load
+from snnc_backends.cpu.program import in_memory, load
 
 X = np.random.default_rng(0).random((64, 2, 5, 5), dtype=np.float32)
 
@@ -105,6 +107,9 @@ def test_a_home_that_cannot_be_written(
         def read(self, name: str) -> bytes:
             return plan.to_json() if name.endswith("plan.json") else weights
 
+        def array(self, name: str) -> Any:
+            return in_memory(self.read(name))
+
         def graph(self) -> Any:
             return small()
 
@@ -113,3 +118,39 @@ def test_a_home_that_cannot_be_written(
     assert program.compiled and np.array_equal(program.run(X).readout, expected)
     (record,) = caplog.records
     assert "no cache of compiled kernels in /proc/.cache" in record.getMessage()
+
+
+def test_runs_without_torch_and_networkx(small, tmp_path: Path) -> None:
+    for name, data in CpuBackend().lower(small(), PassContext(timesteps=4)).items():
+        (tmp_path / name.replace("/", "-")).write_bytes(data)
+    x = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from snnc_backends.cpu import CpuBackend
+assert "llvmlite" not in sys.modules
+class Artifact:
+    manifest = {{}}
+    def read(self, name):
+        return (Path({str(tmp_path)!r}) / name.replace("/", "-")).read_bytes()
+    def array(self, name):
+        return np.frombuffer(self.read(name), np.uint8)
+x = np.random.default_rng(0).random((2, 2, 5, 5), dtype=np.float32)
+result = CpuBackend(threads=1).load(Artifact()).run(x, record="spikes")
+loaded = {{"torch", "networkx", "snnc.ir"}} & set(sys.modules)
+assert not loaded, loaded
+print(result.readout.ravel().tolist())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(tmp_path), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    expected = ReferenceProgram(small(), 4).run(x).readout
+    assert expected is not None
+    assert done.stdout.strip() == str(expected.ravel().tolist())
+    assert (tmp_path / ".cache" / "snnc" / "objects").stat().st_mode & 0o777 == 0o700

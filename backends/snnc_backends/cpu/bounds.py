@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from snnc.ir import Add, AnyNeuron, Encode, Graph, Input, Node, Scale, SumPool, Weighted
 from snnc_backends.cpu.number_types import LARGEST
 
+_SUMMED_IN_32_BITS = 1 << 24
+"""So many bytes have a sum of less than 2^32."""
+
 
 def magnitudes(graph: Graph) -> dict[str, int]:
     """A bound on |x| of every integer tensor (events and integer currents) of an `snn` graph."""
@@ -48,7 +51,11 @@ def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:
 def _sums_of_rows(weight: NDArray[Any]) -> NDArray[np.float64]:
     """(C,) the sum of |weights| of each output channel."""
     rows = weight.reshape(len(weight), -1)
-    return np.abs(rows.astype(np.float64)).sum(1)
+    if rows.dtype.kind != "i":
+        return np.abs(rows.astype(np.float64)).sum(1)
+    magnitudes = np.abs(rows).view(f"u{rows.itemsize}")  # that of -128 is 128 without a sign
+    few = rows.itemsize == 1 and rows.shape[1] <= _SUMMED_IN_32_BITS
+    return magnitudes.sum(1, dtype=np.uint32 if few else np.uint64).astype(np.float64)
 
 
 def _peak(graph: Graph, value: object) -> int:

@@ -10,6 +10,7 @@ from snnc.errors import Loc
 from snnc.ir import AnyNeuron, Conv, Graph, Maximum, Node, Readout, SumPool, problems
 from snnc.target import Diagnostic
 from snnc_backends.cpu.bounds import magnitudes
+from snnc_backends.cpu.exactness import exactness
 from snnc_backends.cpu.number_types import LARGEST
 
 
@@ -27,6 +28,19 @@ def check(graph: Graph) -> list[Diagnostic]:
         for node in graph.nodes
         for reason, remedy in _problems(graph, node, bounds.get(node.name, 0))
     ]
+
+
+def inexact(graph: Graph) -> list[Diagnostic]:
+    """The first node whose spikes are not proved to be those of the reference, if there is one."""
+    found, window = exactness(graph), graph.meta.get("timesteps", 1)
+    remedy = "quantize (convert{bits=8}) makes integers, which are exact; or leave out mode=exact"
+    if found.node is not None:
+        op, name, loc = found.node.op.mnemonic, found.node.name, found.node.loc
+        return [Diagnostic(op, name, loc, f"mode=exact: it {found.reason}", remedy)]
+    if found.window >= window:
+        return []
+    reason = f"mode=exact: float32 holds its real potentials for at most {found.window} steps"
+    return [Diagnostic("graph", "graph", Loc(), reason, remedy)]
 
 
 def _problems(graph: Graph, node: Node, bound: int) -> Iterator[tuple[str, str]]:

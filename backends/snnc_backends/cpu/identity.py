@@ -16,14 +16,21 @@ def identity(plan: Plan) -> bytes | None:
     They are a digest of the plan and of the source of all modules that write code, so that a
     changed program finds no object of another one; None where the sources are not there as files.
     """
-    sources = [
+    sources = sources_digest(Path(snnc.native.__file__).parent)
+    if sources is None:
+        return None
+    plain = repr(replace(plan, timesteps=1, longest=1)).encode()
+    return hashlib.sha256(sources + plain).digest()
+
+
+def sources_digest(*folders: Path) -> bytes | None:
+    """A digest of all modules of this backend and in `folders`; None if they are not files."""
+    paths = [
         path
-        for folder in (Path(__file__).parent, Path(snnc.native.__file__).parent)
+        for folder in (Path(__file__).parent, *folders)
         for path in sorted(folder.rglob("*.py"))
     ]
-    if not sources:
-        return None
-    digest = hashlib.sha256(repr(replace(plan, timesteps=1, longest=1)).encode())
-    for path in sources:
+    digest = hashlib.sha256()
+    for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
+    return digest.digest() if paths else None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from snnc.aligned_memory import aligned
 from snnc.native.code import I64, POINTER, Emitter, Machine
 from snnc.native.jit import Host, Library
 from snnc_backends.cpu.kernels.dot import LANES, dot4
-from snnc_backends.cpu.workspace import aligned
 
 ADDS_16, ADDS_32, PRODUCTS, READ = "adds_16_bits", "adds_32_bits", "products_8_bits", "read"
 FUNCTIONS = (ADDS_16, ADDS_32, PRODUCTS, READ)

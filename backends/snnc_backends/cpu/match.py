@@ -6,6 +6,7 @@ from snnc.errors import ArtifactError
 from snnc.ir import AnyNeuron, Graph
 from snnc_backends.cpu import kernels
 from snnc_backends.cpu.bounds import longest_window, magnitudes
+from snnc_backends.cpu.exactness import exactness
 from snnc_backends.cpu.number_types import LARGEST
 from snnc_backends.cpu.plan import Plan
 from snnc_backends.cpu.storage import record_of
@@ -30,6 +31,21 @@ def require_match(plan: Plan, graph: Graph) -> None:
     given = (output.name, plan.tensors[output.source].shape, output.quantized)
     _require(given == (name, types[name].shape, types[name].quantized), "gives another output")
     _require(plan.longest <= _proved(plan, graph), "claims a longer window than can be proved")
+
+
+def require_exact(plan: Plan, graph: Graph) -> None:
+    """Raise `ArtifactError` unless all spikes are proved equal to those of the reference.
+
+    That is so in every window that the plan allows, if it was compiled with `mode=exact`.
+    """
+    found = exactness(graph)
+    if plan.longest <= found.window:
+        return
+    where = "" if found.node is None else f": {found.node.name} {found.reason}"
+    raise ArtifactError(
+        f"mode=exact: the spikes of this network may differ from those of the reference{where}",
+        hint="compile the model with quantize, or with mode=exact to learn what is not exact",
+    )
 
 
 def _proved(plan: Plan, graph: Graph) -> int:

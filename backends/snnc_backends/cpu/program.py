@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.aligned_memory import ALIGNMENT, aligned
 from snnc.errors import DataError
 from snnc.memory import ENCODED_BYTES
 from snnc.native.cache import ObjectCache
 from snnc.native.jit import Host, Library, host
-from snnc.step_times import StepTimes
 from snnc.target import Record, RunResult, checked_input, checked_window
 from snnc_backends.cpu.identity import identity
 from snnc_backends.cpu.kernels import DTYPES, Table
@@ -26,7 +26,10 @@ from snnc_backends.cpu.module import ANALOG, RUN, build
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.results import Collector
 from snnc_backends.cpu.sample_code import FACTS, SAMPLE, in_one_call
-from snnc_backends.cpu.workspace import Workspace, aligned
+from snnc_backends.cpu.workspace import Workspace
+
+if TYPE_CHECKING:
+    from snnc.step_times import StepTimes
 
 CHUNK = 16
 """Most samples that a thread encodes at a time."""
@@ -44,7 +47,7 @@ Array = NDArray[Any]
 
 def load(
     plan_text: bytes,
-    weights: bytes,
+    weights: bytes | Array,
     threads: int,
     cache: ObjectCache | None,
     target: Host | None = None,
@@ -56,14 +59,19 @@ def load(
     return compiled(*checked_plan(plan_text, weights), threads, cache, target=target)
 
 
-def checked_plan(plan_text: bytes, weights: bytes) -> tuple[Plan, Array]:
+def checked_plan(plan_text: bytes, weights: bytes | Array) -> tuple[Plan, Array]:
     """The plan and the constants in the two files of an artifact. Raises `ArtifactError`."""
     blob = in_memory(weights)
     return Plan.from_json(plan_text, blob), blob
 
 
-def in_memory(weights: bytes) -> Array:
-    """The content of `weights.bin`, at an address that vectors are read from."""
+def in_memory(weights: bytes | Array) -> Array:
+    """The content of `weights.bin`, at an address that vectors are read from.
+
+    It is `weights` itself, which then must not change, where that is an array at such an address.
+    """
+    if isinstance(weights, np.ndarray) and weights.ctypes.data % ALIGNMENT == 0:
+        return weights
     blob = aligned(len(weights))
     blob[:] = np.frombuffer(weights, np.uint8)
     return blob

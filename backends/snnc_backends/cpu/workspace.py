@@ -7,18 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.aligned_memory import aligned
 from snnc.memory import run_fits
 from snnc_backends.cpu.kernels import DTYPES
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan
 
 Array = NDArray[Any]
-
-
-def aligned(size: int) -> NDArray[np.uint8]:
-    """`size` bytes whose address is a multiple of 64."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
 
 
 class Workspace:

@@ -16,8 +16,8 @@ from snnc.driver.artifacts import as_compiled, limited
 from snnc.driver.attacks.arguments import AttackArguments
 from snnc.driver.attacks.files import AttackFiles
 from snnc.driver.inputs import open_batches
-from snnc.driver.models import ModelSource, load_model, require_one_output
-from snnc.driver.programs import open_program
+from snnc.driver.models import ModelSource, load_model
+from snnc.driver.programs import open_program, require_one_output
 from snnc.driver.running import window_to_run
 from snnc.errors import DataError, UsageError
 from snnc.ir import Graph, Stage
