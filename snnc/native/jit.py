@@ -24,14 +24,14 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        wide, medium, vnni = (
-            f"+{name}" in self.features.split(",") for name in ("avx512f", "avx2", "avx512vnni")
-        )
+        known = ("avx512f", "avx2", "avx512vnni", "sse2")
+        wide, medium, vnni, x86 = (f"+{name}" in self.features.split(",") for name in known)
         return Machine(
             block=64 if wide else 32 if medium else 16,
             compress=wide,
             units=8 if wide else 2 if medium else 1,
             dot="vnni" if wide and vnni else "madd" if medium else "",
+            x86=x86,
         )
 
 
