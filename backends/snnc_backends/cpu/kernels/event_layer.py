@@ -174,8 +174,12 @@ class _Slab:
         share = code.builder.and_(share, code.int(-64))
         following = code.index((slab, nbytes), nbytes)
         more = code.builder.icmp_signed("<", code.index(first, count), code.timesteps)
-        with code.loop(*code.on_page(*part, spec.pixels, slab)) as pixel:
-            y, x = spec.position(code, pixel)
+        begin, end = code.on_page(*part, spec.pixels, slab)
+        with (
+            code.loop(*code.pages(begin, end, spec.out_width)) as y,
+            code.loop(*code.on_page(begin, end, spec.out_width, y)) as x,
+        ):
+            pixel = code.index((y, spec.out_width), x)
             epilogue.open(pixel, channel, first)
             with code.loop(0, count) as s:
                 epilogue.start(pixel, channel)
