@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from snnc.native.cache import ObjectCache, open_cache
+from snnc.native.code import Machine
 from snnc.testing import assert_equal_runs, quantized_cases, sample_inputs, snn_cases
 from snnc_backends.cpu.lower import lower
+from snnc_backends.cpu.module import build
 from snnc_backends.cpu.parts import NS_PER_PART, parts
 from snnc_backends.cpu.program import CpuProgram, load
 
@@ -137,6 +139,14 @@ def test_a_system_without_threads(small: Any, monkeypatch: pytest.MonkeyPatch) -
     loaded = program(small(), 4, 3)
     np.testing.assert_array_equal(loaded.run(x).readout, expected)
     assert len(started) == 1 and workers() == before
+
+
+def test_other_processors_wait_by_their_own_system_call(small: Any) -> None:
+    plan, _ = lower(small(), 4)
+    x86, other = (build(plan, Machine(x86=each), True) for each in (True, False))
+    assert "llvm.x86.sse2.pause" in x86 and "(i64 202, " in x86
+    assert "llvm.x86" not in other and "(i64 98, " in other
+    assert "syscall" not in build(plan, Machine(x86=True))
 
 
 FORKED = """

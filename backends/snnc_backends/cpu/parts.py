@@ -10,7 +10,7 @@ from snnc_backends.cpu.shared_code import scratch_bytes
 
 NS_PER_PART = 100_000
 """Expected time that every thread has to be worth: waking one takes 10 to 50 us, and a barrier
-between two steps some hundred ns."""
+between two steps up to 1 us."""
 
 
 def parts(plan: Plan, timesteps: int, threads: int) -> int:

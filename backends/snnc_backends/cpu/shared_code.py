@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 
-from snnc.native.barrier import NBYTES, PARTS, barrier
-from snnc.native.code import I8, I32, I64, POINTER, Emitter, Machine, Value
+from snnc.native.barrier import NBYTES, PARTS, barrier, look_again
+from snnc.native.code import I1, I8, I32, I64, POINTER, Emitter, Machine, Value
 from snnc_backends.cpu.kernels import Kernel
 from snnc_backends.cpu.number_types import ALIGNMENT
 from snnc_backends.cpu.plan import Plan, Step
@@ -28,6 +28,8 @@ SHARED_ARGUMENTS = (*(ctypes.c_void_p,) * 3, ctypes.c_int64, ctypes.c_void_p)
 """Of the functions that `emit_shared` names."""
 JOB_BYTES = 32
 """A job: buffers, weights, scratch, T, of 8 bytes each; no buffers in the last one."""
+WORKING, IDLE = (ir.Constant(I1, n) for n in (0, 1))
+"""What a thread does that calls the barrier."""
 Kinds = Mapping[Kernel, ir.Function]
 
 
@@ -77,7 +79,7 @@ def emit_steps(module: ir.Module, plan: Plan, machine: Machine, functions: Kinds
     for number, step in enumerate(plan.steps[plan.analog :]):
         arguments, shares = (buffers, weights, own, timesteps), step.kernel.shares
         if number and (shares or before):
-            b.call(meet, [team])
+            b.call(meet, [team, WORKING])
         before = shares
         if shares:
             call_step(b, step, functions[step.kernel], arguments, (part, parts))
@@ -102,9 +104,10 @@ def emit_shared(module: ir.Module, machine: Machine, steps: ir.Function) -> ir.F
     *job, team = code.function.args
     for number, value in enumerate(job):
         code.builder.store(value, code.at(team, "i8", NBYTES + 8 * number), align=8)
-    code.builder.call(meet, [team])
+    look_again(code, team)
+    code.builder.call(meet, [team, WORKING])
     code.builder.call(steps, [*job, team, code.int(0), _parts(code, team)])
-    code.builder.call(meet, [team])
+    code.builder.call(meet, [team, WORKING])
     code.builder.ret_void()
     return code.function
 
@@ -115,12 +118,12 @@ def _emit_serve(module: ir.Module, machine: Machine, steps: ir.Function, meet: i
     (team, part), b = code.function.args, code.builder
 
     def wait() -> Value:
-        b.call(meet, [team])
+        b.call(meet, [team, IDLE])
         return b.icmp_unsigned("!=", b.ptrtoint(_job(code, team)[0], I64), code.int(0))
 
     with code.repeat(wait):
         b.call(steps, [*_job(code, team), team, part, _parts(code, team)])
-        b.call(meet, [team])
+        b.call(meet, [team, WORKING])
     b.ret_void()
 
 
@@ -129,7 +132,7 @@ def _emit_stop(module: ir.Module, machine: Machine, meet: ir.Function) -> None:
     code = Emitter(ir.Function(module, kind, STOP), machine)
     (team,) = code.function.args
     code.builder.store(ir.Constant(POINTER, None), code.at(team, "i8", NBYTES), align=8)
-    code.builder.call(meet, [team])
+    code.builder.call(meet, [team, WORKING])
     code.builder.ret_void()
 
 
