@@ -24,18 +24,12 @@ from snnc_backends.cpu.parts import parts
 from snnc_backends.cpu.plan import Plan, array_at
 from snnc_backends.cpu.process_state import ProcessState, Resources
 from snnc_backends.cpu.results import Collector
-from snnc_backends.cpu.sample_code import SAMPLE, in_one_call
+from snnc_backends.cpu.sample_code import SAMPLE, SAMPLE_ARGUMENTS, in_one_call
 from snnc_backends.cpu.shared_code import SERVE, SHARED, SHARED_ARGUMENTS, STOP
 from snnc_backends.cpu.workspace import Workspace, aligned
 
 CHUNK = 16
 """Most samples that a thread encodes at a time."""
-SAMPLE_ARGUMENTS = (
-    *(ctypes.c_void_p,) * 4,
-    ctypes.c_int64,
-    *(ctypes.c_void_p,) * 4,
-)
-"""Argument types of the function `sample`; see `snnc_backends.cpu.sample_code`."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 """Argument types of the functions of a plan: buffers, weights, scratch, timesteps."""
 

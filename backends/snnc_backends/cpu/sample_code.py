@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from math import prod
 
 import numpy as np
@@ -11,6 +12,8 @@ from snnc.native.code import I1, I64, POINTER, Emitter, Machine, Value
 from snnc_backends.cpu.plan import TALLY, Encoding, Plan
 
 SAMPLE = "sample"
+SAMPLE_ARGUMENTS = (*(ctypes.c_void_p,) * 4, ctypes.c_int64, *(ctypes.c_void_p,) * 4)
+"""Argument types of the function that `emit_sample` makes."""
 FACTS = 2
 """Numbers that are added up by the function: elements clipped, elements that are NaN."""
 
