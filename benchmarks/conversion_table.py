@@ -9,7 +9,8 @@ Every row is one `snnc compile` with the default recipe and 1,024 training image
 each of `--draws`, and one run of the test images: the gap to the ANN on the exact ones with its
 paired 95 % interval, agreement with the ANN on all 10,000 (of the first draw; the others see the
 exact images only), and what an inference takes. Of the neurons `latency` and `signed latency` the
-numbers of `--timesteps` are latencies, for which `convert{latency=N}` chooses the window. Rows are
+numbers of `--timesteps` are latencies, for which `convert{latency=N}` chooses the window. Those of
+`any time` (`convert{prefixes=all}`) are judged after every quarter of the window, too. Rows are
 kept in `--work`, and the same command goes on where it was stopped.
 """
 
@@ -46,7 +47,9 @@ NEURONS = {
     "signed": "signed=true",
     "latency": "latency={}",
     "signed latency": "latency={} signed=true",
+    "any time": "prefixes=all",
 }
+QUARTERS = (1, 2, 3, 4)
 USUAL = ("synchronous", "wait", "signed")
 PRECISIONS = {"float": "", "8 bits": "bits=8", "4 bits": "bits=4"}
 
@@ -91,18 +94,23 @@ class Bench:
         chosen = np.arange(len(judge.images)) if everything else np.flatnonzero(judge.exact)
         images = replace(judge.images, indices=judge.images.indices[chosen], batch_size=BATCH)
         program, start = snnc.load(artifact), time.perf_counter()
-        classes: list[NDArray[np.int64]] = []
+        parts = QUARTERS if setting.neurons == "any time" else QUARTERS[-1:]
+        ends = tuple(setting.timesteps * part // QUARTERS[-1] for part in parts)
+        classes: dict[int, list[NDArray[np.int64]]] = {end: [] for end in ends}
         spikes: dict[str, float] = {}
         for x, _ in images:
-            run = program.run(x, record="counts")
-            classes.append(run.output.argmax(axis=1))
+            run = program.run(x, record="counts", prefixes=ends[:-1])
+            answers = {**run.stats.get("prefixes", {}), ends[-1]: run.output}
+            for end in ends:
+                classes[end].append(answers[end].argmax(axis=1))
             for node, counts in run.counts.items():
                 spikes[node] = spikes.get(node, 0.0) + float(counts.sum(dtype=np.float64))
         seconds = {"run_seconds": time.perf_counter() - start}
         per_image = {node: total / len(chosen) for node, total in spikes.items()}
         taken = expenses(open_artifact(artifact).graph(), per_image, compiled["window"])
-        figures = judge.figures(np.concatenate(classes), chosen)
-        row = {**asdict(setting), **compiled, **figures, **taken, **seconds}
+        figures = {t: judge.figures(np.concatenate(c), chosen) for t, c in classes.items()}
+        early = {"prefixes": {str(end): figures[end] for end in ends[:-1]}}
+        row = {**asdict(setting), **compiled, **figures[ends[-1]], **early, **taken, **seconds}
         artifact.unlink()
         kept.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         return row
@@ -183,15 +191,22 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         key = (row["network"], row["neurons"], row["precision"], row["timesteps"])
         groups.setdefault(key, []).append(row)
     for (network, neurons, precision, timesteps), drawn in groups.items():
-        gaps = " · ".join(f"{r['gap_points']:.2f} ± {r['gap_interval_95']:.2f}" for r in drawn)
-        most = max(row["images"] for row in drawn)
-        agreements = [100 * row["agreement"] for row in drawn if row["images"] == most]
-        agreement = " · ".join(f"{percent:.2f}" for percent in agreements)
         title, latency = NETWORKS[network].title, drawn[0]["latency_timesteps"]
         window = drawn[0].get("window", timesteps)
-        cells = [title, neurons, precision, window, latency, gaps, agreement, *_taken(drawn[0])]
-        lines.append(cells)
+        for end in drawn[0].get("prefixes", {}):
+            cells = _gaps_and_agreement([{**row, **row["prefixes"][end]} for row in drawn])
+            lines.append([title, f"{neurons}, {window}", precision, end, end, *cells, *[""] * 4])
+        cells = _gaps_and_agreement(drawn)
+        lines.append([title, neurons, precision, window, latency, *cells, *_taken(drawn[0])])
     return markdown_table(heads, lines, text_columns=range(3))
+
+
+def _gaps_and_agreement(drawn: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The gaps as they were drawn, and the agreement of the draws with the most images."""
+    gaps = " · ".join(f"{r['gap_points']:.2f} ± {r['gap_interval_95']:.2f}" for r in drawn)
+    most = max(row["images"] for row in drawn)
+    agreements = [100 * row["agreement"] for row in drawn if row["images"] == most]
+    return [gaps, " · ".join(f"{percent:.2f}" for percent in agreements)]
 
 
 def _taken(row: Mapping[str, Any]) -> list[str]:
@@ -268,9 +283,13 @@ def main() -> None:
 
 
 def _summary(row: Mapping[str, Any]) -> str:
+    early = "".join(
+        f"gap after {end} steps {figures['gap_points']:.2f}, "
+        for end, figures in row.get("prefixes", {}).items()
+    )
     return (
         f"{row['network']} {row['neurons']} {row['precision']} T={row['timesteps']} "
-        f"draw {row['draw']}: gap {row['gap_points']:.2f} ± {row['gap_interval_95']:.2f}, "
+        f"draw {row['draw']}: {early}gap {row['gap_points']:.2f} ± {row['gap_interval_95']:.2f}, "
         f"agreement {100 * row['agreement']:.2f} % of {row['images']}; compiled in "
         f"{row['compile_seconds']:.0f} s, {row['compile_peak_gb']:.2f} GB"
     )

@@ -185,10 +185,10 @@ class LayerSweep:
         sources = [self.between(n, rows, steps, mean) for n in self.graph.inputs_of(name)]
         return self.interpreter.apply(node, sources)
 
-    def mean(self, name: str, rows: slice) -> Tensor:
-        """(n, *shape) mean over the window of a node of the spiking network."""
+    def mean(self, name: str, rows: slice, steps: slice = ALL) -> Tensor:
+        """(n, *shape) mean over the window, or some steps, of a node of the spiking network."""
         linear = not self._pools_spikes(name)
-        return self.between(name, rows, ALL, linear).mean(0)
+        return self.between(name, rows, steps, linear).mean(0)
 
     def _pools_spikes(self, name: str) -> bool:
         node = self.graph.node(name)

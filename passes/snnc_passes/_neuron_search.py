@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
 from snnc.training.soft_reset import counts_at_once, sums_after
 from snnc_passes._paired_sweep import counterparts_missing
 
+Values = tuple[Tensor, Tensor]
+"""The input (T or 1, n, C, *rest) of a population, and its target (n, C, *rest)."""
 EVEN = 0.5
 """The starting potential, in thresholds, that is best for an input constant in time: one-sided."""
 
@@ -26,25 +29,33 @@ class Choices:
 
     Attributes:
         lag: weight of the errors before the end of the window, see `NeuronSearch.error`.
+        rates: whether errors before the end are those of rates, so that early ones weigh more.
     """
 
     factors: Sequence[float]
     starts: Sequence[float]
     lag: float = 0.0
+    rates: bool = False
 
 
 LAG = 0.5
 EVERY = 4
 """Steps between two errors before the end of the window."""
 SYNCHRONOUS = Choices((0.8, 1.0, 1.3, 1.7, 2.2), (-1.5, -1.0, -0.6, -0.3, 0.0, 0.25, 0.5), LAG)
+ANY_TIME = Choices((0.65, 0.8, 1.0, 1.3, 1.7), (0.0, 0.25, 0.5), 1.0, rates=True)
 CORRECTED = Choices((0.85, 1.0, 1.15, 1.3), (0.25, 0.4, 0.5))
 WAITING = Choices((0.8, 0.9, 1.0, 1.1), (0.4, 0.5, 0.6))
 TWO_SIDED = Choices((0.65, 0.8, 1.0, 1.25, 1.6), (-0.5, -0.25, 0.0, 0.25, 0.5), LAG)
 CONSTANT = Choices((0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25), (0.3, 0.4, 0.5, 0.6, 0.7))
 
 
-def choices(op: AnyNeuron, timesteps: int) -> Choices:
-    """The candidates for a kind of neuron. Those that wait are late on purpose, without lag."""
+def choices(op: AnyNeuron, timesteps: int, any_time: bool = False) -> Choices:
+    """The candidates for a kind of neuron. Those that wait are late on purpose, without lag.
+
+    With `any_time`, one-sided ones start at 0 or above, and errors of all rates so far count.
+    """
+    if any_time and not isinstance(op, TwoSidedNeuron) and not op.wait:
+        return replace(CORRECTED, lag=1.0, rates=True) if op.signed else ANY_TIME
     if isinstance(op, TwoSidedNeuron):
         tried = TWO_SIDED
     elif op.wait >= timesteps:
@@ -110,6 +121,8 @@ class NeuronSearch:
         timesteps: T.
         at_once: only the total of the input matters (the population waits for all of it).
         upper: (C,) the largest threshold of each channel; None for no bound.
+        spread: whether settings are searched on some positions of all samples; False for all
+            positions of the first ones.
     """
 
     def __init__(
@@ -120,13 +133,22 @@ class NeuronSearch:
         timesteps: int,
         at_once: bool,
         upper: Tensor | None = None,
+        spread: bool = False,
     ) -> None:
         self.op, self.timesteps, self.upper = op, timesteps, upper
         self.current, self.target = current, target
         self.at_once = at_once or (op.wait >= timesteps and not op.signed)
         self.others = (0, *range(2, target.ndim))
         steps = 1 if self.at_once else timesteps
-        self.few = min(len(target), rows_that_fit(SEARCHED_VALUES, target[0].numel() * steps))
+        grid = _grid(target, steps) if spread else ()
+        current, target = current[(slice(None), *grid)], target[grid]
+        few = rows_that_fit(SEARCHED_VALUES, target[0].numel() * steps)
+        self.searched = current[:, :few], target[:few]
+
+    @property
+    def compared(self) -> int:
+        """How many values `error` compares."""
+        return self.searched[1].numel()
 
     def search(self, settings: Settings, tried: Choices, biased: bool) -> Settings:
         """Threshold and starting potential with the least `error`, by channel.
@@ -135,7 +157,7 @@ class NeuronSearch:
         later, when it has integrated more of an uneven input; if `biased`, the bias compensates
         for the lower start.
         """
-        best, least = settings, self.error(settings, tried.lag)
+        best, least = settings, self.error(settings, tried.lag, tried.rates)
         for moved in ("factor", "start", "factor"):
             fixed = best
             for value in tried.factors if moved == "factor" else tried.starts:
@@ -146,7 +168,7 @@ class NeuronSearch:
                     threshold, start = fixed.threshold, fixed.threshold * value
                 trial = Settings(threshold, start, torch.zeros_like(start))
                 trial = self.biased(trial) if biased else trial
-                error = self.error(trial, tried.lag)
+                error = self.error(trial, tried.lag, tried.rates)
                 best = _chosen(error < least, trial, best)
                 least = torch.minimum(error, least)
         return best
@@ -159,7 +181,7 @@ class NeuronSearch:
     def balance(self, settings: Settings, rounds: int) -> Settings:
         """Add the mean error of the output to the bias of each channel, `rounds` times."""
         for _ in range(rounds):
-            error = self._mean_error(settings, len(self.target))
+            error = self._mean_error(settings, (self.current, self.target))
             settings = replace(settings, bias=settings.bias + error)
         return settings
 
@@ -173,17 +195,17 @@ class NeuronSearch:
         else:
             late = (EVEN * settings.threshold - settings.start).clamp(min=0) / self.timesteps
         settings = replace(settings, bias=late)
-        return replace(settings, bias=late + self._mean_error(settings, self.few))
+        return replace(settings, bias=late + self._mean_error(settings, self.searched))
 
-    def _mean_error(self, settings: Settings, samples: int) -> Tensor:
+    def _mean_error(self, settings: Settings, values: Values) -> Tensor:
         """(C,) mean of target minus output."""
         total = torch.zeros_like(settings.bias)
-        for error in self.errors(settings, samples):
+        for _, error in self._errors_after(self.timesteps, settings, values):
             total += error.sum(self.others)
-        return total / (samples * self.target[0, 0].numel())
+        return total / values[1][:, 0].numel()
 
-    def error(self, settings: Settings, lag: float = 0.0) -> Tensor:
-        """(C,) sum of squares of target minus output over the first `few` samples.
+    def error(self, settings: Settings, lag: float = 0.0, rates: bool = False) -> Tensor:
+        """(C,) sum of squares of target minus output over the values of `searched`.
 
         With `lag`, that many times the mean over earlier steps, every `EVERY` of them, is added:
         the squares of t/T of the target minus the output of the first t steps. The output of a
@@ -193,32 +215,36 @@ class NeuronSearch:
         every = EVERY if lag else self.timesteps
         weight = lag / max(1, (self.timesteps - 1) // every)
         total = torch.zeros_like(settings.bias)
-        for steps, error in self._errors_after(every, settings, self.few):
+        for steps, error in self._errors_after(every, settings, self.searched):
             squares = error.square().sum(self.others)
-            total += squares if steps == self.timesteps else weight * squares
+            early = weight * (self.timesteps / steps if rates else 1)
+            total += squares if steps == self.timesteps else early * squares
         return total
 
     def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
         """(n, C, *rest) target minus output of the first `samples` samples, in chunks."""
-        for _, error in self._errors_after(self.timesteps, settings, samples):
+        values = self.current[:, :samples], self.target[:samples]
+        for _, error in self._errors_after(self.timesteps, settings, values):
             yield error
 
     def _errors_after(
-        self, every: int, settings: Settings, samples: int
+        self, every: int, settings: Settings, values: Values
     ) -> Iterator[tuple[int, Tensor]]:
         """t, and t/T of the target minus the output of t steps, for every `every`-th t and T.
 
-        (n, C, *rest) of the first `samples` samples, in chunks; only for T if `at_once`.
+        (n, C, *rest) of the samples of `values`, in chunks; only for T if `at_once`.
         """
-        shape = tuple(self.target.shape[1:])
+        shape = tuple(values[1].shape[1:])
         threshold, start, bias = (
             for_sample(value, shape)
             for value in (settings.threshold, settings.start, settings.bias)
         )
-        size = rows_that_fit(TRIAL_VALUES, self.target[0].numel() * len(self.current))
-        for i in range(0, samples, size):
-            rows = slice(i, min(i + size, samples))
-            current, target = self.current[:, rows], self.target[rows]
+        size = rows_that_fit(TRIAL_VALUES, values[1][0].numel() * len(values[0]))
+        for i in range(0, len(values[1]), size):
+            current, target = (
+                part.narrow(axis, i, min(size, len(values[1]) - i))
+                for axis, part in ((1, values[0]), (0, values[1]))
+            )
             if self.at_once:
                 counts = counts_at_once(current + bias, threshold, start, self.timesteps)
                 yield self.timesteps, target - counts * (threshold / self.timesteps)
@@ -228,6 +254,19 @@ class NeuronSearch:
             for steps, total in totals:
                 share = target * (steps / self.timesteps)
                 yield steps, share.sub_(total * (threshold / self.timesteps))
+
+
+def _grid(target: Tensor, steps: int) -> tuple[slice, ...]:
+    """Every k-th position along each axis, so that `SEARCHED_VALUES` hold them of all samples.
+
+    Positions of an image are alike, so that few of many images tell more than all of few images.
+    """
+    axes = target.shape[2:]
+    if not axes:
+        return ()
+    every = max(1, ceil((target.numel() * steps / SEARCHED_VALUES) ** (1 / len(axes))))
+    first = (min(every, size) // 2 for size in axes)
+    return (slice(None), slice(None), *(slice(start, None, every) for start in first))
 
 
 def _chosen(better: Tensor, trial: Settings, best: Settings) -> Settings:

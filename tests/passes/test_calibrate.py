@@ -96,6 +96,14 @@ def test_what_was_fitted_is_what_the_graph_does(options: str) -> None:
         assert found == pytest.approx(measured[name], rel=0.02, abs=1e-4)
 
 
+def test_a_network_for_any_window_answers_early() -> None:
+    timesteps = 16
+    last = converted("calibrate{samples=128}", timesteps=timesteps)
+    every = converted("calibrate{samples=128 prefixes=all}", timesteps=timesteps)
+    assert error(every, 4) < 0.8 * error(last, 4)
+    assert error(every, timesteps) < 2 * error(last, timesteps)
+
+
 def test_folding_and_integers_keep_what_calibration_reached() -> None:
     real, folded = converted("calibrate"), converted("calibrate", "fold-scale")
     integer = converted("calibrate", "fold-scale", "quantize{bits=8}")

@@ -15,6 +15,7 @@ from snnc.testing.builder import NetBuilder, Style
 from snnc.transform import PassContext
 from snnc_passes._reference import Reference
 from snnc_passes.choose.late_readout import LateMeans, LateReadout
+from snnc_passes.recipes.convert import Convert
 
 T = 24
 CONVERT = (
@@ -87,6 +88,41 @@ def test_a_start_outside_the_window_is_refused(deep: tuple[Graph, PassContext]) 
     graph, ctx = deep
     with pytest.raises(PassError, match="not below the window of 24 steps"):
         LateReadout(start=T).run(graph.clone(), ctx)
+
+
+def test_a_start_for_any_window_is_judged_by_all_quarters(
+    deep: tuple[Graph, PassContext],
+) -> None:
+    graph, ctx = deep
+    measured = LateReadout(prefixes="all").run(graph.clone(), ctx).metrics["agreement"]
+    assert [*measured] == [str(start) for start in range(T // 4)]
+    right = []
+    for end in (T // 4, T // 2, 3 * T // 4, T):
+        output = run_snn(graph, images(ctx), timesteps=end).outputs[graph.outputs[0]].numpy()
+        right.append((output.argmax(1) == expected(ctx).argmax(1)).mean())
+    assert measured["0"] == pytest.approx(np.mean(right), abs=0.1)
+    with pytest.raises(PassError, match="not below the window of 6 steps"):
+        LateReadout(start=T // 4, prefixes="all").run(graph.clone(), ctx)
+
+
+def test_the_recipe_for_any_window_fits_and_reads_it() -> None:
+    pipeline = Convert(prefixes="all").pipeline()
+    assert "calibrate{prefixes=all},late-readout{prefixes=all}" in pipeline
+    assert "prefixes" not in Convert().pipeline()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prefixes": "some"}, "last or all"),
+        ({"prefixes": "all", "wait": 2}, "do not wait"),
+        ({"prefixes": "all", "latency": 8}, "-T as the window"),
+        ({"prefixes": "all", "calibrate": False}, "calibrate=true"),
+    ],
+)
+def test_what_contradicts_prefixes_is_refused(options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Convert(**options)
 
 
 def test_step_0_stays_for_a_gain_within_its_standard_error() -> None:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from snnc.interp import Population
 from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
-from snnc_passes._neuron_search import EVERY, Choices, NeuronSearch, Settings
+from snnc_passes import _neuron_search
+from snnc_passes._neuron_search import EVERY, Choices, NeuronSearch, Settings, choices
 
 T, N, C = 16, 20, 3
 GENERATOR = torch.Generator().manual_seed(0)
@@ -44,6 +45,27 @@ def test_errors_before_the_end_count_as_much_as_lag_says(op: AnyNeuron) -> None:
     earlier = wanted[EARLIER]
     assert len(earlier) == T // EVERY - 1
     torch.testing.assert_close(search.error(SETTINGS, 0.5), wanted[-1] + 0.5 * earlier.mean(0))
+
+
+def test_errors_of_rates_weigh_more_before_the_end() -> None:
+    search = search_of(Neuron())
+    wanted = errors_so_far(search, SETTINGS)
+    steps = torch.arange(1, T + 1)[EARLIER].reshape(-1, 1)
+    earlier = (wanted[EARLIER] * T / steps).mean(0)
+    torch.testing.assert_close(search.error(SETTINGS, 0.5, rates=True), wanted[-1] + earlier / 2)
+
+
+def test_a_search_takes_positions_of_all_images_before_fewer_images(monkeypatch) -> None:
+    monkeypatch.setattr(_neuron_search, "SEARCHED_VALUES", CURRENT.numel() // 4)
+    wanted = TARGET.clamp(min=0)
+    search = NeuronSearch(Neuron(), CURRENT, wanted, T, at_once=False, spread=True)
+    odd = NeuronSearch(Neuron(), CURRENT[..., 1:, 1:], wanted[..., 1:, 1:], T, at_once=False)
+    assert search.compared == N * C
+    torch.testing.assert_close(search.error(SETTINGS), odd.error(SETTINGS))
+
+
+def test_neurons_for_any_window_start_at_zero_or_above() -> None:
+    assert min(choices(Neuron(), T, any_time=True).starts) == 0 > min(choices(Neuron(), T).starts)
 
 
 def test_a_window_without_earlier_steps_and_one_taken_at_once_have_no_lag() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,16 @@ def test_products_are_those_of_unfolded_inputs(op, strip, last, monkeypatch) -> 
     torch.testing.assert_close(layer.gram(x).double(), rows.T @ rows, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("op", [ASKEW, EVEN])
+@pytest.mark.parametrize("first", [(0, 0), (1, 2)])
+def test_a_thinned_layer_has_every_third_position(op: Conv, first: tuple[int, int]) -> None:
+    layer, x = LayerProducts(op, KERNELS[op]), normal(5, 3, 17, 16)
+    weight = normal(4, x.shape[1] * int(np.prod(KERNELS[op][1:])))
+    every = layer.applied(x, weight)[..., first[0] :: 3, first[1] :: 3]
+    found = layer.thinned(3).applied(layer.window(x, first), weight)
+    torch.testing.assert_close(found, every, rtol=0, atol=1e-5)
+
+
 def test_the_gram_matrix_of_a_linear_layer_holds_the_constant() -> None:
     x = normal(50, 6)
     rows = torch.cat([x, torch.ones(50, 1)], 1)
@@ -80,6 +92,17 @@ def test_a_convolution_is_fitted_as_a_linear_layer_of_its_unfolded_inputs() -> N
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     once = LeastSquares(ridge=0.01, rounds=1).solve(layer, [Part(x, sums, wanted)], upper)
     assert float((once[0] - found[0]).abs().max()) > 1e-3
+
+
+def test_a_part_of_weight_three_counts_as_three_parts() -> None:
+    x, sums, wanted = normal(40, 6), normal(40, 4), normal(40, 4)
+    fit = LeastSquares(ridge=0.01, rounds=3)
+    one, other = (Part(x[rows], sums[rows], wanted[rows]) for rows in (slice(30), slice(30, 40)))
+    upper = torch.full((4,), torch.inf)
+    found = fit.solve(DENSE, [one, replace(other, weight=3.0)], upper)
+    repeated = fit.solve(DENSE, [one, other, other, other], upper)
+    for value, expected in zip(found, repeated, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_what_the_relu_cuts_off_is_no_error() -> None:

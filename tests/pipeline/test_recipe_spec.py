@@ -17,6 +17,8 @@ def read(text: str) -> Pipeline:
     ("text", "reason", "marked"),
     [
         ("compress-stdp{sparsity=0.5 lr=-1}", "lr=-1 is not positive", "lr=-1"),
+        ("few-steps{lr=-1}", "lr=-1 is not positive", "lr=-1"),
+        ("few-steps{start=0 lr=1}", "start=0 is not positive", "start=0"),
         ("compress-stdp{prune-every=0 levels=2}", "prune-every=0 is not positive", "prune-every=0"),
         ("diet{batch=16 dropout=2}", "dropout=2 is not in", "dropout=2"),
         ("hybrid{epochs=0}", "epochs=0 is not positive", "epochs=0"),

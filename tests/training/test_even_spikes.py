@@ -57,6 +57,24 @@ def test_in_one_step_they_are_the_spikes(case: Any) -> None:
     torch.testing.assert_close(output, next(iter(expected.outputs.values())))
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_neurons_that_wait_for_their_whole_input_fire_as_often(case: Any) -> None:
+    """Bounded by the window, whatever the order in which spikes arrive."""
+    graph, steps = case.graph.clone(), 5
+    neurons = [node for node in graph.nodes if isinstance(node.op, AnyNeuron)]
+    for node in neurons:
+        graph.replace_op(node.name, replace(node.op, wait=steps - 1))
+    x = np.array(sample_inputs(graph, 3), np.float32)
+    names = [node.name for node in neurons]
+    expected = run_snn(graph, x, timesteps=steps, keep=names, seed=7)
+    network = snnc.to_torch(graph, steps, even=True, learn=("weight",), dtype=torch.float64)
+    with network.record() as spikes:
+        output = network(torch.from_numpy(x), seed=7)
+    for name in names:
+        torch.testing.assert_close(spikes[name].sum(0), expected.values[name].sum(0))
+    torch.testing.assert_close(output, next(iter(expected.outputs.values())))
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5, 8])
 def test_for_a_constant_input_they_are_as_many_as_the_spikes(steps: int) -> None:
     """The outputs of a network of one population are the same."""

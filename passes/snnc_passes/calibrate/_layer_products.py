@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,21 @@ class LayerProducts:
 
     op: Conv | Linear
     kernel: Sequence[int]
+
+    def thinned(self, every: int) -> LayerProducts:
+        """The same layer at every `every`-th position along each axis, for the x of `window`."""
+        if isinstance(self.op, Linear) or every == 1:
+            return self
+        stride = tuple(every * each for each in self.op.stride)
+        none = tuple((0, 0) for _ in self.op.padding)
+        return replace(self, op=replace(self.op, stride=stride, padding=none))
+
+    def window(self, x: Tensor, first: tuple[int, int]) -> Tensor:
+        """The input (n, C, H, W) padded, from the first position that `thinned` takes."""
+        assert isinstance(self.op, Conv)
+        x = F.pad(x, [n for pair in reversed(self.op.padding) for n in pair])
+        down, right = (a * stride for a, stride in zip(first, self.op.stride, strict=True))
+        return x[:, :, down:, right:].contiguous(memory_format=torch.channels_last)
 
     def applied(self, x: Tensor, weight: Tensor) -> Tensor:
         """(n, C', *rest) the matrix of the inputs x (n, *shape) times weights (C', K)."""

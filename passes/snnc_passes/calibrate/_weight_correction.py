@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,11 +28,13 @@ class Part:
         x: inputs of the layer, (n, *shape).
         sums: of the layer and the others, (n, C, *rest).
         wanted: target values of the sums.
+        weight: of its squared errors.
     """
 
     x: Tensor
     sums: Tensor
     wanted: Tensor
+    weight: float = field(default=1.0, kw_only=True)
 
 
 def summed_into(graph: Graph, name: str, done: Collection[str] | None = None) -> list[Node]:
@@ -126,8 +128,8 @@ class LeastSquares:
                 are not rectified.
             kept: (C, K) weights that may change; None for all.
         """
-        count = sum(part.sums[:, 0].numel() for part in parts)
-        gram = _total(layer.gram(part.x) for part in parts) / count
+        count = sum(part.weight * part.sums[:, 0].numel() for part in parts)
+        gram = _total(layer.gram(part.x).mul_(part.weight) for part in parts) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
         penalty = torch.full((len(gram),), strength, dtype=torch.float64)
         penalty[-1] = 0
@@ -197,4 +199,4 @@ def _residual(
         cut = ((wanted <= 0) & (sums <= 0)) | ((wanted >= most) & (sums >= most))
         error = (torch.minimum(wanted.clamp(min=0), most) - sums).masked_fill_(cut, 0)
     shift = error.sum((0, *range(2, error.ndim)))
-    return torch.cat([layer.transposed(part.x, error).T, shift[None]])
+    return torch.cat([layer.transposed(part.x, error).T, shift[None]]).mul_(part.weight)

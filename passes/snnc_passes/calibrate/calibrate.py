@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from math import ceil, sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from snnc.interp import for_sample
-from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Readout, TwoSidedNeuron
+from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Node, Readout, TwoSidedNeuron
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._equal_amounts import of_one_amount
-from snnc_passes._layer_sweep import Layer
+from snnc_passes._layer_sweep import ALL, Layer
 from snnc_passes._neuron_search import (
     CONSTANT,
     NeuronSearch,
@@ -27,6 +28,7 @@ from snnc_passes._neuron_search import (
     upper_of,
 )
 from snnc_passes._paired_sweep import PairedSweep, waits_for_all
+from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._thresholds import fitted, set_thresholds
@@ -89,6 +91,11 @@ class Calibrate(Pass):
         rounds: iterations of the bias correction.
         ridge: penalty on the change of a weight, as a fraction of the mean squared input.
         samples: the largest number of samples.
+        prefixes: "last" fits the network to its window; "all" also to shorter ones: weights to the
+            mean rates of the first t = T/4, T/2, 3T/4 and T steps, squared errors weighted by t,
+            thresholds and starts (none below zero) to the sum of the squared error e(T) at the
+            end and the mean of T/t e(t) over every fourth step t before it, with e(t) that of the
+            spikes so far as above.
 
     Metrics: `samples`; `errors`, per population the mean squared error of its rate as a fraction of
     the variance of the activation, on the calibration data.
@@ -102,8 +109,10 @@ class Calibrate(Pass):
     rounds: int = 3
     ridge: float = 0.01
     samples: int = 1024
+    prefixes: Prefixes = "last"
 
     def __post_init__(self) -> None:
+        check_prefixes(self.prefixes)
         if self.rounds < 1:
             raise ValueError(f"rounds={self.rounds} is not positive")
         if self.ridge <= 0:
@@ -162,26 +171,51 @@ class Calibrate(Pass):
             return
         op = node.op
         assert isinstance(op, Conv | Linear)
-        (source,) = graph.inputs_of(node.name)
         weight = graph.array(op.weight)
-        positions = int(np.prod(layer.shape[1:]))
-        samples = min(len(sweep.x), max(1, SOLVED // positions))
-        if samples * positions < ROWS_PER_WEIGHT * weight[0].size:
+        products, parts = self._fitted(sweep, layer, node)
+        if not parts:
             return
-        parts: list[Part] = []
-        for rows in sweep.chunks(layer, samples):
-            x, sums = sweep.mean(source, rows), sweep.mean(layer.source, rows)
-            parts.append(Part(x, sums, sweep.target(layer, rows)))
         population, device = layer.node.op, sweep.interpreter.device
         rectifies = isinstance(population, Neuron)
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
-        products = LayerProducts(op, weight.shape[1:])
-        change, shift = LeastSquares(self.ridge, rounds=3).solve(products, parts, upper, kept)
+        solver = LeastSquares(self.ridge, rounds=3)
+        change, shift = solver.solve(products, parts, upper, kept)
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)
         sweep.edited()
+
+    def _fitted(
+        self, sweep: PairedSweep, layer: Layer, node: Node
+    ) -> tuple[LayerProducts, list[Part]]:
+        """The values that weights are fitted to; none if there are too few."""
+        op, windows = node.op, self._windows(sweep)
+        assert isinstance(op, Conv | Linear)
+        (source,) = sweep.graph.inputs_of(node.name)
+        weight = sweep.graph.array(op.weight)
+        products = LayerProducts(op, weight.shape[1:])
+        each = int(np.prod(layer.shape[1:])) * len(windows)
+        samples, every = min(len(sweep.x), max(1, SOLVED // each)), 1
+        if self.prefixes == "all" and isinstance(op, Conv):
+            samples = len(sweep.x)
+            every = max(1, ceil(sqrt(samples * each / SOLVED)))
+        if samples * each < ROWS_PER_WEIGHT * weight[0].size * every**2:
+            return products, []
+        parts: list[Part] = []
+        for number, rows in enumerate(sweep.chunks(layer, samples)):
+            wanted = sweep.target(layer, rows)
+            for steps in windows:
+                x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
+                share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
+                part = Part(x, sums, wanted, weight=share)
+                parts.append(part if every == 1 else _thinned(products, part, every, number))
+        return products.thinned(every), parts
+
+    def _windows(self, sweep: PairedSweep) -> list[slice]:
+        """The windows whose mean inputs are fitted."""
+        ends = prefix_ends(sweep.timesteps, "last" if sweep.at_once else self.prefixes)
+        return [ALL if end == sweep.timesteps else slice(0, end) for end in ends]
 
     def _neuron(
         self, sweep: PairedSweep, layer: Layer, done: Done, keep: bool
@@ -196,9 +230,10 @@ class Calibrate(Pass):
         biased = self.bias and bool(summed_into(graph, layer.source, done))
         current, target = sweep.kept(layer)
         upper = upper_of(graph, op, layer.shape[0], sweep.interpreter.device)
-        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper)
+        any_time = self.prefixes == "all"
+        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper, any_time)
         constant = sweep.types[layer.source].constant_in_time
-        tried = CONSTANT if constant else choices(op, sweep.timesteps)
+        tried = CONSTANT if constant else choices(op, sweep.timesteps, any_time)
         tried = replace(tried, factors=(1.0,)) if keep else tried
         if self.potential and constant:
             x = sweep.x[: len(target)]
@@ -223,6 +258,19 @@ class Calibrate(Pass):
         error = total.reshape(layer.shape[0], -1).mean(axis=1) / len(sweep.x)
         if add_bias(sweep.graph, layer.source, error):
             sweep.edited()
+
+
+def _thinned(products: LayerProducts, part: Part, every: int, number: int) -> Part:
+    """Every `every`-th position along each axis of the `number`-th part of the samples.
+
+    The first of them differs from part to part: positions of an image are alike, and few of each of
+    many images tell more than all of few images.
+    """
+    places = part.sums.shape[2:]
+    first = (number // every) % min(every, places[0]), number % min(every, places[1])
+    grid = (..., slice(first[0], None, every), slice(first[1], None, every))
+    x = products.window(part.x, first)
+    return replace(part, x=x, sums=part.sums[grid], wanted=part.wanted[grid])
 
 
 def _as_given(sweep: PairedSweep, layer: Layer) -> tuple[Settings, float]:

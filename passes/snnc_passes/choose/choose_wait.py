@@ -90,7 +90,7 @@ class ChooseWait(Pass):
 
         def error(wait: int) -> float:
             search = NeuronSearch(replace(op, wait=wait), current, target, steps, sweep.at_once)
-            return float(search.error(settings).sum()) / (search.few * target[0].numel())
+            return float(search.error(settings).sum()) / search.compared
 
         variance = float(target.var())
         least, wait, excess = error(steps), steps, 0.0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from snnc.errors import PassError
 from snnc.ir import Graph, Readout
 from snnc.transform import Pass, PassContext, PassResult
+from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
 from snnc_passes._reference import Reference, network_outputs
 from snnc_passes.calibrate._weight_correction import add_bias, summed_into
 
@@ -32,9 +33,13 @@ class LateReadout(Pass):
     In a network of real numbers the mean of the output is corrected for the steps that are left
     out, in the bias of the layer before the readout. Put the pass behind calibrate.
 
+    With `prefixes=all` the choice, below T/4, is judged by the answers after T/4, T/2, 3T/4 and T
+    steps together, for a network that is to answer at any of them.
+
     Attributes:
         start: first step of the sum, below T; none chooses it.
         samples: maximum number of samples.
+        prefixes: "last" judges the answer after T steps, "all" also earlier ones.
 
     Metrics: `start`; `samples`; `agreement`, the measured fraction by start, or `error`, the root
     mean squared error by start, of outputs that are no classes.
@@ -44,8 +49,10 @@ class LateReadout(Pass):
     needs: ClassVar[frozenset[str]] = frozenset({"ann", "validation|calibration"})
     start: int | None = None
     samples: int = 1024
+    prefixes: Prefixes = "last"
 
     def __post_init__(self) -> None:
+        check_prefixes(self.prefixes)
         if self.start is not None and self.start < 0:
             raise ValueError(f"start={self.start} is negative")
         if self.samples < 1:
@@ -53,20 +60,22 @@ class LateReadout(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Set the start. Raises `PassError` for one that is not in the window."""
-        if self.start is not None and self.start >= ctx.timesteps:
+        shortest = prefix_ends(ctx.timesteps, self.prefixes)[0]
+        if self.start is not None and self.start >= shortest:
             raise PassError(
-                f"start={self.start} is not below the window of {ctx.timesteps} steps",
+                f"start={self.start} is not below the window of {shortest} steps",
                 hint="a readout needs at least one step",
             )
         set_start(graph, 0)
-        means = late_means(graph, ctx, ann_reference(ctx, self.samples))
+        reference = ann_reference(ctx, self.samples)
+        means = late_means(graph, ctx, reference, self.prefixes)
         corrects = _has_bias(graph, means.source)
         judged = means.corrected() if corrects else means
         start = judged.best() if self.start is None else self.start
         if corrects and start:
             add_bias(graph, means.source, means.shift(start))
         set_start(graph, start)
-        samples, measure = len(means.reference), means.reference.measure
+        samples, measure = len(reference), reference.measure
         metrics = {"start": start, "samples": samples, measure: judged.by_start()}
         return PassResult(graph, metrics=metrics)
 
@@ -93,7 +102,7 @@ class LateMeans:
     Attributes:
         source: the node that the readout sums.
         reference: outputs of the ANN.
-        outputs: (T, N, *shape), by start.
+        outputs: (starts, N, *shape), by start.
     """
 
     source: str
@@ -143,8 +152,10 @@ def ann_reference(ctx: PassContext, samples: int) -> Reference:
     return Reference(data, None, network_outputs(ctx.ann, data, samples, ctx).astype(np.float64))
 
 
-def late_means(graph: Graph, ctx: PassContext, reference: Reference) -> LateMeans:
-    """Run the samples of the reference.
+def late_means(
+    graph: Graph, ctx: PassContext, reference: Reference, prefixes: Prefixes = "last"
+) -> LateMeans:
+    """Run the samples of the reference; all windows of `prefixes` are samples of their own.
 
     Raises:
         PassError: the output has another shape than the ANN's.
@@ -160,5 +171,12 @@ def late_means(graph: Graph, ctx: PassContext, reference: Reference) -> LateMean
     ]
     totals = np.concatenate(sums, axis=1)
     before = np.concatenate([np.zeros_like(totals[:1]), totals[:-1]])
-    read = np.arange(steps, 0, -1).reshape(-1, *(1,) * (totals.ndim - 1))
-    return LateMeans(graph.inputs_of(name)[0], reference, (totals[-1] - before) / read)
+    ends = prefix_ends(steps, prefixes)
+    parts: list[NDArray[np.float64]] = []
+    for end in ends:
+        read = np.arange(end, end - ends[0], -1).reshape(-1, *(1,) * (totals.ndim - 1))
+        parts.append((totals[end - 1] - before[: ends[0]]) / read)
+    outputs = np.concatenate(parts, axis=1)
+    wanted = np.concatenate([reference.outputs] * len(ends))
+    judged = replace(reference, outputs=wanted)
+    return LateMeans(graph.inputs_of(name)[0], judged, outputs)

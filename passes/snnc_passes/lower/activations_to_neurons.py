@@ -65,8 +65,9 @@ class ActivationsToNeurons(Pass):
         leak: the factor of the potential per step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
-        wait: steps a population integrates before it may fire; "T" is the whole window: the
-            population then quantises its total input to T + 1 levels. Adds to the latency.
+        wait: steps a population integrates before it may fire; "T" is the whole window, and "T-1"
+            all but its last step, in which it may fire: the population then quantises its total
+            input to T + 1 levels. Adds to the latency.
         signed: a neuron that has fired too often may emit -1; needs a target with ternary spikes.
         maxpool: "count" takes the maximum of counts; "refuse" refuses max pools of activations, for
             targets without counters.
@@ -81,14 +82,14 @@ class ActivationsToNeurons(Pass):
     leak: float = 1.0
     reset: Literal["subtract", "zero"] = "subtract"
     order: Literal["integrate-fire", "fire-integrate"] = "integrate-fire"
-    wait: int | Literal["T"] = 0
+    wait: int | Literal["T", "T-1"] = 0
     signed: bool = False
     maxpool: Literal["count", "refuse"] = "count"
 
     def __post_init__(self) -> None:
         if not 0 <= self.leak <= 1:
             raise ValueError(f"leak must be in [0, 1], not {self.leak}")
-        if self.wait != "T" and self.wait < 0:
+        if isinstance(self.wait, int) and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.signed and self.reset == "zero":
             raise ValueError("signed spikes need reset=subtract")
@@ -157,7 +158,9 @@ class ActivationsToNeurons(Pass):
         )
 
     def _wait(self, timesteps: int) -> int:
-        return timesteps if self.wait == "T" else self.wait
+        if isinstance(self.wait, int):
+            return self.wait
+        return timesteps if self.wait == "T" else timesteps - 1
 
 
 def _refuse(graph: Graph) -> None:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from snnc.transform import Pass, Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
+from snnc_passes._prefixes import Prefixes, check_prefixes
 from snnc_passes.calibrate.calibrate import Calibrate
+from snnc_passes.choose.late_readout import LateReadout
 from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
@@ -36,6 +38,8 @@ class Convert(Recipe):
             step are chosen for it (see `snnc passes choose-schedule`), without -T. None takes -T
             as the window.
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
+        prefixes: "last" fits the network to its window, "all" also to shorter ones, so that one
+            artifact answers after any number of steps (see `snnc passes calibrate`).
         calibrate: whether layers are corrected one after the other.
         percentile: of the activations, taken as threshold; only with calibrate=false.
         thresholds: "data" fits them to calibration data; "quantized" takes the ranges of a
@@ -50,6 +54,7 @@ class Convert(Recipe):
     wait: int | Literal["T"] = 0
     latency: int | None = None
     signed: bool = False
+    prefixes: Prefixes = "last"
     calibrate: bool = True
     percentile: float = 99.9
     thresholds: Literal["data", "quantized"] = "data"
@@ -57,6 +62,9 @@ class Convert(Recipe):
     def __post_init__(self) -> None:
         check_integers(self.bits, self.rounding)
         check_max_pooling(self.maxpool)
+        check_prefixes(self.prefixes)
+        if self.prefixes == "all":
+            self._check_any_time()
         if self.thresholds not in ("data", "quantized"):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
         if self.wait != "T" and self.wait < 0:
@@ -65,6 +73,12 @@ class Convert(Recipe):
             self._check_latency(self.latency)
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
+
+    def _check_any_time(self) -> None:
+        if self.wait or self.latency is not None:
+            raise ValueError("prefixes=all is for neurons that do not wait, with -T as the window")
+        if not self.calibrate:
+            raise ValueError("prefixes=all is for calibrate=true")
 
     def _check_latency(self, latency: int) -> None:
         if latency < 1:
@@ -88,11 +102,17 @@ class Convert(Recipe):
             self._neurons(),
             *([] if self.latency is None else [f"choose-schedule{{latency={self.latency}}}"]),
             *(spec(kind.name, **options) for kind, options in self._fitting()),
-            *([] if self.latency is None else ["late-readout"]),
+            *self._readout(),
             "fold-scale",
             *(to_integers(self.bits, self.rounding)),
         ]
         return ",".join(passes)
+
+    def _readout(self) -> list[str]:
+        """The pass that chooses the first step that is read."""
+        if self.prefixes == "all":
+            return [spec(LateReadout.name, prefixes="all")]
+        return [] if self.latency is None else [LateReadout.name]
 
     def fitting(self) -> tuple[Pass, ...]:
         """The passes that fit the populations of a network to the window and to data."""
@@ -103,8 +123,11 @@ class Convert(Recipe):
         return [
             (ThresholdBalance, self._balance()),
             (InitializePotential, {"fraction": 0.5}),
-            *([(Calibrate, dict[str, Any]())] if self.calibrate else []),
+            *([(Calibrate, self._calibration())] if self.calibrate else []),
         ]
+
+    def _calibration(self) -> dict[str, Any]:
+        return {"prefixes": "all"} if self.prefixes == "all" else {}
 
     def _neurons(self) -> str:
         options = [

@@ -18,6 +18,7 @@ RECIPES_TRIED = [
     (f"diet{{{QUICK} calibration-steps=10}}", 3, 0.9),
     (f"iir{{{QUICK} start=2 calibration-steps=10 bits=8}}", 1, 0.85),
     (f"hybrid{{{QUICK} calibration-steps=20}}", 10, 0.85),
+    ("few-steps{epochs=3 lr=0.003 bits=8}", 2, 0.9),
 ]
 
 
@@ -69,8 +70,19 @@ def test_what_the_papers_do() -> None:
     assert "percentile=90" in iir and "start=4" in iir and iir.endswith("drop-state")
 
 
+def test_few_steps_waits_and_learns_with_even_spikes() -> None:
+    text = str(pipeline("few-steps{epochs=7 lr=0.01 batch=5 augment=flip maxpool=average bits=6}"))
+    assert text.startswith("replace-maxpool,fold-batchnorm,") and text.endswith("quantize{bits=6}")
+    assert "activations-to-neurons{wait=T-1}" in text and "lower-maxpool" not in text
+    learning = "epochs=7 batch=5 leak=false v-init=true loss=ann lr=0.01 schedule=cosine"
+    assert f"learn{{{learning} even-spikes=true augment=flip}}" in text
+    ladder = str(pipeline("few-steps{start=4 maxpool=refuse}"))
+    assert "reduce-timesteps{" in ladder and "start=4" in ladder and "quantize" not in ladder
+    assert "maxpool=refuse" in ladder
+
+
 @pytest.mark.parametrize("options", ["bits=9", "maxpool=sum"])
-@pytest.mark.parametrize("name", ["hybrid", "diet", "iir", "robust"])
+@pytest.mark.parametrize("name", ["hybrid", "diet", "few-steps", "iir", "robust"])
 def test_wrong_options_are_refused(name: str, options: str) -> None:
     with pytest.raises(snnc.errors.SpecError, match=options.split("=")[0]):
         parse_one(f"{name}{{{options}}}", Registry(RECIPES))
