@@ -10,8 +10,10 @@ import snnc.native
 from snnc_backends.cpu.plan import Plan
 
 
-def identity(plan: Plan) -> bytes | None:
+def identity(plan: Plan, shares: bool = False) -> bytes | None:
     """Bytes that are equal only for plans and programs that give the same IR text for a machine.
+
+    `shares`: whether threads share a sample.
 
     They are a digest of the plan and of the source of all modules that write code, so that a
     changed program finds no object of another one; None where the sources are not there as files.
@@ -19,7 +21,7 @@ def identity(plan: Plan) -> bytes | None:
     sources = sources_digest(Path(snnc.native.__file__).parent)
     if sources is None:
         return None
-    plain = repr(replace(plan, timesteps=1, longest=1)).encode()
+    plain = repr((replace(plan, timesteps=1, longest=1), shares)).encode()
     return hashlib.sha256(sources + plain).digest()
 
 

@@ -43,11 +43,11 @@ class DenseBlock:
         ]
         self.image = code.inputs[0] if spec.direct else copy
 
-    def positions(self, block: Value, steps: StepSums) -> None:
-        """All output positions, at the steps of a block of steps."""
+    def positions(self, block: Value, steps: StepSums, rows: tuple[Value, Value]) -> None:
+        """A range of rows of output positions, at the steps of a block of steps."""
         spec, code, b = self.spec, self.code, self.code.builder
         channel = code.index((block, spec.vectors * LANES))
-        with code.loop(0, spec.out_height) as y:
+        with code.loop(*rows) as y:
             row = _Row(block, channel, y)
             if spec.constant:
                 self._across(row, steps)

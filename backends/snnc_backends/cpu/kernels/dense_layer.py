@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
 
 BYTE = 255
+ROWS = 8
+"""With so many rows of output positions or more, threads share these, and not the channels: few
+weights are read twice then, but most inputs by the core that has made them."""
 MOST_SCRATCH = 1 << 48
 NS_PER_DOT, NS_PER_BYTE, NS_PER_POSITION, NS_PER_CHANNEL = 0.28, 0.03, 5.0, 0.11
 """Of 64 products, a byte of input that is copied, an output position at some steps, and one of its
@@ -42,6 +45,7 @@ class DenseLayer(DenseShape):
     """
 
     name: ClassVar[str] = "dense-layer"
+    shares: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,6 +111,19 @@ class DenseLayer(DenseShape):
         rest = self.out_channels - whole * LANES * self.vectors
         sizes = (self.vectors * LANES if whole else 0, rest)
         parts = [DenseBlock(self, code, copy, channels) for channels in sizes if channels]
+        by_rows = self.out_height >= ROWS
+        share = code.share(self.out_height if by_rows else self.blocks * self.out_height)
+        begin, end = code.int(0), code.int(self.blocks)
+        if not by_rows:
+            begin, end = code.pages(*share, self.out_height)
+
+        def rows(block: Value) -> tuple[Value, Value]:
+            return share if by_rows else code.on_page(*share, self.out_height, block)
+
+        first_row, stop_row = code.int(0), code.int(self.height)
+        if by_rows:
+            line = self.out_width
+            first_row, stop_row = self.rows_under(code, *(code.index((y, line)) for y in share))
         first = code.local("i64")
         code.set(first, code.int(0))
         with code.repeat(
@@ -115,12 +132,12 @@ class DenseLayer(DenseShape):
             steps = self._steps(code, code.get(first, "i64"))
             if not self.direct:
                 with code.loop(0, code.steps(True) if self.constant else steps.count(code)) as s:
-                    self._copy(code, copy, steps, s)
+                    self._copy(code, copy, steps, s, (first_row, stop_row))
             if whole:
-                with code.loop(0, whole) as block:
-                    parts[0].positions(block, steps)
+                with code.loop(begin, code.minimum(end, code.int(whole))) as block:
+                    parts[0].positions(block, steps, rows(block))
             if rest:
-                parts[-1].positions(code.int(whole), steps)
+                parts[-1].positions(code.int(whole), steps, rows(code.int(whole)))
             code.set(first, steps.end)
 
     def _steps(self, code: Code, first: Value) -> StepSums:
@@ -135,8 +152,10 @@ class DenseLayer(DenseShape):
         most = b.add(first, b.mul(each, code.int(STEPS)))
         return StepSums(first, code.minimum(most, end), each)
 
-    def _copy(self, code: Code, copy: Value, steps: StepSums, s: Value) -> None:
-        """Copy the steps of sum s of a block."""
+    def _copy(
+        self, code: Code, copy: Value, steps: StepSums, s: Value, span: tuple[Value, Value]
+    ) -> None:
+        """Copy a span of rows of the steps of sum s of a block."""
         b = code.builder
         begin, stop = steps.sum(code, s)
         count = b.trunc(b.sub(stop, begin), I8) if self.summed > 1 else ir.Constant(I8, 1)
@@ -148,7 +167,8 @@ class DenseLayer(DenseShape):
             lambda i, n: code.store(code.splat(zero, "i8", n), copy, "i8", code.index(start, i)),
         )
         rows = max(0, min(self.height, self.lines - self.pad_top))
-        with code.loop(begin, stop) as t, code.loop(0, rows) as y:
+        bottom = code.minimum(span[1], code.int(rows))
+        with code.loop(begin, stop) as t, code.loop(span[0], bottom) as y:
             self._copy_row(code, copy, code.int(0) if self.constant else t, start, y)
 
     def _copy_row(self, code: Code, copy: Value, t: Value, start: Value, y: Value) -> None:

@@ -31,8 +31,17 @@ class Events:
         self.starts = code.scratch if memory is None else memory
         self.list = code.at(self.starts, "i32", segments + 1)
 
-    def collect(self, source: Value, dtype: str, first: Value, copies: int = 0) -> None:
+    def collect(
+        self,
+        source: Value,
+        dtype: str,
+        first: Value,
+        copies: int = 0,
+        span: tuple[Value | int, Value | int] | None = None,
+    ) -> None:
         """Fill the list from the elements `first`, `first + 1`, … of a tensor.
+
+        With a `span`, only the segments of that range are listed, and may be asked for.
 
         With `copies`, an element of value n is in the list n times, at most `copies` times, and one
         below zero never.
@@ -42,7 +51,8 @@ class Events:
         count = code.local("i64")
         code.set(count, code.int(0))
         vectors = self.length // LANES if code.machine.compress else 0
-        with code.loop(0, self.segments) as segment:
+        start, stop = span or (0, self.segments)
+        with code.loop(start, stop) as segment:
             self._mark(segment, code.get(count, "i64"))
             begin = code.index((segment, self.length))
             if vectors:
@@ -51,7 +61,7 @@ class Events:
             if vectors * LANES < self.length:
                 with code.loop(vectors * LANES, self.length) as k:
                     self._append(source, dtype, first, code.index(begin, k), count)
-        self._mark(code.int(self.segments), code.get(count, "i64"))
+        self._mark(code.index(stop), code.get(count, "i64"))
 
     def range(self, start: Value, stop: Value) -> tuple[Value, Value]:
         """The range of list entries of the segments start..stop-1."""
