@@ -216,11 +216,22 @@ class Emitter:
         b.branch(head)
         b.position_at_end(after)
 
-    def blocks(self, count: int, width: int, body: Callable[[Value, int], None]) -> None:
-        """Cover 0..count with vectors: `body(offset, lanes)`, lanes a power of two <= width."""
+    def blocks(
+        self,
+        count: int,
+        width: int,
+        body: Callable[[Value, int], None],
+        *,
+        unrolled: bool = False,
+    ) -> None:
+        """Cover 0..count with vectors: `body(offset, lanes)`, lanes a power of two <= width.
+
+        `unrolled`: without a loop, so that all offsets are constants.
+        """
         done = count // width * width
-        if done == width:
-            body(self.int(0), width)
+        if done == width or unrolled:
+            for offset in range(0, done, width):
+                body(self.int(offset), width)
         elif done:
             with self.loop(0, done, width) as offset:
                 body(offset, width)

@@ -22,11 +22,21 @@ class Epilogue:
 
     Args:
         padded: the length of `current`, at least `channels`.
+        unrolled: whether the code for all channels is without a loop.
         memory: working memory for `Layer.kept` bytes, where potentials are between blocks of steps.
     """
 
-    def __init__(self, spec: Layer, code: Code, channels: int, padded: int, memory: Value) -> None:
-        self.spec, self.code, self.channels = spec, code, channels
+    def __init__(
+        self,
+        spec: Layer,
+        code: Code,
+        channels: int,
+        padded: int,
+        memory: Value,
+        *,
+        unrolled: bool = False,
+    ) -> None:
+        self.spec, self.code, self.channels, self.unrolled = spec, code, channels, unrolled
         self.population = spec.population
         self.current = code.array("i32", padded)
         if self.population is None:
@@ -122,7 +132,7 @@ class Epilogue:
             self._each(lambda c, n: self._step(t, pixel, channel, c, n, None, True))
 
     def _each(self, body: Callable[[Value, int], None]) -> None:
-        self.code.blocks(self.channels, LANES, body)
+        self.code.blocks(self.channels, LANES, body, unrolled=self.unrolled)
 
     def _place(self, pixel: Value, channel: Value, c: Value) -> Value:
         return self.code.index((pixel, self.spec.out_channels), channel, c)

@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from llvmlite import ir
 from numpy.typing import NDArray
 
-from snnc.native.code import I16, Value
+from snnc.native.code import Value
 from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, positive, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import Epilogue
+from snnc_backends.cpu.kernels.event_sums import EventSums
 from snnc_backends.cpu.kernels.events import Events, scratch
 from snnc_backends.cpu.kernels.layer import Layer, chain
 
@@ -30,6 +30,9 @@ SLAB_BYTES = 320 << 10
 WIDEST = 512
 """Most output channels of a slab."""
 MOST_COPIES = 16
+UNROLLED = 2
+"""Units of channels up to which what follows the sums has no loop, so that these stay in
+registers."""
 AHEAD = 320
 """Bytes that are prefetched per step and kernel row of an output position, beyond the slab that
 follows: of the weights of later layers."""
@@ -130,7 +133,12 @@ class EventLayer(Layer):
     def _events(self, code: Code, lists: Value, s: Value) -> Events:
         """The list of step s of a block of steps."""
         memory = code.at(lists, "i8", code.index((s, self._listed())))
-        return Events(code, self.height * self.width, self.channels, memory)
+        return Events(code, self.height * self.width, self.channels, memory, self._scale)
+
+    @property
+    def _scale(self) -> int:
+        """Positions are listed as offsets of rows of weights, where these fit 32 bits."""
+        return self.slab if self.image.size * self.slab <= LARGEST else 1
 
 
 class _Slab:
@@ -139,13 +147,12 @@ class _Slab:
     def __init__(self, spec: EventLayer, code: Code, lists: Value, channels: int) -> None:
         self.spec, self.code, self.lists = spec, code, lists
         self.units = -(-channels // spec.unit)
-        self.lanes = spec.unit // 2
-        self.epilogue = Epilogue(spec, code, channels, self.units * spec.unit, code.scratch)
+        padded = self.units * spec.unit
+        self.epilogue = Epilogue(
+            spec, code, channels, padded, code.scratch, unrolled=self.units <= UNROLLED
+        )
         self.registers = min(self.units, code.machine.units)
-        self.words = [code.local("i16", self.lanes) for _ in range(self.registers)]
-        self.highs = [code.local("i16", self.lanes) for _ in range(self.registers)]
-        self.used = code.local("i64")
-        self.begin = code.local("i64")
+        self.sums = EventSums(spec, code, self.registers)
 
     def positions(self, slab: Value, first: Value, count: Value) -> None:
         """All output positions, at the steps first .. first + count - 1."""
@@ -183,7 +190,8 @@ class _Slab:
     ) -> None:
         """Add the events of a window to the currents of `size` units from `unit` on."""
         spec, code = self.spec, self.code
-        self._clear(size)
+        units = range(unit, unit + size)
+        self.sums.clear(size)
         left = code.index((x, spec.stride_w), -spec.pad_left)
         start, stop = (
             code.clamp(code.index(left, reach), 0, spec.width) for reach in (0, spec.kernel_w)
@@ -200,76 +208,8 @@ class _Slab:
                 base = code.index((code.index(line, left), spec.channels))
                 shift = code.index(rows, (kh, spec.kernel_w * spec.channels))
                 shift = code.builder.sub(shift, base)
-                self._add(events, begin, end, shift, unit, size)
-        self._widen(unit, size)
-
-    @property
-    def _proved(self) -> bool:
-        """Whether the sums of a whole window fit 16 bits."""
-        return self.spec.limit >= self.spec.taps * self.spec.channels * self.spec.copies
-
-    def _add(
-        self, events: Events, begin: Value, end: Value, shift: Value, unit: int, size: int
-    ) -> None:
-        """Add the events begin .. end - 1, and move the sums whenever `limit` are in them."""
-        spec, code, b = self.spec, self.code, self.code.builder
-        if self._proved:
-            self._run(events, begin, end, shift, unit, size)
-            code.set(self.used, code.index(code.get(self.used, "i64"), b.sub(end, begin)))
-            return
-        code.set(self.begin, begin)
-        limit = code.int(spec.limit)
-        with code.repeat(lambda: b.icmp_signed("<", code.get(self.begin, "i64"), end)):
-            now, used = code.get(self.begin, "i64"), code.get(self.used, "i64")
-            stop = code.minimum(end, code.index(now, b.sub(limit, used)))
-            self._run(events, now, stop, shift, unit, size)
-            after = code.index(used, b.sub(stop, now))
-            code.set(self.begin, stop)
-            code.set(self.used, after)
-            with b.if_then(b.icmp_signed("==", after, limit), likely=False):
-                self._widen(unit, size)
-                self._clear(size)
-
-    def _run(
-        self, events: Events, begin: Value, end: Value, shift: Value, unit: int, size: int
-    ) -> None:
-        spec, code, b = self.spec, self.code, self.code.builder
-        eight = ir.Constant(ir.VectorType(I16, self.lanes), [8] * self.lanes)
-        with code.loop(begin, end) as k:
-            row = code.index(events.position(k), shift)
-            place = code.index((row, spec.slab // 2), unit * self.lanes)
-            for number in range(size):
-                where = code.index(place, number * self.lanes)
-                w = code.load(code.arrays["weight"], "i16", where, self.lanes)
-                words, highs = self.words[number], self.highs[number]
-                code.set(words, b.add(code.get(words, "i16", self.lanes), w))
-                high = b.ashr(w, eight)
-                code.set(highs, b.add(code.get(highs, "i16", self.lanes), high))
-
-    def _clear(self, size: int) -> None:
-        code = self.code
-        for number in range(size):
-            code.set(self.words[number], code.zero("i16", self.lanes))
-            code.set(self.highs[number], code.zero("i16", self.lanes))
-        code.set(self.used, code.int(0))
-
-    def _widen(self, unit: int, size: int) -> None:
-        """Add the sums of 16 bits to the currents."""
-        code, b, lanes = self.code, self.code.builder, self.lanes
-        kind = ir.VectorType(I16, lanes)
-        eight = ir.Constant(kind, [8] * lanes)
-        count = b.trunc(code.get(self.used, "i64"), I16)
-        bias = code.splat(b.shl(count, ir.Constant(I16, 7)), "i16", lanes)
-        for number in range(size):
-            high = code.get(self.highs[number], "i16", lanes)
-            low = b.sub(code.get(self.words[number], "i16", lanes), b.shl(high, eight))
-            low = b.sub(low, bias)
-            for half, part in enumerate((low, high)):
-                where = code.int((unit + number) * 2 * lanes + half * lanes)
-                current = self.epilogue.current
-                old = code.load(current, "i32", where, lanes)
-                wide = code.convert(part, "i16", "i32", lanes)
-                code.store(b.add(old, wide), current, "i32", where)
+                self.sums.add(events, (begin, end), shift, units, self.epilogue.current)
+        self.sums.widen(units, self.epilogue.current)
 
 
 def _slab(weight: NDArray[Any]) -> tuple[int, int]:

@@ -20,13 +20,20 @@ def scratch(segments: int, size: int) -> int:
 class Events:
     """Positions (i32, ascending) of the nonzero elements, and where each segment starts.
 
-    A segment is `length` consecutive elements; the list lives in `memory`, by default the
+    Positions are stored times `scale`. A segment is `length` consecutive elements; the list lives in `memory`, by default the
     function's scratch memory: segments + 1 starts, then the positions, then space for one more
     vector.
     """
 
-    def __init__(self, code: Code, segments: int, length: int, memory: Value | None = None) -> None:
-        self.code = code
+    def __init__(
+        self,
+        code: Code,
+        segments: int,
+        length: int,
+        memory: Value | None = None,
+        scale: int = 1,
+    ) -> None:
+        self.code, self.scale = code, scale
         self.segments, self.length = segments, length
         self.starts = code.scratch if memory is None else memory
         self.list = code.at(self.starts, "i32", segments + 1)
@@ -61,8 +68,14 @@ class Events:
         return begin, end
 
     def position(self, k: Value) -> Value:
-        """The position of entry k, an i64."""
-        return self.code.convert(self.code.load(self.list, "i32", k), "i32", "i64")
+        """The position of entry k, an i64; of a list without a scale."""
+        return self.offset(k, 1)
+
+    def offset(self, k: Value, size: int) -> Value:
+        """The offset of row `position` of entry k in rows of `size`, an i64; 1 or `size` is the
+        scale."""
+        entry = self.code.convert(self.code.load(self.list, "i32", k), "i32", "i64")
+        return self.code.index((entry, size // self.scale))
 
     def _mark(self, segment: Value, count: Value) -> None:
         code = self.code
@@ -73,8 +86,11 @@ class Events:
         x = code.load(source, dtype, code.index(first, i))
         for fired in self._fired(dtype, x, 1):
             n = code.get(count, "i64")
-            code.store(code.convert(i, "i64", "i32"), self.list, "i32", n)
+            code.store(self._entry(i), self.list, "i32", n)
             code.set(count, code.index(n, code.builder.zext(fired, I64)))
+
+    def _entry(self, i: Value) -> Value:
+        return self.code.convert(self.code.index((i, self.scale)), "i64", "i32")
 
     def _fired(self, dtype: str, x: Value, lanes: int) -> Iterator[Value]:
         """Which of the elements are in the list, once more each."""
@@ -91,8 +107,8 @@ class Events:
         code, b = self.code, self.code.builder
         x = code.load(source, dtype, code.index(first, i), LANES)
         kind = ir.VectorType(I32, LANES)
-        lanes = ir.Constant(kind, list(range(LANES)))
-        positions = b.add(code.splat(code.convert(i, "i64", "i32"), "i32", LANES), lanes)
+        lanes = ir.Constant(kind, [lane * self.scale for lane in range(LANES)])
+        positions = b.add(code.splat(self._entry(i), "i32", LANES), lanes)
         undefined = ir.Constant(kind, ir.Undefined)
         for fired in self._fired(dtype, x, LANES):
             n = code.get(count, "i64")

@@ -1,0 +1,123 @@
+"""Sums of rows of 8-bit weights, in vectors of 16 bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from snnc.native.code import I16, Value
+from snnc_backends.cpu.kernels.code import Code
+from snnc_backends.cpu.kernels.epilogue import LANES
+from snnc_backends.cpu.kernels.events import Events
+
+if TYPE_CHECKING:
+    from snnc_backends.cpu.kernels.event_layer import EventLayer
+
+
+class EventSums:
+    """Code for the sums of up to `most` units of channels, which are held in registers.
+
+    Per unit they are the sum of the words and that of their upper halves; see `EventLayer`.
+    """
+
+    def __init__(self, spec: EventLayer, code: Code, most: int) -> None:
+        self.spec, self.code = spec, code
+        self.lanes = spec.unit // 2
+        self.words = [code.local("i16", self.lanes) for _ in range(most)]
+        self.highs = [code.local("i16", self.lanes) for _ in range(most)]
+        self.used, self.begin = code.local("i64"), code.local("i64")
+        self.nothing = code.array("i16", most * self.lanes)
+        for number in range(most):
+            code.store(code.zero("i16", self.lanes), self.nothing, "i16", number * self.lanes)
+
+    def clear(self, size: int) -> None:
+        """Set the sums of `size` units to zero."""
+        code = self.code
+        for number in range(size):
+            code.set(self.words[number], code.zero("i16", self.lanes))
+            code.set(self.highs[number], code.zero("i16", self.lanes))
+        code.set(self.used, code.int(0))
+
+    @property
+    def _proved(self) -> bool:
+        """Whether the sums of a whole window fit 16 bits."""
+        return self.spec.limit >= self.spec.taps * self.spec.channels * self.spec.copies
+
+    def add(
+        self,
+        events: Events,
+        span: tuple[Value, Value],
+        shift: Value,
+        units: range,
+        currents: Value,
+    ) -> None:
+        """Add, of a span of events, the weights of `units` in the rows `position + shift`.
+
+        Whenever `limit` events are in the sums, these move to the currents.
+        """
+        spec, code, b = self.spec, self.code, self.code.builder
+        begin, end = span
+        if self._proved:
+            self._run(events, begin, end, shift, units)
+            code.set(self.used, code.index(code.get(self.used, "i64"), b.sub(end, begin)))
+            return
+        code.set(self.begin, begin)
+        limit = code.int(spec.limit)
+        with code.repeat(lambda: b.icmp_signed("<", code.get(self.begin, "i64"), end)):
+            now, used = code.get(self.begin, "i64"), code.get(self.used, "i64")
+            stop = code.minimum(end, code.index(now, b.sub(limit, used)))
+            self._run(events, now, stop, shift, units)
+            after = code.index(used, b.sub(stop, now))
+            code.set(self.begin, stop)
+            code.set(self.used, after)
+            with b.if_then(b.icmp_signed("==", after, limit), likely=False):
+                self.widen(units, currents)
+                self.clear(len(units))
+
+    def _run(self, events: Events, begin: Value, end: Value, shift: Value, units: range) -> None:
+        """Two events at a time; of an odd number the first one comes with nothing."""
+        spec, code, b = self.spec, self.code, self.code.builder
+        start = code.index((shift, spec.slab), units.start * spec.unit)
+        table = code.at(code.arrays["weight"], "i8", start)
+        odd = b.and_(b.sub(end, begin), code.int(1))
+        first = code.at(table, "i8", events.offset(begin, spec.slab))
+        is_odd = b.icmp_signed("!=", odd, code.int(0))
+        self._add_row(b.select(is_odd, first, self.nothing), len(units))
+        with code.loop(code.index(begin, odd), end, 2) as k:
+            for number in range(2):
+                offset = events.offset(code.index(k, number), spec.slab)
+                self._add_row(code.at(table, "i8", offset), len(units))
+
+    def _add_row(self, row: Value, size: int) -> None:
+        """Add the weights of `size` units at an address."""
+        code, b = self.code, self.code.builder
+        eight = ir.Constant(ir.VectorType(I16, self.lanes), [8] * self.lanes)
+        for number, (words, highs) in enumerate(zip(self.words[:size], self.highs, strict=False)):
+            w = code.load(row, "i16", number * self.lanes, self.lanes)
+            code.set(words, b.add(code.get(words, "i16", self.lanes), w))
+            code.set(highs, b.add(code.get(highs, "i16", self.lanes), b.ashr(w, eight)))
+
+    def widen(self, units: range, currents: Value) -> None:
+        """Add the sums of `units` to the currents, of 32 bits."""
+        code, b, lanes = self.code, self.code.builder, self.lanes
+        eight = ir.Constant(ir.VectorType(I16, lanes), [8] * lanes)
+        count = b.trunc(code.get(self.used, "i64"), I16)
+        bias = code.splat(b.shl(count, ir.Constant(I16, 7)), "i16", lanes)
+        for number, unit in enumerate(units):
+            high = code.get(self.highs[number], "i16", lanes)
+            low = b.sub(code.get(self.words[number], "i16", lanes), b.shl(high, eight))
+            halves = (b.sub(low, bias), high)
+            for place in range(0, 2 * lanes, LANES):
+                part = code.convert(_lanes(code, halves, place), "i16", "i32", LANES)
+                where = code.int(unit * 2 * lanes + place)
+                old = code.load(currents, "i32", where, LANES)
+                code.store(b.add(old, part), currents, "i32", where)
+
+
+def _lanes(code: Code, halves: tuple[Value, Value], place: int) -> Value:
+    """The lanes from `place` on of two vectors, one behind the other."""
+    from_there = ir.Constant(
+        ir.VectorType(code.type("i32"), LANES), list(range(place, place + LANES))
+    )
+    return code.builder.shuffle_vector(*halves, from_there)
