@@ -32,12 +32,14 @@ class Machine:
     Attributes:
         block: channels accumulated in registers at a time, a power of two.
         compress: one instruction packs the selected lanes of a vector.
+        compress_bytes: … of a vector of bytes too.
         units: pairs of vectors of 64 bytes that sums are held in at a time.
         dot: what sums up products of bytes: vnni (AVX-512), madd (AVX2), or "" for general code.
     """
 
     block: int = 16
     compress: bool = False
+    compress_bytes: bool = False
     units: int = 1
     dot: str = ""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.native.code import Value
+from snnc.native.code import Machine, Value
 from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, positive, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import Epilogue
@@ -30,6 +30,8 @@ SLAB_BYTES = 320 << 10
 WIDEST = 512
 """Most output channels of a slab."""
 MOST_COPIES = 16
+BY_ROW = 128
+"""Most input channels of layers whose events are listed by row."""
 UNROLLED = 2
 """Units of channels up to which what follows the sums has no loop, so that these stay in
 registers."""
@@ -109,8 +111,17 @@ class EventLayer(Layer):
         return self.kept() + STEPS * self._listed()
 
     def _listed(self) -> int:
-        """Bytes of the list of one step."""
-        return scratch(self.height * self.width, self.image.size * self.copies)
+        """Bytes of the list of one step: of the whole image, or of the windows of a row."""
+        size = max(self.height, self.kernel_h) * self.width * self.channels
+        return scratch(self.height * self.width, size * self.copies)
+
+    def by_row(self, machine: Machine) -> bool:
+        """Whether the events of a row of windows are listed together, column by column.
+
+        Then a window is one loop over events; but they are listed once for each row of windows.
+        """
+        cheap = machine.compress_bytes and self.source == "i8"
+        return cheap and self.slabs == 1 and self.kernel_h > 1 and self.channels <= BY_ROW
 
     def emit(self, code: Code) -> None:
         lists = code.at(code.scratch, "i8", self.kept())
@@ -120,25 +131,50 @@ class EventLayer(Layer):
         parts = [_Slab(self, code, lists, channels) for channels in ((self.slab, rest)) if channels]
         with code.loop(0, code.timesteps, STEPS) as first:
             count = code.minimum(steps, code.builder.sub(code.timesteps, first))
-            with code.loop(0, count) as s:
-                found = self._events(code, lists, s)
-                start = code.index((code.index(first, s), self.image.size))
-                found.collect(code.inputs[0], self.source, start, self.copies)
+            if not self.by_row(code.machine):
+                with code.loop(0, count) as s:
+                    found = self.events(code, lists, s)
+                    start = code.index((code.index(first, s), self.image.size))
+                    found.collect(code.inputs[0], self.source, start, self.copies)
             if whole:
                 with code.loop(0, whole) as slab:
                     parts[0].positions(slab, first, count)
             if rest:
                 parts[-1].positions(code.int(whole), first, count)
 
-    def _events(self, code: Code, lists: Value, s: Value) -> Events:
-        """The list of step s of a block of steps."""
+    def events(self, code: Code, lists: Value, s: Value) -> Events:
+        """The list of step s of a block of steps; by row, its segments are columns."""
         memory = code.at(lists, "i8", code.index((s, self._listed())))
-        return Events(code, self.height * self.width, self.channels, memory, self._scale)
+        rows = 1 if self.by_row(code.machine) else self.height
+        return Events(code, rows * self.width, self.channels, memory, self._scale)
+
+    def list_row(self, code: Code, lists: Value, y: Value, span: tuple[Value, Value]) -> None:
+        """List the events of a row y of windows at the steps first, …, first + count - 1.
+
+        The position of an event in row kh of the windows is that of tap (kh, column), channel.
+        """
+        first, count = span
+        with code.loop(0, count) as s:
+            found = self.events(code, lists, s)
+            found.open()
+            with code.loop(0, self.width) as column:
+                found.mark(column)
+                with code.loop(0, self.kernel_h) as kh:
+                    row = self.row(code, y, kh)
+                    with code.builder.if_then(self.inside(code, row, self.height)):
+                        pixel = code.index((row, self.width), column)
+                        place = code.index((code.index(first, s), self.image.size))
+                        place = code.index(place, (pixel, self.channels))
+                        tap = code.index((kh, self.kernel_w), column)
+                        position = code.index((tap, self.channels))
+                        found.append(code.inputs[0], self.source, place, position, self.copies)
+            found.mark(code.int(self.width))
 
     @property
     def _scale(self) -> int:
         """Positions are listed as offsets of rows of weights, where these fit 32 bits."""
-        return self.slab if self.image.size * self.slab <= LARGEST else 1
+        taps = (self.kernel_h * self.kernel_w + self.width) * self.channels
+        return self.slab if max(self.image.size, taps) * self.slab <= LARGEST else 1
 
 
 class _Slab:
@@ -153,63 +189,81 @@ class _Slab:
         )
         self.registers = min(self.units, code.machine.units)
         self.sums = EventSums(spec, code, self.registers)
+        self.by_row = spec.by_row(code.machine)
 
     def positions(self, slab: Value, first: Value, count: Value) -> None:
         """All output positions, at the steps first .. first + count - 1."""
         spec, code, epilogue = self.spec, self.code, self.epilogue
         channel = code.index((slab, spec.slab))
         nbytes = spec.taps * spec.channels * spec.slab
-        visits = code.builder.mul(count, code.int(spec.pixels * spec.kernel_h))
-        share = code.builder.add(code.builder.udiv(code.int(nbytes), visits), code.int(AHEAD))
+        runs = 1 if self.by_row else spec.kernel_h
+        visits = code.builder.mul(count, code.int(spec.pixels * runs))
+        ahead = code.int(AHEAD * spec.kernel_h // runs)
+        share = code.builder.add(code.builder.udiv(code.int(nbytes), visits), ahead)
         share = code.builder.and_(share, code.int(-64))
         following = code.index((slab, nbytes), nbytes)
         more = code.builder.icmp_signed("<", code.index(first, count), code.timesteps)
-        with code.loop(0, spec.out_height) as y, code.loop(0, spec.out_width) as x:
-            pixel = code.index((y, spec.out_width), x)
-            epilogue.open(pixel, channel, first)
-            with code.loop(0, count) as s:
-                epilogue.start(pixel, channel)
-                events = spec._events(code, self.lists, s)
-                for unit in range(0, self.units, self.registers):
-                    size = min(self.registers, self.units - unit)
-                    visit = code.builder.mul(code.index((pixel, spec.kernel_h)), count)
-                    visit = code.index(visit, (s, spec.kernel_h))
-                    self._window(events, slab, y, x, unit, size, (following, share, visit))
-                epilogue.finish(code.index(first, s), pixel, channel)
-            epilogue.close(pixel, channel, more)
+        with code.loop(0, spec.out_height) as y:
+            if self.by_row:
+                spec.list_row(code, self.lists, y, (first, count))
+            with code.loop(0, spec.out_width) as x:
+                pixel = code.index((y, spec.out_width), x)
+                epilogue.open(pixel, channel, first)
+                with code.loop(0, count) as s:
+                    epilogue.start(pixel, channel)
+                    events = spec.events(code, self.lists, s)
+                    for unit in range(0, self.units, self.registers):
+                        units = range(unit, min(unit + self.registers, self.units))
+                        visit = code.builder.mul(code.index((pixel, runs)), count)
+                        visit = code.index(visit, (s, runs))
+                        ahead = _Ahead(following, share, visit)
+                        self._window(events, slab, y, x, units, ahead)
+                    epilogue.finish(code.index(first, s), pixel, channel)
+                epilogue.close(pixel, channel, more)
 
     def _window(
-        self,
-        events: Events,
-        slab: Value,
-        y: Value,
-        x: Value,
-        unit: int,
-        size: int,
-        ahead: tuple[Value, Value, Value],
+        self, events: Events, slab: Value, y: Value, x: Value, units: range, ahead: _Ahead
     ) -> None:
-        """Add the events of a window to the currents of `size` units from `unit` on."""
+        """Add the events of a window to the currents of `units`."""
         spec, code = self.spec, self.code
-        units = range(unit, unit + size)
-        self.sums.clear(size)
+        self.sums.clear(len(units))
         left = code.index((x, spec.stride_w), -spec.pad_left)
         start, stop = (
             code.clamp(code.index(left, reach), 0, spec.width) for reach in (0, spec.kernel_w)
         )
         rows = code.index((slab, spec.taps * spec.channels))
+        if self.by_row:
+            ahead.fetch(code, code.int(0))
+            shift = code.builder.sub(rows, code.index((left, spec.channels)))
+            self.sums.add(events, events.range(start, stop), shift, units, self.epilogue.current)
+            self.sums.widen(units, self.epilogue.current)
+            return
         with code.loop(0, spec.kernel_h) as kh:
             row = spec.row(code, y, kh)
-            following, share, visit = ahead
-            place = code.builder.add(following, code.builder.mul(code.index(visit, kh), share))
-            code.prefetch(code.at(code.arrays["weight"], "i8", place), share)
+            ahead.fetch(code, kh)
             with code.builder.if_then(spec.inside(code, row, spec.height)):
                 line = code.index((row, spec.width))
-                begin, end = events.range(code.index(line, start), code.index(line, stop))
+                span = events.range(code.index(line, start), code.index(line, stop))
                 base = code.index((code.index(line, left), spec.channels))
                 shift = code.index(rows, (kh, spec.kernel_w * spec.channels))
                 shift = code.builder.sub(shift, base)
-                self.sums.add(events, (begin, end), shift, units, self.epilogue.current)
+                self.sums.add(events, span, shift, units, self.epilogue.current)
         self.sums.widen(units, self.epilogue.current)
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Weights that are fetched while others are added: `share` bytes at a visit."""
+
+    start: Value
+    share: Value
+    visit: Value
+
+    def fetch(self, code: Code, more: Value) -> None:
+        """Ask for those of the visit that is so many further."""
+        place = code.builder.mul(code.index(self.visit, more), self.share)
+        place = code.builder.add(self.start, place)
+        code.prefetch(code.at(code.arrays["weight"], "i8", place), self.share)
 
 
 def _slab(weight: NDArray[Any]) -> tuple[int, int]:

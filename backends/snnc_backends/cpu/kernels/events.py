@@ -10,19 +10,21 @@ from snnc.native.code import I32, I64, Value
 from snnc_backends.cpu.kernels.code import Code
 
 LANES = 16
+WIDEST = 64
+"""Most elements that are looked at at a time."""
 
 
 def scratch(segments: int, size: int) -> int:
     """Bytes of working memory for a list over `size` elements in `segments` segments."""
-    return 4 * (segments + 1 + size + LANES)
+    return 4 * (segments + 1 + size + WIDEST)
 
 
 class Events:
-    """Positions (i32, ascending) of the nonzero elements, and where each segment starts.
+    """Positions (i32) of the nonzero elements, and where each segment starts.
 
-    Positions are stored times `scale`. A segment is `length` consecutive elements; the list lives in `memory`, by default the
-    function's scratch memory: segments + 1 starts, then the positions, then space for one more
-    vector.
+    Positions are stored times `scale`. A segment is one or more rows of `length` consecutive
+    elements; the list lives in `memory`, by default the function's scratch memory: segments + 1
+    starts, then the positions, then space for more vectors.
     """
 
     def __init__(
@@ -39,26 +41,52 @@ class Events:
         self.list = code.at(self.starts, "i32", segments + 1)
 
     def collect(self, source: Value, dtype: str, first: Value, copies: int = 0) -> None:
-        """Fill the list from the elements `first`, `first + 1`, … of a tensor.
+        """Fill the list from the elements `first`, `first + 1`, … of a tensor, a row a segment.
 
         With `copies`, an element of value n is in the list n times, at most `copies` times, and one
         below zero never.
         """
-        self.copies = copies
         code = self.code
-        count = code.local("i64")
-        code.set(count, code.int(0))
-        vectors = self.length // LANES if code.machine.compress else 0
+        self.open()
         with code.loop(0, self.segments) as segment:
-            self._mark(segment, code.get(count, "i64"))
-            begin = code.index((segment, self.length))
-            if vectors:
-                with code.loop(0, vectors * LANES, LANES) as k:
-                    self._append_vector(source, dtype, first, code.index(begin, k), count)
-            if vectors * LANES < self.length:
-                with code.loop(vectors * LANES, self.length) as k:
-                    self._append(source, dtype, first, code.index(begin, k), count)
-        self._mark(code.int(self.segments), code.get(count, "i64"))
+            self.mark(segment)
+            place = code.index((segment, self.length))
+            self.append(source, dtype, code.index(first, place), place, copies)
+        self.mark(code.int(self.segments))
+
+    def open(self) -> None:
+        """Begin an empty list."""
+        self._count = self.code.local("i64")
+        self.code.set(self._count, self.code.int(0))
+
+    def mark(self, segment: Value) -> None:
+        """Say that a segment starts here; that behind the last one ends the list."""
+        code = self.code
+        count = code.convert(code.get(self._count, "i64"), "i64", "i32")
+        code.store(count, self.starts, "i32", segment)
+
+    def append(
+        self, source: Value, dtype: str, first: Value, position: Value, copies: int = 0
+    ) -> None:
+        """List the row of a tensor that starts at element `first`; its elements are at `position`,
+        `position + 1`, …; `copies` as in `collect`."""
+        code, self.copies = self.code, copies
+        most = WIDEST if code.machine.compress_bytes and dtype == "i8" else LANES
+        least = LANES if code.machine.compress else self.length + 1
+
+        def look(i: Value, lanes: int) -> None:
+            where, entry = code.index(first, i), code.index(position, i)
+            if most > LANES:
+                self._bytes(code.load(source, dtype, where, lanes), dtype, entry, lanes)
+            else:
+                self._vector(code.load(source, dtype, where, lanes), dtype, entry)
+
+        done = self.length // least * least
+        code.blocks(done, most, look)
+        if done < self.length:
+            with code.loop(done, self.length) as k:
+                x = code.load(source, dtype, code.index(first, k))
+                self._single(x, dtype, code.index(position, k))
 
     def range(self, start: Value, stop: Value) -> tuple[Value, Value]:
         """The range of list entries of the segments start..stop-1."""
@@ -77,20 +105,15 @@ class Events:
         entry = self.code.convert(self.code.load(self.list, "i32", k), "i32", "i64")
         return self.code.index((entry, size // self.scale))
 
-    def _mark(self, segment: Value, count: Value) -> None:
+    def _single(self, x: Value, dtype: str, position: Value) -> None:
         code = self.code
-        code.store(code.convert(count, "i64", "i32"), self.starts, "i32", segment)
-
-    def _append(self, source: Value, dtype: str, first: Value, i: Value, count: Value) -> None:
-        code = self.code
-        x = code.load(source, dtype, code.index(first, i))
         for fired in self._fired(dtype, x, 1):
-            n = code.get(count, "i64")
-            code.store(self._entry(i), self.list, "i32", n)
-            code.set(count, code.index(n, code.builder.zext(fired, I64)))
+            n = code.get(self._count, "i64")
+            code.store(self._entry(position), self.list, "i32", n)
+            code.set(self._count, code.index(n, code.builder.zext(fired, I64)))
 
-    def _entry(self, i: Value) -> Value:
-        return self.code.convert(self.code.index((i, self.scale)), "i64", "i32")
+    def _entry(self, position: Value) -> Value:
+        return self.code.convert(self.code.index((position, self.scale)), "i64", "i32")
 
     def _fired(self, dtype: str, x: Value, lanes: int) -> Iterator[Value]:
         """Which of the elements are in the list, once more each."""
@@ -101,27 +124,60 @@ class Events:
             level = code.splat(ir.Constant(code.type(dtype), least), dtype, lanes)
             yield code.greater(dtype, x, level)
 
-    def _append_vector(
-        self, source: Value, dtype: str, first: Value, i: Value, count: Value
-    ) -> None:
+    def _vector(self, x: Value, dtype: str, position: Value) -> None:
+        """List a vector of LANES elements."""
         code, b = self.code, self.code.builder
-        x = code.load(source, dtype, code.index(first, i), LANES)
-        kind = ir.VectorType(I32, LANES)
-        lanes = ir.Constant(kind, [lane * self.scale for lane in range(LANES)])
-        positions = b.add(code.splat(self._entry(i), "i32", LANES), lanes)
-        undefined = ir.Constant(kind, ir.Undefined)
+        offsets = _numbers(code, "i32", LANES, self.scale)
+        positions = b.add(code.splat(self._entry(position), "i32", LANES), offsets)
         for fired in self._fired(dtype, x, LANES):
-            n = code.get(count, "i64")
-            packed = b.call(_compress(b.module, kind), [positions, fired, undefined])
-            code.store(packed, self.list, "i32", n)
-            mask = b.bitcast(fired, ir.IntType(LANES))
-            code.set(count, code.index(n, b.zext(b.ctpop(mask), I64)))
+            n = code.get(self._count, "i64")
+            code.store(_packed(code, positions, fired, "i32", LANES), self.list, "i32", n)
+            self._advance(n, fired, LANES)
+
+    def _bytes(self, x: Value, dtype: str, position: Value, lanes: int) -> None:
+        """List a vector of up to 64 elements: their numbers are packed as bytes."""
+        code, b = self.code, self.code.builder
+        numbers = _numbers(code, "i8", lanes, 1)
+        start = code.splat(self._entry(position), "i32", LANES)
+        for fired in self._fired(dtype, x, lanes):
+            packed = _packed(code, numbers, fired, "i8", lanes)
+            n = code.get(self._count, "i64")
+            found = self._advance(n, fired, lanes)
+            self._write(packed, start, n, range(0, min(lanes, 2 * LANES), LANES))
+            if lanes > 2 * LANES:
+                with b.if_then(b.icmp_signed(">", found, code.int(2 * LANES)), likely=False):
+                    self._write(packed, start, n, range(2 * LANES, lanes, LANES))
+
+    def _write(self, packed: Value, start: Value, n: Value, places: range) -> None:
+        """Write the entries of some of the packed numbers, 16 from each place on."""
+        code, b = self.code, self.code.builder
+        wide = ir.VectorType(I32, LANES)
+        for place in places:
+            lanes = ir.Constant(wide, list(range(place, place + LANES)))
+            part = b.zext(b.shuffle_vector(packed, packed, lanes), wide)
+            scaled = b.mul(part, ir.Constant(wide, [self.scale] * LANES))
+            code.store(b.add(start, scaled), self.list, "i32", code.index(n, place))
+
+    def _advance(self, n: Value, fired: Value, lanes: int) -> Value:
+        """Count those that fired from n on; returns how many they are."""
+        code, b = self.code, self.code.builder
+        mask = b.ctpop(b.bitcast(fired, ir.IntType(lanes)))
+        found = b.zext(mask, I64) if lanes < 64 else mask
+        code.set(self._count, code.index(n, found))
+        return found
 
 
-def _compress(module: ir.Module, kind: ir.VectorType) -> ir.Function:
-    """The intrinsic that packs the selected lanes at the front of the vector."""
-    name = f"llvm.experimental.vector.compress.v{LANES}i32"
-    if name in module.globals:
-        return module.globals[name]
-    mask = ir.VectorType(ir.IntType(1), LANES)
-    return ir.Function(module, ir.FunctionType(kind, [kind, mask, kind]), name)
+def _numbers(code: Code, dtype: str, lanes: int, scale: int) -> Value:
+    """0, 1, 2, … times `scale`."""
+    return ir.Constant(code.type(dtype, lanes), [lane * scale for lane in range(lanes)])
+
+
+def _packed(code: Code, values: Value, fired: Value, dtype: str, lanes: int) -> Value:
+    """The values that fired, at the front of the vector."""
+    kind, module = code.type(dtype, lanes), code.builder.module
+    name = f"llvm.experimental.vector.compress.v{lanes}{dtype}"
+    mask = ir.VectorType(ir.IntType(1), lanes)
+    function = module.globals.get(name) or ir.Function(
+        module, ir.FunctionType(kind, [kind, mask, kind]), name
+    )
+    return code.builder.call(function, [values, fired, ir.Constant(kind, ir.Undefined)])
