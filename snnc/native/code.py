@@ -157,13 +157,17 @@ class Emitter:
 
     def prefetch(self, pointer: Value, nbytes: Value) -> None:
         """Ask for memory to be read into the L2 cache."""
+        with self.loop(0, nbytes, 64) as i:
+            self.prefetch_line(self.at(pointer, "i8", i))
+
+    def prefetch_line(self, pointer: Value) -> None:
+        """Ask for the line of an address to be read into the L2 cache; any address will do."""
         module = self.builder.module
         name = "llvm.prefetch.p0"
         kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
         function = module.globals.get(name) or ir.Function(module, kind, name)
         read, second_level, data = (ir.Constant(I32, n) for n in (0, 2, 1))
-        with self.loop(0, nbytes, 64) as i:
-            self.builder.call(function, [self.at(pointer, "i8", i), read, second_level, data])
+        self.builder.call(function, [pointer, read, second_level, data])
 
     def local(self, dtype: str, lanes: int = 1, count: int = 1) -> Value:
         """Allocate `count` elements on the stack."""

@@ -30,6 +30,9 @@ SLAB_BYTES = 320 << 10
 WIDEST = 512
 """Most output channels of a slab."""
 MOST_COPIES = 16
+FEW_POSITIONS = 16
+"""Output positions up to which not all weights of a slab are read more than a few times: then the
+rows of the next slab are fetched one by one, each when that of the slab before it is added."""
 BY_ROW = 128
 """Most input channels of layers whose events are listed by row."""
 UNROLLED = 2
@@ -103,9 +106,18 @@ class EventLayer(Layer):
         """Slabs of output channels."""
         return -(-self.out_channels // self.slab)
 
+    @property
+    def slab_bytes(self) -> int:
+        """Bytes of the weights of a slab."""
+        return self.taps * self.channels * self.slab
+
+    @property
+    def fetches_rows(self) -> bool:
+        """Whether the weights of a slab are fetched row by row while the one before is added."""
+        return self.slabs > 1 and self.pixels <= FEW_POSITIONS
+
     def weights(self) -> Table:
-        rows = self.taps * self.channels
-        return Table("i16", self.slabs * rows * self.slab // 2)
+        return Table("i16", self.slabs * self.slab_bytes // 2)
 
     def scratch(self) -> int:
         return self.kept() + STEPS * self._listed()
@@ -195,7 +207,7 @@ class _Slab:
         """All output positions, at the steps first .. first + count - 1."""
         spec, code, epilogue = self.spec, self.code, self.epilogue
         channel = code.index((slab, spec.slab))
-        nbytes = spec.taps * spec.channels * spec.slab
+        nbytes = spec.slab_bytes
         runs = 1 if self.by_row else spec.kernel_h
         visits = code.builder.mul(count, code.int(spec.pixels * runs))
         ahead = code.int(AHEAD * spec.kernel_h // runs)
@@ -233,14 +245,16 @@ class _Slab:
         )
         rows = code.index((slab, spec.taps * spec.channels))
         if self.by_row:
-            ahead.fetch(code, code.int(0))
+            if not spec.fetches_rows:
+                ahead.fetch(code, code.int(0))
             shift = code.builder.sub(rows, code.index((left, spec.channels)))
             self.sums.add(events, events.range(start, stop), shift, units, self.epilogue.current)
             self.sums.widen(units, self.epilogue.current)
             return
         with code.loop(0, spec.kernel_h) as kh:
             row = spec.row(code, y, kh)
-            ahead.fetch(code, kh)
+            if not spec.fetches_rows:
+                ahead.fetch(code, kh)
             with code.builder.if_then(spec.inside(code, row, spec.height)):
                 line = code.index((row, spec.width))
                 span = events.range(code.index(line, start), code.index(line, stop))
@@ -277,14 +291,27 @@ def _slab(weight: NDArray[Any]) -> tuple[int, int]:
 
 
 def _limit(weight: NDArray[Any], copies: int) -> int:
-    """The most events whose sums fit 16 bits for certain; all of a window count as `LARGEST`."""
-    flat = weight.reshape(-1, weight.shape[-1])
-    largest = max(1, int(np.abs(flat.astype(np.int16)).max()))
-    if len(flat) * copies > INT16:
-        return INT16 // largest
-    total, size = (part.sum(0, dtype=np.int64) for part in (flat, np.abs(flat.astype(np.int16))))
-    reach = int(np.maximum(size + total, size - total).max()) // 2  # of one sign
-    return LARGEST if reach * copies <= INT16 else INT16 // largest
+    """The most events of a window whose sums fit 16 bits, whichever events they are; all of them
+    count as `LARGEST`."""
+    flat = weight.reshape(-1, weight.shape[-1]).astype(np.int16)
+    outputs = flat.shape[-1]
+    places = (flat & 255) + 256 * np.arange(outputs)
+    counts = np.bincount(places.ravel(), minlength=256 * outputs).reshape(outputs, 256) * copies
+    positive, negative = np.arange(127, 0, -1), np.arange(128, 0, -1)
+    rows = (counts[:, positive], positive), (counts[:, 256 - negative], negative)
+    return min(_fitting(*each) for each in rows)
+
+
+def _fitting(counts: NDArray[Any], sizes: NDArray[Any]) -> int:
+    """How many numbers of an output have a sum of 16 bits, the largest first; the least of outputs.
+
+    counts: of numbers of every size, (outputs, sizes); sizes: descending. All count as `LARGEST`.
+    """
+    sums = np.cumsum(counts * sizes, axis=1)
+    room = np.maximum(INT16 - (sums - counts * sizes), 0)
+    taken = np.minimum(counts, room // sizes).sum(1)
+    beyond = sums[:, -1] > INT16
+    return int(taken[beyond].min()) if beyond.any() else LARGEST
 
 
 def _words(weight: NDArray[Any], slab: int, unit: int) -> NDArray[Any]:

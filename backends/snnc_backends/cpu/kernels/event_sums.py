@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from snnc_backends.cpu.kernels.event_layer import EventLayer
 
 
+LINE = 64
+"""Bytes of a cache line."""
+
+
 class EventSums:
     """Code for the sums of up to `most` units of channels, which are held in registers.
 
@@ -90,8 +94,11 @@ class EventSums:
                 self._add_row(code.at(table, "i8", offset), len(units))
 
     def _add_row(self, row: Value, size: int) -> None:
-        """Add the weights of `size` units at an address."""
-        code, b = self.code, self.code.builder
+        """Add the weights of `size` units at an address; ask for those of the next slab."""
+        spec, code, b = self.spec, self.code, self.code.builder
+        if spec.fetches_rows:  # behind the last slab come those of the next layer, much the same
+            for line in range(0, size * spec.unit, LINE):
+                code.prefetch_line(code.at(row, "i8", spec.slab_bytes + line))
         eight = ir.Constant(ir.VectorType(I16, self.lanes), [8] * self.lanes)
         for number, (words, highs) in enumerate(zip(self.words[:size], self.highs, strict=False)):
             w = code.load(row, "i16", number * self.lanes, self.lanes)
