@@ -14,7 +14,7 @@ from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, positive
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import Epilogue
 from snnc_backends.cpu.kernels.event_sums import EventSums
-from snnc_backends.cpu.kernels.events import Events, scratch
+from snnc_backends.cpu.kernels.events import VALUES, Events, scratch
 from snnc_backends.cpu.kernels.layer import Layer, chain
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ FEW_POSITIONS = 16
 rows of the next slab are fetched one by one, each when that of the slab before it is added."""
 BY_ROW = 128
 """Most input channels of layers whose events are listed by row."""
+VALUED = 3
+"""Least largest value of events that are multiplied rather than listed as often as that."""
 UNROLLED = 2
 """Units of channels up to which what follows the sums has no loop, so that these stay in
 registers."""
@@ -158,7 +160,18 @@ class EventLayer(Layer):
         """The list of step s of a block of steps; by row, its segments are columns."""
         memory = code.at(lists, "i8", code.index((s, self._listed())))
         rows = 1 if self.by_row(code.machine) else self.height
-        return Events(code, rows * self.width, self.channels, memory, self._scale)
+        segments, scale = rows * self.width, self._scale
+        return Events(code, segments, self.channels, memory, scale, valued=self.valued)
+
+    @property
+    def valued(self) -> bool:
+        """Whether an event of value n is listed once, with its value."""
+        return VALUED <= self.copies <= VALUES and self._scale % VALUES == 0
+
+    @property
+    def most_listed(self) -> int:
+        """The most entries of the list whose sums fit 16 bits."""
+        return max(1, self.limit // self.copies) if self.valued else self.limit
 
     def list_row(self, code: Code, lists: Value, y: Value, span: tuple[Value, Value]) -> None:
         """List the events of a row y of windows at the steps first, …, first + count - 1.

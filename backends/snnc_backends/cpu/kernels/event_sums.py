@@ -22,7 +22,8 @@ LINE = 64
 class EventSums:
     """Code for the sums of up to `most` units of channels, which are held in registers.
 
-    Per unit they are the sum of the words and that of their upper halves; see `EventLayer`.
+    Per unit they are the sum of the words and that of their upper halves; see `EventLayer`. Where
+    events have values these are multiplied with both, and added up.
     """
 
     def __init__(self, spec: EventLayer, code: Code, most: int) -> None:
@@ -30,6 +31,7 @@ class EventSums:
         self.lanes = spec.unit // 2
         self.words = [code.local("i16", self.lanes) for _ in range(most)]
         self.highs = [code.local("i16", self.lanes) for _ in range(most)]
+        self.values = code.local("i16", self.lanes)
         self.used, self.begin = code.local("i64"), code.local("i64")
         self.nothing = code.array("i16", most * self.lanes)
         for number in range(most):
@@ -38,9 +40,8 @@ class EventSums:
     def clear(self, size: int) -> None:
         """Set the sums of `size` units to zero."""
         code = self.code
-        for number in range(size):
-            code.set(self.words[number], code.zero("i16", self.lanes))
-            code.set(self.highs[number], code.zero("i16", self.lanes))
+        for each in (*self.words[:size], *self.highs[:size], self.values):
+            code.set(each, code.zero("i16", self.lanes))
         code.set(self.used, code.int(0))
 
     @property
@@ -67,7 +68,7 @@ class EventSums:
             code.set(self.used, code.index(code.get(self.used, "i64"), b.sub(end, begin)))
             return
         code.set(self.begin, begin)
-        limit = code.int(spec.limit)
+        limit = code.int(spec.most_listed)
         with code.repeat(lambda: b.icmp_signed("<", code.get(self.begin, "i64"), end)):
             now, used = code.get(self.begin, "i64"), code.get(self.used, "i64")
             stop = code.minimum(end, code.index(now, b.sub(limit, used)))
@@ -85,32 +86,45 @@ class EventSums:
         start = code.index((shift, spec.slab), units.start * spec.unit)
         table = code.at(code.arrays["weight"], "i8", start)
         odd = b.and_(b.sub(end, begin), code.int(1))
-        first = code.at(table, "i8", events.offset(begin, spec.slab))
         is_odd = b.icmp_signed("!=", odd, code.int(0))
-        self._add_row(b.select(is_odd, first, self.nothing), len(units))
+        offset, value = events.entry(begin, spec.slab)
+        first = b.select(is_odd, code.at(table, "i8", offset), self.nothing)
+        self._add_row(first, value and b.select(is_odd, value, code.zero("i16")), len(units))
         with code.loop(code.index(begin, odd), end, 2) as k:
             for number in range(2):
-                offset = events.offset(code.index(k, number), spec.slab)
-                self._add_row(code.at(table, "i8", offset), len(units))
+                offset, value = events.entry(code.index(k, number), spec.slab)
+                self._add_row(code.at(table, "i8", offset), value, len(units))
 
-    def _add_row(self, row: Value, size: int) -> None:
-        """Add the weights of `size` units at an address; ask for those of the next slab."""
+    def _add_row(self, row: Value, value: Value, size: int) -> None:
+        """Add the weights of `size` units at an address, times the value of the event if it has
+        one; ask for those of the next slab."""
         spec, code, b = self.spec, self.code, self.code.builder
         if spec.fetches_rows:  # behind the last slab come those of the next layer, much the same
             for line in range(0, size * spec.unit, LINE):
                 code.prefetch_line(code.at(row, "i8", spec.slab_bytes + line))
         eight = ir.Constant(ir.VectorType(I16, self.lanes), [8] * self.lanes)
+        factor = None if value is None else code.splat(value, "i16", self.lanes)
+        if factor is not None:
+            self._more(self.values, factor)
         for number, (words, highs) in enumerate(zip(self.words[:size], self.highs, strict=False)):
             w = code.load(row, "i16", number * self.lanes, self.lanes)
-            code.set(words, b.add(code.get(words, "i16", self.lanes), w))
-            code.set(highs, b.add(code.get(highs, "i16", self.lanes), b.ashr(w, eight)))
+            high = b.ashr(w, eight)
+            for total, each in ((words, w), (highs, high)):
+                self._more(total, each if factor is None else b.mul(each, factor))
+
+    def _more(self, total: Value, more: Value) -> None:
+        code = self.code
+        code.set(total, code.builder.add(code.get(total, "i16", self.lanes), more))
 
     def widen(self, units: range, currents: Value) -> None:
         """Add the sums of `units` to the currents, of 32 bits."""
-        code, b, lanes = self.code, self.code.builder, self.lanes
+        spec, code, b, lanes = self.spec, self.code, self.code.builder, self.lanes
         eight = ir.Constant(ir.VectorType(I16, lanes), [8] * lanes)
-        count = b.trunc(code.get(self.used, "i64"), I16)
-        bias = code.splat(b.shl(count, ir.Constant(I16, 7)), "i16", lanes)
+        seven = ir.Constant(ir.VectorType(I16, lanes), [7] * lanes)
+        values = code.get(self.values, "i16", lanes)
+        if not spec.valued:
+            values = code.splat(b.trunc(code.get(self.used, "i64"), I16), "i16", lanes)
+        bias = b.shl(values, seven)
         for number, unit in enumerate(units):
             high = code.get(self.highs[number], "i16", lanes)
             low = b.sub(code.get(self.words[number], "i16", lanes), b.shl(high, eight))

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from llvmlite import ir
 
-from snnc.native.code import I32, I64, Value
+from snnc.native.code import I16, I32, I64, Value
 from snnc_backends.cpu.kernels.code import Code
 
 LANES = 16
+VALUES = 16
+"""The largest value in a list with values."""
 WIDEST = 64
 """Most elements that are looked at at a time."""
 
@@ -25,6 +27,9 @@ class Events:
     Positions are stored times `scale`. A segment is one or more rows of `length` consecutive
     elements; the list lives in `memory`, by default the function's scratch memory: segments + 1
     starts, then the positions, then space for more vectors.
+
+    A `valued` list has every element once, and its value: `scale` is then a multiple of VALUES, and
+    an entry has the value, less one, added to it.
     """
 
     def __init__(
@@ -34,8 +39,10 @@ class Events:
         length: int,
         memory: Value | None = None,
         scale: int = 1,
+        *,
+        valued: bool = False,
     ) -> None:
-        self.code, self.scale = code, scale
+        self.code, self.scale, self.valued = code, scale, valued
         self.segments, self.length = segments, length
         self.starts = code.scratch if memory is None else memory
         self.list = code.at(self.starts, "i32", segments + 1)
@@ -44,7 +51,7 @@ class Events:
         """Fill the list from the elements `first`, `first + 1`, … of a tensor, a row a segment.
 
         With `copies`, an element of value n is in the list n times, at most `copies` times, and one
-        below zero never.
+        below zero never; a list with values has it once, with a value of at most `copies`.
         """
         code = self.code
         self.open()
@@ -97,20 +104,37 @@ class Events:
 
     def position(self, k: Value) -> Value:
         """The position of entry k, an i64; of a list without a scale."""
-        return self.offset(k, 1)
+        return self.entry(k, 1)[0]
 
-    def offset(self, k: Value, size: int) -> Value:
-        """The offset of row `position` of entry k in rows of `size`, an i64; 1 or `size` is the
-        scale."""
-        entry = self.code.convert(self.code.load(self.list, "i32", k), "i32", "i64")
-        return self.code.index((entry, size // self.scale))
+    def entry(self, k: Value, size: int) -> tuple[Value, Value]:
+        """Where row `position` of entry k begins among rows of `size`, an i64; and its value, an
+        i16, or None. The scale is 1 or `size`."""
+        code, b = self.code, self.code.builder
+        entry, value = code.load(self.list, "i32", k), None
+        if self.valued:
+            value = b.add(b.and_(entry, ir.Constant(I32, VALUES - 1)), ir.Constant(I32, 1))
+            value = b.trunc(value, I16)
+            entry = b.and_(entry, ir.Constant(I32, -VALUES))
+        return code.index((code.convert(entry, "i32", "i64"), size // self.scale)), value
 
     def _single(self, x: Value, dtype: str, position: Value) -> None:
         code = self.code
+        entry = self._entry(position)
+        if self.valued:
+            entry = code.builder.add(entry, self._above_one(x, dtype, 1))
         for fired in self._fired(dtype, x, 1):
             n = code.get(self._count, "i64")
-            code.store(self._entry(position), self.list, "i32", n)
+            code.store(entry, self.list, "i32", n)
             code.set(self._count, code.index(n, code.builder.zext(fired, I64)))
+
+    def _above_one(self, x: Value, dtype: str, lanes: int) -> Value:
+        """Values of at most `copies`, less one, as i32; of those that fire."""
+        code, b = self.code, self.code.builder
+        most, one = (
+            code.splat(ir.Constant(code.type(dtype), n), dtype, lanes) for n in (self.copies, 1)
+        )
+        least = b.select(code.greater(dtype, x, most), most, x)
+        return code.convert(b.sub(least, one), dtype, "i32", lanes)
 
     def _entry(self, position: Value) -> Value:
         return self.code.convert(self.code.index((position, self.scale)), "i64", "i32")
@@ -120,7 +144,7 @@ class Events:
         code = self.code
         if not self.copies:
             yield code.nonzero(dtype, x, lanes)
-        for least in range(self.copies):
+        for least in range(1 if self.valued else self.copies):
             level = code.splat(ir.Constant(code.type(dtype), least), dtype, lanes)
             yield code.greater(dtype, x, level)
 
@@ -129,6 +153,8 @@ class Events:
         code, b = self.code, self.code.builder
         offsets = _numbers(code, "i32", LANES, self.scale)
         positions = b.add(code.splat(self._entry(position), "i32", LANES), offsets)
+        if self.valued:
+            positions = b.add(positions, self._above_one(x, dtype, LANES))
         for fired in self._fired(dtype, x, LANES):
             n = code.get(self._count, "i64")
             code.store(_packed(code, positions, fired, "i32", LANES), self.list, "i32", n)
@@ -141,22 +167,26 @@ class Events:
         start = code.splat(self._entry(position), "i32", LANES)
         for fired in self._fired(dtype, x, lanes):
             packed = _packed(code, numbers, fired, "i8", lanes)
+            values = _packed(code, x, fired, "i8", lanes) if self.valued else None
             n = code.get(self._count, "i64")
             found = self._advance(n, fired, lanes)
-            self._write(packed, start, n, range(0, min(lanes, 2 * LANES), LANES))
+            self._write(packed, values, start, n, range(0, min(lanes, 2 * LANES), LANES))
             if lanes > 2 * LANES:
                 with b.if_then(b.icmp_signed(">", found, code.int(2 * LANES)), likely=False):
-                    self._write(packed, start, n, range(2 * LANES, lanes, LANES))
+                    self._write(packed, values, start, n, range(2 * LANES, lanes, LANES))
 
-    def _write(self, packed: Value, start: Value, n: Value, places: range) -> None:
-        """Write the entries of some of the packed numbers, 16 from each place on."""
+    def _write(self, packed: Value, values: Value, start: Value, n: Value, places: range) -> None:
+        """Write the entries of some of the packed numbers and values, 16 from each place on."""
         code, b = self.code, self.code.builder
         wide = ir.VectorType(I32, LANES)
         for place in places:
             lanes = ir.Constant(wide, list(range(place, place + LANES)))
             part = b.zext(b.shuffle_vector(packed, packed, lanes), wide)
-            scaled = b.mul(part, ir.Constant(wide, [self.scale] * LANES))
-            code.store(b.add(start, scaled), self.list, "i32", code.index(n, place))
+            entry = b.add(start, b.mul(part, ir.Constant(wide, [self.scale] * LANES)))
+            if values is not None:
+                part = b.shuffle_vector(values, values, lanes)
+                entry = b.add(entry, self._above_one(part, "i8", LANES))
+            code.store(entry, self.list, "i32", code.index(n, place))
 
     def _advance(self, n: Value, fired: Value, lanes: int) -> Value:
         """Count those that fired from n on; returns how many they are."""
