@@ -8,6 +8,7 @@ from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.concat import Concat
 from snnc_backends.cpu.kernels.conv import Conv
 from snnc_backends.cpu.kernels.count_maxpool import CountMaxPool
+from snnc_backends.cpu.kernels.dense_conv import DenseConv
 from snnc_backends.cpu.kernels.dense_layer import DenseLayer
 from snnc_backends.cpu.kernels.depthwise import Depthwise
 from snnc_backends.cpu.kernels.event_layer import EventLayer
@@ -23,7 +24,9 @@ PLAIN: tuple[type[Kernel], ...] = (
     *(TwoSidedNeuron, RoundingNeuron),
 )
 """Kernels that compute one node each."""
-KERNELS: dict[str, type[Kernel]] = {kind.name: kind for kind in (*PLAIN, DenseLayer, EventLayer)}
+KERNELS: dict[str, type[Kernel]] = {
+    kind.name: kind for kind in (*PLAIN, DenseConv, DenseLayer, EventLayer)
+}
 """Every kernel a plan may name."""
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "Conv",
     "CountMaxPool",
     "DTYPES",
+    "DenseConv",
     "DenseLayer",
     "Depthwise",
     "EventLayer",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from snnc.native.code import Machine, Value
 from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, positive, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import Epilogue
 from snnc_backends.cpu.kernels.event_sums import EventSums
+from snnc_backends.cpu.kernels.event_weights import (
+    UNIT,
+    WIDEST,
+    digit_planes,
+    event_limit,
+    slab_and_unit,
+    weight_words,
+)
 from snnc_backends.cpu.kernels.events import VALUES, Events, scratch
 from snnc_backends.cpu.kernels.layer import Layer, chain
 
@@ -22,14 +27,9 @@ if TYPE_CHECKING:
 
 STEPS = 16
 """Most steps whose events are listed at a time."""
-UNIT = 64
-"""Most channels of a unit of weights: a vector of 32 words."""
-INT16 = 2**15 - 1
-SLAB_BYTES = 320 << 10
-"""Weights of a slab of output channels, where there is a choice: they stay in the L2 cache."""
-WIDEST = 512
-"""Most output channels of a slab."""
 MOST_COPIES = 16
+DIGITS = 3
+"""Digits of weights of 24 bits."""
 FEW_POSITIONS = 16
 """Output positions up to which not all weights of a slab are read more than a few times: then the
 rows of the next slab are fetched one by one, each when that of the slab before it is added."""
@@ -60,7 +60,9 @@ class EventLayer(Layer):
     the sum of the words and the sum of (word >> 8), both modulo 2^16, give both sums, as long as
     those fit 16 bits: which they do for `limit` events. After so many they move to 32 bits.
 
-    Weights are laid out (out_channels / slab, kernel_h, kernel_w, C_in, slab / unit, unit / 2).
+    Weights are laid out (out_channels / slab, kernel_h, kernel_w, C_in, slab / unit, digits,
+    unit / 2). Those of 24 bits have three digits in base 256, the least first, which are summed
+    like weights of their own; `scale` says what they count.
     """
 
     name: ClassVar[str] = "event-layer"
@@ -68,6 +70,7 @@ class EventLayer(Layer):
     unit: int
     copies: int
     limit: int
+    digits: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +79,9 @@ class EventLayer(Layer):
         require(self.slab % self.unit == 0, "a slab that is not of whole units")
         require(self.slab <= WIDEST, f"a slab of more than {WIDEST} channels")
         require(not self.constant, "events that are the same at all steps")
+        require(self.digits in (1, DIGITS), f"digits={self.digits} is neither 1 nor {DIGITS}")
+        whole = self.dtype == "f32" and not self.shift
+        require(self.digits == 1 or whole, "digits of weights that are no real numbers")
         require(self.copies <= MOST_COPIES, f"events of more than {MOST_COPIES}")
 
     @classmethod
@@ -87,17 +93,21 @@ class EventLayer(Layer):
         if x.signed or not 1 <= x.levels <= MOST_COPIES:
             return None
         weight = found.weight
-        slab, unit = _slab(weight)
-        limit = _limit(weight, x.levels)
-        kernel = cls(**found.fields, slab=slab, unit=unit, copies=x.levels, limit=limit)
-        arrays = {**found.arrays, "weight": partial(_words, weight, slab, unit)}
+        digits = 1 if found.scale is None else DIGITS
+        planes = digit_planes(weight, digits)
+        slab, unit = slab_and_unit(planes)
+        sizes = {"slab": slab, "unit": unit, "copies": x.levels, "digits": digits}
+        kernel = cls(**found.fields, **sizes, limit=event_limit(planes, x.levels))
+        arrays = {**found.arrays, "weight": partial(weight_words, planes, slab, unit)}
+        if found.scale is not None:
+            arrays["scale"] = found.scale
         return Match(kernel, arrays, found.inputs, found.absorbed, found.longest)
 
     def cost(self, work: Work) -> float:
         """Events that meet weights, and what every position, neuron and input costs."""
         events = self.taps * self.channels * work.rates[0] * self.inside_share
         units = -(-self.out_channels // self.unit)
-        added = events * (NS_PER_EVENT * self.slabs + NS_PER_UNIT * units)
+        added = events * (NS_PER_EVENT * self.slabs + NS_PER_UNIT * units * self.digits)
         loops = self.slabs * (self.kernel_h * NS_PER_LOOP + NS_PER_STEP)
         each = self.pixels * (added + loops) + self.image.size * self.copies * NS_PER_INPUT
         updates = (work.timesteps + self.wait) * self.size
@@ -111,7 +121,12 @@ class EventLayer(Layer):
     @property
     def slab_bytes(self) -> int:
         """Bytes of the weights of a slab."""
-        return self.taps * self.channels * self.slab
+        return self.taps * self.channels * self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the weights of an input and a tap, of a slab."""
+        return self.slab * self.digits
 
     @property
     def fetches_rows(self) -> bool:
@@ -120,6 +135,10 @@ class EventLayer(Layer):
 
     def weights(self) -> Table:
         return Table("i16", self.slabs * self.slab_bytes // 2)
+
+    def arrays(self) -> dict[str, Table]:
+        found = super().arrays()
+        return found if self.digits == 1 else found | {"scale": Table("f32", self.out_channels)}
 
     def scratch(self) -> int:
         return self.kept() + STEPS * self._listed()
@@ -199,7 +218,8 @@ class EventLayer(Layer):
     def _scale(self) -> int:
         """Positions are listed as offsets of rows of weights, where these fit 32 bits."""
         taps = (self.kernel_h * self.kernel_w + self.width) * self.channels
-        return self.slab if max(self.image.size, taps) * self.slab <= LARGEST else 1
+        fits = max(self.image.size, taps) * self.row_bytes <= LARGEST
+        return self.row_bytes if fits else 1
 
 
 class _Slab:
@@ -210,10 +230,16 @@ class _Slab:
         self.units = -(-channels // spec.unit)
         padded = self.units * spec.unit
         self.epilogue = Epilogue(
-            spec, code, channels, padded, code.scratch, unrolled=self.units <= UNROLLED
+            spec,
+            code,
+            channels,
+            padded,
+            code.scratch,
+            digits=spec.digits,
+            unrolled=self.units <= UNROLLED,
         )
-        self.registers = min(self.units, code.machine.units)
-        self.sums = EventSums(spec, code, self.registers)
+        self.registers = min(self.units, max(1, code.machine.units // spec.digits))
+        self.sums = EventSums(spec, code, self.epilogue, self.registers)
         self.by_row = spec.by_row(code.machine)
 
     def positions(self, slab: Value, first: Value, count: Value) -> None:
@@ -261,8 +287,8 @@ class _Slab:
             if not spec.fetches_rows:
                 ahead.fetch(code, code.int(0))
             shift = code.builder.sub(rows, code.index((left, spec.channels)))
-            self.sums.add(events, events.range(start, stop), shift, units, self.epilogue.current)
-            self.sums.widen(units, self.epilogue.current)
+            self.sums.add(events, events.range(start, stop), shift, units)
+            self.sums.widen(units)
             return
         with code.loop(0, spec.kernel_h) as kh:
             row = spec.row(code, y, kh)
@@ -274,8 +300,8 @@ class _Slab:
                 base = code.index((code.index(line, left), spec.channels))
                 shift = code.index(rows, (kh, spec.kernel_w * spec.channels))
                 shift = code.builder.sub(shift, base)
-                self.sums.add(events, span, shift, units, self.epilogue.current)
-        self.sums.widen(units, self.epilogue.current)
+                self.sums.add(events, span, shift, units)
+        self.sums.widen(units)
 
 
 @dataclass(frozen=True)
@@ -291,48 +317,3 @@ class _Ahead:
         place = code.builder.mul(code.index(self.visit, more), self.share)
         place = code.builder.add(self.start, place)
         code.prefetch(code.at(code.arrays["weight"], "i8", place), self.share)
-
-
-def _slab(weight: NDArray[Any]) -> tuple[int, int]:
-    """Channels of a slab and of a unit, for weights (rows, columns, inputs, outputs)."""
-    rows, outputs = int(np.prod(weight.shape[:-1])), weight.shape[-1]
-    unit = 16 if outputs <= 16 else 32 if outputs <= 32 else UNIT
-    slab = min(WIDEST, -(-outputs // unit) * unit)
-    while slab > UNIT and (rows * slab > SLAB_BYTES or (outputs > slab and outputs % slab)):
-        slab = -(-slab // 2 // UNIT) * UNIT
-    return slab, unit
-
-
-def _limit(weight: NDArray[Any], copies: int) -> int:
-    """The most events of a window whose sums fit 16 bits, whichever events they are; all of them
-    count as `LARGEST`."""
-    flat = weight.reshape(-1, weight.shape[-1]).astype(np.int16)
-    outputs = flat.shape[-1]
-    places = (flat & 255) + 256 * np.arange(outputs)
-    counts = np.bincount(places.ravel(), minlength=256 * outputs).reshape(outputs, 256) * copies
-    positive, negative = np.arange(127, 0, -1), np.arange(128, 0, -1)
-    rows = (counts[:, positive], positive), (counts[:, 256 - negative], negative)
-    return min(_fitting(*each) for each in rows)
-
-
-def _fitting(counts: NDArray[Any], sizes: NDArray[Any]) -> int:
-    """How many numbers of an output have a sum of 16 bits, the largest first; the least of outputs.
-
-    counts: of numbers of every size, (outputs, sizes); sizes: descending. All count as `LARGEST`.
-    """
-    sums = np.cumsum(counts * sizes, axis=1)
-    room = np.maximum(INT16 - (sums - counts * sizes), 0)
-    taken = np.minimum(counts, room // sizes).sum(1)
-    beyond = sums[:, -1] > INT16
-    return int(taken[beyond].min()) if beyond.any() else LARGEST
-
-
-def _words(weight: NDArray[Any], slab: int, unit: int) -> NDArray[Any]:
-    """The words of weights (rows, columns, inputs, outputs), as in `EventLayer`."""
-    outputs = weight.shape[-1]
-    slabs = -(-outputs // slab)
-    padded = np.zeros((int(np.prod(weight.shape[:-1])), slabs * slab), np.int16)
-    padded[:, :outputs] = weight.reshape(-1, outputs)
-    split = padded.reshape(-1, slabs, slab // unit, 2, unit // 2).transpose(1, 0, 2, 3, 4)
-    low, high = split[..., 0, :], split[..., 1, :]
-    return (low + 128) + 256 * high
