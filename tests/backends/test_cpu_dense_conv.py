@@ -68,8 +68,8 @@ def test_convolutions(
     (top, bottom), (left, right) = options.get("padding", ((0, 0), (0, 0)))
     padded = torch.from_numpy(np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))))
     moves = {name: options.get(name, (1, 1)) for name in ("stride", "dilation")}
-    both = (torch.from_numpy(array) for array in arrays.values())
-    expected = torch.conv2d(padded, *both, **moves).flatten(1).numpy()
+    both = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    expected = torch.conv2d(padded, **both, **moves).flatten(1).numpy()
     np.testing.assert_array_equal(ours.run(x).output, expected)  # sums of 24 bits: any order
 
 

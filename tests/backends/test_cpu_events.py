@@ -153,9 +153,9 @@ def test_the_limit_is_reached_exactly(sign: int, last: int, limit: int) -> None:
     ours = program(done(graph, "fc"), 2)
     assert layers(ours)[0].limit == limit
     x = np.ones((1, 300), np.float32)
-    np.testing.assert_array_equal(
-        ours.run(x).readout[0, :2], sign * np.array([65532 + 2 * last, -600])
-    )
+    readout = ours.run(x).readout
+    assert readout is not None
+    np.testing.assert_array_equal(readout[0, :2], sign * np.array([65532 + 2 * last, -600]))
 
 
 def test_the_limit_is_that_of_the_largest_weights() -> None:
@@ -195,8 +195,8 @@ def real(graph: Graph) -> Graph:
     """The same with real weights on no grid."""
     result, rng = graph.clone(), np.random.default_rng(7)
     for name, array in graph.params.items():
-        noise = 1 + rng.standard_normal(array.shape) / 100
-        result.set_param(name, (array * noise / 50).astype(np.float32))
+        moved = array.astype(np.float64) * (1 + rng.standard_normal(array.shape) / 100)
+        result.set_param(name, (moved / 50).astype(np.float32))
     for node in graph.nodes:
         if isinstance(node.op, Neuron):
             result.replace_op(node.name, replace(node.op, threshold=40.0, v_init=0.0))
@@ -211,7 +211,7 @@ def test_real_weights_are_three_digits(features: str, channels: int, pool: int) 
     graph = real(convolved(channels, 70, 3, pool, **SAME))
     ours = program(graph, 4, level(features))
     assert [kernel.digits for kernel in layers(ours)] == [3, 3]
-    assert layers(ours)[0].unit == (32 if channels == 400 else 64)
+    assert layers(ours)[0].slabs == (2 if channels == 400 else 1)
     x = np.random.default_rng(1).random((8, *graph.types()["x"].shape)).astype(np.float32)
     theirs = ReferenceProgram(graph, 4).run(x, record="spikes")
     mine = ours.run(x, record="spikes")

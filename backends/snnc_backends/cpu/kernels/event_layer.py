@@ -43,10 +43,10 @@ registers."""
 AHEAD = 320
 """Bytes that are prefetched per step and kernel row of an output position, beyond the slab that
 follows: of the weights of later layers."""
-NS_PER_EVENT, NS_PER_UNIT, NS_PER_LOOP, NS_PER_STEP = 0.36, 0.36, 3.0, 10.0
+NS_PER_EVENT, NS_PER_UNIT, NS_PER_LOOP, NS_PER_STEP = 0.15, 0.42, 5.0, 10.0
 """Of an event, a unit of its weights, a loop over events, a step of an output position (Zen 4)."""
-NS_PER_CHANNEL, NS_PER_INPUT = 0.11, 0.12
-"""Of a channel of the result at a step, and an input that is looked at."""
+NS_PER_CHANNEL, NS_PER_PIXEL, NS_PER_INPUT = 0.08, 2.0, 0.03
+"""Of a channel of the result at a step, a pixel that is looked at, and a channel of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,14 @@ class EventLayer(Layer):
         digits = 1 if found.scale is None else DIGITS
         planes = digit_planes(weight, digits)
         slab, unit = slab_and_unit(planes)
-        sizes = {"slab": slab, "unit": unit, "copies": x.levels, "digits": digits}
-        kernel = cls(**found.fields, **sizes, limit=event_limit(planes, x.levels))
+        kernel = cls(
+            **found.fields,
+            slab=slab,
+            unit=unit,
+            copies=x.levels,
+            limit=event_limit(planes, x.levels),
+            digits=digits,
+        )
         arrays = {**found.arrays, "weight": partial(weight_words, planes, slab, unit)}
         if found.scale is not None:
             arrays["scale"] = found.scale
@@ -106,10 +112,13 @@ class EventLayer(Layer):
     def cost(self, work: Work) -> float:
         """Events that meet weights, and what every position, neuron and input costs."""
         events = self.taps * self.channels * work.rates[0] * self.inside_share
-        units = -(-self.out_channels // self.unit)
-        added = events * (NS_PER_EVENT * self.slabs + NS_PER_UNIT * units * self.digits)
-        loops = self.slabs * (self.kernel_h * NS_PER_LOOP + NS_PER_STEP)
-        each = self.pixels * (added + loops) + self.image.size * self.copies * NS_PER_INPUT
+        units = -(-self.out_channels // self.unit) * self.digits
+        added = events * (NS_PER_EVENT * self.slabs + NS_PER_UNIT * units)
+        together = self._narrow  # on a processor that lists bytes fast
+        loops = self.slabs * ((1 if together else self.kernel_h) * NS_PER_LOOP + NS_PER_STEP)
+        listed = self.out_height * self.kernel_h / self.height if together else self.copies
+        looks = self.height * self.width * (NS_PER_PIXEL + self.channels * NS_PER_INPUT)
+        each = self.pixels * (added + loops) + looks * listed
         updates = (work.timesteps + self.wait) * self.size
         return work.timesteps * each + updates * NS_PER_CHANNEL
 
@@ -153,8 +162,12 @@ class EventLayer(Layer):
 
         Then a window is one loop over events; but they are listed once for each row of windows.
         """
-        cheap = machine.compress_bytes and self.source == "i8"
-        return cheap and self.slabs == 1 and self.kernel_h > 1 and self.channels <= BY_ROW
+        return machine.compress_bytes and self.source == "i8" and self._narrow
+
+    @property
+    def _narrow(self) -> bool:
+        """Whether its weights are one slab, and pixels so narrow that they are listed fast."""
+        return self.slabs == 1 and self.kernel_h > 1 and self.channels <= BY_ROW
 
     def emit(self, code: Code) -> None:
         lists = code.at(code.scratch, "i8", self.kept())

@@ -14,8 +14,6 @@ UNIT = 64
 INT16 = 2**15 - 1
 SLAB_BYTES = 320 << 10
 """Weights of a slab of output channels, where there is a choice: they stay in the L2 cache."""
-MOST_SLAB_BYTES = 640 << 10
-"""Weights of 64 channels from which on a unit has 32."""
 WIDEST = 512
 """Most output channels of a slab."""
 
@@ -33,8 +31,7 @@ def digit_planes(weight: NDArray[Any], digits: int) -> NDArray[np.int8]:
 def slab_and_unit(planes: NDArray[Any]) -> tuple[int, int]:
     """Channels of a slab and of a unit, for weights (digits, rows, columns, inputs, outputs)."""
     row_bytes, outputs = int(np.prod(planes.shape[:-1])), planes.shape[-1]
-    narrow = outputs <= UNIT // 2 or row_bytes * UNIT > MOST_SLAB_BYTES
-    unit = 16 if outputs <= 16 else UNIT // 2 if narrow else UNIT
+    unit = 16 if outputs <= 16 else 32 if outputs <= 32 else UNIT
     slab = min(WIDEST, -(-outputs // unit) * unit)
     while slab > unit and (row_bytes * slab > SLAB_BYTES or (outputs > slab and outputs % slab)):
         slab = -(-slab // 2 // unit) * unit
