@@ -208,8 +208,7 @@ class Interpreter:
     def _read_out(self, node: Node, op: Readout, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """The sum of x that a window of `steps` reads, and the output, scale times its mean."""
         read = steps_read(op.start, steps)
-        constant_in_time = self.types[self._inputs[node.name][0]].constant_in_time
-        total = x[0] * len(read) if constant_in_time else x[read.start : read.stop].sum(0)
+        total = x[0] * len(read) if len(x) == 1 else x[read.start : read.stop].sum(0)
         kind = self.types[node.name]
         output = total * for_sample(self.constant(op.scale), kind.shape) / len(read)
         return total, output.to(torch.float32) if kind.quantized else output

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnc.errors import UsageError
-from snnc.interp import Run
+from snnc.interp import CountPool, Population, Run
 from snnc.ir import AnyNeuron, Encode, Graph, Node, Stage, Weighted
+from snnc.training.even_spikes import check_even, even_spikes
 from snnc.training.fast_interpreter import FastInterpreter
 from snnc.training.parameters import (
     LEARNED,
@@ -48,6 +49,8 @@ class SpikingNetwork(nn.Module):
         surrogate: the gradient of a spike; may be changed between calls.
         dropout: per neuron node, the probability that one of its neurons is silenced in training;
             may be changed between calls.
+        even: whether populations fire evenly over the window, see `even_spikes`: the network is
+            then an ANN with quantised activations, at the cost of one step.
         synapses: what is made of the weights of pruned layers in every call, by name of the array
             with "/" for ".".
     """
@@ -60,9 +63,13 @@ class SpikingNetwork(nn.Module):
         surrogate: str | AnySurrogate = "linear",
         learn: Collection[str] = LEARNED,
         dropout: float | Mapping[str, float] = 0.0,
+        even: bool = False,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        if even:
+            check_even(graph, learn)
+        self.even = even
         self.source = graph.clone()
         self.timesteps = Run(timesteps).timesteps
         self.surrogate = find_surrogate(surrogate)
@@ -119,13 +126,13 @@ class SpikingNetwork(nn.Module):
     def _interpreter(self) -> FastInterpreter:
         params = {name: self.effective(name) for name in self._paths}
         dropout = self.dropout if self.training else {}
-        return _Watched(self._graph, params, self.surrogate, dropout, self._recorded)
+        return _Watched(self._graph, params, self.surrogate, dropout, self.even, self._recorded)
 
     @contextmanager
     def record(self) -> Iterator[dict[str, Tensor]]:
         """Collect the spikes of the last call: neuron node -> (T, N, *shape), before dropout.
 
-        They are differentiable; see `snnc.training.spike_cost`.
+        They are differentiable; see `snnc.training.spike_cost`. Even ones are spikes per step.
         """
         spikes: dict[str, Tensor] = {}
         self._recorded.append(spikes)
@@ -194,7 +201,10 @@ class SpikingNetwork(nn.Module):
 
 
 class _Watched(FastInterpreter):
-    """An interpreter with dropout (one mask for all steps) that records spikes."""
+    """An interpreter with dropout (one mask for all steps) that records spikes, even ones or real.
+
+    Where spikes are even, all values are those of one step.
+    """
 
     def __init__(
         self,
@@ -202,18 +212,29 @@ class _Watched(FastInterpreter):
         params: Mapping[str, Tensor],
         surrogate: AnySurrogate,
         dropout: Mapping[str, float],
+        even: bool,
         recorded: Sequence[dict[str, Tensor]],
     ) -> None:
         parameter = next(iter(params.values()), torch.empty(0))
         super().__init__(graph, parameter.dtype, parameter.device, params, surrogate=surrogate)
-        self._dropout, self._recorded = dropout, recorded
+        self._dropout, self._even, self._recorded = dropout, even, recorded
+
+    def stateful(self, node: Node, x: Tensor, run: Run) -> Tensor:
+        """See `Interpreter.stateful`."""
+        state = self.state(node) if self._even else None
+        if isinstance(state, Population):
+            return even_spikes(state, x, run.timesteps)
+        if isinstance(state, CountPool):
+            return replace(state, constant=True).run(x, 1)
+        return super().stateful(node, x, run)
 
     def apply(self, node: Node, inputs: Sequence[Tensor], run: Run | None = None) -> Tensor:
         value = super().apply(node, inputs, run)
         if not isinstance(node.op, AnyNeuron):
             return value
+        steps = len(value) if run is None or not self._even else run.timesteps
         for spikes in self._recorded:
-            spikes[node.name] = value
+            spikes[node.name] = value.expand(steps, *value.shape[1:])
         probability = self._dropout.get(node.name, 0.0)
         if not probability:
             return value
@@ -241,6 +262,7 @@ def to_torch(
     surrogate: str | AnySurrogate = "linear",
     learn: Collection[str] = LEARNED,
     dropout: float | Mapping[str, float] = 0.0,
+    even: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> SpikingNetwork:
     """A spiking graph as a differentiable `nn.Module`, trained by backpropagation through time.
@@ -258,6 +280,7 @@ def to_torch(
             `requires_grad`.
         dropout: probability for all populations, or by neuron node; one mask per call, the same
             at every step.
+        even: compute populations that fire evenly over the window, see `SpikingNetwork`.
         dtype: of parameters and state.
 
     Raises:
@@ -271,8 +294,9 @@ def to_torch(
     window = graph.meta.get("timesteps") if timesteps is None else timesteps
     if window is None:
         raise UsageError("the graph has no stored window T", hint="give timesteps=")
-    options = {"surrogate": surrogate, "learn": learn, "dropout": dropout, "dtype": dtype}
-    return SpikingNetwork(graph, window, **options)
+    return SpikingNetwork(
+        graph, window, surrogate=surrogate, learn=learn, dropout=dropout, even=even, dtype=dtype
+    )
 
 
 def from_torch(network: SpikingNetwork) -> Graph:

@@ -42,6 +42,7 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.cpu import CpuBackend
+from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
@@ -168,6 +169,16 @@ def test_long_windows_take_potentials_of_64_bits(small) -> None:
     plan, _ = lower(graph, 4)
     assert [s.kernel.state for s in plan.steps if s.kernel.name == "neuron"] == ["i64"]
     assert_equal_to_reference(graph, 40, "wide")
+
+
+def test_the_bound_of_a_current_is_that_of_each_channel(chain) -> None:
+    """A large bias and large weights of different channels do not add up."""
+    graph = chain((2, 2, 1))
+    layer = graph.node("fc1").op
+    graph.set_param("w1", np.array([[3, -4], [0, 0]], np.int8))
+    bias = graph.set_param("b1", np.array([5, -2000], np.int32))
+    graph.replace_op("fc1", replace(layer, bias=bias))
+    assert magnitudes(graph)["fc1"] == max(7 * 255 + 5, 2000)
 
 
 def test_a_window_that_could_overflow_is_refused(small) -> None:

@@ -86,6 +86,14 @@ def test_weights_bias_threshold_and_potential_are_integers_of_one_unit() -> None
     assert graph.type_of("act").quantized
 
 
+def test_a_bias_far_above_the_threshold_of_a_dead_channel_is_not_more_than_2_to_the_20() -> None:
+    """Else its potential leaves 32 bits within few steps."""
+    graph = quantized(chain(np.array([[0.5], [0.0]]), bias=np.array([0.1, -30.0])))
+    act, bias = graph.node("act").op, graph.array(graph.node("fc1").op.bias)
+    assert bias[1] == -(2**20)
+    assert graph.array(act.threshold)[1] == round(2**20 / 30)
+
+
 def test_the_readout_gives_real_units_back() -> None:
     graph = quantized(chain(np.array([[0.7, 0.2], [0.1, 0.9]])))
     weight = graph.array(graph.node("fc2").op.weight)

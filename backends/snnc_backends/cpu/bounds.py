@@ -36,19 +36,19 @@ def _magnitude(graph: Graph, node: Node, inputs: list[int]) -> int:
     if isinstance(op, SumPool):
         return inputs[0] * op.largest_weight()
     if isinstance(op, Weighted):
-        return _largest_row(graph.array(op.weight)) * inputs[0] + _peak(graph, op.bias)
+        rows = _sums_of_rows(graph.array(op.weight))
+        bias = np.zeros(len(rows)) if op.bias is None else graph.array(op.bias)
+        peaks = np.abs(bias.astype(np.float64)).reshape(len(rows), -1).max(1)
+        return int((rows * inputs[0] + peaks).max())
     if isinstance(op, Scale):
         return int(_peak(graph, op.factor) * inputs[0]) + _peak(graph, op.bias)
     return max(inputs)
 
 
-def _largest_row(weight: NDArray[Any]) -> int:
-    """The largest sum of |weights| of an output."""
+def _sums_of_rows(weight: NDArray[Any]) -> NDArray[np.float64]:
+    """(C,) the sum of |weights| of each output channel."""
     rows = weight.reshape(len(weight), -1)
-    if rows.dtype.kind != "i":
-        return int(np.abs(rows.astype(np.float64)).sum(1).max())
-    magnitudes = np.abs(rows).view(f"u{rows.itemsize}")  # that of -128 is 128 without a sign
-    return int(magnitudes.sum(1, dtype=np.uint64).max())
+    return np.abs(rows.astype(np.float64)).sum(1)
 
 
 def _peak(graph: Graph, value: object) -> int:

@@ -33,7 +33,7 @@ Real = NDArray[np.float64]
 Bounds = dict[str, dict[str, int]]
 LIMIT = 2**31
 SMALLEST_SCALE = 2.0**-20
-"""Smallest scale as a fraction of the threshold; for channels whose weights are near 0."""
+"""Smallest scale as a fraction of threshold and bias; for channels whose weights are near 0."""
 FACTOR_LEVELS = 4095
 """Largest integer factor of a population whose inputs are all `Scale`s."""
 
@@ -107,12 +107,14 @@ class Rounding:
         if granularity == "layer":
             classes = {name: np.zeros_like(own) for name, own in classes.items()}
         count = 1 + max(int(own.max()) for own in classes.values())
-        of_weights, of_factors, high = np.zeros((3, count))
+        of_weights, of_factors, high, biases = np.zeros((4, count))
         low = np.full(count, np.inf)
         weighted = np.zeros(count, bool)
         for layer in group.contributors:
+            own = classes[layer.name]
+            np.maximum.at(biases, own, largest(np.abs(self._biases(layer.name)), len(own)))
             if not layer.signs:
-                own, is_weighted = classes[layer.name], self._is_weighted(layer)
+                is_weighted = self._is_weighted(layer)
                 sizes = largest(np.abs(self._coefficients(layer.name)), len(own))
                 np.maximum.at(of_weights if is_weighted else of_factors, own, sizes)
                 weighted[own] |= is_weighted
@@ -123,7 +125,7 @@ class Rounding:
                 np.maximum.at(high, own, largest(thresholds, len(own)))
                 np.minimum.at(low, own, -largest(-thresholds, len(own)))
         scale = np.where(weighted, of_weights / self.q_max, of_factors / FACTOR_LEVELS)
-        scale = np.maximum(scale, high * SMALLEST_SCALE)
+        scale = np.maximum(scale, np.maximum(high, biases) * SMALLEST_SCALE)
         scale = np.where(scale > 0, scale, scale.max() or 1.0)
         found = _by_node(scale, classes, granularity)
         levels = any(self.on_levels(c.name, found[c.name]) for c in group.contributors)
@@ -157,6 +159,12 @@ class Rounding:
         if isinstance(op, Scale):
             return self._spread(name, op.factor) * value
         raise PassError(f"{name} ({op.mnemonic}) has no coefficients")
+
+    def _biases(self, name: str) -> Real:
+        """The bias over the whole sample of a contributor's result, 0 where it has none."""
+        op = self.graph.node(name).op
+        bias = op.bias if isinstance(op, Weighted | Scale) else None
+        return self._spread(name, 0.0 if bias is None else bias)
 
     def _layer(self, name: str, scale: Real) -> int:
         """Round weights or factors, and the bias; returns the largest sum of one step."""

@@ -23,11 +23,11 @@ class Quantize(Pass):
     """Round every coefficient of a population's input to an integer in units of one scale s.
 
     s is one number per output channel, or per population: max|weight| / (2^(bits-1) - 1), at least
-    threshold/2^20. For cells with a list of levels the divisor is the integer that their last level
-    stands for, so that levels are integers. Weights are signed and symmetric, `bits` wide; factors
-    of a `Scale`, biases, thresholds (at least 1) and initial potentials are int32; all are rounded
-    half to even. A leak becomes m/2^15. The population stores s as its `unit`, from which
-    `dequantize` restores reals.
+    max(threshold, |bias|)/2^20. For cells with a list of levels the divisor is the integer that
+    their last level stands for, so that levels are integers. Weights are signed and symmetric,
+    `bits` wide; factors of a `Scale`, biases, thresholds (at least 1) and initial potentials are
+    int32; all are rounded half to even. A leak becomes m/2^15. The population stores s as its
+    `unit`, from which `dequantize` restores reals.
 
     With rounding=data the network and its rounded copy run layer by layer over at most 256
     calibration samples (8192 / T, but at least 64, if that is less). The weights of a layer are

@@ -41,6 +41,11 @@ class TrainingPass(Pass):
         clip: largest norm of the gradient, or none.
         dropout: probability that a neuron is silenced, at all steps of a sample.
         surrogate: a name of `snnc.training.SURROGATES`.
+        even_spikes: every population fires as often as its mean current says, evenly over the
+            window: the network learns, and is validated, as an ANN whose activations have T + 1
+            levels, at the cost of one step (Bu et al., "Optimal ANN-SNN Conversion for
+            High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022). Needs leak=false;
+            `surrogate` has no effect.
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
         precision: "bfloat16" trains in mixed precision; validation is in float32.
         spike_cost: weight in the loss of the number of spikes per neuron in the window.
@@ -73,6 +78,7 @@ class TrainingPass(Pass):
     clip: float | None = None
     dropout: float = 0.0
     surrogate: str = "linear"
+    even_spikes: bool = False
     augment: Augmentation = "none"
     precision: Precision = "float32"
     spike_cost: float = 0.0
@@ -94,6 +100,8 @@ class TrainingPass(Pass):
         refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
         if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
+        if self.even_spikes and self.leak:
+            raise ValueError("even-spikes=true: leaks do not learn; add leak=false")
         if not self.learned():
             raise ValueError("weights, threshold, leak, v-init are all false: nothing would learn")
 
@@ -118,6 +126,8 @@ class TrainingPass(Pass):
         """The options that affect the result, by name, JSON-able."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
+        if not self.even_spikes:
+            del values["even_spikes"]
         adversarial = values.pop("adversarial")
         if adversarial is not None:
             values["adversarial"] = {"name": adversarial.name, **asdict(adversarial)}

@@ -126,6 +126,7 @@ class Session:
             surrogate=options.surrogate,
             learn=options.learned(),
             dropout=options.dropout,
+            even=options.even_spikes,
         )
 
     def _identity(self, graph: Graph, timesteps: int) -> Mapping[str, Any]:

@@ -49,6 +49,17 @@ def test_learning_improves_a_converted_network_on_data_it_has_not_seen(
     assert result.graph.meta["timesteps"] == timesteps
 
 
+def test_learning_with_even_spikes_improves_the_spikes_too(digits: Any) -> None:
+    converted = digits.spiking(4)
+    learn = Learn(epochs=4, lr=3e-3, batch=32, even_spikes=True, leak=False)
+    result = learn.run(converted.clone(), digits.context(timesteps=4))
+    losses = [row["loss"] for row in result.metrics["epochs"]]
+    assert losses[-1] < losses[0]
+    assert 0 < result.metrics["epochs"][-1]["spikes_per_neuron"] < 4
+    before, after = (digits.accuracy(graph, 4) for graph in (converted, result.graph))
+    assert after > before, (before, after)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -280,6 +291,7 @@ def test_integers_do_not_learn(labelled: Any) -> None:
         ({"surrogate": "step"}, "surrogate=step is not one of: linear, stdb"),
         ({"loss": "hinge"}, "loss=hinge is not one of: cross-entropy, mse, ann"),
         ({"augment": "turn"}, "augment=turn"),
+        ({"even_spikes": True}, "leaks do not learn; add leak=false"),
     ],
 )
 def test_wrong_options_are_refused(options: Any, reason: str) -> None:
