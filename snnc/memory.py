@@ -38,6 +38,9 @@ TILE_VALUES = 1 << 21
 """Unfolded inputs, or column sums, of a layer's tiles on the crossbar."""
 ENCODED_BYTES = 1 << 24
 """Encoded input held by one thread of the CPU backend."""
+SCRATCH_BYTES = 1 << 32
+"""Working memory of the threads that share a sample on the CPU backend, all together; most of it
+is reserved and not touched."""
 RANDOM_COUNTERS = 1 << 18
 """Counters of random words generated together; about 50 MB."""
 

@@ -1,4 +1,4 @@
-"""When the steps of a program began: what a target can tell `bench`. numpy only."""
+"""When the steps of a program began, in how many threads: what `bench` can be told. numpy only."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ class StepTimes:
     rows: Sequence[Mapping[str, Any]]
     marks: NDArray[np.int64]
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@runtime_checkable
+class TellsThreads(Protocol):
+    """A program that can tell how many threads it runs in."""
+
+    def threads_of(self, samples: int, timesteps: int) -> int:
+        """How many threads run a batch of so many samples for a window of so many steps."""
+        ...
 
 
 @runtime_checkable

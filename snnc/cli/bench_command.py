@@ -80,11 +80,8 @@ def bench(
 
 def _show(out: Output, report: dict[str, Any]) -> None:
     machine, latency, processor = (report[key] for key in ("machine", "latency_ms", "processor_ms"))
-    threads = (
-        "as many threads as cores"
-        if report["threads"] is None
-        else _plural(report["threads"], "thread")
-    )
+    told = report["threads"] if report["threads_used"] is None else report["threads_used"]
+    threads = "as many threads as cores" if told is None else _plural(told, "thread")
     features = " ".join(machine["features"])
     lines = {
         "target": f"{report['target']}, T={report['timesteps']}, {threads}",
@@ -121,6 +118,8 @@ def _show_steps(out: Output, report: dict[str, Any]) -> None:
     header = ("layer", "kernel", "us", "share")
     more = ("at best, us", "reached", "bound by") if "least_us" in report["steps"][0] else ()
     out.table((*header, *more), rows)
+    if (report["threads_used"] or 1) > 1:
+        out.line("layers are timed with one sample and one thread")
     if report["limits"]:
         out.line()
         out.line(f"machine at best, 10^9 a second: {_limits(report['limits'])}")

@@ -24,7 +24,7 @@ from snnc.errors import UsageError
 from snnc.ir import AnyNeuron, Graph
 from snnc.native.jit import host
 from snnc.options import Data
-from snnc.step_times import StepTimes, TimesSteps
+from snnc.step_times import StepTimes, TellsThreads, TimesSteps
 from snnc.target import Program, Record, RunResult
 from snnc.transform import Progress, silent
 
@@ -46,6 +46,7 @@ class Benchmark:
         timesteps: the window.
         batch: samples of a run.
         threads: as asked for; None for what the target chooses.
+        threads_used: those that a run of the batch takes; None where the target cannot tell.
         inputs: where they come from: data, stored or random.
         times: (3, runs) int64: when each run began, in nanoseconds of `time.monotonic_ns`, how many
             it took on the clock, and how many of all processors.
@@ -58,6 +59,7 @@ class Benchmark:
     timesteps: int
     batch: int
     threads: int | None
+    threads_used: int | None
     inputs: str
     times: NDArray[np.int64]
     spikes: float
@@ -73,6 +75,7 @@ class Benchmark:
             "timesteps": self.timesteps,
             "batch": self.batch,
             "threads": self.threads,
+            "threads_used": self.threads_used,
             "inputs": self.inputs,
             "machine": _machine(),
             "runs": len(clock),
@@ -123,7 +126,8 @@ def benchmark(
         times = case.times(progress)
         steps = case.step_times(float(np.median(times[1])))
     target = str(artifact.manifest["target"])
-    return Benchmark(target, window, batch, threads, kind, times, *spikes, steps)
+    used = program.threads_of(batch, window) if isinstance(program, TellsThreads) else None
+    return Benchmark(target, window, batch, threads, used, kind, times, *spikes, steps)
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,17 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        names = ("avx512f", "avx2", "avx512vnni", "avx512vbmi2")
-        wide, medium, vnni, bytes_too = (f"+{name}" in self.features.split(",") for name in names)
+        found = self.features.split(",")
+        wide, medium, vnni, x86 = (
+            f"+{name}" in found for name in ("avx512f", "avx2", "avx512vnni", "sse2")
+        )
         return Machine(
             block=64 if wide else 32 if medium else 16,
             compress=wide,
-            compress_bytes=wide and bytes_too,
+            compress_bytes=wide and "+avx512vbmi2" in found,
             units=8 if wide else 2 if medium else 1,
             dot="vnni" if wide and vnni else "madd" if medium else "",
+            x86=x86,
         )
 
 

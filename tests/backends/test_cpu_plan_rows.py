@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from snnc.testing import quantized_cases
 from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
@@ -18,6 +20,13 @@ def test_every_step_has_a_row_with_an_expected_time() -> None:
         assert [row["kernel"] for row in rows] == [step.kernel.name for step in plan.steps]
         assert all(row["us"] >= 0 for row in rows) and any(row["us"] > 0 for row in rows)
         assert sum(row["constants"] for row in rows) <= len(weights)
+
+
+def test_long_plans_are_shared_by_threads(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = lower(small(), 4)
+    assert {row["threads"] for row in plan_rows(plan, small(), 3)} == {1}
+    monkeypatch.setattr("snnc_backends.cpu.parts.NS_PER_PART", 1e-3)
+    assert {row["threads"] for row in plan_rows(plan, small(), 3)} == {3}
 
 
 def test_more_events_cost_more_time(small: Any) -> None:

@@ -26,6 +26,7 @@ def test_the_figures_fit_each_other(snnc: Any, net: Path) -> None:
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert (found["kind"], found["batch"], found["threads"]) == ("bench", 3, 1)
+    assert found["threads_used"] == 1
     assert (found["timesteps"], found["inputs"], found["runs"]) == (4, "stored", 5)
     latency = found["latency_ms"]
     assert 0 < latency["least"] <= latency["p25"] <= latency["median"] <= latency["p75"]

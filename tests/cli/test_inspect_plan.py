@@ -15,7 +15,9 @@ def test_a_plan_of_the_cpu_is_a_table(snnc: Any, folder: Path, tmp_path: Path) -
     )
     assert done.code == 0, done.err
     header, *lines = snnc("inspect", net, "--plan").out.splitlines()
-    assert header.split() == ["layer", "kernel", "reads", "writes", "constants", "scratch", "us"]
+    assert header.split() == [
+        *("layer", "kernel", "reads", "writes", "constants", "scratch", "us", "threads")
+    ]
     document = json.loads(snnc("inspect", net, "--plan", "--json").out)
     assert [line.split()[0] for line in lines] == [row["layer"] for row in document["steps"]]
     assert document["plan"]["cpu/plan.json"]["timesteps"] == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from math import prod
 from pathlib import Path
@@ -11,19 +12,27 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 from fuzz.edits import NUMBERS
 from fuzz.guarded import Guarded
 from snnc.errors import ArtifactError
 from snnc.native.jit import Library, host
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
-from snnc_backends.cpu.module import RUN, build
+from snnc_backends.cpu.module import kernel_functions
 from snnc_backends.cpu.plan import ALIGNMENT, Encoding, Plan, Step
-from snnc_backends.cpu.program import ARGUMENTS
+from snnc_backends.cpu.shared_code import emit_steps, scratch_bytes
 
 SMALL = (1, 1, 1, 2, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33)
 WORDS = ("i8", "i32", "i64", "f32", "f64", "none", "channel", "map", "subtract", "zero")
 ORDERS = ("integrate-fire", "fire-integrate")
+ARGUMENTS = (
+    *(ctypes.c_void_p,) * 3,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    *(ctypes.c_int64,) * 2,
+)
+"""Of the function that `emit_steps` makes."""
 MOST_VALUES, MOST_WORK = 1 << 20, 1 << 24
 
 
@@ -32,8 +41,8 @@ class Kernels:
 
     name = "kernels"
 
-    def __init__(self) -> None:
-        self._kinds = [*KERNELS.values()]
+    def __init__(self, kinds: Iterable[type[Kernel]] = KERNELS.values()) -> None:
+        self._kinds = [*kinds]
 
     def write(self, rng: Random, place: Path) -> Path:
         kind = rng.choice(self._kinds)
@@ -81,6 +90,19 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         return
     if "order" in description:
         description["order"] = rng.choice(ORDERS)
+    if name.endswith("neuron"):
+        real = rng.random() < 0.3
+        description["source"] = "f32" if real else "i32"
+        description["state"] = "f32" if real else rng.choice(("i32", "i64"))
+        two_sided = name != "neuron"
+        description["reset"] = "subtract" if two_sided else rng.choice(("subtract", "zero"))
+        if two_sided:
+            description |= {"signed": True, "order": "integrate-fire"}
+    if name in ("conv", "depthwise"):
+        description["source"], description["weight"], description["dtype"] = (
+            rng.choice(words) for words in (("i8", "i32", "f32"), ("i8", "f32"), ("i32", "f32"))
+        )
+        description["bias"] = rng.choice(("none", "channel", "map"))
     if name == "conv":
         groups = rng.choice((1, 1, 2, 3))
         for each in ("channels", "out_channels"):
@@ -150,7 +172,9 @@ def _require_small(kernel: Kernel, steps: int) -> None:
 
 
 def run_guarded(kernel: Kernel, steps: int, rng: Random) -> None:
-    """Run a kernel once; every buffer has guard pages, which follow it or precede it at once."""
+    """Run a kernel whole, then in parts; every buffer has guard pages, which follow it or precede
+    it at once. Raises `AssertionError` where the parts give another result.
+    """
     numbers = np.random.default_rng(rng.getrandbits(32))
     at_end = rng.random() < 0.7
     ports = (*kernel.inputs(), kernel.output())
@@ -172,11 +196,28 @@ def run_guarded(kernel: Kernel, steps: int, rng: Random) -> None:
     count = len(buffers)
     step = Step(kernel, tuple(range(count - 1)), count - 1, offsets)
     plan = Plan(steps, steps, 0, (), (step,), Encoding("direct", None, 0, 1, 0, 0), ())
-    target = host()
-    library = Library(build(plan, target.machine), (RUN,), target, None)
+    library = _library(plan)
+    function = library.function("steps", *ARGUMENTS)
     pointers = (ctypes.c_void_p * count)(*(each.address for each in buffers))
-    function = library.function(RUN, *ARGUMENTS)
-    function(ctypes.addressof(pointers), weights.address, scratch.address, steps)
+    result, wholly = buffers[-1].values, b""
+    for parts in (1, rng.choice((2, 3, 5))):
+        result[:] = 85
+        for part in rng.sample(range(parts), parts):
+            scratch.values[:] = 85
+            own = scratch.address - part * scratch_bytes(plan)
+            memory = ctypes.addressof(pointers), weights.address, own
+            function(*memory, steps, None, part, parts)
+        wholly = wholly or result.tobytes()
+    assert result.tobytes() == wholly, f"{kernel} gives another result in parts"
+
+
+def _library(plan: Plan) -> Library:
+    """The function `steps` of a plan, for which a part may be named."""
+    target = host()
+    module = ir.Module()
+    functions = kernel_functions(module, plan, target.machine)
+    emit_steps(module, plan, target.machine, functions).linkage = "external"
+    return Library(str(module), ("steps",), target, None)
 
 
 def _buffer(port: Port, steps: int, rng: np.random.Generator, *, at_end: bool) -> Guarded:

@@ -23,7 +23,8 @@ class CpuBackend:
     """Runs a network on this machine's processor; only nonzero inputs of a layer cost time.
 
     Attributes:
-        threads: samples computed in parallel; 0 for one per processor core.
+        threads: that share a batch, or a sample that is run alone if it takes long enough; 0 for
+            one per processor core.
         features: instructions that are used at most: sse2, avx2 or avx512; by default those of
             this processor.
     """
@@ -70,12 +71,12 @@ class CpuBackend:
         return load(plan, weights, self.threads, open_cache(), target)
 
     def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
-        """The kernels of the plan with their buffers and expected times."""
+        """The kernels of the plan with their buffers, expected times and threads."""
         from snnc_backends.cpu.plan_rows import plan_rows
-        from snnc_backends.cpu.program import checked_plan
+        from snnc_backends.cpu.program import checked_plan, threads_for
 
         plan, _ = checked_plan(artifact.read(PLAN), artifact.read(WEIGHTS))
-        return plan_rows(plan, artifact.graph())
+        return plan_rows(plan, artifact.graph(), threads_for(self.threads))
 
     def require_match(self, program: CpuProgram, graph: Graph) -> None:
         """Raise `ArtifactError` unless the plan of a program can be one of `graph`."""

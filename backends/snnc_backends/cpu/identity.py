@@ -10,8 +10,10 @@ import snnc.native
 from snnc_backends.cpu.plan import Plan
 
 
-def identity(plan: Plan) -> bytes | None:
+def identity(plan: Plan, shares: bool = False) -> bytes | None:
     """Bytes that are equal only for plans and programs that give the same IR text for a machine.
+
+    `shares`: whether threads share a sample.
 
     They are a digest of the plan and of the source of all modules that write code, so that a
     changed program finds no object of another one; None where the sources are not there as files.
@@ -23,7 +25,7 @@ def identity(plan: Plan) -> bytes | None:
     ]
     if not sources:
         return None
-    digest = hashlib.sha256(repr(replace(plan, timesteps=1, longest=1)).encode())
+    digest = hashlib.sha256(repr((replace(plan, timesteps=1, longest=1), shares)).encode())
     for path in sources:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()

@@ -1,4 +1,4 @@
-"""From a plan to one LLVM module: a function per distinct kernel, and two that call them."""
+"""From a plan to one LLVM module: a function per distinct kernel, and those that call them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from snnc.native.code import I8, I64, POINTER, Machine, Value
+from snnc.native.code import I64, POINTER, Emitter, Machine
 from snnc_backends.cpu.kernels import Code, Kernel
 from snnc_backends.cpu.plan import Plan, Step
 from snnc_backends.cpu.sample_code import emit_sample, in_one_call
+from snnc_backends.cpu.shared_code import call_step, emit_shared, emit_steps
 
 ANALOG, RUN = "analog", "run"
 
 
-def build(plan: Plan, machine: Machine) -> str:
+def build(plan: Plan, machine: Machine, shares: bool = False) -> str:
     """IR text with two functions, `analog` (before the encoding) and `run` (after it).
 
     Both are `void (ptr buffers, ptr weights, ptr scratch, i64 T)`, where `buffers` is an array of
-    pointers, one per tensor of the plan. Where `in_one_call` says so there is a third, `sample`.
+    pointers, one per tensor of the plan. Where `in_one_call` says so there is `sample` too, and if
+    threads are to share a sample, the functions of `emit_shared`.
     """
     module = ir.Module("plan")
     functions = kernel_functions(module, plan, machine)
     _driver(module, ANALOG, plan.steps[: plan.analog], functions)
-    run = _driver(module, RUN, plan.steps[plan.analog :], functions)
+    shared = None
+    if shares:
+        steps = emit_steps(module, plan, machine, functions)
+        run = _run(module, machine, steps)
+        shared = emit_shared(module, machine, steps)
+    else:  # parts are constants then, which makes simpler code
+        run = _driver(module, RUN, plan.steps[plan.analog :], functions)
     if plan.outputs and in_one_call(plan):
-        emit_sample(module, plan, machine, run)
+        emit_sample(module, plan, machine, run, shared)
     return str(module)
 
 
@@ -54,6 +62,7 @@ def _kernel(module: ir.Module, kernel: Kernel, number: int, machine: Machine) ->
 def _driver(
     module: ir.Module, name: str, steps: Sequence[Step], functions: dict[Kernel, ir.Function]
 ) -> ir.Function:
+    """All of the steps."""
     kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, I64])
     function = ir.Function(module, kind, name)
     b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -63,15 +72,11 @@ def _driver(
     return function
 
 
-def call_step(b: ir.IRBuilder, step: Step, kernel: ir.Function, arguments: Sequence[Value]) -> None:
-    """Call the kernel of a step; the arguments are buffers, weights, scratch and T."""
-    buffers, weights, scratch, timesteps = arguments
-    tensors = [
-        b.load(b.gep(buffers, [ir.Constant(I64, i)], source_etype=POINTER), typ=POINTER)
-        for i in (*step.inputs, step.output)
-    ]
-    arrays = [
-        b.gep(weights, [ir.Constant(I64, step.arrays[key])], source_etype=I8)
-        for key in step.kernel.arrays()
-    ]
-    b.call(kernel, [*tensors, *arrays, scratch, timesteps])
+def _run(module: ir.Module, machine: Machine, steps: ir.Function) -> ir.Function:
+    """All of the steps that can be done in parts."""
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, I64])
+    code = Emitter(ir.Function(module, kind, RUN), machine)
+    nobody = ir.Constant(POINTER, None)
+    code.builder.call(steps, [*code.function.args, nobody, code.int(0), code.int(1)])
+    code.builder.ret_void()
+    return code.function

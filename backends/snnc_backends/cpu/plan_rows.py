@@ -6,18 +6,21 @@ from typing import Any
 
 from snnc.ir import Graph
 from snnc_backends.cpu.kernels import Work
+from snnc_backends.cpu.parts import parts
 from snnc_backends.cpu.plan import Plan, Tensor
 from snnc_backends.cpu.rates import ASSUMED, event_rates
 
 
-def plan_rows(plan: Plan, graph: Graph) -> list[dict[str, Any]]:
+def plan_rows(plan: Plan, graph: Graph, threads: int = 1) -> list[dict[str, Any]]:
     """A row for each step, in the order of execution.
 
     `writes` and `reads` are types and layouts of buffers, T the steps of the window; sizes are in
-    bytes; `us` is the expected time of one sample, from the rates in `graph.stats` if it has them.
+    bytes; `us` is the expected time of one sample in one thread, from the rates in `graph.stats` if
+    it has them; `threads` are those of at most so many that share a sample that is run alone.
     """
     rates, rows = event_rates(graph), list[dict[str, Any]]()
-    for step in plan.steps:
+    shared = parts(plan, plan.timesteps, threads)
+    for number, step in enumerate(plan.steps):
         tensors = [plan.tensors[i] for i in step.inputs]
         known = tuple(rates.get(tensor.name, ASSUMED) for tensor in tensors)
         cost = step.kernel.cost(Work(known, plan.timesteps))
@@ -30,6 +33,7 @@ def plan_rows(plan: Plan, graph: Graph) -> list[dict[str, Any]]:
                 "constants": sum(table.nbytes for table in step.kernel.arrays().values()),
                 "scratch": step.kernel.scratch(),
                 "us": round(cost / 1e3, 2),
+                "threads": shared if step.kernel.shares and number >= plan.analog else 1,
             }
         )
     return rows

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +20,12 @@ from snnc.target import Record, RunResult, checked_input, checked_window
 from snnc_backends.cpu.identity import identity
 from snnc_backends.cpu.kernels import DTYPES, Table
 from snnc_backends.cpu.module import ANALOG, RUN, build
+from snnc_backends.cpu.parts import parts
 from snnc_backends.cpu.plan import Plan, array_at
+from snnc_backends.cpu.process_state import ProcessState, Resources
 from snnc_backends.cpu.results import Collector
-from snnc_backends.cpu.sample_code import FACTS, SAMPLE, in_one_call
+from snnc_backends.cpu.sample_code import SAMPLE, in_one_call
+from snnc_backends.cpu.shared_code import SERVE, SHARED, SHARED_ARGUMENTS, STOP
 from snnc_backends.cpu.workspace import Workspace, aligned
 
 CHUNK = 16
@@ -33,13 +33,14 @@ CHUNK = 16
 SAMPLE_ARGUMENTS = (
     *(ctypes.c_void_p,) * 4,
     ctypes.c_int64,
-    *(ctypes.c_void_p,) * 3,
+    *(ctypes.c_void_p,) * 4,
 )
 """Argument types of the function `sample`; see `snnc_backends.cpu.sample_code`."""
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 """Argument types of the functions of a plan: buffers, weights, scratch, timesteps."""
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 
 
 def load(
@@ -92,10 +93,18 @@ def compiled(
 ) -> CpuProgram:
     """A program of a plan that has been checked, or that was made here."""
     target = host() if target is None else target
+    threads = threads_for(threads)
+    shares = parts(plan, plan.timesteps, threads) > 1
     names = (ANALOG, RUN, *((SAMPLE,) if in_one_call(plan) else ()))
-    known = None if cache is None else identity(plan)
-    library = Library(lambda: build(plan, target.machine), names, target, cache, known)
-    return CpuProgram(plan, blob, library, threads or len(os.sched_getaffinity(0)), keys)
+    names += (SERVE, SHARED, STOP) if shares else ()
+    known = None if cache is None else identity(plan, shares)
+    library = Library(lambda: build(plan, target.machine, shares), names, target, cache, known)
+    return CpuProgram(plan, blob, library, threads, keys)
+
+
+def threads_for(asked: int) -> int:
+    """The number of threads that is asked for; 0 for one per processor core of this process."""
+    return asked or len(os.sched_getaffinity(0))
 
 
 class CpuProgram:
@@ -127,8 +136,10 @@ class CpuProgram:
         self._run = library.function(RUN, *ARGUMENTS)
         one_call = keys is None and in_one_call(plan)
         self._sample = library.function(SAMPLE, *SAMPLE_ARGUMENTS) if one_call else None
-        self._free: list[Workspace] = []
-        self._lock = threading.Lock()
+        self._parts = {plan.timesteps: parts(plan, plan.timesteps, threads)}
+        self._shares = self._parts[plan.timesteps] > 1
+        self._shared = library.function(SHARED, *SHARED_ARGUMENTS) if self._shares else None
+        self._state = self._new_state()
 
     def run(
         self,
@@ -141,18 +152,21 @@ class CpuProgram:
         prefixes: tuple[int, ...] = (),
     ) -> RunResult:
         """Run a batch (N, *shape); see `snnc.target.Program`. Raises `DataError`."""
-        steps = checked_window(timesteps, self.timesteps, record, prefixes)
+        plain = record == "none" and not prefixes and sample_ids is None and self._takes(x)
+        steps = self.timesteps
+        if timesteps is not None or not plain:
+            steps = checked_window(timesteps, self.timesteps, record, prefixes)
         self._check_longest(steps)
-        if record == "none" and not prefixes and sample_ids is None and self._takes(x):
+        if plain:
             return self._run_samples(x, steps)
         batch, ids = checked_input(x, self.plan.tensors[0].shape, sample_ids)
         collector = Collector(self.plan, self._scale(), len(batch), steps, record, prefixes)
 
-        def part(rows: range) -> int:
-            with self._workspace(steps, record != "none") as space:
-                return self._part(space, batch, ids, seed, rows, collector)
+        def run(rows: range, parts: int) -> int:
+            with Resources(self._own_state(), steps, record != "none", parts) as (space, team):
+                return self._part(space, batch, ids, seed, rows, collector, team)
 
-        clipped = sum(self._spread(part, self._parts(len(batch), steps)))
+        clipped = sum(self._spread(run, len(batch), steps))
         encoder = self.plan.tensors[self.plan.encoding.target].name
         return collector.result({"saturated": {encoder: clipped}})
 
@@ -193,34 +207,39 @@ class CpuProgram:
 
     def _run_samples(self, x: NDArray[np.float32], steps: int) -> RunResult:
         """Run a batch by the function `sample`, one call for each sample."""
-        shape = (len(x), *self.plan.tensors[self.plan.outputs[0].source].shape)
-        sums, outputs = np.empty(shape, np.int64), np.empty(shape, np.float32)
-
-        def part(rows: range) -> int:
-            return self._rows(x, steps, sums, outputs, rows)
-
-        whole = len(x) == 1
-        clipped = part(range(1)) if whole else sum(self._spread(part, self._parts(len(x), steps)))
+        if len(x) == 1:
+            sums, output, clipped = self._rows(x, steps, range(1), self.parts(steps))
+        else:
+            found = self._spread(lambda *part: self._rows(x, steps, *part), len(x), steps)
+            parts = [*zip(*found, strict=True)]
+            sums, output = np.concatenate(parts[0]), np.concatenate(parts[1])
+            clipped = sum(parts[2])
         stats = {"saturated": {self.plan.tensors[self.plan.encoding.target].name: clipped}}
         readout = sums if self.plan.outputs[0].quantized else None
-        return RunResult(output=outputs, readout=readout, stats=stats, timesteps=steps)
+        return RunResult(output, readout, {}, {}, stats, steps)
 
     def _rows(
-        self, x: NDArray[np.float32], steps: int, sums: Array, outputs: Array, rows: range
-    ) -> int:
-        """Run the samples `rows`; returns the number of clipped input values."""
-        facts = (ctypes.c_int64 * FACTS)()
-        arrays = [(_address(each), each.strides[0]) for each in (x, sums, outputs)]
+        self, x: NDArray[np.float32], steps: int, rows: range, parts: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+        """The sums, the outputs and the number of clipped input values of the samples `rows`."""
         assert self._sample is not None
-        with self._workspace(steps, False) as space:
+        with Resources(self._own_state(), steps, False, parts) as (space, team):
             space.own(self.plan.encoding.target)
-            weights, pointers, scratch = self._start, space.pointers, space.scratch
+            answer, start, stride = space.answer, x.ctypes.data, x.strides[0]
+            memory = space.pointers, self._start, space.scratch, steps, *answer.addresses, team
+            facts = answer.facts
+            facts[0] = facts[1] = 0
+            several = []
             for row in rows:
-                source, total, answer = (start + row * stride for start, stride in arrays)
-                self._sample(source, pointers, weights, scratch, steps, total, answer, facts)
-        if facts[1]:
+                self._sample(start + row * stride, *memory)
+                several.append((answer.sums.copy(), answer.output.copy()))
+            clipped, wrong = facts
+        if wrong:
             checked_input(x, self.plan.tensors[0].shape, None)
-        return facts[0]
+        if len(several) == 1:
+            return *several[0], clipped
+        sums, outputs = (np.concatenate(each) for each in zip(*several, strict=True))
+        return sums, outputs, clipped
 
     def _check_longest(self, steps: int) -> None:
         if steps > self.plan.longest:
@@ -233,7 +252,39 @@ class CpuProgram:
         output = self.plan.outputs[0]
         return array_at(self._weights, output.scale, Table("f64", output.count))
 
-    def _parts(self, samples: int, steps: int) -> list[range]:
+    def _spread(
+        self, run: Callable[[range, int], Result], samples: int, steps: int
+    ) -> list[Result]:
+        """What `run(rows, parts)` gives for all rows of a batch.
+
+        Threads share a batch where it has enough samples for them; else they share the samples.
+        """
+        chunks, parts = self._chunks(samples, steps), self.parts(steps)
+        if samples < parts:
+            return [run(rows, parts) for rows in chunks]
+        if self.threads_of(samples, steps) == 1:
+            return [run(rows, 1) for rows in chunks]
+        return [*self._own_state().pool().map(lambda rows: run(rows, 1), chunks)]
+
+    def parts(self, timesteps: int) -> int:
+        """How many threads share a sample that is run alone.
+
+        That is 1 for all windows where the artifact's own is not worth more; see `parts.parts`.
+        """
+        if not self._shares:
+            return 1
+        if timesteps not in self._parts:
+            self._parts[timesteps] = parts(self.plan, timesteps, self.threads)
+        return self._parts[timesteps]
+
+    def threads_of(self, samples: int, timesteps: int) -> int:
+        """How many threads run a batch of so many samples for a window of so many steps."""
+        shared = self.parts(timesteps)
+        if samples < shared:
+            return shared
+        return min(self.threads, len(self._chunks(samples, timesteps)))
+
+    def _chunks(self, samples: int, steps: int) -> list[range]:
         """The batch in chunks: limited in memory, and enough of them for all threads."""
         port = self.plan.tensors[self.plan.encoding.target].port
         encoded_bytes = port.size * DTYPES[port.dtype].itemsize * (1 if port.constant else steps)
@@ -241,32 +292,14 @@ class CpuProgram:
         size = max(1, min(CHUNK, fair, ENCODED_BYTES // encoded_bytes))
         return [range(i, min(i + size, samples)) for i in range(0, samples, size)]
 
-    def _spread(self, part: Callable[[range], int], parts: list[range]) -> Iterator[int]:
-        workers = min(self.threads, len(parts))
-        if workers == 1:
-            yield from map(part, parts)
-            return
-        with ThreadPoolExecutor(workers, "snnc-cpu") as pool:
-            yield from pool.map(part, parts)
+    def _own_state(self) -> ProcessState:
+        """The state of this process."""
+        if self._state.process != os.getpid():
+            self._state = self._new_state()
+        return self._state
 
-    @contextmanager
-    def _workspace(self, steps: int, everything: bool) -> Iterator[Workspace]:
-        """Working memory of one thread, reused by the next part of the same kind."""
-        with self._lock:
-            fitting = [w for w in self._free if w.kind == (steps, everything)]
-            self._free = fitting
-            space = fitting.pop() if fitting else None
-        try:
-            space = space or Workspace(self.plan, steps, everything, len(self._weights))
-        except MemoryError:
-            raise DataError(
-                f"no memory for a window of {steps} steps", hint="use a shorter window"
-            ) from None
-        try:
-            yield space
-        finally:
-            with self._lock:
-                self._free.append(space)
+    def _new_state(self) -> ProcessState:
+        return ProcessState(self.plan, len(self._weights), self._library, self.threads)
 
     def _part(
         self,
@@ -276,6 +309,7 @@ class CpuProgram:
         seed: int,
         rows: range,
         collector: Collector,
+        team: int | None = None,
     ) -> int:
         """Run the samples `rows`; returns the number of clipped input values."""
         encoding = self.plan.encoding
@@ -286,13 +320,16 @@ class CpuProgram:
         tensor = self.plan.tensors[encoding.target]
         laid = np.moveaxis(values, 2, -1) if tensor.shape else values
         laid = np.ascontiguousarray(np.moveaxis(laid, 1, 0), DTYPES[tensor.dtype])
-        weights = self._start
+        memory = space.pointers, self._start, space.scratch, space.steps
         for number, row in enumerate(rows):
             space.feed(encoding.target, laid[number])
             if self._keys is not None:
                 key = np.array([self._keys.of(int(ids[row]))], np.uint64)
                 space.feed(self._keys.tensor, key.view(np.int64))
-            self._run(space.pointers, weights, space.scratch, space.steps)
+            if team is None or self._shared is None:
+                self._run(*memory)
+            else:
+                self._shared(*memory, team)
             collector.take(row, space)
         return clipped
 
@@ -309,7 +346,3 @@ class CpuProgram:
             self._analog(space.pointers, self._start, space.scratch, 1)
             result[...] = space.view(encoding.source)[0]
         return np.ascontiguousarray(np.moveaxis(out, -1, 1)) if last.shape else out
-
-
-def _address(array: Array) -> int:
-    return array.__array_interface__["data"][0]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import prod, sqrt
 
 from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Maximum, Node, Signal, SumPool
-
-ASSUMED = 0.12
-"""Spikes per neuron and step of a population that was not profiled."""
+from snnc_backends.cpu.kernels.base import ASSUMED
 
 
 def event_rates(graph: Graph) -> dict[str, float]:

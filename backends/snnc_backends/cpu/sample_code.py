@@ -30,23 +30,49 @@ def in_one_call(plan: Plan) -> bool:
     )
 
 
-def emit_sample(module: ir.Module, plan: Plan, machine: Machine, run: ir.Function) -> None:
-    """`void sample(x, buffers, weights, scratch, T, sums, outputs, facts)`.
+def emit_sample(
+    module: ir.Module,
+    plan: Plan,
+    machine: Machine,
+    run: ir.Function,
+    shared: ir.Function | None,
+) -> None:
+    """`void sample(x, buffers, weights, scratch, T, sums, outputs, facts, team)`.
 
     It encodes x, float32 and channels first, as `snnc.encoding.direct` does where the plan has a
     scale, runs the plan, and writes the sums of the readout (i64, or f64 of real numbers) and
     float32(float64(sum) * scale / number of steps read), of the steps of `snnc.readout_steps`.
-    Where x holds NaN it counts them, and does no more.
+    Where x holds NaN it counts them, and does no more. The plan is run by the threads of `team`;
+    by this one if that is null, or without the function `shared`.
     """
-    kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 3)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64] + [POINTER] * 4)
     code = Emitter(ir.Function(module, kind, SAMPLE), machine)
-    x, buffers, weights, scratch, steps, sums, outputs, facts = code.function.args
+    x, buffers, weights, scratch, steps, sums, outputs, facts, team = code.function.args
     wrong = _encode(code, plan, x, _buffer(code, buffers, plan.encoding.target), facts)
     with code.builder.if_then(code.builder.icmp_signed("==", wrong, code.int(0))):
-        code.builder.call(run, [buffers, weights, scratch, steps])
+        _run(code, run, shared, [buffers, weights, scratch, steps], team)
         source = _buffer(code, buffers, plan.outputs[0].source)
         _read_out(code, plan, source, weights, steps, (sums, outputs))
     code.builder.ret_void()
+
+
+def _run(
+    code: Emitter,
+    run: ir.Function,
+    shared: ir.Function | None,
+    arguments: list[Value],
+    team: Value,
+) -> None:
+    b = code.builder
+    if shared is None:
+        b.call(run, arguments)
+        return
+    alone = b.icmp_unsigned("==", b.ptrtoint(team, I64), code.int(0))
+    with b.if_else(alone) as (then, otherwise):
+        with then:
+            b.call(run, arguments)
+        with otherwise:
+            b.call(shared, [*arguments, team])
 
 
 def _buffer(code: Emitter, buffers: Value, number: int) -> Value:

@@ -27,8 +27,9 @@ from snnc_backends.cpu.kernels import (
     Windows,
 )
 from snnc_backends.cpu.limits import ADDS_16, ADDS_32, PRODUCTS, READ, Limits
-from snnc_backends.cpu.module import call_step, kernel_functions
+from snnc_backends.cpu.module import kernel_functions
 from snnc_backends.cpu.plan import Plan, Step
+from snnc_backends.cpu.shared_code import call_step
 from snnc_backends.cpu.workspace import Workspace
 
 TIMED = "timed"

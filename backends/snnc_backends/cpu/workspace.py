@@ -1,15 +1,18 @@
-"""Working memory of one thread."""
+"""Working memory of a run."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnc.memory import run_fits
+from snnc_backends.cpu.answer import Answer
 from snnc_backends.cpu.kernels import DTYPES
 from snnc_backends.cpu.plan import ALIGNMENT, TALLY, Plan
+from snnc_backends.cpu.shared_code import scratch_bytes
 
 Array = NDArray[Any]
 
@@ -29,37 +32,50 @@ class Workspace:
     Args:
         steps: the window.
         everything: whether all buffers are read after the run.
-        parameters: bytes of the constants, by which `snnc.memory.run_fits` judges.
+        parameters: bytes of the constants, by which `snnc.memory.run_fits` judges the memory that
+            one thread takes.
+        parts: threads that run a sample together, each with scratch memory of its own.
 
     Raises:
         MemoryError: there is not enough memory, or a run may not take so much.
 
     Attributes:
-        kind: (steps, everything): its window, and whether all buffers are kept.
+        steps: as given.
         pointers, scratch: addresses that the compiled code takes.
     """
 
-    def __init__(self, plan: Plan, steps: int, everything: bool, parameters: int) -> None:
-        self.kind = (steps, everything)
-        self.steps = steps
+    def __init__(
+        self, plan: Plan, steps: int, everything: bool, parameters: int, parts: int = 1
+    ) -> None:
+        self.steps, self._everything, self._parts = steps, everything, parts
         self._plan = plan
         offsets, size = _place(plan, [self._bytes(i) for i in range(len(plan.tensors))], everything)
-        scratch = max([s.kernel.scratch() for s in plan.steps], default=0)
+        scratch = scratch_bytes(plan)
         if not run_fits(size + scratch, parameters):
             raise MemoryError
         self._arena = aligned(size)
         self._offsets = offsets
-        self._scratch = aligned(scratch)
+        self._scratch = aligned(scratch * parts)
         base = self._arena.ctypes.data
         self._table = np.array([base + offset for offset in offsets], np.uintp)
         self._fed: dict[int, Array] = {}
         self.pointers = self._table.ctypes.data
         self.scratch = self._scratch.ctypes.data
 
+    @cached_property
+    def answer(self) -> Answer:
+        """Where the function `sample` writes."""
+        return Answer(self._plan)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers and of the scratch memory."""
         return len(self._arena) + len(self._scratch)
+
+    def fits(self, steps: int, everything: bool, parts: int) -> bool:
+        """Whether it is the memory for such a run; that for more parts is."""
+        same = (steps, everything) == (self.steps, self._everything)
+        return same and parts <= self._parts
 
     def feed(self, number: int, value: Array) -> None:
         """Use `value`, contiguous and in the buffer's layout, as tensor `number`."""

@@ -18,6 +18,7 @@ class Add(Kernel):
     """y = x_0 + x_1 + …, from left to right; a constant input is added at every step."""
 
     name: ClassVar[str] = "add"
+    shares: ClassVar[bool] = True
     dtype: str
     size: int
     constant: tuple[bool, ...]
@@ -42,9 +43,9 @@ class Add(Kernel):
         return Port(self.dtype, self.size, bool(prod(self.constant)))
 
     def emit(self, code: Code) -> None:
-        with code.loop(0, code.steps(self.output().constant)) as t:
+        with code.shared_rows(code.steps(self.output().constant), self.size) as (t, begin, end):
             rows = [code.step_of(t, constant) for constant in self.constant]
-            with code.loop(0, self.size) as i:
+            with code.loop(begin, end) as i:
                 total = None
                 for pointer, row in zip(code.inputs, rows, strict=True):
                     x = code.load(pointer, self.dtype, code.index((row, self.size), i))

@@ -1,9 +1,9 @@
 """The base of kernels: frozen parameters, the buffers they need, the LLVM IR they generate.
 
-A kernel stands for one function `void (inputs…, output, arrays…, scratch, i64 T)`. Tensors are laid
-out (T, *spatial, C), or (1, *spatial, C) when they are constant in time. Whatever its parameters,
-a kernel reads and writes only the buffers that `inputs`, `output`, `arrays` and `scratch` state, so
-a plan from an untrusted file is safe to run.
+A kernel stands for one function `void (inputs…, output, arrays…, scratch, i64 T, i64 part, i64
+parts)`. Tensors are laid out (T, *spatial, C), or (1, *spatial, C) when they are constant in time.
+Whatever its parameters, a kernel reads and writes only the buffers that `inputs`, `output`,
+`arrays` and `scratch` state, so a plan from an untrusted file is safe to run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 1024
 """A potential or count that fits few bits for fewer steps than this is stored in more."""
+ASSUMED = 0.12
+"""Spikes per neuron and step of a population that was not profiled."""
 NS_PER_ELEMENT = 0.06
 """Time of an element that a kernel of simple loops reads or writes (Zen 4, one core)."""
 
@@ -70,9 +72,16 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """Base of all kernels; the fields of a subclass are its parameters, stored in `plan.json`."""
+    """Base of all kernels; the fields of a subclass are its parameters, stored in `plan.json`.
+
+    Class attributes:
+        name: in a plan.
+        shares: its code does the part of the work that it is told (`Code.part` of `Code.parts`), so
+            that several threads do it together; the code of others does all of it.
+    """
 
     name: ClassVar[str]
+    shares: ClassVar[bool] = False
 
     @classmethod
     def match(cls, site: Site) -> Match | None:

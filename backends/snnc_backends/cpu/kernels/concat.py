@@ -18,6 +18,7 @@ class Concat(Kernel):
     """y[o] = x_0[o], x_1[o], … for each of `outer` rows; x_k has rows of `lengths[k]` elements."""
 
     name: ClassVar[str] = "concat"
+    shares: ClassVar[bool] = True
     sources: tuple[str, ...]
     dtype: str
     outer: int
@@ -56,10 +57,7 @@ class Concat(Kernel):
 
     def emit(self, code: Code) -> None:
         width = sum(self.lengths)
-        with (
-            code.loop(0, code.steps(self.output().constant)) as t,
-            code.loop(0, self.outer) as o,
-        ):
+        with code.shared(code.steps(self.output().constant), self.outer) as (t, o):
             start = 0
             for pointer, port, length in zip(code.inputs, self.inputs(), self.lengths, strict=True):
                 row = code.step_of(t, port.constant)

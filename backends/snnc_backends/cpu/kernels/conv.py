@@ -35,6 +35,7 @@ class Conv(Windows):
     """
 
     name: ClassVar[str] = "conv"
+    shares: ClassVar[bool] = True
     weight: str
     dtype: str
     out_channels: int
@@ -102,16 +103,22 @@ class Conv(Windows):
         segments = self.height * self.width * self.groups
         nonzero = events.Events(code, segments, self.channels // self.groups)
         outputs = self.out_channels // self.groups
+        positions = code.share(self.out_height * self.out_width)
+        single = self.out_height * self.out_width == 1  # then its channels are shared
+        rows = self.rows_under(code, *positions)
+        line = self.width * self.groups
+        span = None if single else tuple(code.index((row, line)) for row in rows)
         with code.loop(0, code.steps(self.constant)) as t:
             first = code.index((t, self.image.size))
-            nonzero.collect(code.inputs[0], self.source, first)
+            nonzero.collect(code.inputs[0], self.source, first, span=span)
+            blocks = code.shared_blocks if single else code.blocks
             with (
-                code.loop(0, self.out_height) as y,
-                code.loop(0, self.out_width) as x,
+                code.loop(*((0, 1) if single else positions)) as position,
                 code.loop(0, self.groups) as g,
             ):
+                y, x = self.position(code, position)
                 place = _Place(self, code, nonzero, first, t, y, x, g)
-                code.blocks(outputs, code.machine.block, place.block)
+                blocks(outputs, code.machine.block, place.block)
 
 
 @dataclass(frozen=True)

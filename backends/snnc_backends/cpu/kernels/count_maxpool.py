@@ -32,6 +32,7 @@ class CountMaxPool(Windowed):
     """
 
     name: ClassVar[str] = "count-maxpool"
+    shares: ClassVar[bool] = True
     state: str
     levels: int = 0
 
@@ -88,7 +89,7 @@ class _Counts:
 
     def emit(self) -> None:
         spec, code = self.spec, self.code
-        with code.loop(0, spec.out_height) as i:
+        with code.loop(*code.share(spec.out_height)) as i:
             top, bottom = spec.window(code, "rows_y", i)
             with code.loop(0, code.builder.sub(bottom, top)) as y:
                 self._reset(self.counts, code.index((y, self.row)), self.row)

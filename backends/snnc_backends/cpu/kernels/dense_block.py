@@ -43,11 +43,14 @@ class DenseBlock:
         ]
         self.image = code.inputs[0] if spec.direct else copy
 
-    def positions(self, block: Value, steps: StepSums) -> None:
-        """All output positions, at the steps of a block of steps."""
+    def positions(self, block: Value, steps: StepSums, share: tuple[Value, Value]) -> None:
+        """Rows of output positions, at the steps of a block of steps.
+
+        `share`: the range that is to be done of the rows of all blocks, block by block.
+        """
         spec, code, b = self.spec, self.code, self.code.builder
         channel = code.index((block, spec.vectors * LANES))
-        with code.loop(0, spec.out_height) as y:
+        with code.loop(*code.on_page(*share, spec.out_height, block)) as y:
             row = _Row(block, channel, y)
             if spec.constant:
                 self._across(row, steps)

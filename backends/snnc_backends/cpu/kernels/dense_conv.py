@@ -35,6 +35,7 @@ class DenseConv(Windows):
     """
 
     name: ClassVar[str] = "dense-conv"
+    shares: ClassVar[bool] = True
     weight: str
     shift: int
     out_channels: int
@@ -160,7 +161,7 @@ class _Positions:
     def _channels(self, channel: Value, count: int) -> None:
         spec, code = self.spec, self.code
         whole = spec.out_width // self.across * self.across
-        with code.loop(0, spec.out_height) as y:
+        with code.loop(*code.share(spec.out_height)) as y:
             for start, stop, size in ((0, whole, self.across), (whole, spec.out_width, 1)):
                 if start < stop:
                     with code.loop(start, stop, size) as x:

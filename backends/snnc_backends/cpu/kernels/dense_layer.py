@@ -42,6 +42,7 @@ class DenseLayer(DenseShape):
     """
 
     name: ClassVar[str] = "dense-layer"
+    shares: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,6 +108,8 @@ class DenseLayer(DenseShape):
         rest = self.out_channels - whole * LANES * self.vectors
         sizes = (self.vectors * LANES if whole else 0, rest)
         parts = [DenseBlock(self, code, copy, channels) for channels in sizes if channels]
+        share = code.share(self.blocks * self.out_height)
+        begin, end = code.pages(*share, self.out_height)
         first = code.local("i64")
         code.set(first, code.int(0))
         with code.repeat(
@@ -117,10 +120,10 @@ class DenseLayer(DenseShape):
                 with code.loop(0, code.steps(True) if self.constant else steps.count(code)) as s:
                     self._copy(code, copy, steps, s)
             if whole:
-                with code.loop(0, whole) as block:
-                    parts[0].positions(block, steps)
+                with code.loop(begin, code.minimum(end, code.int(whole))) as block:
+                    parts[0].positions(block, steps, share)
             if rest:
-                parts[-1].positions(code.int(whole), steps)
+                parts[-1].positions(code.int(whole), steps, share)
             code.set(first, steps.end)
 
     def _steps(self, code: Code, first: Value) -> StepSums:

@@ -19,6 +19,7 @@ class Depthwise(Windows):
     """y[c] = bias[c] + sum over taps of weight[tap, c] * x[c]; a vector of channels at a time."""
 
     name: ClassVar[str] = "depthwise"
+    shares: ClassVar[bool] = True
     weight: str
     dtype: str
     bias: str
@@ -51,11 +52,9 @@ class Depthwise(Windows):
         return {**weight, "bias": Table(self.dtype, size)}
 
     def emit(self, code: Code) -> None:
-        with (
-            code.loop(0, code.steps(self.constant)) as t,
-            code.loop(0, self.out_height) as y,
-            code.loop(0, self.out_width) as x,
-        ):
+        positions = self.out_height * self.out_width
+        with code.shared(code.steps(self.constant), positions) as (t, position):
+            y, x = self.position(code, position)
             code.blocks(
                 self.channels,
                 code.machine.block,

@@ -66,6 +66,7 @@ class EventLayer(Layer):
     """
 
     name: ClassVar[str] = "event-layer"
+    shares: ClassVar[bool] = True
     slab: int
     unit: int
     copies: int
@@ -175,18 +176,31 @@ class EventLayer(Layer):
         rest = self.out_channels - whole * self.slab
         steps = code.int(STEPS)
         parts = [_Slab(self, code, lists, channels) for channels in ((self.slab, rest)) if channels]
+        share = code.share(self.slabs * self.pixels)
+        span = self._listed_pixels(code, *share)
         with code.loop(0, code.timesteps, STEPS) as first:
             count = code.minimum(steps, code.builder.sub(code.timesteps, first))
             if not self.by_row(code.machine):
                 with code.loop(0, count) as s:
                     found = self.events(code, lists, s)
                     start = code.index((code.index(first, s), self.image.size))
-                    found.collect(code.inputs[0], self.source, start, self.copies)
+                    found.collect(code.inputs[0], self.source, start, self.copies, span)
+            begin, end = code.pages(*share, self.pixels)
             if whole:
-                with code.loop(0, whole) as slab:
-                    parts[0].positions(slab, first, count)
+                with code.loop(begin, code.minimum(end, code.int(whole))) as slab:
+                    parts[0].positions(slab, first, count, share)
             if rest:
-                parts[-1].positions(code.int(whole), first, count)
+                parts[-1].positions(code.int(whole), first, count, share)
+
+    def _listed_pixels(self, code: Code, begin: Value, end: Value) -> tuple[Value, Value]:
+        """The pixels of the image that the positions begin .. end - 1 of all slabs look at."""
+        b, pixels = code.builder, code.int(self.pixels)
+        last = code.index(end, -1)
+        same = b.icmp_signed("==", b.udiv(begin, pixels), b.udiv(last, pixels))
+        first = b.select(same, b.urem(begin, pixels), code.int(0))
+        stop = b.select(same, code.index(b.urem(last, pixels), 1), pixels)
+        top, bottom = self.rows_under(code, first, stop)
+        return code.index((top, self.width)), code.index((bottom, self.width))
 
     def events(self, code: Code, lists: Value, s: Value) -> Events:
         """The list of step s of a block of steps; by row, its segments are columns."""
@@ -255,8 +269,11 @@ class _Slab:
         self.sums = EventSums(spec, code, self.epilogue, self.registers)
         self.by_row = spec.by_row(code.machine)
 
-    def positions(self, slab: Value, first: Value, count: Value) -> None:
-        """All output positions, at the steps first .. first + count - 1."""
+    def positions(self, slab: Value, first: Value, count: Value, part: tuple[Value, Value]) -> None:
+        """Output positions, at the steps first .. first + count - 1.
+
+        `part`: the range that is to be done of the positions of all slabs, slab by slab.
+        """
         spec, code, epilogue = self.spec, self.code, self.epilogue
         channel = code.index((slab, spec.slab))
         nbytes = spec.slab_bytes
@@ -267,10 +284,11 @@ class _Slab:
         share = code.builder.and_(share, code.int(-64))
         following = code.index((slab, nbytes), nbytes)
         more = code.builder.icmp_signed("<", code.index(first, count), code.timesteps)
-        with code.loop(0, spec.out_height) as y:
+        begin, end = code.on_page(*part, spec.pixels, slab)
+        with code.loop(*code.pages(begin, end, spec.out_width)) as y:
             if self.by_row:
                 spec.list_row(code, self.lists, y, (first, count))
-            with code.loop(0, spec.out_width) as x:
+            with code.loop(*code.on_page(begin, end, spec.out_width, y)) as x:
                 pixel = code.index((y, spec.out_width), x)
                 epilogue.open(pixel, channel, first)
                 with code.loop(0, count) as s:

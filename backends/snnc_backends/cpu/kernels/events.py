@@ -47,19 +47,29 @@ class Events:
         self.starts = code.scratch if memory is None else memory
         self.list = code.at(self.starts, "i32", segments + 1)
 
-    def collect(self, source: Value, dtype: str, first: Value, copies: int = 0) -> None:
+    def collect(
+        self,
+        source: Value,
+        dtype: str,
+        first: Value,
+        copies: int = 0,
+        span: tuple[Value | int, Value | int] | None = None,
+    ) -> None:
         """Fill the list from the elements `first`, `first + 1`, … of a tensor, a row a segment.
+
+        With a `span`, only the segments of that range are listed, and may be asked for.
 
         With `copies`, an element of value n is in the list n times, at most `copies` times, and one
         below zero never; a list with values has it once, with a value of at most `copies`.
         """
         code = self.code
         self.open()
-        with code.loop(0, self.segments) as segment:
+        start, stop = span or (0, self.segments)
+        with code.loop(start, stop) as segment:
             self.mark(segment)
             place = code.index((segment, self.length))
             self.append(source, dtype, code.index(first, place), place, copies)
-        self.mark(code.int(self.segments))
+        self.mark(code.index(stop))
 
     def open(self) -> None:
         """Begin an empty list."""

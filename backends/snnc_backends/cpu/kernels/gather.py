@@ -29,6 +29,7 @@ class Gather(Kernel):
     """y[i] = x[positions[i]], or zero where positions[i] = -1."""
 
     name: ClassVar[str] = "gather"
+    shares: ClassVar[bool] = True
     dtype: str
     source_size: int
     size: int
@@ -65,7 +66,10 @@ class Gather(Kernel):
     def emit(self, code: Code) -> None:
         b = code.builder
         zero = code.zero(self.dtype)
-        with code.loop(0, code.steps(self.constant)) as t, code.loop(0, self.size) as i:
+        with (
+            code.shared_rows(code.steps(self.constant), self.size) as (t, begin, end),
+            code.loop(begin, end) as i,
+        ):
             position = code.convert(code.load(code.arrays["positions"], "i32", i), "i32", "i64")
             outside = b.icmp_signed("<", position, code.int(0))
             inside = b.select(outside, code.int(0), position)

@@ -48,6 +48,7 @@ class Neuron(Kernel):
     """
 
     name: ClassVar[str] = "neuron"
+    shares: ClassVar[bool] = True
     two_sided: ClassVar[bool] = False
     rounds: ClassVar[bool] = False
     source: str
@@ -107,11 +108,16 @@ class Neuron(Kernel):
             group = min(self.positions, BLOCK // self.channels)
             block.repeat_parameters(group)
             size = self.positions * self.channels
-            with code.loop(0, size, group * self.channels) as first:
+            wide = group * self.channels
+            begin, end = code.share(-(-size // wide))
+            with code.loop(begin, end) as number:
+                first = code.index((number, wide))
                 rest = code.builder.sub(code.int(size), first)
-                block.run(first, code.minimum(code.int(group * self.channels), rest))
+                block.run(first, code.minimum(code.int(wide), rest))
             return
-        with code.loop(0, self.positions) as p, code.loop(0, self.channels, BLOCK) as c:
+        blocks = -(-self.channels // BLOCK)
+        with code.shared(self.positions, blocks) as (p, number):
+            c = code.index((number, BLOCK))
             rest = code.builder.sub(code.int(self.channels), c)
             count = code.minimum(code.int(BLOCK), rest)
             block.read_parameters(c, count)

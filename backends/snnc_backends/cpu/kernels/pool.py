@@ -64,12 +64,13 @@ class Windowed(Kernel):
             require(inside, "a window outside the tensor")
 
     @contextmanager
-    def windows(self, code: Code) -> Iterator[tuple[Value, Value, list[Value], Value]]:
-        """All output positions: i, j, (top, bottom, left, right), place of the first channel."""
-        with code.loop(0, self.out_height) as i, code.loop(0, self.out_width) as j:
+    def windows(self, code: Code, i: Value) -> Iterator[tuple[Value, list[Value], Value]]:
+        """The output positions of row i: j, (top, bottom, left, right), and the place of the first
+        channel."""
+        with code.loop(0, self.out_width) as j:
             bounds = [*self.window(code, "rows_y", i), *self.window(code, "rows_x", j)]
             place = code.index((i, self.out_width * self.channels), (j, self.channels))
-            yield i, j, bounds, place
+            yield j, bounds, place
 
     def window(self, code: Code, name: str, i: Value) -> tuple[Value, Value]:
         """Start and stop of the rows, or columns, of an output position."""
@@ -108,6 +109,7 @@ class Pool(Windowed):
     """
 
     name: ClassVar[str] = "pool"
+    shares: ClassVar[bool] = True
     maximum: bool
     weighted: bool
 
@@ -133,8 +135,8 @@ class Pool(Windowed):
     def emit(self, code: Code) -> None:
         wide = 4 * code.machine.block if self.dtype == "i8" else code.machine.block
         with (
-            code.loop(0, code.steps(self.constant)) as t,
-            self.windows(code) as (i, j, bounds, place),
+            code.shared(code.steps(self.constant), self.out_height) as (t, i),
+            self.windows(code, i) as (j, bounds, place),
         ):
             out = code.index((t, self.output().size), place)
             factor = self._factor(code, i, j) if self.weighted else None

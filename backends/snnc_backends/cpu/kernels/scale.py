@@ -21,6 +21,7 @@ class Scale(Kernel):
     """
 
     name: ClassVar[str] = "scale"
+    shares: ClassVar[bool] = True
     source: str
     dtype: str
     positions: int
@@ -64,8 +65,7 @@ class Scale(Kernel):
     def emit(self, code: Code) -> None:
         size = self.positions * self.channels
         with (
-            code.loop(0, code.steps(self.constant)) as t,
-            code.loop(0, self.positions) as p,
+            code.shared(code.steps(self.constant), self.positions) as (t, p),
             code.loop(0, self.channels) as c,
         ):
             i = code.index((t, size), (p, self.channels), c)

@@ -68,6 +68,19 @@ class Windows(Kernel):
     def inputs(self) -> tuple[Port, ...]:
         return (self.image,)
 
+    def position(self, code: Code, number: Value) -> tuple[Value, Value]:
+        """Row and column of an output position, which are counted row by row."""
+        width = code.int(self.out_width)
+        return code.builder.udiv(number, width), code.builder.urem(number, width)
+
+    def rows_under(self, code: Code, begin: Value, end: Value) -> tuple[Value, Value]:
+        """The range of rows of the image that the output positions begin .. end - 1 look at."""
+        first, _ = self.position(code, begin)
+        last, _ = self.position(code, code.index(end, -1))
+        stop = code.index(self.row(code, last, code.int(self.kernel_h - 1)), 1)
+        first = self.row(code, first, code.int(0))
+        return code.clamp(first, 0, self.height), code.clamp(stop, 0, self.height)
+
     def row(self, code: Code, y: Value, kh: Value) -> Value:
         """The row of a tap in the image; see `inside`."""
         return code.index((y, self.stride_h), (kh, self.dilation_h), -self.pad_top)
