@@ -32,6 +32,7 @@ class Machine:
     Attributes:
         block: channels accumulated in registers at a time, a power of two.
         compress: one instruction packs the selected lanes of a vector.
+        compress_bytes: … of a vector of bytes too.
         units: pairs of vectors of 64 bytes that sums are held in at a time.
         dot: what sums up products of bytes: vnni (AVX-512), madd (AVX2), or "" for general code.
         x86: an x86 processor; others have the numbers of Linux's generic table of system calls.
@@ -39,6 +40,7 @@ class Machine:
 
     block: int = 16
     compress: bool = False
+    compress_bytes: bool = False
     units: int = 1
     dot: str = ""
     x86: bool = False
@@ -157,13 +159,17 @@ class Emitter:
 
     def prefetch(self, pointer: Value, nbytes: Value) -> None:
         """Ask for memory to be read into the L2 cache."""
+        with self.loop(0, nbytes, 64) as i:
+            self.prefetch_line(self.at(pointer, "i8", i))
+
+    def prefetch_line(self, pointer: Value) -> None:
+        """Ask for the line of an address to be read into the L2 cache; any address will do."""
         module = self.builder.module
         name = "llvm.prefetch.p0"
         kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
         function = module.globals.get(name) or ir.Function(module, kind, name)
         read, second_level, data = (ir.Constant(I32, n) for n in (0, 2, 1))
-        with self.loop(0, nbytes, 64) as i:
-            self.builder.call(function, [self.at(pointer, "i8", i), read, second_level, data])
+        self.builder.call(function, [pointer, read, second_level, data])
 
     def local(self, dtype: str, lanes: int = 1, count: int = 1) -> Value:
         """Allocate `count` elements on the stack."""
@@ -218,11 +224,22 @@ class Emitter:
         b.branch(head)
         b.position_at_end(after)
 
-    def blocks(self, count: int, width: int, body: Callable[[Value, int], None]) -> None:
-        """Cover 0..count with vectors: `body(offset, lanes)`, lanes a power of two <= width."""
+    def blocks(
+        self,
+        count: int,
+        width: int,
+        body: Callable[[Value, int], None],
+        *,
+        unrolled: bool = False,
+    ) -> None:
+        """Cover 0..count with vectors: `body(offset, lanes)`, lanes a power of two <= width.
+
+        `unrolled`: without a loop, so that all offsets are constants.
+        """
         done = count // width * width
-        if done == width:
-            body(self.int(0), width)
+        if done == width or unrolled:
+            for offset in range(0, done, width):
+                body(self.int(offset), width)
         elif done:
             with self.loop(0, done, width) as offset:
                 body(offset, width)

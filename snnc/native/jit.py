@@ -30,11 +30,14 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        known = ("avx512f", "avx2", "avx512vnni", "neon", "sse2")
-        wide, avx2, vnni, neon, x86 = (f"+{name}" in self.features.split(",") for name in known)
+        known = ("avx512f", "avx512vbmi2", "avx2", "avx512vnni", "neon", "sse2")
+        wide, vbmi2, avx2, vnni, neon, x86 = (
+            f"+{name}" in self.features.split(",") for name in known
+        )
         return Machine(
             block=64 if wide else 32 if avx2 or neon else 16,
             compress=wide,
+            compress_bytes=wide and vbmi2,
             units=8 if wide else 2 if avx2 or neon else 1,
             dot="vnni" if wide and vnni else "madd" if avx2 else "",
             x86=x86,

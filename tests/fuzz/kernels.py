@@ -110,6 +110,9 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         description["groups"] = groups
     if name in ("event-layer", "dense-layer"):
         _fit_layer(rng, description)
+    if name == "dense-conv":
+        description |= {"source": "f32", "weight": rng.choice(("i8", "f32")), "dilation_w": 1}
+        description |= {"shift": rng.choice((0, 7)), "bias": rng.choice(("none", "channel", "map"))}
     if name == "count-maxpool":
         description |= {each: rng.choice(("i8", "i32")) for each in ("source", "dtype")}
         description |= {"state": rng.choice(("i16", "i32")), "constant": False}
@@ -143,6 +146,7 @@ def _fit_layer(rng: Random, description: dict[str, Any]) -> None:
         description["unit"] = rng.choice((16, 32, 64))
         description["slab"] = description["unit"] * rng.choice((1, 1, 2, 3, 8))
         description |= {"constant": False, "limit": rng.choice((1, 3, 258, 2**31 - 1))}
+        description["digits"] = rng.choice((1, 3)) if real and not description["shift"] else 1
     else:
         description["lowest"] = rng.choice((0, 0, -1, -127, -128))
         same = waits and description["state"] == "i32" and not description["leaky"]

@@ -23,10 +23,10 @@ from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import one_of, require
 from snnc_backends.cpu.number_types import ALIGNMENT, LARGEST
 
-VERSION = 3
-READABLE = (1, 2, VERSION)
+VERSION = 4
+READABLE = (1, 2, 3, VERSION)
 """Version 1 has no kernels of several nodes and no late readouts, version 2 no layers with neurons
-that wait; what they have is the same."""
+that wait, version 3 no dense layers of real inputs; what they have is the same."""
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")

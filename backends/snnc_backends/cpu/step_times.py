@@ -19,6 +19,7 @@ from snnc_backends.cpu import limits
 from snnc_backends.cpu.kernels import (
     DTYPES,
     Conv,
+    DenseConv,
     DenseLayer,
     EventLayer,
     Kernel,
@@ -128,8 +129,11 @@ def _operations(kernel: Kernel, nonzero: int, total: int, timesteps: int) -> tup
     reached = pairs / (kernel.height * kernel.width)
     if isinstance(kernel, DenseLayer):
         return PRODUCTS, kernel.sums(timesteps) * pairs * kernel.channels * kernel.out_channels
+    if isinstance(kernel, DenseConv):
+        steps = 1 if kernel.constant else timesteps
+        return ADDS_32, steps * pairs * kernel.channels * kernel.out_channels
     if isinstance(kernel, EventLayer):
-        return ADDS_16, total * reached * kernel.out_channels
+        return ADDS_16, kernel.digits * total * reached * kernel.out_channels
     outputs = kernel.out_channels / kernel.groups if isinstance(kernel, Conv) else 1
     return ADDS_32, nonzero * reached * outputs
 

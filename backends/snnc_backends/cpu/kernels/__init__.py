@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from snnc_backends.cpu.kernels.concat import Concat
     from snnc_backends.cpu.kernels.conv import Conv
     from snnc_backends.cpu.kernels.count_maxpool import CountMaxPool
+    from snnc_backends.cpu.kernels.dense_conv import DenseConv
     from snnc_backends.cpu.kernels.dense_layer import DenseLayer
     from snnc_backends.cpu.kernels.depthwise import Depthwise
     from snnc_backends.cpu.kernels.event_layer import EventLayer
@@ -46,6 +47,7 @@ _PLAIN = {
 }
 _KERNELS = {
     **_PLAIN,
+    "dense-conv": ("dense_conv", "DenseConv"),
     "dense-layer": ("dense_layer", "DenseLayer"),
     "event-layer": ("event_layer", "EventLayer"),
 }
@@ -82,6 +84,7 @@ __all__ = [
     "Conv",
     "CountMaxPool",
     "DTYPES",
+    "DenseConv",
     "DenseLayer",
     "Depthwise",
     "EventLayer",

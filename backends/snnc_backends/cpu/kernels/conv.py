@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 NS_PER_EVENT, NS_PER_VECTOR, NS_PER_LOOP, NS_PER_INPUT = 0.4, 0.5, 5.0, 0.15
 """Of an event, 16 of its weights, a loop over events, and an input that is looked at."""
+CACHE_BYTES, CACHE_MISS = 512 << 10, 2.5
+"""Weights that stay in the L2 cache, and how many times as long those of larger layers take, which
+are read again at every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ class Conv(Windows):
         rows = self.taps * self.channels / self.groups * min(1.0, work.rates[0])
         vectors = -(-self.out_channels // self.groups // 16)
         wide = 1.0 if self.pulses else 1.5
+        if self.arrays()["weight"].nbytes > CACHE_BYTES:
+            wide *= CACHE_MISS
         added = rows * (NS_PER_EVENT + vectors * NS_PER_VECTOR * wide)
         loops = self.kernel_h if self.fused else self.taps
         each = places * (added + loops * NS_PER_LOOP) + self.image.size * NS_PER_INPUT

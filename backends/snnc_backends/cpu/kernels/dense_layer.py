@@ -58,7 +58,7 @@ class DenseLayer(DenseShape):
     @classmethod
     def match(cls, site: Site) -> Match | None:
         found = chain(site)
-        if found is None:
+        if found is None or found.scale is not None:
             return None
         x, weight = found.layer.inputs[0], found.weight
         lowest = -x.levels if x.signed else 0

@@ -22,13 +22,27 @@ class Epilogue:
 
     Args:
         padded: the length of `current`, at least `channels`.
+        digits: `current` is so many arrays, of the digits of numbers in base 256, the least first;
+            there is a table `scale` then, what these numbers count, per channel.
+        unrolled: whether the code for all channels is without a loop.
         memory: working memory for `Layer.kept` bytes, where potentials are between blocks of steps.
     """
 
-    def __init__(self, spec: Layer, code: Code, channels: int, padded: int, memory: Value) -> None:
-        self.spec, self.code, self.channels = spec, code, channels
+    def __init__(
+        self,
+        spec: Layer,
+        code: Code,
+        channels: int,
+        padded: int,
+        memory: Value,
+        *,
+        digits: int = 1,
+        unrolled: bool = False,
+    ) -> None:
+        self.spec, self.code, self.channels, self.unrolled = spec, code, channels, unrolled
+        self.digits, self.padded = digits, padded
         self.population = spec.population
-        self.current = code.array("i32", padded)
+        self.current = code.array("i32", digits * padded)
         if self.population is None:
             return
         self.dynamics = self.population.dynamics
@@ -60,7 +74,8 @@ class Epilogue:
                 if steps is not None:
                     many = code.splat(code.convert(steps, "i64", "i32"), "i32", lanes)
                     value = code.mul("i32", value, many)
-            code.store(value, self.current, "i32", c)
+            for digit in range(self.digits):
+                code.store(value, self.current, "i32", code.index(c, digit * self.padded))
 
         self._each(fill)
 
@@ -88,12 +103,28 @@ class Epilogue:
     def _real(self, current: Value, pixel: Value, channel: Value, c: Value, lanes: int) -> Value:
         """The current as real numbers, with the bias; exact, as was proved."""
         code, spec = self.code, self.spec
-        unit = ir.Constant(code.type("f32"), 2.0**-spec.shift)
         value = code.convert(current, "i32", "f32", lanes)
-        value = code.mul("f32", value, code.splat(unit, "f32", lanes))
+        if self.digits > 1:
+            value = code.mul("f32", self._joined(value, c, lanes), self._scale(channel, c, lanes))
+        else:
+            unit = ir.Constant(code.type("f32"), 2.0**-spec.shift)
+            value = code.mul("f32", value, code.splat(unit, "f32", lanes))
         if spec.bias == "none":
             return value
         return code.add("f32", value, self._bias(pixel, channel, c, lanes))
+
+    def _joined(self, least: Value, c: Value, lanes: int) -> Value:
+        """The numbers that have these digits, as real numbers; two sums are rounded."""
+        code, total = self.code, None
+        base = code.splat(ir.Constant(code.type("f32"), 256.0), "f32", lanes)
+        for digit in reversed(range(1, self.digits)):
+            place = code.index(c, digit * self.padded)
+            part = code.convert(code.load(self.current, "i32", place, lanes), "i32", "f32", lanes)
+            total = part if total is None else code.add("f32", code.mul("f32", total, base), part)
+        return code.add("f32", code.mul("f32", total, base), least)
+
+    def _scale(self, channel: Value, c: Value, lanes: int) -> Value:
+        return self.code.load(self.code.arrays["scale"], "f32", self.code.index(channel, c), lanes)
 
     def finish(self, t: Value, pixel: Value, channel: Value) -> None:
         """Add the addends, update the neurons, and write the result of step t."""
@@ -122,7 +153,7 @@ class Epilogue:
             self._each(lambda c, n: self._step(t, pixel, channel, c, n, None, True))
 
     def _each(self, body: Callable[[Value, int], None]) -> None:
-        self.code.blocks(self.channels, LANES, body)
+        self.code.blocks(self.channels, LANES, body, unrolled=self.unrolled)
 
     def _place(self, pixel: Value, channel: Value, c: Value) -> Value:
         return self.code.index((pixel, self.spec.out_channels), channel, c)

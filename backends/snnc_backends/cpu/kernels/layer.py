@@ -27,6 +27,8 @@ NEURONS: dict[str, type[Neuron]] = {
 STATES = {"i32": 4, "i64": 8, "f32": 4}
 """Types of a potential, and their sizes in bytes."""
 MOST_SHIFT = 100
+WIDE = 127 * (1 + (1 << 8) + (1 << 16))
+"""The largest integer of three digits of -128 to 127."""
 EXACT = 1 << 24
 """Integers up to this one are numbers of float32."""
 
@@ -149,7 +151,8 @@ class Chain:
 
     Attributes:
         layer: the convolution or linear layer.
-        weight: its integers, (rows, columns, inputs, outputs).
+        weight: its integers, (rows, columns, inputs, outputs); of 8 bits, or of 24 with a `scale`.
+        scale: what an integer is worth, a power of two per output, or None: 2^-shift.
         fields: those of `Layer`.
         arrays: its constants but the weights.
         inputs: the nodes read: that of the layer, then the addends.
@@ -158,7 +161,8 @@ class Chain:
     """
 
     layer: Site
-    weight: NDArray[np.int8]
+    weight: NDArray[Any]
+    scale: NDArray[np.float32] | None
     fields: dict[str, Any]
     arrays: dict[str, Any]
     inputs: tuple[str, ...]
@@ -215,8 +219,12 @@ def _chain(
     common, constants = layer.layer()
     summed_in_order = len(rest) < 2 or layer.result.quantized
     plain = layer.groups == 1 and common["dilation_w"] == 1 and summed_in_order
-    found = _integers(layer, constants.get("bias")) if plain else None
-    if found is None or common["source"] not in ("i8", "i32"):
+    if not plain or common["source"] not in ("i8", "i32"):
+        return None
+    found, scale = _integers(layer, constants.get("bias")), None
+    if found is None and layer.dtype == "f32":
+        found, scale = _rounded(layer)
+    if found is None:
         return None
     weight, shift = found
     del common["weight"]
@@ -239,7 +247,7 @@ def _chain(
     }
     inputs = (layer.sources[0], *(name for _, name in read))
     folded = (addend.name for addend, each in zip(rest, scaled, strict=True) if each)
-    return Chain(layer, weight, together, constants, inputs, (*absorbed, *folded), longest)
+    return Chain(layer, weight, scale, together, constants, inputs, (*absorbed, *folded), longest)
 
 
 def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
@@ -252,17 +260,49 @@ def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
     if layer.result.quantized:
         small = layer.weight_type == "i8" and layer.dtype == "i32"
         return (weight.astype(np.int8, copy=False), 0) if small else None
+    found = on_grid(weight) if layer.dtype == "f32" else None
+    if found is None:
+        return None
+    units, shift = found
+    offset = np.ldexp(np.asarray(0 if bias is None else bias, np.float64), shift)
+    if not np.array_equal(offset, np.rint(offset)):
+        return None
+    reach = np.abs(units.astype(np.float64)).sum((0, 1, 2)).max() * layer.inputs[0].levels
+    return found if reach + np.abs(offset).max() <= EXACT else None
+
+
+Rounded = tuple[tuple[NDArray[np.int32], int], NDArray[np.float32]] | tuple[None, None]
+
+
+def _rounded(layer: Site) -> Rounded:
+    """Real weights as integers of 24 bits in a unit per output, and a shift of 0; and the units.
+
+    A weight is off by 2^-24 of the largest of its output at most, by as much as a sum of float32 of
+    that size. There are none where float32 does not hold the sums of the upper or lower bytes.
+    """
+    weight = layer.laid_weight()[0].astype(np.float64)
+    peak = np.abs(weight).max((0, 1, 2))
+    if not np.isfinite(peak).all():
+        return None, None
+    shift = np.floor(np.log2(WIDE / np.maximum(peak, 2.0**-MOST_SHIFT)))
+    reach = np.prod(weight.shape[:-1]) * layer.inputs[0].levels * 128
+    if np.abs(shift).max() > MOST_SHIFT or reach > EXACT:
+        return None, None
+    units = np.rint(np.ldexp(weight, shift.astype(np.int64))).astype(np.int32)
+    return (units, 0), np.ldexp(1.0, -shift.astype(np.int64)).astype(np.float32)
+
+
+def on_grid(weight: NDArray[Any]) -> tuple[NDArray[np.int8], int] | None:
+    """Real weights as integers of 8 bits in units of 2^-shift, and the shift; None if they are
+    not."""
     peak = float(np.abs(weight).max())
-    if layer.dtype != "f32" or not 0 < peak < np.inf:
+    if not 0 < peak < np.inf:
         return None
     shift = int(np.floor(np.log2(127 / peak)))
     units = np.ldexp(weight.astype(np.float64), shift)
-    offset = np.ldexp(np.asarray(0 if bias is None else bias, np.float64), shift)
-    exact = all(np.array_equal(each, np.rint(each)) for each in (units, offset))
-    if not exact or not 0 <= shift <= MOST_SHIFT:
+    if not 0 <= shift <= MOST_SHIFT or not np.array_equal(units, np.rint(units)):
         return None
-    reach = np.abs(units).sum((0, 1, 2)).max() * layer.inputs[0].levels + np.abs(offset).max()
-    return (units.astype(np.int8), shift) if reach <= EXACT else None
+    return units.astype(np.int8), shift
 
 
 def _factor(addend: Site) -> Any:
