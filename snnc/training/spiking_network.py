@@ -276,11 +276,9 @@ def to_torch(
         timesteps: the window T; None for the window stored in the graph.
         surrogate: a name of `snnc.training.SURROGATES`, or an object with `gradient(z)`.
         learn: fields of ops that are trained, out of weight, bias, threshold, leak, v_init, factor
-            (of a `Scale`) and scale (of a `Readout`). Other arrays are parameters too, without
-            `requires_grad`.
-        dropout: probability for all populations, or by neuron node; one mask per call, the same
-            at every step.
-        even: compute populations that fire evenly over the window, see `SpikingNetwork`.
+            (of a `Scale`) and scale (of a `Readout`). Others do not require a gradient.
+        dropout: probability for all populations, or by neuron node; one mask for all steps.
+        even: see `SpikingNetwork`.
         dtype: of parameters and state.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from llvmlite import ir
 
@@ -12,12 +12,35 @@ from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import LANES, Epilogue
 from snnc_backends.cpu.kernels.events import Events
 
-if TYPE_CHECKING:
-    from snnc_backends.cpu.kernels.event_layer import EventLayer
-
-
 LINE = 64
 """Bytes of a cache line."""
+
+
+class Rows(Protocol):
+    """The rows of weights that are added up; see `EventLayer`."""
+
+    @property
+    def taps(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def unit(self) -> int: ...
+    @property
+    def digits(self) -> int: ...
+    @property
+    def copies(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def row_bytes(self) -> int: ...
+    @property
+    def slab_bytes(self) -> int: ...
+    @property
+    def most_listed(self) -> int: ...
+    @property
+    def fetches_rows(self) -> bool: ...
+    @property
+    def valued(self) -> bool: ...
 
 
 class EventSums:
@@ -28,7 +51,7 @@ class EventSums:
     events have values these are multiplied with both, and added up.
     """
 
-    def __init__(self, spec: EventLayer, code: Code, epilogue: Epilogue, most: int) -> None:
+    def __init__(self, spec: Rows, code: Code, epilogue: Epilogue, most: int) -> None:
         self.spec, self.code, self.epilogue = spec, code, epilogue
         self.lanes = spec.unit // 2
         most *= spec.digits
