@@ -21,13 +21,14 @@ def even_spikes(population: Population, current: Tensor, timesteps: int) -> Tens
 
     so that it computes a clip, a floor and a shift, as an ANN with quantised activations does (Bu
     et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking Neural
-    Networks", 2022, equation 13). A two-sided one fires n of |z| times, with the sign of z; one
+    Networks", 2022). A two-sided one fires n of |z| times, with the sign of z; one
     that rounds takes the nearest whole number. At T = 1 these are the spikes themselves. The
     gradient of n is that of the line through the middles of the stairs, clip(z - 1/2, 0, T)
     (straight-through), by the current, the threshold and v_init.
 
     Args:
         current: (T, N, *shape), or (1, N, *shape) if constant.
+        timesteps: T.
     """
     total = current.mean(0, keepdim=True) * timesteps
     z = (total + population.v_init) / population.threshold

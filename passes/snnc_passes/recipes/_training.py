@@ -8,6 +8,7 @@ from typing import Literal
 from snnc.transform import Recipe
 from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
+from snnc_passes.recipes._layers import layers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 
 
@@ -57,13 +58,7 @@ class TrainingRecipe(Recipe):
             neurons["maxpool"] = "refuse"
         given = {"source": "current", **balance, "granularity": "layer"}
         return [
-            *(["replace-maxpool"] if self.maxpool == "average" else []),
-            "fold-batchnorm",
-            "fold-normalization",
-            "lower-avgpool",
-            *(["lower-maxpool"] if self.maxpool == "count" else []),
-            "split-sums",
-            "linear-bottlenecks",
+            *layers(self.maxpool),
             spec("activations-to-neurons", **neurons),
             spec("threshold-balance", timesteps=self.calibration_steps, **given),
             "fold-scale",

@@ -11,6 +11,7 @@ from snnc_passes._prefixes import Prefixes, check_prefixes
 from snnc_passes.calibrate.calibrate import Calibrate
 from snnc_passes.choose.late_readout import LateReadout
 from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
+from snnc_passes.recipes._layers import layers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
 from snnc_passes.threshold.initialize_potential import InitializePotential
@@ -92,13 +93,7 @@ class Convert(Recipe):
 
     def pipeline(self) -> str:
         passes = [
-            *(["replace-maxpool"] if self.maxpool == "average" else []),
-            "fold-batchnorm",
-            "fold-normalization",
-            "lower-avgpool",
-            *(["lower-maxpool"] if self.maxpool == "count" else []),
-            "split-sums",
-            "linear-bottlenecks",
+            *layers(self.maxpool),
             self._neurons(),
             *([] if self.latency is None else [f"choose-schedule{{latency={self.latency}}}"]),
             *(spec(kind.name, **options) for kind, options in self._fitting()),

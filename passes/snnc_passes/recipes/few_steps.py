@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from snnc.transform import Recipe
 from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
+from snnc_passes.recipes._layers import layers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
 
@@ -48,13 +49,7 @@ class FewSteps(Recipe):
     def pipeline(self) -> str:
         neurons = {"maxpool": "refuse"} if self.maxpool == "refuse" else {}
         passes = [
-            *(["replace-maxpool"] if self.maxpool == "average" else []),
-            "fold-batchnorm",
-            "fold-normalization",
-            "lower-avgpool",
-            *(["lower-maxpool"] if self.maxpool == "count" else []),
-            "split-sums",
-            "linear-bottlenecks",
+            *layers(self.maxpool),
             spec("activations-to-neurons", wait="T-1", **neurons),
             spec("threshold-balance", source="ann", statistic="mse", granularity="channel"),
             spec("initialize-potential", fraction=0.5),
