@@ -80,6 +80,16 @@ def test_small_networks_stay_on_one_thread(small: Any) -> None:
     assert parts(plan, steps, 8) == 2 and parts(plan, 2 * steps, 8) in (4, 5)
 
 
+def test_only_linux_has_the_call_by_which_threads_wait(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = lower(small(), 4)
+    monkeypatch.setattr("snnc_backends.cpu.parts.NS_PER_PART", 1e-3)
+    assert parts(plan, 4, 2) == 2
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert parts(plan, 4, 2) == 1
+
+
 @pytest.mark.usefixtures("sharing")
 def test_threads_end_with_the_program(small: Any) -> None:
     x, before = np.zeros((1, 2, 5, 5), np.float32), workers()
