@@ -167,17 +167,17 @@ architectures: .venv/.dev .venv-libraries/.installed $(ARCHITECTURES_OUT)/keras/
 BENCH_INSTALL := .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.venv-bench/.installed: $(wildcard benchmarks/frameworks-*.txt) pyproject.toml constraints.txt | .venv/bin/python
+.venv-bench/.installed: $(wildcard benchmarks/frameworks/*.txt) pyproject.toml constraints.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-bench
-	$(BENCH_INSTALL) -e . -r benchmarks/frameworks-requirements.txt
-	$(BENCH_INSTALL) --no-deps -r benchmarks/frameworks-libraries.txt
+	$(BENCH_INSTALL) -e . -r benchmarks/frameworks/requirements.txt
+	$(BENCH_INSTALL) --no-deps -r benchmarks/frameworks/libraries.txt
 	@touch $@
 
 # Interrupted, it goes on from $(BENCH_OUT). `make bench BENCH_ROWS=` measures all networks, windows and batches: hours.
 bench: export OMP_NUM_THREADS := 1
 bench: .venv-bench/.installed ## snnc beside SpikingJelly, snnTorch, sinabs, torch, torch.compile and ONNX Runtime
 	for threads in 1 2; do \
-		.venv-bench/bin/python -W ignore benchmarks/frameworks.py --work $(BENCH_OUT) $(BENCH_ROWS) --threads $$threads \
+		.venv-bench/bin/python -W ignore -m benchmarks.frameworks.speed --work $(BENCH_OUT) $(BENCH_ROWS) --threads $$threads \
 			$(if $(SNNC_DATA),--data-dir $(SNNC_DATA)) --report $(BENCH_OUT)/report; \
 	done
 
