@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Neuron, Readout, Reshape, Stage
+from snnc.native.jit import Host, host
 
 
 @pytest.fixture
@@ -21,6 +22,19 @@ def small() -> Callable[..., Graph]:
 def chain() -> Callable[..., Graph]:
     """Builds Linear layers of ones with neurons between them, for an encoded input of 8 bits."""
     return _chain
+
+
+@pytest.fixture
+def this_processor() -> Callable[[str], Host]:
+    """This processor with no more instructions than a level has ("": all); skips without them."""
+    return _this_processor
+
+
+def _this_processor(level: str) -> Host:
+    try:
+        return host(level)
+    except ValueError as error:
+        pytest.skip(str(error))
 
 
 def _chain(widths: tuple[int, ...], *, wait: int = 0) -> Graph:

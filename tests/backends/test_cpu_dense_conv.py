@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Reshape, Stage
-from snnc.native.jit import host
+from snnc.native.jit import Host
 from snnc_backends.cpu.kernels import KERNELS, DenseConv
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.program import CpuProgram, load
@@ -17,12 +17,8 @@ from snnc_backends.cpu.program import CpuProgram, load
 EDGES = ((1, 2), (0, 3))
 
 
-def program(graph: Graph, features: str = "") -> CpuProgram:
+def program(graph: Graph, target: Host | None = None) -> CpuProgram:
     """The program of a graph whose only layer is a dense one of real inputs."""
-    try:
-        target = host(features)
-    except ValueError as error:
-        pytest.skip(str(error))
     plan, weights = lower(graph, 2, tuple(KERNELS.values()))
     assert isinstance(plan.steps[0].kernel, DenseConv)
     return load(plan.to_json(), weights, 1, None, target)
@@ -55,14 +51,19 @@ def layer(op: Any, shape: tuple[int, ...], **arrays: np.ndarray) -> Graph:
     ],
 )
 def test_convolutions(
-    features: str, inputs: int, outputs: int, size: int, options: dict[str, Any]
+    this_processor: Any,
+    features: str,
+    inputs: int,
+    outputs: int,
+    size: int,
+    options: dict[str, Any],
 ) -> None:
     rng = np.random.default_rng(outputs)
     weight = rng.integers(-127, 128, (outputs, inputs, size, size)) / 64
     bias = rng.integers(-99, 99, outputs) / 64
     arrays = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
     graph = layer(lambda **refs: Conv(**refs, **options), (inputs, 11, 9), **arrays)
-    ours = program(graph, features)
+    ours = program(graph, this_processor(features))
     assert ours.plan.steps[0].kernel.weight == "i8"  # pyright: ignore
     x = (np.rint(rng.standard_normal((2, inputs, 11, 9)) * 8) / 8).astype(np.float32)
     (top, bottom), (left, right) = options.get("padding", ((0, 0), (0, 0)))
@@ -77,11 +78,11 @@ def test_convolutions(
     ("features", "outputs", "grid"),
     [("", 3, True), ("sse2", 64, False), ("avx2", 300, True), ("", 300, False), ("", 300, True)],
 )
-def test_linear_layers(features: str, outputs: int, grid: bool) -> None:
+def test_linear_layers(this_processor: Any, features: str, outputs: int, grid: bool) -> None:
     rng = np.random.default_rng(outputs)
     weight = rng.integers(-127, 128, (outputs, 90)) * (2.0**-9 if grid else 0.013)
     graph = layer(Linear, (90,), weight=weight.astype(np.float32))
-    ours = program(graph, features)
+    ours = program(graph, this_processor(features))
     assert ours.plan.steps[0].kernel.weight == ("i8" if grid else "f32")  # pyright: ignore
     x = rng.standard_normal((3, 90)).astype(np.float32) * (rng.random((3, 90)) < 0.5)
     expected = x.astype(np.float64) @ weight.astype(np.float32).astype(np.float64).T

@@ -22,7 +22,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
-from snnc.native.jit import Host, host
+from snnc.native.jit import Host
 from snnc.testing import assert_equal_runs, windows
 from snnc_backends.cpu.kernels import PLAIN, EventLayer, event_layer
 from snnc_backends.cpu.kernels.base import LARGEST
@@ -42,14 +42,6 @@ def program(graph: Graph, timesteps: int, target: Host | None = None) -> CpuProg
 def layers(ours: CpuProgram) -> list[EventLayer]:
     """The event layers."""
     return [s.kernel for s in ours.plan.steps if isinstance(s.kernel, EventLayer)]
-
-
-def level(name: str) -> Host:
-    """This processor, restricted."""
-    try:
-        return host(name)
-    except ValueError as error:
-        pytest.skip(str(error))
 
 
 def spiking(shape: tuple[int, ...]) -> Graph:
@@ -111,10 +103,10 @@ SAME: dict[str, Any] = {"padding": ((1, 1), (1, 1))}
     ],
 )
 def test_windows_of_every_form(
-    features: str, channels: int, outputs: int, options: dict[str, Any]
+    this_processor: Any, features: str, channels: int, outputs: int, options: dict[str, Any]
 ) -> None:
     graph = convolved(channels, outputs, 7, **options)
-    ours = program(graph, 3, level(features))
+    ours = program(graph, 3, this_processor(features))
     assert len(layers(ours)) == 2
     for steps, rate in ((3, 0.02), (17, 0.3)):
         assert_equal(graph, ours, steps, rate)
@@ -123,9 +115,9 @@ def test_windows_of_every_form(
 @pytest.mark.parametrize(
     ("features", "pool"), [("", 2), ("", 4), ("sse2", 2), ("avx2", 4), ("avx512", 2)]
 )
-def test_counts_of_every_size(features: str, pool: int) -> None:
+def test_counts_of_every_size(this_processor: Any, features: str, pool: int) -> None:
     graph = convolved(66, 40, 3, pool, **SAME)
-    ours = program(graph, 2, level(features))
+    ours = program(graph, 2, this_processor(features))
     kernel = layers(ours)[0]
     assert kernel.copies == pool * pool and kernel.valued
     for rate in (0.05, 0.9):  # up to the largest count, and more than the limit
@@ -207,9 +199,11 @@ def real(graph: Graph) -> Graph:
     ("features", "channels", "pool"),
     [("", 40, 1), ("", 400, 1), ("avx2", 66, 2), ("sse2", 40, 1), ("avx512", 66, 2)],
 )
-def test_real_weights_are_three_digits(features: str, channels: int, pool: int) -> None:
+def test_real_weights_are_three_digits(
+    this_processor: Any, features: str, channels: int, pool: int
+) -> None:
     graph = real(convolved(channels, 70, 3, pool, **SAME))
-    ours = program(graph, 4, level(features))
+    ours = program(graph, 4, this_processor(features))
     assert [kernel.digits for kernel in layers(ours)] == [3, 3]
     assert layers(ours)[0].slabs == (2 if channels == 400 else 1)
     x = np.random.default_rng(1).random((8, *graph.types()["x"].shape)).astype(np.float32)
