@@ -14,6 +14,11 @@ that had to sleep makes it half as long up to the next job, as the others may ne
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from llvmlite import ir
 
 from snnc.native.code import I1, I8, I32, I64, POINTER, Emitter, Machine, Value
@@ -26,19 +31,24 @@ NBYTES = 5 * LINE
 IDLE_LOOKS, MOST_LOOKS = 2000, 12000
 """How often a thread looks at the phase before it sleeps: when it waits for a job, and at most
 within one. A look takes 24 ns on a Zen 4, and up to 40 elsewhere."""
-FUTEX_X86, FUTEX_GENERIC = 202, 98
-"""Number of the system call `futex` of Linux."""
+FUTEX: Mapping[str, int] = MappingProxyType({"x86_64": 202, "aarch64": 98, "riscv64": 98})
+"""Number of the system call `futex` of Linux, by architecture."""
 WAIT, WAKE = 128, 129
 """Its operations, on memory of one process."""
 EVERYBODY = (1 << 31) - 1
 NAME = "barrier"
 
 
+def can_wait() -> bool:
+    """Whether this system has the system call by which threads sleep at a barrier."""
+    return sys.platform == "linux" and os.uname().machine in FUTEX
+
+
 def barrier(module: ir.Module, machine: Machine) -> ir.Function:
     """`void barrier(ptr memory, i1 idle)`: returns when all threads have called it.
 
-    It returns at once for null. `idle`: the thread waits for a job. `look_again` is to be called
-    before a job is given.
+    Only for a machine of an architecture in `FUTEX`. It returns at once for null. `idle`: the
+    thread waits for a job. `look_again` is to be called before a job is given.
     """
     if NAME in module.globals:
         return module.globals[NAME]
@@ -121,7 +131,7 @@ class _Barrier:
     def _pause(self) -> None:
         """Leave the core to its other thread, if it has two."""
         code, name = self.code, "llvm.x86.sse2.pause"
-        if not code.machine.x86:
+        if code.machine.architecture != "x86_64":
             return
         module = code.builder.module
         kind = ir.FunctionType(ir.VoidType(), [])
@@ -133,5 +143,5 @@ class _Barrier:
         module = b.module
         kind = ir.FunctionType(I64, [I64], var_arg=True)
         function = module.globals.get("syscall") or ir.Function(module, kind, "syscall")
-        number, none = code.int(FUTEX_X86 if code.machine.x86 else FUTEX_GENERIC), code.int(0)
+        number, none = code.int(FUTEX[code.machine.architecture]), code.int(0)
         b.call(function, [number, word, code.int(operation), value, none, none, none])

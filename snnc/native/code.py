@@ -35,7 +35,8 @@ class Machine:
         compress_bytes: … of a vector of bytes too.
         units: pairs of vectors of 64 bytes that sums are held in at a time.
         dot: what sums up products of bytes: vnni (AVX-512), madd (AVX2), or "" for general code.
-        x86: an x86 processor; others have the numbers of Linux's generic table of system calls.
+        architecture: as LLVM and Linux name it; "" for one whose own instructions and system calls
+            are not used.
     """
 
     block: int = 16
@@ -43,7 +44,7 @@ class Machine:
     compress_bytes: bool = False
     units: int = 1
     dot: str = ""
-    x86: bool = False
+    architecture: str = ""
 
 
 def is_float(dtype: str) -> bool:

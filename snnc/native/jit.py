@@ -30,18 +30,21 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        known = ("avx512f", "avx512vbmi2", "avx2", "avx512vnni", "neon", "sse2")
-        wide, vbmi2, avx2, vnni, neon, x86 = (
-            f"+{name}" in self.features.split(",") for name in known
-        )
+        known = ("avx512f", "avx512vbmi2", "avx2", "avx512vnni", "neon")
+        wide, vbmi2, avx2, vnni, neon = (f"+{name}" in self.features.split(",") for name in known)
         return Machine(
             block=64 if wide else 32 if avx2 or neon else 16,
             compress=wide,
             compress_bytes=wide and vbmi2,
             units=8 if wide else 2 if avx2 or neon else 1,
             dot="vnni" if wide and vnni else "madd" if avx2 else "",
-            x86=x86,
+            architecture=self.full_triple.split("-")[0],
         )
+
+    @property
+    def full_triple(self) -> str:
+        """Architecture and system."""
+        return self.triple or llvm.get_process_triple()
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def assembly(text: str, target: Host) -> str:
 
 
 def _machine(target: Host, jit: bool = False) -> Any:
-    triple = llvm.Target.from_triple(target.triple or llvm.get_process_triple())
+    triple = llvm.Target.from_triple(target.full_triple)
     return triple.create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", jit=jit
     )

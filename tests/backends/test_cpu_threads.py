@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 
 from snnc.native.cache import ObjectCache, open_cache
 from snnc.native.code import Machine
+from snnc.native.jit import NEON, host
 from snnc.testing import assert_equal_runs, quantized_cases, sample_inputs, snn_cases
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
@@ -80,14 +83,23 @@ def test_small_networks_stay_on_one_thread(small: Any) -> None:
     assert parts(plan, steps, 8) == 2 and parts(plan, 2 * steps, 8) in (4, 5)
 
 
-def test_only_linux_has_the_call_by_which_threads_wait(
-    small: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("system", "architecture", "shared"),
+    [
+        ("linux", "x86_64", 2),
+        ("linux", "aarch64", 2),
+        ("linux", "s390x", 1),
+        ("darwin", "x86_64", 1),
+    ],
+)
+def test_a_sample_is_shared_where_the_system_call_by_which_threads_wait_is_known(
+    small: Any, monkeypatch: pytest.MonkeyPatch, system: str, architecture: str, shared: int
 ) -> None:
     plan, _ = lower(small(), 4)
     monkeypatch.setattr("snnc_backends.cpu.parts.NS_PER_PART", 1e-3)
-    assert parts(plan, 4, 2) == 2
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert parts(plan, 4, 2) == 1
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=architecture))
+    assert parts(plan, 4, 2) == shared
 
 
 @pytest.mark.usefixtures("sharing")
@@ -153,10 +165,14 @@ def test_a_system_without_threads(small: Any, monkeypatch: pytest.MonkeyPatch) -
 
 def test_other_processors_wait_by_their_own_system_call(small: Any) -> None:
     plan, _ = lower(small(), 4)
-    x86, other = (build(plan, Machine(x86=each), True) for each in (True, False))
+    x86, arm = (build(plan, Machine(architecture=each), True) for each in ("x86_64", "aarch64"))
     assert "llvm.x86.sse2.pause" in x86 and "(i64 202, " in x86
-    assert "llvm.x86" not in other and "(i64 98, " in other
-    assert "syscall" not in build(plan, Machine(x86=True))
+    assert "llvm.x86" not in arm and "(i64 98, " in arm
+    assert "syscall" not in build(plan, Machine(architecture="x86_64"))
+    assert (host().machine.architecture, NEON.machine.architecture) == (
+        os.uname().machine,
+        "aarch64",
+    )
 
 
 FORKED = """

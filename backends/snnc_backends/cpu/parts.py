@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from snnc.memory import SCRATCH_BYTES
+from snnc.native.barrier import can_wait
 from snnc_backends.cpu.kernels import Work
 from snnc_backends.cpu.kernels.base import ASSUMED
 from snnc_backends.cpu.plan import Plan
@@ -19,10 +18,10 @@ def parts(plan: Plan, timesteps: int, threads: int) -> int:
     """How many of `threads` threads share a sample; 1 where that would take longer.
 
     The time is the one that the kernels expect of steps that can be shared, at the rates of events
-    that are assumed where nothing was measured. Only on Linux is a sample shared: threads that wait
-    sleep by a system call of its own (`snnc.native.barrier`).
+    that are assumed, as a plan holds none that were measured. A sample is shared only where threads
+    can sleep while they wait (`snnc.native.barrier`).
     """
-    if threads == 1 or sys.platform != "linux":
+    if threads == 1 or not can_wait():
         return 1
     shared = [step for step in plan.steps[plan.analog :] if step.kernel.shares]
     ns = 0.0

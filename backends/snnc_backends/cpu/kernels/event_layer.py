@@ -10,7 +10,7 @@ from snnc.native.code import Machine, Value
 from snnc_backends.cpu.kernels.base import LARGEST, Match, Table, Work, positive, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import Epilogue
-from snnc_backends.cpu.kernels.event_sums import EventSums
+from snnc_backends.cpu.kernels.event_sums import EventSums, Rows
 from snnc_backends.cpu.kernels.event_weights import (
     UNIT,
     WIDEST,
@@ -215,9 +215,17 @@ class EventLayer(Layer):
         return VALUED <= self.copies <= VALUES and self._scale % VALUES == 0
 
     @property
-    def most_listed(self) -> int:
-        """The most entries of the list whose sums fit 16 bits."""
-        return max(1, self.limit // self.copies) if self.valued else self.limit
+    def rows_of_weights(self) -> Rows:
+        """What the code that adds rows of weights has to know of them."""
+        listed = max(1, self.limit // self.copies) if self.valued else self.limit
+        return Rows(
+            unit=self.unit,
+            digits=self.digits,
+            nbytes=self.row_bytes,
+            next_slab=self.slab_bytes if self.fetches_rows else 0,
+            limit=None if self.limit >= self.taps * self.channels * self.copies else listed,
+            valued=self.valued,
+        )
 
     def list_row(self, code: Code, lists: Value, y: Value, span: tuple[Value, Value]) -> None:
         """List the events of a row y of windows at the steps first, …, first + count - 1.
@@ -266,7 +274,7 @@ class _Slab:
             unrolled=self.units <= UNROLLED,
         )
         self.registers = min(self.units, max(1, code.machine.units // spec.digits))
-        self.sums = EventSums(spec, code, self.epilogue, self.registers)
+        self.sums = EventSums(spec.rows_of_weights, code, self.epilogue, self.registers)
         self.by_row = spec.by_row(code.machine)
 
     def positions(self, slab: Value, first: Value, count: Value, part: tuple[Value, Value]) -> None:
