@@ -49,8 +49,11 @@ def test_products_are_those_of_unfolded_inputs(op, strip, last, monkeypatch) -> 
     error = normal(*found.shape)
     expected = torch.einsum("ncp,npk->ck", error.flatten(2).double(), rows)
     torch.testing.assert_close(layer.transposed(x, error).double(), expected, rtol=0, atol=1e-4)
-    rows = F.pad(rows.flatten(0, 1), (0, 1), value=1.0)
-    torch.testing.assert_close(layer.gram(x).double(), rows.T @ rows, rtol=0, atol=1e-4)
+    rows = F.pad(rows, (0, 1), value=1.0).transpose(1, 2)
+    products = rows @ rows.mT
+    gram = layer.gram([(x[:2], 1.0), (x[2:], 0.5)])
+    expected = products[:2].sum(0) + 0.5 * products[2:].sum(0)
+    torch.testing.assert_close(gram, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("op", [ASKEW, EVEN])
@@ -66,7 +69,7 @@ def test_a_thinned_layer_has_every_third_position(op: Conv, first: tuple[int, in
 def test_the_gram_matrix_of_a_linear_layer_holds_the_constant() -> None:
     x = normal(50, 6)
     rows = torch.cat([x, torch.ones(50, 1)], 1)
-    torch.testing.assert_close(DENSE.gram(x), rows.T @ rows)
+    torch.testing.assert_close(DENSE.gram([(x, 1.0)]).float(), rows.T @ rows)
 
 
 def test_least_squares_finds_the_weights_that_are_missing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,22 +64,26 @@ class LayerProducts:
         rest: Any = (self.op.stride, padding, self.op.dilation)
         return conv2d_weight(x, shape, error, *rest).flatten(1)
 
-    def gram(self, x: Tensor) -> Tensor:
-        """(K+1, K+1) Gram matrix of the matrix of x (n, *shape) and a column of 1."""
-        rows = x if isinstance(self.op, Linear) else self._rows(self.op, x)
-        count = rows.shape[1]
-        gram = x.new_empty((count + 1,) * 2)
-        for first in range(0, count, STRIP):
-            strip = slice(first, min(first + STRIP, count))
-            gram[strip, first:count] = rows[:, strip].T @ rows[:, first:]
-        gram[:-1, -1] = rows.sum(0)
-        gram[-1, -1] = len(rows)
-        gram = gram.triu()
+    def gram(self, inputs: Iterable[tuple[Tensor, float]]) -> Tensor:
+        """(K+1, K+1) Gram matrix, in float64 on the CPU, of the inputs and a column of 1.
+
+        Args:
+            inputs: x (n, *shape) of some samples, and the weight of their products; at least one.
+        """
+        gram: Tensor | None = None
+        for x, weight in inputs:
+            rows = x if isinstance(self.op, Linear) else self._rows(self.op, x)
+            if gram is None:
+                gram = torch.zeros((rows.shape[1] + 1,) * 2, dtype=torch.float64)
+            _add_upper(gram, rows, weight)
+        assert gram is not None
+        gram.triu_()
         gram += gram.triu(1).T
         if isinstance(self.op, Linear):
             return gram
         channels, *window = self.kernel
-        order = torch.arange(count, device=x.device).reshape(*window, channels).movedim(-1, 0)
+        count = len(gram) - 1
+        order = torch.arange(count).reshape(*window, channels).movedim(-1, 0)
         order = torch.cat([order.flatten(), order.new_tensor([count])])
         return gram[order][:, order]
 
@@ -107,3 +111,14 @@ class LayerProducts:
             ),
         )
         return view.reshape(-1, high * wide * channels)
+
+
+def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
+    """Add the products of rows (n, K) and a column of 1 to the upper triangle of `gram`."""
+    count = rows.shape[1]
+    for first in range(0, count, STRIP):
+        strip = slice(first, min(first + STRIP, count))
+        products = rows[:, strip].T @ rows[:, first:]
+        gram[strip, first:count] += products.mul_(weight).cpu()
+    gram[:-1, -1] += rows.sum(0).mul_(weight).cpu()
+    gram[-1, -1] += float(len(rows)) * weight

@@ -129,7 +129,7 @@ class LeastSquares:
             kept: (C, K) weights that may change; None for all.
         """
         count = sum(part.weight * part.sums[:, 0].numel() for part in parts)
-        gram = _total(layer.gram(part.x).mul_(part.weight) for part in parts) / count
+        gram = layer.gram((part.x, part.weight) for part in parts) / count
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
         penalty = torch.full((len(gram),), strength, dtype=torch.float64)
         penalty[-1] = 0

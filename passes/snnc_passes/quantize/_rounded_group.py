@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from snnc_passes.calibrate._layer_products import LayerProducts
@@ -54,9 +53,7 @@ class RoundedGroup:
 
     def _gram(self) -> Tensor:
         """(K, K) mean products of the inputs; of what varies of them where a bias adds the mean."""
-        gram = torch.zeros(())
-        for part in self.parts:
-            gram = gram + self.layer.gram(part.x).double().cpu()
+        gram = self.layer.gram((part.x, 1.0) for part in self.parts)
         gram = gram / gram[-1, -1]
         mean = gram[:-1, -1]
         return gram[:-1, :-1] - mean[:, None] * mean if self.biased else gram[:-1, :-1]

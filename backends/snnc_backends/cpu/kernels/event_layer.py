@@ -21,6 +21,7 @@ from snnc_backends.cpu.kernels.event_weights import (
 )
 from snnc_backends.cpu.kernels.events import VALUES, Events, scratch
 from snnc_backends.cpu.kernels.layer import Layer, chain
+from snnc_backends.cpu.kernels.weights_ahead import WeightsAhead
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
@@ -306,13 +307,13 @@ class _Slab:
                         units = range(unit, min(unit + self.registers, self.units))
                         visit = code.builder.mul(code.index((pixel, runs)), count)
                         visit = code.index(visit, (s, runs))
-                        ahead = _Ahead(following, share, visit)
+                        ahead = WeightsAhead(following, share, visit)
                         self._window(events, slab, y, x, units, ahead)
                     epilogue.finish(code.index(first, s), pixel, channel)
                 epilogue.close(pixel, channel, more)
 
     def _window(
-        self, events: Events, slab: Value, y: Value, x: Value, units: range, ahead: _Ahead
+        self, events: Events, slab: Value, y: Value, x: Value, units: range, ahead: WeightsAhead
     ) -> None:
         """Add the events of a window to the currents of `units`."""
         spec, code = self.spec, self.code
@@ -341,18 +342,3 @@ class _Slab:
                 shift = code.builder.sub(shift, base)
                 self.sums.add(events, span, shift, units)
         self.sums.widen(units)
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """Weights that are fetched while others are added: `share` bytes at a visit."""
-
-    start: Value
-    share: Value
-    visit: Value
-
-    def fetch(self, code: Code, more: Value) -> None:
-        """Ask for those of the visit that is so many further."""
-        place = code.builder.mul(code.index(self.visit, more), self.share)
-        place = code.builder.add(self.start, place)
-        code.prefetch(code.at(code.arrays["weight"], "i8", place), self.share)
