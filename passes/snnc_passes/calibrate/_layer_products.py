@@ -85,7 +85,7 @@ class LayerProducts:
         count = len(gram) - 1
         order = torch.arange(count).reshape(*window, channels).movedim(-1, 0)
         order = torch.cat([order.flatten(), order.new_tensor([count])])
-        return gram[order][:, order]
+        return gram[order[:, None], order]
 
     def _rows(self, op: Conv, x: Tensor) -> Tensor:
         """(n * positions, K) for images (n, C, H, W), the channels of a pixel side by side."""
