@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.markdown_table import table_of_columns
 from benchmarks.repository import RESULTS
 from snnc_backends.crossbar import CrossbarBackend
 from snnc_backends.crossbar.mapping.bounds import area_bound, simple_rectangle_bound
@@ -208,15 +209,8 @@ COLUMNS = {
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
-    lines = [
-        "| " + " | ".join(COLUMNS.values()) + " |",
-        "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
-    ]
-    for each in rows:
-        shown = {**each, "full": f"{each['full']:.1%}"}
-        cells = (f"{v:,}" if isinstance(v := shown[key], int) else str(v) for key in COLUMNS)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    shown = ({**each, "full": f"{each['full']:.1%}"} for each in rows)
+    return table_of_columns(COLUMNS, shown)
 
 
 def main() -> None:

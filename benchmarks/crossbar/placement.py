@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.crossbar.graphs import GRAPHS, TIMESTEPS
+from benchmarks.markdown_table import table_of_columns
 from benchmarks.repository import RESULTS
 from snnc.ir import Graph
 from snnc_backends.crossbar import CrossbarBackend
@@ -126,15 +127,7 @@ COLUMNS = {
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
-    lines = [
-        "| " + " | ".join(COLUMNS.values()) + " |",
-        "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
-    ]
-    for each in rows:
-        shown = {k: "" if v is None else v for k, v in each.items()}
-        cells = (f"{v:,}" if isinstance(v := shown[k], int) else str(v) for k in COLUMNS)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return table_of_columns(COLUMNS, rows)
 
 
 def main() -> None:
