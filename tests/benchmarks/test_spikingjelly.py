@@ -56,7 +56,7 @@ def test_neurons_scale_channels_of_images_and_of_vectors(shape: tuple[int, ...])
     before, after = torch.tensor([1.0, 0.5, 0.25]), torch.tensor([2.0, 3.0, 4.0])
     neurons = Neurons(before, after, 0.0)
     spikes = [neurons(torch.ones(shape)) for _ in range(4)]
-    counts = sum(spikes).reshape(2, 3, -1)
+    counts = torch.stack(spikes).sum(0).reshape(2, 3, -1)
     assert torch.equal(counts[..., 0], torch.tensor([[8.0, 6.0, 4.0]] * 2))
 
 
