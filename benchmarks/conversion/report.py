@@ -165,6 +165,8 @@ NOTES = (
     "- Crossbar: energy of an inference as the target expects it by 32 of the calibration images, "
     "tiles of 128 x 128, `packing=time-multiplexed technology=isaac-32nm`; real values are rounded "
     "to 8 bits for it.",
+    "- Seconds and memory are those of `snnc compile`: of integers, of the rounding alone, which "
+    "starts from the network with real values.",
 )
 
 
