@@ -172,11 +172,10 @@ def test_the_budget_is_kept(budget: float) -> None:
 
 
 def test_the_largest_fall_of_the_effect_per_neuron_comes_first() -> None:
-    effects = {"a": [8.0, 2.0, 1.0], "b": [40.0, 10.0, 4.0], "c": [1.0, 1.0, 1.0]}
-    sizes = {"a": 1, "b": 10, "c": 1, "fixed": 8}
-    assert allotted(effects, sizes, budget=0.05) == {"a": 2, "b": 1, "c": 1}
-    assert allotted(effects, sizes, budget=0.6) == {"a": 3, "b": 2, "c": 1}
-    assert allotted(effects, sizes, budget=9) == {"a": 3, "b": 3, "c": 1}
+    effects, sizes = {"a": 8.0, "b": 40.0, "c": 0.0}, {"a": 1, "b": 10, "c": 1, "fixed": 8}
+    assert allotted(effects, sizes, 0.05, most=3) == {"a": 2, "b": 1, "c": 1}
+    assert allotted(effects, sizes, 0.6, most=3) == {"a": 3, "b": 2, "c": 1}
+    assert allotted(effects, sizes, 9, most=3) == {"a": 3, "b": 3, "c": 1}
 
 
 def test_one_seed_gives_one_network() -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from snnc.errors import PassError
 from snnc.interp import for_sample
@@ -31,14 +32,14 @@ class Split(Pass):
     The K neurons of a group take one current, which is computed once. They have the threshold of
     the neuron they replace, and starting potentials a K-th of it apart, so that they fire at
     different steps: the sum of their spikes has K*T + 1 levels in T steps where one neuron has
-    T + 1. The next layer takes that sum, 0 to K at a step. (Population coding; more levels a step
-    by several thresholds: Wang et al., "MT-SNN: Enhance Spiking Neural Network with Multiple
-    Thresholds", 2023; here every neuron is an ordinary one.)
+    T + 1. The next layer takes that sum, 0 to K at a step. (Groups of neurons in place of one: Lv
+    et al., "Optimal ANN-SNN Conversion with Group Neurons", 2024; theirs inhibit each other.)
 
-    Neurons are added where they help most: for every population and K, the rounding error of
-    quantisers of K*T + 1 levels on the ANN's activation, times the gradient of a random combination
-    of the outputs, gives its effect on the outputs to first order; the population whose effect
-    falls most per added neuron gets the next K, as long as the budget allows.
+    Neurons are added where they help most: the rounding error of T + 1 levels on the ANN's
+    activation, times the gradient of a random combination of the outputs, gives the squared effect
+    of a population on the outputs to first order. That of a group is taken to be a K-th of it:
+    rounding alone would fall faster, but the errors of uneven spikes do not. The population whose
+    effect falls most per added neuron gets the next neuron, as long as the budget allows.
 
     Put it behind threshold-balance and initialize-potential, and before calibrate, which fits a
     group as one population. Populations that are max-pooled, signed, two-sided, `fixed`, that leak
@@ -81,9 +82,11 @@ class Split(Pass):
                 hint=f"leave out {self.name}",
             )
         x = np.concatenate(list(first(calibration, self.samples)))
-        effects = self._effects(graph, FastInterpreter(ann, device=ctx.device), names, x, ctx)
+        effects = self._effects(
+            graph, FastInterpreter(ann, device=ctx.device), names, x, ctx.timesteps
+        )
         sizes = {n.name: graph.type_of(n.name).size for n in graph if isinstance(n.op, AnyNeuron)}
-        copies = allotted(effects, sizes, self.budget)
+        copies = allotted(effects, sizes, self.budget, self.most)
         separate(graph, {name: count for name, count in copies.items() if count > 1})
         graph.prune_params()
         added = sum((count - 1) * sizes[name] for name, count in copies.items())
@@ -99,11 +102,11 @@ class Split(Pass):
         graph: Graph,
         ann: FastInterpreter,
         names: Sequence[str],
-        x: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-        ctx: PassContext,
-    ) -> dict[str, list[float]]:
-        """By population, the squared effect on the outputs of its rounding for K = 1, 2, …."""
-        effects = {name: [0.0] * self.most for name in names}
+        x: NDArray[np.float32],
+        timesteps: int,
+    ) -> dict[str, float]:
+        """By population, the squared effect on the outputs of rounding to T + 1 levels."""
+        effects = dict.fromkeys(names, 0.0)
         for values, slopes in output_gradients(ann, names, x):
             for name, value, slope in zip(names, values, slopes, strict=True):
                 op = graph.node(name).op
@@ -111,10 +114,9 @@ class Split(Pass):
                 threshold = torch.from_numpy(np.array(graph.array(op.threshold), np.float32))
                 highest = for_sample(threshold.to(value), tuple(value.shape[1:]))
                 held = torch.minimum(value.clamp(min=0), highest)
-                for copies in range(1, self.most + 1):
-                    step = highest / (copies * ctx.timesteps)
-                    error = held - torch.round(held / step) * step
-                    effects[name][copies - 1] += float((error * slope).square().sum())
+                step = highest / timesteps
+                error = held - torch.round(held / step) * step
+                effects[name] += float((error * slope).square().sum())
         return effects
 
 
@@ -127,23 +129,24 @@ def _splittable(graph: Graph, node: Node) -> bool:
 
 
 def allotted(
-    effects: Mapping[str, Sequence[float]], sizes: Mapping[str, int], budget: float
+    effects: Mapping[str, float], sizes: Mapping[str, int], budget: float, most: int
 ) -> dict[str, int]:
-    """K by population: greedily, by the fall of the effect per added neuron, within the budget.
+    """K by population: greedily, by the fall of effect/K per added neuron, within the budget.
 
     Args:
-        effects: by population, for K = 1, 2, ….
-        sizes: neurons of all populations, also of those without effects.
+        effects: squared effect of populations that can be split, for K = 1.
+        sizes: neurons of all populations.
         budget: added neurons per neuron.
+        most: the largest K.
     """
     copies = dict.fromkeys(effects, 1)
     left = budget * sum(sizes.values())
 
     def gain(name: str) -> float:
-        known, count = effects[name], copies[name]
-        if count == len(known) or sizes[name] > left:
+        count = copies[name]
+        if count == most or sizes[name] > left:
             return 0.0
-        return (known[count - 1] - known[count]) / sizes[name]
+        return effects[name] / (count * (count + 1)) / sizes[name]
 
     while copies:
         best = max(copies, key=gain)
