@@ -212,12 +212,15 @@ class NeuronSearch:
     def error(self, settings: Settings, lag: float = 0.0, rates: bool = False) -> Tensor:
         """(C,) sum of squares of target minus output over the values of `searched`.
 
-        With `lag`, that many times the mean over earlier steps, every `EVERY` of them, is added:
+        With `lag`, that many times the mean over earlier steps, every `EVERY` of them (of a group,
+        which has spikes enough in few steps, every quarter of the window at least), is added:
         the squares of t/T of the target minus the output of the first t steps. The output of a
         population that starts low is right at the end but late, which leaves those behind it
         fewer steps to fire.
         """
-        every = EVERY if lag else self.timesteps
+        every = self.timesteps
+        if lag:
+            every = EVERY if self.copies == 1 else min(EVERY, max(1, self.timesteps // 4))
         weight = lag / max(1, (self.timesteps - 1) // every)
         total = torch.zeros_like(settings.bias)
         for steps, error in self._errors_after(every, settings, self.searched):
