@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import snnc
+from benchmarks.conversion.expenses import expenses
 from benchmarks.conversion.judged_networks import RESNET20, Judge
-from benchmarks.conversion.table import expenses
 from benchmarks.markdown_table import markdown_table
 from benchmarks.repository import EXAMPLES
 from snnc.data import open_data
