@@ -31,6 +31,9 @@ class TrainingPass(Pass):
             Networks", 2024).
         loss: "cross-entropy" to class labels; "mse" to targets of the output's shape; "ann" to the
             outputs of the ANN, without labels.
+        temperature: of the class probabilities compared by loss=ann (Hinton, Vinyals & Dean,
+            "Distilling the Knowledge in a Neural Network", 2015, section 2); the loss is times its
+            square. None for 2, or less where outputs of the ANN differ little between classes.
         optimizer: Adam (AMSGrad), or SGD with `momentum`.
         lr: initial learning rate.
         weight_decay: weight decay of weights; thresholds, leaks and biases do not decay.
@@ -47,6 +50,9 @@ class TrainingPass(Pass):
             High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022). Needs leak=false;
             `surrogate` has no effect.
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
+        mixup: a, for inputs that are mixed in pairs, c to 1 - c, with c from Beta(a, a) for every
+            batch (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018); the ANN answers
+            the mixture (needs loss=ann). None mixes nothing.
         precision: "bfloat16" trains in mixed precision; validation is in float32.
         spike_cost: weight in the loss of the number of spikes per neuron in the window.
         target_errors: in every step, weights have the errors of the target's cells, drawn anew:
@@ -68,6 +74,7 @@ class TrainingPass(Pass):
     leak: bool = True
     v_init: bool = False
     loss: Loss = "cross-entropy"
+    temperature: float | None = None
     optimizer: Optimizer = "adam"
     lr: float = 1e-4
     weight_decay: float = 0.0
@@ -80,6 +87,7 @@ class TrainingPass(Pass):
     surrogate: str = "linear"
     even_spikes: bool = False
     augment: Augmentation = "none"
+    mixup: float | None = None
     precision: Precision = "float32"
     spike_cost: float = 0.0
     target_errors: bool = False
@@ -97,7 +105,12 @@ class TrainingPass(Pass):
             refuse_if(getattr(self, option) < 0, self, option, "is negative")
         for option in ("momentum", "dropout"):
             refuse_if(not 0 <= getattr(self, option) < 1, self, option, "is not in [0, 1)")
-        refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
+        for option in ("clip", "temperature", "mixup"):
+            value = getattr(self, option)
+            refuse_if(value is not None and value <= 0, self, option, "is not positive")
+        for option in ("temperature", "mixup"):
+            alone = self.loss != "ann" and getattr(self, option) is not None
+            refuse_if(alone, self, option, "needs loss=ann")
         if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
         if self.even_spikes and self.leak:
@@ -126,8 +139,9 @@ class TrainingPass(Pass):
         """The options that affect the result, by name, JSON-able."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
-        if not self.even_spikes:
-            del values["even_spikes"]
+        for option in ("even_spikes", "temperature", "mixup"):
+            if not values[option]:
+                del values[option]
         adversarial = values.pop("adversarial")
         if adversarial is not None:
             values["adversarial"] = {"name": adversarial.name, **asdict(adversarial)}

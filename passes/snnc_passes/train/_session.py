@@ -80,7 +80,7 @@ class Session:
         """
         options, ctx = self.options, self.ctx
         refuse_late(graph, timesteps)
-        objective = Objective(options.loss, graph, ctx.ann, ctx.device)
+        objective = Objective(options.loss, graph, ctx.ann, ctx.device, options.temperature)
         network = self._network(graph, timesteps).to(objective.device)
         if compression is not None:
             compression.prepare(network, ctx)

@@ -17,6 +17,7 @@ from snnc.training import SpikingNetwork
 from snnc.training.parameters import roles
 from snnc.transform import Ranks, Selectable
 from snnc_passes.train._augment import augment
+from snnc_passes.train._mixup import mixup
 from snnc_passes.train._objective import Objective, Wanted
 from snnc_passes.train._optimizer import make_optimizer, rate
 from snnc_passes.train._options import TrainingPass
@@ -88,8 +89,7 @@ class Stepper:
         """
         mine = share(rows, self.ranks)
         x, y = self.data.take(mine if len(mine) else rows[:1])
-        image = augment(torch.from_numpy(np.array(x, np.float32)), self.options.augment)
-        value = image.to(self.objective.device)
+        value = self._changed(torch.from_numpy(np.array(x, np.float32)))
         wanted = self.objective.wanted(value, y, WHAT)
         value = self._attacked(value, wanted)
         self.network.train()
@@ -110,6 +110,13 @@ class Stepper:
         if counted is not None:
             counted = counted.detach() * (0 if idle else 1)
         return Step(loss.detach(), norm, counted, len(rows))
+
+    def _changed(self, x: Tensor) -> Tensor:
+        """`x`, augmented and mixed, on the device."""
+        x = augment(x, self.options.augment)
+        if self.options.mixup is not None:
+            x = mixup(x, self.options.mixup)
+        return x.to(self.objective.device)
 
     def _attacked(self, x: Tensor, wanted: Wanted) -> Tensor:
         """What the attack, if there is one, makes of `x`."""
