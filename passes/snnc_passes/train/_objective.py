@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -132,17 +133,30 @@ class Objective:
 
     def total(self, output: Tensor, wanted: Wanted) -> Tensor:
         """The loss of a batch, summed over its samples."""
-        output = output.float()
-        if self.softened:
-            heat = self._temperature(wanted.target)
-            ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, wanted.target))
-            each = F.kl_div(ours, theirs, reduction="none", log_target=True)
-            return (
-                heat.square() * each
-            ).sum()  # gradients keep their size (Hinton 2015, section 2)
         if self.loss == "cross-entropy":
-            return F.cross_entropy(output, wanted.target, reduction="sum")
-        return (output - wanted.target).square().flatten(1).mean(1).sum()
+            return F.cross_entropy(output.float(), wanted.target, reduction="sum")
+        return self._apart(output.float(), wanted.target, softened=self.softened)
+
+    def total_of_prefixes(self, outputs: Sequence[Tensor], wanted: Wanted) -> Tensor:
+        """The loss of the last output, and the mean distance of the earlier ones from it.
+
+        The last one teaches and does not learn from that (self-distillation between the prefixes of
+        a window; cf. Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional
+        Neural Networks via Self Distillation", 2019).
+        """
+        *early, last = (output.float() for output in outputs)
+        loss, target = self.total(last, wanted), last.detach()
+        apart = [self._apart(output, target, softened=self.has_classes) for output in early]
+        return loss + sum(apart) / max(1, len(apart))
+
+    def _apart(self, output: Tensor, target: Tensor, *, softened: bool) -> Tensor:
+        """Summed over samples: the divergence of class probabilities, or the mean square."""
+        if not softened:
+            return (output - target).square().flatten(1).mean(1).sum()
+        heat = self._temperature(target)
+        ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, target))
+        each = F.kl_div(ours, theirs, reduction="none", log_target=True)
+        return (heat.square() * each).sum()  # gradients keep their size (Hinton 2015, section 2)
 
     def _temperature(self, target: Tensor) -> Tensor:
         """(N, 1)."""

@@ -9,6 +9,7 @@ from snnc.ir import Stage
 from snnc.training.surrogate import SURROGATES
 from snnc.transform import Pass
 from snnc_passes._option_checks import one_of, refuse_if
+from snnc_passes._prefixes import Prefixes, check_prefixes
 from snnc_passes.train._adversary import Pgd
 
 Loss = Literal["cross-entropy", "mse", "ann"]
@@ -49,6 +50,10 @@ class TrainingPass(Pass):
             levels, at the cost of one step (Bu et al., "Optimal ANN-SNN Conversion for
             High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022). Needs leak=false;
             `surrogate` has no effect.
+        prefixes: "all" learns the outputs after every step of the window, so that one network
+            serves for any T up to it: that of the whole window learns from the data, and the
+            earlier ones from it. Validation is the mean over all of them. "last" learns the whole
+            window alone. Needs populations that do not wait.
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
         mixup: a, for inputs that are mixed in pairs, c to 1 - c, with c from Beta(a, a) for every
             batch (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018); the ANN answers
@@ -86,6 +91,7 @@ class TrainingPass(Pass):
     dropout: float = 0.0
     surrogate: str = "linear"
     even_spikes: bool = False
+    prefixes: Prefixes = "last"
     augment: Augmentation = "none"
     mixup: float | None = None
     precision: Precision = "float32"
@@ -99,6 +105,7 @@ class TrainingPass(Pass):
         for option in ("loss", "optimizer", "schedule", "augment", "precision"):
             one_of(self, option, get_args(hints[option]))
         one_of(self, "surrogate", tuple(SURROGATES))
+        check_prefixes(self.prefixes)
         for option in ("epochs", "batch", "lr", "decay"):
             refuse_if(getattr(self, option) <= 0, self, option, "is not positive")
         for option in ("weight_decay", "spike_cost"):
@@ -113,6 +120,8 @@ class TrainingPass(Pass):
             refuse_if(alone, self, option, "needs loss=ann")
         if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
+        if self.even_spikes and self.prefixes == "all":
+            raise ValueError("even-spikes=true computes no single steps, which prefixes=all needs")
         if self.even_spikes and self.leak:
             raise ValueError("even-spikes=true: leaks do not learn; add leak=false")
         if not self.learned():
@@ -142,6 +151,8 @@ class TrainingPass(Pass):
         for option in ("even_spikes", "temperature", "mixup"):
             if not values[option]:
                 del values[option]
+        if self.prefixes == "last":
+            del values["prefixes"]
         adversarial = values.pop("adversarial")
         if adversarial is not None:
             values["adversarial"] = {"name": adversarial.name, **asdict(adversarial)}

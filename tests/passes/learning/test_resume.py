@@ -292,6 +292,7 @@ def test_a_folder_that_takes_no_files_is_named(
         {"optimizer": "sgd"},
         {"adversarial": Pgd(eps=0.3)},
         {"loss": "ann", "temperature": 3.0, "mixup": 0.4, "augment": "flip"},
+        {"prefixes": "all", "dropout": 0.2},
     ],
 )
 def test_every_way_to_learn_can_be_gone_on_with(
