@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.conversion.kept import kept
 from benchmarks.repository import EXAMPLES
 from snnc.data import Dataset, open_data
 from snnc.driver import ModelSource
@@ -125,29 +126,58 @@ class Judge:
     @cached_property
     def ann(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The ANN's class of each image, and the label."""
-        run = eager(
-            ModelSource(
-                model=str(EXAMPLES / self.net.model),
-                weights=self.weights,
-                mean=self.net.mean,
-                std=self.net.std,
-            )
+        file = f"{self.net.kind}-{Path(self.net.weights).parent.name}-answers.json"
+        answers = kept(self.work / file, self._answers)
+        return np.array(answers["ann"]), np.array(answers["labels"])
+
+    def _answers(self) -> dict[str, Any]:
+        source = ModelSource(
+            model=str(EXAMPLES / self.net.model),
+            weights=self.weights,
+            mean=self.net.mean,
+            std=self.net.std,
         )
+        run = eager(source)
         batches = [(run(x).argmax(axis=1), y) for x, y in self.images]
         classes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return classes, labels
+        return {"ann": classes.tolist(), "labels": labels.tolist()}
 
     def figures(self, classes: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[str, Any]:
-        """Of a program that answered `classes` to the `chosen` images."""
+        """Of a program that answered `classes` to the `chosen` images, against the ANN."""
         theirs, labels = (array[chosen] for array in self.ann)
-        exact = self.exact[chosen]
-        lost = 100.0 * ((theirs == labels).astype(int) - (classes == labels))[exact]
+        right, exact = classes == labels, self.exact[chosen]
+        gap, half = points_lost((theirs == labels)[exact], right[exact])
         return {
-            "accuracy": float((classes == labels)[exact].mean()),
+            "accuracy": float(right[exact].mean()),
             "ann_accuracy": float((theirs == labels)[exact].mean()),
-            "gap_points": float(lost.mean()),
-            "gap_interval_95": float(1.96 * lost.std(ddof=1) / np.sqrt(len(lost))),
+            "gap_points": gap,
+            "gap_interval_95": half,
             "judged": int(exact.sum()),
             "agreement": float((classes == theirs).mean()),
             "images": len(chosen),
         }
+
+    def below(
+        self, classes: NDArray[np.int64], others: NDArray[np.int64], chosen: NDArray[np.int64]
+    ) -> dict[str, float]:
+        """How far `classes` are below the answers of another program to the same images."""
+        theirs, labels = (array[chosen] for array in self.ann)
+        exact = self.exact[chosen]
+        points, half = points_lost((others == labels)[exact], (classes == labels)[exact])
+        agreement, agreement_half = points_lost(others == theirs, classes == theirs)
+        return {
+            "below_float_points": points,
+            "below_float_interval_95": half,
+            "agreement_below_float_points": agreement,
+            "agreement_below_float_interval_95": agreement_half,
+        }
+
+
+def points_lost(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:
+    """How many percent fewer are right, and half of the paired 95 % interval, in points.
+
+    Args:
+        before, after: whether the answer to each image is right, (N,).
+    """
+    lost = 100.0 * (before.astype(int) - after)
+    return float(lost.mean()), float(1.96 * lost.std(ddof=1) / np.sqrt(len(lost)))

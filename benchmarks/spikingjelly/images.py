@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.conversion.judged_networks import Network
 from snnc.data import Dataset, open_data
 
 CALIBRATION_IMAGES = SELECTION_IMAGES = 1024
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Labels = NDArray[np.int64]
 
@@ -25,17 +25,20 @@ class Images:
 
     Attributes:
         name: of the part, and of its files.
+        net: the network, which knows its normalisation.
         data: the images, of which `rows` count.
         rows: numbers of the images, (N,) int64.
     """
 
     name: str
+    net: Network
     data: Dataset
     rows: Labels
 
     def batches(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Normalised images, (≤ size, 3, 32, 32) float32."""
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (MEAN, STD))
+        """Normalised images, (≤ size, channels, height, width) float32."""
+        given = self.net.mean or (0.0,), self.net.std or (1.0,)
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in given)
         for x, _ in replace(self.data, indices=self.rows[start:stop], batch_size=size):
             yield torch.from_numpy((x - mean) / std)
 
@@ -55,31 +58,32 @@ class Draw:
 
 
 def test_images(
-    folder: Path, agreement: int, limit: int | None
+    net: Network, folder: Path, agreement: int, limit: int | None
 ) -> tuple[dict[str, Images], NDArray[np.bool_]]:
     """The bit-exact test images, the others of an evenly spaced sample; which are in both.
 
     Args:
+        net: the network.
         folder: of the data.
         agreement: images of the sample.
         limit: take only so many of each part.
     """
-    everything = open_data(f"cifar10:{folder / 'cifar10'}#test")
+    everything = open_data(f"{net.kind}:{folder / net.kind}#test")
     rows = everything.indices
     sample = rows[np.arange(agreement) * len(rows) // agreement]
-    exact = open_data(f"{everything.spec}[@exact_test.npy]").indices
+    exact = open_data(f"{everything.spec}[@exact_test.npy]").indices if net.exact else rows
     rest, exact = np.setdiff1d(sample, exact)[:limit], exact[:limit]
-    parts = {
-        "exact": Images("exact", everything, exact),
-        "rest": Images(f"rest-of-{agreement}", everything, rest),
-    }
+    parts = {"exact": Images("exact", net, everything, exact)}
+    if len(rest):
+        parts["rest"] = Images(f"rest-of-{agreement}", net, everything, rest)
     return parts, np.isin(exact, sample)
 
 
-def training_images(folder: Path, draw: int, limit: int | None) -> Draw:
+def training_images(net: Network, folder: Path, draw: int, limit: int | None) -> Draw:
     """The first 1,024 of a permutation calibrate, the next 1,024 choose."""
-    exact = open_data(f"cifar10:{folder / 'cifar10'}#train[@exact_train.npy]")
+    train = f"{net.kind}:{folder / net.kind}#train"
+    exact = open_data(f"{train}[@exact_train.npy]" if net.exact else train)
     rows = np.random.default_rng(draw).permutation(exact.indices)
     chosen = rows[CALIBRATION_IMAGES:][:SELECTION_IMAGES][:limit]
-    calibration = Images("calibration", exact, rows[:CALIBRATION_IMAGES])
-    return Draw(draw, calibration, Images("selection", exact, chosen))
+    calibration = Images("calibration", net, exact, rows[:CALIBRATION_IMAGES])
+    return Draw(draw, calibration, Images("selection", net, exact, chosen))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.markdown_table import markdown_table
 
-TIMESTEPS = (4, 8, 16, 32, 64)
-LONGEST_DELAY = 32
+TIMESTEPS = (4, 8, 16, 32, 64, 128)
 READOUTS: tuple[Readout, ...] = ("all", "within", "after")
 
 Readout = Literal["all", "within", "after"]
@@ -65,7 +64,7 @@ class Truth:
     """What the outputs are compared with.
 
     Attributes:
-        ann: the ANN's classes of `exact` and `rest`.
+        ann: the ANN's classes of `exact`, and of `rest` if not all images are exact.
         labels: of `exact`, (N,).
         sampled: which of `exact` belong, with all of `rest`, to the sample of the agreement, (N,).
     """
@@ -108,7 +107,7 @@ def choose(draw: int, recipe: str, outputs: Outputs, ann: Labels) -> list[Choice
             longest = {"all": 0, "within": timesteps - 1, "after": len(sums) - 1 - timesteps}
             rates = [
                 float((classes(sums, timesteps, readout, delay) == ann).mean())
-                for delay in range(min(longest[readout], LONGEST_DELAY) + 1)
+                for delay in range(longest[readout] + 1)
             ]
             delay = int(np.argmax(rates))
             choices.append(Choice(draw, recipe, timesteps, readout, delay, rates[delay]))
@@ -147,8 +146,9 @@ def judge(choice: Choice, outputs: Mapping[str, Outputs | None], truth: Truth) -
     hit = (classes(sums["exact"], *read) == truth.labels).astype(np.int64)
     lost = (truth.ann["exact"] == truth.labels) - hit
     sample = None
-    if "rest" in agrees:
-        sample = np.concatenate([agrees["exact"][truth.sampled], agrees["rest"]])
+    if agrees.keys() == truth.ann.keys():
+        rest = [agrees["rest"]] if "rest" in agrees else []
+        sample = np.concatenate([agrees["exact"][truth.sampled], *rest])
     return Judged(choice, lost, float(hit.mean()), sample)
 
 

@@ -1,4 +1,4 @@
-"""The trained ResNet-20 of `conversion.py`, in a form that SpikingJelly can trace."""
+"""The trained networks of `conversion.py`, in a form that SpikingJelly can trace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmarks.conversion.judged_networks import Network
 from benchmarks.repository import EXAMPLES
 
 
@@ -37,19 +38,25 @@ class Block(nn.Module):
         return self.relu2(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-def load_network(weights: Path) -> nn.Sequential:
+def load_network(net: Network, weights: Path) -> nn.Module:
     """The trained network, of modules only; exits if its outputs differ from the original's."""
-    spec = util.spec_from_file_location("resnet20_net", EXAMPLES / "resnet20" / "net.py")
+    file, _, factory = net.model.partition(":")
+    spec = util.spec_from_file_location("net", EXAMPLES / file)
     assert spec is not None and spec.loader is not None
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    net = module.resnet20().eval()
-    net.load_state_dict(load_file(weights))
+    own = getattr(module, factory)().eval()
+    own.load_state_dict(load_file(weights))
+    same = own if isinstance(own, nn.Sequential) else of_modules(own).eval()
+    x = torch.randn(8, *net.input_shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not torch.allclose(own(x), same(x), atol=1e-4):
+            sys.exit(f"the network of modules differs from {net.model}")
+    return same
+
+
+def of_modules(net: Any) -> nn.Sequential:
+    """A ResNet of `examples/resnet20`."""
     blocks = [Block(block) for stage in (net.layer1, net.layer2, net.layer3) for block in stage]
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), net.linear
-    same = nn.Sequential(net.conv1, net.bn1, nn.ReLU(), *blocks, *head).eval()
-    x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        if not torch.allclose(net(x), same(x), atol=1e-4):
-            sys.exit("the network of modules differs from examples/resnet20/net.py")
-    return same
+    return nn.Sequential(net.conv1, net.bn1, nn.ReLU(), *blocks, *head)

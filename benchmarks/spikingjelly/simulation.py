@@ -52,7 +52,7 @@ class Neurons(nn.Module):
     def __init__(self, before: Tensor, after: Tensor, start: float) -> None:
         """Scales of (channels,) or (); the potential at the start."""
         super().__init__()
-        self.before, self.after = (x.reshape(-1, 1, 1) for x in (before, after))
+        self.before, self.after = before.flatten(), after.flatten()
         self.start = start
         self.reset()
 
@@ -63,10 +63,11 @@ class Neurons(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.potential.shape != x.shape:
             self.potential, self.spikes = torch.full_like(x, self.start), torch.empty_like(x)
-        self.potential.add_(x.mul_(self.before))
+        channels = (-1, *[1] * (x.dim() - 2))
+        self.potential.add_(x.mul_(self.before.reshape(channels)))
         torch.ge(self.potential, 1.0, out=self.spikes)
         self.potential.sub_(self.spikes)
-        return torch.mul(self.spikes, self.after, out=x)
+        return torch.mul(self.spikes, self.after.reshape(channels), out=x)
 
 
 def convert(ann: nn.Module, recipe: str, calibration: Batches, x: Tensor, steps: int) -> nn.Module:
@@ -76,7 +77,7 @@ def convert(ann: nn.Module, recipe: str, calibration: Batches, x: Tensor, steps:
         ann: the trained network, left as it is.
         recipe: of `RECIPES`.
         calibration: normalised images.
-        x: images to compare with SpikingJelly's own run on, (N, 3, 32, 32).
+        x: images to compare with SpikingJelly's own run on, (N, channels, height, width).
         steps: how many of them.
 
     Raises:
@@ -109,7 +110,7 @@ def quicken(network: nn.Module) -> nn.Module:
 
 
 def simulate(network: nn.Module, x: Tensor, steps: int) -> Array:
-    """The last layer's output, (N, 3, 32, 32) -> (steps, N, 10)."""
+    """The last layer's output, (N, channels, height, width) -> (steps, N, 10)."""
     reset(network)
     x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

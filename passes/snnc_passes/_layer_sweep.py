@@ -13,15 +13,26 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import Population, Run, for_sample
-from snnc.ir import AnyNeuron, CountMaxPool, Encode, Graph, Input, MaxPool, Node, Readout, Stateful
+from snnc.ir import (
+    AnyNeuron,
+    Conv,
+    CountMaxPool,
+    Encode,
+    Graph,
+    Input,
+    MaxPool,
+    Node,
+    Readout,
+    Stateful,
+)
 from snnc.memory import SWEPT_SAMPLES, SWEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
-from snnc.training.packed_spikes import count, pack, unpack
+from snnc.training.packed_spikes import count, pack
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
+from snnc_passes._event_layer import EventLayer, event_layer
 from snnc_passes._samples import CHUNK
-
-ALL = slice(None)
+from snnc_passes._spike_train import ALL, SpikeTrain
 
 
 @dataclass(frozen=True)
@@ -39,40 +50,6 @@ class Layer:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Train:
-    """The spike train of an encoder or a population, for all samples, on the CPU.
-
-    Attributes:
-        events: (T or 1, N, *shape) events, or bits as of `snnc.training.packed_spikes`.
-        steps: number of steps: T or 1.
-        bits: whether `events` holds bits.
-        gain: the value of a spike, broadcast against a sample; None for 1.
-    """
-
-    events: Tensor
-    steps: int
-    bits: bool = False
-    gain: Tensor | None = None
-
-    def at(self, rows: slice, steps: slice, device: torch.device) -> Tensor:
-        """(T or 1, n, *shape) values of some samples and steps; one step if constant in time."""
-        events = self.events[:, rows].to(device)
-        if self.bits:
-            assert self.gain is not None
-            return unpack(events, range(self.steps)[steps], self.gain)
-        events = (events[steps] if self.steps > 1 else events).float()
-        return events if self.gain is None else events.mul_(self.gain)
-
-    def mean(self, rows: slice, steps: slice, device: torch.device) -> Tensor:
-        """(1, n, *shape) mean of the values of some samples over some steps."""
-        if self.bits and steps == ALL:
-            assert self.gain is not None
-            counts = count(self.events[:, rows].to(device), self.steps)[None].float()
-            return counts.mul_(self.gain / self.steps)
-        return self.at(rows, steps, device).mean(0, keepdim=True)
-
-
 class LayerSweep:
     """Visits the populations of a spiking network in order.
 
@@ -87,7 +64,8 @@ class LayerSweep:
         at_once: compute one step, the mean over T; for populations that wait for their whole input,
             so that only its total matters.
         channels_last: whether images are in the memory format channels_last, faster for
-            convolutions of many steps on CPUs; sums in float32 depend on it.
+            convolutions of many steps on CPUs, and convolutions of few spikes are computed by
+            events; sums in float32 depend on it.
 
     Raises:
         PassError: the network has a stateful op that is neither a neuron nor a CountMaxPool.
@@ -114,8 +92,9 @@ class LayerSweep:
         self.interpreter = FastInterpreter(graph, device=device)
         self.types = graph.types()
         self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
-        self._trains: dict[str, _Train] = {}
+        self._trains: dict[str, SpikeTrain] = {}
         self._counts: dict[tuple[str, int], tuple[int, Any]] = {}
+        self._event_layers: dict[str, EventLayer | None] = {}
 
     def layers(self) -> Iterator[Layer]:
         """Populations in order; `fire` must be called for every neuron before the next one."""
@@ -132,6 +111,7 @@ class LayerSweep:
     def forget(self, needed: set[str]) -> None:
         """Delete spike trains except those of the `needed` nodes."""
         self._counts.clear()
+        self._event_layers.clear()
         for name in set(self._trains) - needed:
             del self._trains[name]
 
@@ -161,6 +141,7 @@ class LayerSweep:
     def edited(self) -> None:
         """To be called after parameters of the graph have changed."""
         self.interpreter.params.clear()
+        self._event_layers.clear()
 
     def value(self, name: str, rows: slice, steps: slice = ALL) -> Tensor:
         """Value (T or 1, n, *shape) of a node between two populations.
@@ -182,8 +163,18 @@ class LayerSweep:
         node = self.graph.node(name)
         if isinstance(node.op, CountMaxPool):
             return self._pooled(node, rows, steps, mean)
+        if self.channels_last and not mean and isinstance(node.op, Conv):
+            layer = self._event_layer(name)
+            if layer is not None:
+                return layer(rows, steps)
         sources = [self.between(n, rows, steps, mean) for n in self.graph.inputs_of(name)]
         return self.interpreter.apply(node, sources)
+
+    def _event_layer(self, name: str) -> EventLayer | None:
+        if name not in self._event_layers:
+            constant = self.interpreter.constant
+            self._event_layers[name] = event_layer(self.graph, name, constant, self._trains)
+        return self._event_layers[name]
 
     def mean(self, name: str, rows: slice, steps: slice = ALL) -> Tensor:
         """(n, *shape) mean over the window, or some steps, of a node of the spiking network."""
@@ -222,7 +213,7 @@ class LayerSweep:
             self._counts[node.name, rows.start] = last, state
         return torch.stack(results)
 
-    def _encoded(self, node: Node) -> _Train:
+    def _encoded(self, node: Node) -> SpikeTrain:
         """The spike train of an encoder; of a direct one, real values that are constant in time."""
         direct = isinstance(node.op, Encode) and node.op.code_class.constant
 
@@ -234,7 +225,7 @@ class LayerSweep:
                 yield rows, value if direct else value.to(torch.int8)
 
         events = gathered(parts(), len(self.x), torch.device("cpu"))
-        return _Train(events, len(events))
+        return SpikeTrain(events, len(events))
 
     def _analog(self, name: str, rows: slice) -> Tensor:
         node = self.graph.node(name)
@@ -279,7 +270,7 @@ class LayerSweep:
         events = gathered(parts(), len(self.x), torch.device("cpu"))
         gain = (gain / self.timesteps if self.at_once else gain).to(self.interpreter.device)
         steps = 1 if self.at_once else self.timesteps
-        self._trains[layer.node.name] = _Train(events, steps, bits, gain)
+        self._trains[layer.node.name] = SpikeTrain(events, steps, bits, gain)
 
     def _events(self, node: Node, current: Tensor, threshold: Tensor, start: Tensor) -> Tensor:
         """Of one population: counts (1, n, *shape), bits, or signed spikes (T, n, *shape)."""

@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snnc.errors import DataError
 
 BINS = 16_384
 MERGED = 4
 """Bins merged into one for `least_squares`."""
-CLIPS = 64
-"""Number of candidate thresholds, k/64 of the largest value."""
+CLIPS = 128
+"""Number of candidate thresholds, k/128 of the range; those up to the largest value are tried."""
+TOGETHER = 256
+"""Groups whose errors are computed together."""
+LEAST_EXPONENT = -100
+"""That of the smallest range."""
 
 Granularity = Literal["channel", "layer"]
 Rows = NDArray[np.floating]
@@ -26,6 +32,11 @@ def in_rows(values: NDArray[np.floating], granularity: Granularity) -> Rows:
     if granularity == "layer":
         return values.reshape(1, -1)
     return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
+
+
+def in_groups(values: Tensor, granularity: Granularity) -> Tensor:
+    """Values (N, C, *rest) as (N, G, M): one group per channel, or one for the layer."""
+    return values.reshape(len(values), 1 if granularity == "layer" else values.shape[1], -1)
 
 
 @dataclass
@@ -48,72 +59,124 @@ class Range:
         return float(self.low.min()), float(self.high.max())
 
 
-@dataclass
 class Histogram:
-    """Histogram of the positive values of each group over a known range.
+    """Histogram of the positive values of each group, whose range doubles as larger ones come.
 
-    Attributes:
-        top: (G,) maximum of each group; 0 if none is positive.
-        counts: (G, BINS) number of values in (0, top], in bins of equal width.
-        zeros: (G,) number of values <= 0.
+    The bins of a group divide (0, 2^e], for the least e that its largest value allows. When e
+    grows, they are merged in pairs, which is exact: the histogram does not depend on the order of
+    the values. As long as a group has no more values than bins, they are held as they are.
+
+    Args:
+        groups: G.
+
     """
 
-    top: NDArray[np.float64]
-    counts: NDArray[np.uint32]
-    zeros: NDArray[np.int64]
+    def __init__(self, groups: int) -> None:
+        self._top = torch.zeros(groups)
+        self._zeros = torch.zeros(groups, dtype=torch.int64)
+        self._exponent = torch.full((groups,), LEAST_EXPONENT, dtype=torch.int32)
+        self._counts: Tensor | None = None
+        self._held: list[Tensor] = []
 
-    @classmethod
-    def over(cls, top: NDArray[np.float64]) -> Histogram:
-        """An empty histogram of the range [0, top]."""
-        top = np.maximum(top, 0)
-        return cls(top, np.zeros((len(top), BINS), np.uint32), np.zeros(len(top), np.int64))
+    @property
+    def top(self) -> NDArray[np.float64]:
+        """(G,) maximum of each group; 0 if none is positive."""
+        self._pour()
+        return self._top.double().numpy()
 
-    def add(self, values: Rows) -> None:
-        """Add values (G, M)."""
-        for group, row in enumerate(values):
-            active = row[row > 0]
-            self.zeros[group] += row.size - active.size
-            if active.size:
-                bins = (active * (BINS / self.top[group])).astype(np.int32)
-                np.minimum(bins, BINS - 1, out=bins)
-                self.counts[group] += np.bincount(bins, minlength=BINS).astype(np.uint32)
+    @property
+    def counts(self) -> Tensor:
+        """(G, BINS) number of positive values in bins of the same width."""
+        self._pour()
+        assert self._counts is not None
+        return self._counts[:, 1:]
+
+    @property
+    def widths(self) -> NDArray[np.float64]:
+        """(G,) width of the bins of each group: above top / (2 BINS), and at most top / BINS."""
+        self._pour()
+        return np.ldexp(1 / BINS, self._exponent.numpy())
+
+    def add(self, values: Tensor) -> None:
+        """Add float32 values (N, G, M) on the CPU; negative ones count as 0."""
+        values = values.clamp(min=0)
+        held = sum(part[:, 0].numel() for part in self._held)
+        self._held.append(values)
+        if self._counts is not None or held + values[:, 0].numel() > BINS:
+            self._pour()
+
+    def _pour(self) -> None:
+        """Count the values that are held."""
+        if self._counts is None:
+            self._counts = torch.zeros(len(self._top), BINS + 1, dtype=torch.int32)
+        held, self._held = self._held, []
+        if not held:
+            return
+        self._widen(torch.stack([part.amax((0, 2)) for part in held]).amax(0))
+        scale = torch.from_numpy(np.ldexp(np.float32(BINS), -self._exponent.numpy()))[:, None]
+        starts = torch.arange(len(self._top))[:, None] * (BINS + 1)
+        flat, one = self._counts.view(-1), torch.ones(1, dtype=torch.int32)
+        for part in held:
+            places = (part * scale).ceil_().long().add_(starts).flatten()
+            flat.scatter_add_(0, places, one.expand(len(places)))
+        self._zeros += self._counts[:, 0]
+        self._counts[:, 0] = 0
+
+    def _widen(self, high: Tensor) -> None:
+        """Extend the range of each group to `high` (G,)."""
+        assert self._counts is not None
+        mantissa, exponent = torch.frexp(torch.maximum(high, self._top))
+        exponent = (exponent - (mantissa == 0.5).int()).clamp(min=LEAST_EXPONENT)
+        doublings = torch.where(self._top > 0, exponent - self._exponent, 0)
+        while bool((rows := doublings > 0).any()):
+            pairs = self._counts[rows, 1:].reshape(-1, BINS // 2, 2).sum(2, dtype=torch.int32)
+            self._counts[rows, 1 : BINS // 2 + 1] = pairs
+            self._counts[rows, BINS // 2 + 1 :] = 0
+            doublings -= rows.int()
+        self._exponent, self._top = exponent, torch.maximum(high, self._top)
 
     def percentile(self, percent: float) -> NDArray[np.float64]:
         """(G,) percentiles, negative values counted as 0, interpolated within a bin.
 
-        The error is below top / BINS; `percent=100` is the exact maximum.
+        The error is below the width of a bin; `percent=100` is the exact maximum.
         """
+        top, zeros = self.top, self._zeros.numpy()
         if percent == 100:
-            return self.top.copy()
-        percentiles = np.zeros(len(self.top))
-        for group, counts in enumerate(self.counts):
+            return top
+        percentiles, widths = np.zeros(len(top)), self.widths
+        for group, counts in enumerate(self.counts.numpy()):
             cumulative = np.cumsum(counts, dtype=np.int64)
-            size = self.zeros[group] + cumulative[-1]
-            rank = percent / 100 * (size - 1) - self.zeros[group]
+            size = zeros[group] + cumulative[-1]
+            rank = percent / 100 * (size - 1) - zeros[group]
             if rank < 0 or not cumulative[-1]:
                 continue
             place = int(np.searchsorted(cumulative, rank, side="right"))
             place = min(place, BINS - 1)
             inside = (rank - (cumulative[place] - counts[place]) + 0.5) / max(1, counts[place])
-            percentiles[group] = self.top[group] * (place + min(inside, 1.0)) / BINS
-        return np.minimum(percentiles, self.top)
+            percentiles[group] = widths[group] * (place + min(inside, 1.0))
+        return np.minimum(percentiles, top)
 
     def least_squares(self, levels: int, start: float = 0.5) -> NDArray[np.float64]:
         """(G,) thresholds whose quantiser of `levels` steps has the least mean squared error.
 
         The quantiser of x is θ/levels * clip(floor(x * levels/θ + start), 0, levels): the output
         of a population with threshold θ and starting potential start * θ for a constant input x in
-        a window of `levels` steps. θ is one of `CLIPS` fractions of the largest value.
+        a window of `levels` steps. θ is one of the fractions k / `CLIPS` of the range, at most the
+        largest value.
         """
-        thresholds = self.top.copy()
         centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
         clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
         quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
         squares = (quantised - centres) ** 2
-        for group, counts in enumerate(self.counts):
-            merged = counts.reshape(-1, MERGED).sum(axis=1, dtype=np.float64)
-            thresholds[group] *= clips[int(np.argmin(squares @ merged)), 0]
-        return thresholds
+        ranges, top = self.widths * BINS, self.top
+        thresholds = np.zeros(len(top))
+        for first in range(0, len(top), TOGETHER):
+            part = slice(first, first + TOGETHER)
+            merged = self.counts[part].reshape(-1, BINS // MERGED, MERGED).sum(2)
+            errors = squares @ merged.double().numpy().T
+            errors[clips * ranges[part] >= top[part] + ranges[part] / CLIPS] = np.inf
+            thresholds[part] = clips[errors.argmin(axis=0), 0] * ranges[part]
+        return np.minimum(thresholds, top)
 
 
 def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:

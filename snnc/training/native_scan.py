@@ -15,11 +15,12 @@ from torch.autograd.function import once_differentiable
 
 from snnc.interp import Population
 from snnc.native.cache import open_cache
-from snnc.native.jit import Host, Library, host
+from snnc.native.jit import Library
 from snnc.training.scan_forward import BACKWARD, FORWARD, PARTS, SLOTS, SUMMED, Kind, ScanSpec
 from snnc.training.scan_kernel import text
 from snnc.training.surrogate import AnySurrogate
 from snnc.training.surrogate_code import SLOPES, slope_of
+from snnc.training.threads import spread, this_host
 from snnc.training.train_like import STEPS, train_like
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -196,23 +197,17 @@ class _Row:
             "period": self.period, "current": self.current.data_ptr(), **values, **pointers,
         }  # fmt: skip
         arguments = (ctypes.c_int64 * len(SLOTS))(*(slots.get(name, 0) for name in SLOTS))
-        _spread(_function(spec), arguments, min(torch.get_num_threads(), parts))
+        spread(_function(spec), arguments, parts)
 
 
-@cache
-def _host() -> Host:
-    return host()  # cached: detecting the processor is slow in LLVM
-
-
-@cache
 def _lanes() -> int:
-    return _host().machine.block
+    return this_host().machine.block
 
 
 @cache
 def _library(spec: ScanSpec) -> Library:
     """The code of a population, compiled or from the user's cache."""
-    target = _host()
+    target = this_host()
     name = BACKWARD if spec.slope else FORWARD
     return Library(text(spec, target.machine), (name,), target, open_cache())
 
@@ -221,28 +216,6 @@ def _library(spec: ScanSpec) -> Library:
 def _function(spec: ScanSpec) -> Callable[..., None]:
     name = BACKWARD if spec.slope else FORWARD
     return _library(spec).function(name, ctypes.c_void_p)
-
-
-@cache
-def _parallel() -> Callable[..., None] | None:
-    """`GOMP_parallel` of torch's OpenMP runtime, which runs a function in its threads, or None.
-
-    A separate thread pool would compete with torch's threads, which spin after every kernel.
-    """
-    parallel = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
-    if parallel is not None:
-        parallel.restype = None
-        parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-    return parallel
-
-
-def _spread(function: Callable[..., None], arguments: ctypes.Array[Any], threads: int) -> None:
-    parallel = _parallel() if threads > 1 else None
-    address = ctypes.addressof(arguments)
-    if parallel is None:
-        function(address)
-    else:
-        parallel(ctypes.cast(cast(Any, function), ctypes.c_void_p), address, threads, 0)
 
 
 def _kind(parameter: Tensor | None) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from snnc.ir import Graph, Input, Linear, Neuron, Relu
@@ -21,9 +22,9 @@ def quantiser_error(values: NDArray[np.float64], threshold: float, levels: int) 
 @pytest.mark.parametrize("levels", [1, 4, 32])
 def test_no_other_candidate_quantises_better(levels: int) -> None:
     values = np.random.default_rng(0).exponential(size=(3, 50_000)) * [[1], [20], [0.01]]
-    histogram = Histogram.over(values.max(axis=1))
-    for part in np.array_split(values, 5, axis=1):
-        histogram.add(part)
+    histogram = Histogram(len(values))
+    for part in np.array_split(values.astype(np.float32), 5, axis=1):
+        histogram.add(torch.from_numpy(part)[None])
     for row, found in zip(values, histogram.least_squares(levels), strict=True):
         candidates = row.max() * np.arange(1, CLIPS + 1) / CLIPS
         least = min(quantiser_error(row, each, levels) for each in candidates)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from snnc.errors import DataError
 from snnc_passes._samples import chunks
@@ -20,15 +22,51 @@ def test_chunks_do_not_depend_on_batches() -> None:
         list(chunks([]))
 
 
-@pytest.mark.parametrize("percent", [0.5, 37.0, 90.0, 99.9, 100.0])
-def test_percentiles_are_right_to_one_bin(percent: float) -> None:
-    rng = np.random.default_rng(0)
-    values = np.maximum(rng.normal(size=(4, 20_000)), 0) * [[1], [10], [0.1], [0]]
-    top = values.max(axis=1)
-    histogram = Histogram.over(top)
-    for part in np.array_split(values, 7, axis=1):
+def samples() -> Tensor:
+    """(64, 5, 2000): groups of very different ranges that grow, zeros among them."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(64, 5, 2000, generator=generator).clamp(min=-0.1)
+    grown = torch.linspace(0.01, 1, 64)[:, None, None]
+    return values * grown * torch.tensor([1, 10, 1e-6, 0, 1e20])[:, None]
+
+
+def histogram_of(values: Tensor, parts: int) -> Histogram:
+    histogram = Histogram(values.shape[1])
+    for part in torch.tensor_split(values, parts):
         histogram.add(part)
-    found = histogram.percentile(percent)
-    exact = np.percentile(values, percent, axis=1)
-    assert np.all(np.abs(found - exact) <= 2 * top / BINS + 1e-12)
+    return histogram
+
+
+@pytest.mark.parametrize("percent", [0.5, 37.0, 90.0, 99.9, 100.0])
+@pytest.mark.parametrize("shape", [(64, 2000), (64, 20)], ids=["counted", "held"])
+def test_percentiles_are_right_to_one_bin(percent: float, shape: tuple[int, int]) -> None:
+    values = samples()[: shape[0], :, : shape[1]]
+    histogram = histogram_of(values, 7)
+    rows = values.clamp(min=0).movedim(1, 0).flatten(1).double().numpy()
+    found, exact = histogram.percentile(percent), np.percentile(rows, percent, 1, method="lower")
+    assert np.array_equal(histogram.top, rows.max(axis=1))
+    active = histogram.top > 0
+    assert np.all((histogram.widths * BINS)[active] < 2 * histogram.top[active])
+    assert np.all(np.abs(found - exact)[active] <= histogram.widths[active])
     assert np.all(found[exact == 0] == 0)
+
+
+@pytest.mark.parametrize("parts", [2, 7, 64])
+def test_histograms_do_not_depend_on_chunks_or_their_order(parts: int) -> None:
+    values = samples()
+    whole = histogram_of(values, 1)
+    for other in (values, values.flip(0)):
+        divided = histogram_of(other, parts)
+        assert torch.equal(divided.counts, whole.counts)
+        assert np.array_equal(divided.widths, whole.widths)
+        assert np.array_equal(divided.least_squares(8), whole.least_squares(8))
+        assert np.array_equal(divided.percentile(99.9), whole.percentile(99.9))
+
+
+def test_bins_count_the_values_in_them() -> None:
+    values = samples()
+    histogram = histogram_of(values, 64)
+    for group, row in enumerate(values.movedim(1, 0).flatten(1)):
+        edges = np.arange(BINS + 1) * histogram.widths[group]
+        places = np.searchsorted(edges, row[row > 0].double().numpy()) - 1
+        assert np.array_equal(histogram.counts[group], np.bincount(places, minlength=BINS))

@@ -17,7 +17,7 @@ from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._equal_amounts import of_one_amount
-from snnc_passes._layer_sweep import ALL, Layer
+from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_search import (
     CONSTANT,
     NeuronSearch,
@@ -31,6 +31,7 @@ from snnc_passes._paired_sweep import PairedSweep, waits_for_all
 from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
+from snnc_passes._spike_train import ALL
 from snnc_passes._thresholds import fitted, set_thresholds
 from snnc_passes.calibrate._layer_products import LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient

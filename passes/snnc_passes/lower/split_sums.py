@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from snnc.ir import (
     Rearrange,
     Relu,
     Scale,
+    Shape,
     Stage,
     SumPool,
     Weighted,
@@ -53,7 +56,8 @@ class SplitSums(Pass):
     negative population has its own weights. Pieces of a sum that are concatenated (padding with
     elements of the edge) stay a sum. A factor of a concatenation of currents, before an
     activation (the batch norms of a DenseNet), moves behind it, for its layers have other users:
-    relu(f x + b) = |f| relu(sign(f) x + b / |f|). Signs and biases need no weights (S19).
+    relu(f x + b) = |f| relu(sign(f) x + b / |f|). Signs and biases need no weights (S19). Terms of
+    one source are one term: f x + g x = (f + g) x.
 
     Metrics: `factors`, those moved into layers or behind activations; `split`, layers and pools
     that took sums.
@@ -66,7 +70,8 @@ class SplitSums(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> PassResult:
         """Split; other layers on currents are left as they are."""
-        factors = rewrite(graph, _merge, _factor_of_sum, _factor_of_layer, _factor_of_join)
+        factors = rewrite(graph, _merge, _like_terms)
+        factors += rewrite(graph, _merge, _factor_of_sum, _factor_of_layer, _factor_of_join)
         shapes = {name: kind.shape for name, kind in graph.types().items()}
         sink_past_maxima(graph, ScalePropagation(graph, shapes))
         split = rewrite(graph, _split, _sum_of_joins)
@@ -76,7 +81,7 @@ class SplitSums(Pass):
 
 def _merge(graph: Graph, node: Node) -> bool:
     """Let a factor of a factor take what that takes, if it is its only user or mirrors it."""
-    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Scale):
+    if not isinstance(node.op, Scale) or not _used_by(graph, node, Relu, Scale, Add):
         return False
     first = graph.node(node.inputs[0])
     if not isinstance(first.op, Scale):
@@ -90,6 +95,53 @@ def _merge(graph: Graph, node: Node) -> bool:
     if not first.users and first.name not in graph.outputs:
         graph.remove(first.name)
     return True
+
+
+def _like_terms(graph: Graph, node: Node) -> bool:
+    """f x + g x = (f + g) x, where one of the terms has a factor."""
+    if not isinstance(node.op, Add):
+        return False
+    terms = [_term(graph, name) for name in node.inputs]
+    alike: dict[str, list[Affine]] = {}
+    for source, affine in terms:
+        alike.setdefault(source, []).append(affine)
+    source = next((s for s, affines in alike.items() if _any_factor(affines)), None)
+    if source is None:
+        return False
+    shape = graph.type_of(node.name).shape
+    rest = [name for name, (of, _) in zip(node.inputs, terms, strict=True) if of != source]
+    before, name = set(node.inputs), graph.fresh(f"{node.name}.like")
+    op = scale_op(graph, name, _total(alike[source], shape))
+    new = graph.add(name, op, [source], loc=node.loc, origins=[node.name])
+    if rest:
+        new = graph.add(graph.fresh(f"{node.name}.sum"), Add(), [*rest, new], loc=node.loc)
+    _replace(graph, node, new)
+    for term in before - {source, *rest}:
+        if not graph.users_of(term) and term not in graph.outputs:
+            graph.remove(term)
+    return True
+
+
+def _term(graph: Graph, name: str) -> tuple[str, Affine]:
+    """A node as a map of another one: that behind a Scale, else itself."""
+    op = graph.node(name).op
+    if isinstance(op, Scale):
+        return graph.inputs_of(name)[0], affine_of(graph, op)
+    return name, Affine(np.ones(()))
+
+
+def _any_factor(affines: Sequence[Affine]) -> bool:
+    return len(affines) > 1 and not all(affine.is_identity for affine in affines)
+
+
+def _total(affines: Sequence[Affine], shape: Shape) -> Affine:
+    """The sum of maps of one sample."""
+
+    def added(arrays: Sequence[Floats]) -> Floats:
+        return reduce(lambda a, b: combine(np.add, a, b, shape), arrays)
+
+    biases = [affine.bias for affine in affines if affine.bias is not None]
+    return Affine(added([affine.factor for affine in affines]), added(biases) if biases else None)
 
 
 def _factor_of_sum(graph: Graph, node: Node) -> bool:

@@ -13,7 +13,7 @@ from snnc.ir import Graph, Identity, Node
 from snnc.training import FastInterpreter
 from snnc.transform import PassContext, size_of
 from snnc_passes._samples import chunks
-from snnc_passes._statistics import Granularity, Histogram, Range, Rows, in_rows
+from snnc_passes._statistics import Granularity, Histogram, in_groups
 
 Statistics = Mapping[str, NDArray[np.float64]]
 Pick = Callable[[str, Histogram], NDArray[np.float64]]
@@ -29,33 +29,40 @@ def ann_statistic(
 ) -> Statistics:
     """Per neuron node, a statistic of the ANN's activation at the node of the same name.
 
-    Two sweeps over the calibration data: the exact range, then a histogram, to which `pick` is
-    applied; None for the maximum, which needs one sweep. Negative values count as zero, those of a
-    linear activation as their magnitude. If the statistic of a group is zero, its maximum is used.
-    Returns (G,) arrays, one value per channel or one for the layer; zero for groups that are never
-    active.
+    The ANN is run once over the calibration data, and `pick` is applied to the histogram of every
+    activation; None for the maximum. Negative values count as zero, those of a linear activation as
+    their magnitude. If the statistic of a group is zero, its maximum is used. Returns (G,) arrays,
+    one value per channel or one for the layer; zero for groups that are never active.
 
     Raises:
         PassError: there is no ANN, no calibration data, or no activation for a neuron node.
     """
     ann = _checked_ann(graph, ctx, neurons)
-    ranges = {name: Range() for name in neurons}
+    pick = pick or _largest
+    histograms: dict[str, Histogram] = {}
+    wanted = frozenset(neurons)
+    interpreter = FastInterpreter(ann, device=ctx.device)
 
-    def widen(name: str, rows: Rows) -> None:
-        ranges[name].add(rows)
+    def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
+        if node.name in wanted:
+            positive = value.abs() if isinstance(node.op, Identity) else value
+            groups = in_groups(positive, granularity).cpu()
+            histograms.setdefault(node.name, Histogram(groups.shape[1])).add(groups)
 
-    _sweep(ctx, ann, neurons, granularity, "activation ranges", widen)
-    highs = {name: _known(ranges[name].high) for name in neurons}
-    if pick is None:
-        return highs
-    histograms = {name: Histogram.over(high) for name, high in highs.items()}
+    with ctx.progress("activations", size_of(ctx.calibration or ())) as advance, torch.no_grad():
+        for x in chunks(ctx.calibration or ()):
+            interpreter.ann(x, observe=observe)
+            advance(len(x))
+    return {name: _picked(name, histograms.pop(name), pick) for name in neurons}
 
-    def count(name: str, rows: Rows) -> None:
-        histograms[name].add(rows)
 
-    _sweep(ctx, ann, neurons, granularity, "activation histograms", count)
-    picked = {name: pick(name, histogram) for name, histogram in histograms.items()}
-    return {name: np.where(values > 0, values, highs[name]) for name, values in picked.items()}
+def _picked(name: str, histogram: Histogram, pick: Pick) -> NDArray[np.float64]:
+    values = pick(name, histogram)
+    return np.where(values > 0, values, histogram.top)
+
+
+def _largest(name: str, histogram: Histogram) -> NDArray[np.float64]:
+    return histogram.percentile(100)
 
 
 def _checked_ann(graph: Graph, ctx: PassContext, neurons: Sequence[str]) -> Graph:
@@ -72,35 +79,3 @@ def _checked_ann(graph: Graph, ctx: PassContext, neurons: Sequence[str]) -> Grap
                 hint="use threshold-balance{source=current}",
             )
     return ctx.ann
-
-
-def _known(high: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    if high is None:
-        raise PassError("the calibration data hold no samples")
-    return high
-
-
-def _sweep(
-    ctx: PassContext,
-    ann: Graph,
-    names: Sequence[str],
-    granularity: Granularity,
-    title: str,
-    use: Callable[[str, Rows], None],
-) -> None:
-    """Call `use` with the activations of every named node, chunk by chunk.
-
-    They are clipped at 0; of a linear activation it is called with their magnitudes.
-    """
-    wanted = frozenset(names)
-    interpreter = FastInterpreter(ann, device=ctx.device)
-
-    def observe(node: Node, inputs: Sequence[torch.Tensor], value: torch.Tensor) -> None:
-        if node.name in wanted:
-            positive = value.abs() if isinstance(node.op, Identity) else value.clamp(min=0)
-            use(node.name, in_rows(positive.cpu().numpy(), granularity))
-
-    with ctx.progress(title, size_of(ctx.calibration or ())) as advance, torch.no_grad():
-        for x in chunks(ctx.calibration or ()):
-            interpreter.ann(x, observe=observe)
-            advance(len(x))

@@ -29,12 +29,12 @@ class ThresholdBalance(Pass):
         included, negatives as zero (Diehl et al., "Fast-Classifying, High-Accuracy Spiking Deep
         Networks Through Weight and Threshold Balancing", 2015; percentile: Rueckauer et al. 2017,
         section 2.2.2; per channel: Kim et al., "Spiking-YOLO", 2020). It comes from a histogram of
-        16,384 bins over the exact range. statistic=mse is the threshold with the least mean squared
-        error: in T steps a population can represent T + 1 values, so that a high threshold rounds
-        coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient, Accurate
-        Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose percentile is zero
-        gets its maximum, one that is never active the median of its layer; a layer that is never
-        active keeps its thresholds.
+        8,192 to 16,384 bins below the maximum. statistic=mse is the threshold with the least mean
+        squared error: in T steps a population can represent T + 1 values, so that a high threshold
+        rounds coarsely and a low one clips (Li et al., "A Free Lunch From ANN: Towards Efficient,
+        Accurate Spiking Neural Networks Calibration", 2021, section 4.1). A channel whose
+        percentile is zero gets its maximum, one that is never active the median of its layer; a
+        layer that is never active keeps its thresholds.
     source=current: layer by layer, the network is run for T steps with the thresholds found so far.
         The threshold is the maximum over all steps of the k-th smallest value of the layer's
         weighted input, k = 1 + round(percentile/100 * (n-1)), negatives included (Sengupta et al.,
