@@ -41,8 +41,9 @@ class PairedSweep(LayerSweep):
         self._activations: dict[str, Tensor] = {}
 
     def forget(self, needed: set[str]) -> None:
-        """Delete values of all nodes except the `needed` ones."""
+        """Delete values of all nodes except the `needed` ones, and copies of parameters."""
         super().forget(needed)
+        self.ann_interpreter.params.clear()
         for name in set(self._activations) - needed:
             del self._activations[name]
 
