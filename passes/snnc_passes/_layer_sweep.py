@@ -114,9 +114,9 @@ class LayerSweep:
             self.forget({name for n in order[position + 1 :] for name in sources[n.name]})
 
     def forget(self, needed: set[str]) -> None:
-        """Delete spike trains except those of the `needed` nodes."""
+        """Delete spike trains except those of the `needed` nodes, and copies of parameters."""
         self._counts.clear()
-        self._event_layers.clear()
+        self.edited()
         for name in set(self._trains) - needed:
             del self._trains[name]
 
