@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -26,23 +26,35 @@ class PairedSweep(LayerSweep):
         x: all samples, (N, *shape).
         timesteps: T.
         device: the torch device.
+        copies: see `LayerSweep`.
 
     Raises:
         PassError: see `LayerSweep`.
     """
 
     def __init__(
-        self, graph: Graph, ann: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
+        self,
+        graph: Graph,
+        ann: Graph,
+        x: NDArray[np.float32],
+        timesteps: int,
+        device: str = "cpu",
+        copies: Mapping[str, int] | None = None,
     ) -> None:
         once = waits_for_all(graph, timesteps)
-        super().__init__(graph, x, timesteps, device, at_once=once, channels_last=True)
+        super().__init__(
+            graph, x, timesteps, device, at_once=once, channels_last=True, copies=copies
+        )
         self.ann = ann
         self.ann_interpreter = FastInterpreter(ann, device=device)
         self._activations: dict[str, Tensor] = {}
+        self._targets: dict[tuple[int, int], Tensor] = {}
 
     def forget(self, needed: set[str]) -> None:
-        """Delete values of all nodes except the `needed` ones."""
+        """Delete values of all nodes except the `needed` ones, and copies of parameters."""
         super().forget(needed)
+        self._targets.clear()
+        self.ann_interpreter.params.clear()
         for name in set(self._activations) - needed:
             del self._activations[name]
 
@@ -53,13 +65,17 @@ class PairedSweep(LayerSweep):
         return self.ann.inputs_of(layer.node.name)[0]
 
     def target(self, layer: Layer, rows: slice) -> Tensor:
-        """(n, *shape) value of the layer's counterpart in the ANN."""
-        return self._activation(self.counterpart(layer), rows)
+        """(n, *shape) value of the layer's counterpart in the ANN, kept for `activation`."""
+        value = self._activation(self.counterpart(layer), rows)
+        self._targets[rows.start, rows.stop] = value
+        return value
 
     def activation(self, layer: Layer, rows: slice) -> Tensor:
         """(n, *shape) value of the ANN's activation at a layer whose node is a `Neuron`."""
-        node = self.ann.node(layer.node.name)
-        return self.ann_interpreter.apply(node, [self.target(layer, rows)])
+        target = self._targets.pop((rows.start, rows.stop), None)
+        if target is None:
+            target = self._activation(self.counterpart(layer), rows)
+        return self.ann_interpreter.apply(self.ann.node(layer.node.name), [target])
 
     def kept(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """Input (T or 1, n, *shape) and activation (n, *shape) of as many samples as fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -41,7 +42,9 @@ class FxFrontend:
         check_shape(input_shape)
         from snnc.frontends.factory import load_graph
 
-        return load_graph(reference, weights, input_shape)
+        graph = load_graph(reference, weights, input_shape)
+        gc.collect()  # what traced the module refers to itself, and keeps its weights
+        return graph
 
     def reference(
         self, reference: str, *, weights: Path | None = None, allow: Sequence[str] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,9 +58,16 @@ def count(whole: Tensor, steps: int) -> Tensor:
     for first, bits in zip(range(0, steps, STEPS), whole, strict=False):
         left = steps - first
         bits = bits if left >= STEPS else bits & ((1 << left) - 1)
-        bits = bits - ((bits >> 1) & 0x55)
-        bits = (bits & 0x33) + ((bits >> 2) & 0x33)
-        bits = (bits + (bits >> 4)) & 0x0F
+        bits = _ones(bits)
         bits = bits if steps < 256 else bits.to(torch.int32)
         total = bits if total is None else total + bits
     return torch.zeros_like(whole[0]) if total is None else total
+
+
+def _ones(bits: Tensor) -> Tensor:
+    """The number of ones in every byte."""
+    if bits.device.type == "cpu":  # many times as fast as torch's shifts
+        return torch.from_numpy(np.bitwise_count(bits.numpy()))
+    bits = bits - ((bits >> 1) & 0x55)
+    bits = (bits & 0x33) + ((bits >> 2) & 0x33)
+    return (bits + (bits >> 4)) & 0x0F
