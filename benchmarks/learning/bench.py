@@ -14,7 +14,7 @@ from torch import nn
 
 import snnc
 from benchmarks.learning import networks
-from snnc.analysis import evaluate
+from snnc.analysis import Ann, evaluate
 from snnc.data import Dataset
 from snnc.driver import Compiled, ModelSource
 from snnc.driver.models import eager
@@ -39,12 +39,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Data:
-    """Images that learn, choose, calibrate and judge."""
+    """Images that learn, choose, calibrate and judge; `agreed` are held against the ANN."""
 
     train: Dataset
     validation: Dataset
     calibration: Dataset
     parts: Mapping[str, Dataset]
+    agreed: Dataset | None = None
 
 
 AUGMENTED = {"cifar10": "augment=crop-flip"}
@@ -120,6 +121,7 @@ class Bench:
     def measure(self, row: Row, compiled: Compiled, data: Data) -> dict[str, Any]:
         """Figures of a network on the test images."""
         results: dict[str, Any] = {"timesteps": compiled.report["timesteps"], "accuracy": {}}
+        results["latency_timesteps"] = compiled.report["latency_timesteps"]
         for part, images in data.parts.items():
             figures = evaluate(
                 compiled.program, compiled.graph, images, timesteps=results["timesteps"]
@@ -130,6 +132,15 @@ class Bench:
         learnt = [s["metrics"] for s in compiled.report["steps"] if "chosen" in s["metrics"]]
         results["learnt"] = learnt[-1] if learnt else None
         return results
+
+    def agreement(self, row: Row, compiled: Compiled, model: nn.Module, images: Dataset) -> float:
+        """The fraction of images that a network classifies as the ANN does, on the target cpu."""
+        steps = compiled.report["timesteps"]
+        fast = snnc.compile(compiled.graph, passes="", timesteps=steps, target="cpu")
+        mean, std = self.normalization(row)
+        ann = Ann(eager(ModelSource(model=model, mean=mean, std=std)))
+        found = evaluate(fast.program, fast.graph, images, timesteps=steps, ann=ann)
+        return found.report()["agreement"]
 
     def measure_ann(self, row: Row, model: nn.Module, data: Data) -> None:
         """Keep the accuracy of the network before conversion."""

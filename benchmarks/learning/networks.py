@@ -135,7 +135,15 @@ def fitted(model: nn.Sequential, task: Task, seed: int, epochs: int, kept: Path)
     if not kept.exists():
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            _fit(model, task, epochs)
+            x, y = task.train.take(np.arange(len(task.train)))
+            assert y is not None
+            fit(
+                model,
+                normalized(task, x),
+                torch.from_numpy(y.astype(np.int64)),
+                epochs,
+                upright=task.upright,
+            )
         part = kept.with_suffix(".part")
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
         part.replace(kept)
@@ -143,18 +151,31 @@ def fitted(model: nn.Sequential, task: Task, seed: int, epochs: int, kept: Path)
     return model.to(memory_format=torch.contiguous_format).eval()
 
 
-def _fit(model: nn.Module, task: Task, epochs: int) -> None:
-    x, y = task.train.take(np.arange(len(task.train)))
-    assert y is not None
-    images, labels = normalized(task, x), torch.from_numpy(y.astype(np.int64))
+def fit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    *,
+    upright: bool = False,
+    batch: int = BATCH,
+    lr: float = 0.1,
+) -> None:
+    """Train an ANN by SGD with a rate that rises to `lr` and falls; batches are shifted, mirrored.
+
+    In mixed precision where the images (N, C, H, W), normalised, are on a GPU, as the model is.
+    """
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
-    steps = epochs * -(-len(images) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+    steps = epochs * -(-len(images) // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    mixed = torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda)
     model.train()
     model.to(memory_format=torch.channels_last)
     for _ in range(epochs):
-        for rows in torch.randperm(len(images)).split(BATCH):
-            loss = F.cross_entropy(model(_shifted(images[rows], task.upright)), labels[rows])
+        for rows in torch.randperm(len(images)).split(batch):
+            with mixed:
+                output = model(_shifted(images[rows], upright))
+            loss = F.cross_entropy(output.float(), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -174,5 +195,5 @@ def _shifted(images: Tensor, upright: bool) -> Tensor:
     moved = F.pad(images, (PADDING,) * 4)[..., top : top + size, left : left + size]
     if upright:
         return moved
-    mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
+    mirrored = (torch.rand(len(images), 1, 1, 1) < 0.5).to(images.device)
     return torch.where(mirrored, moved.flip(-1), moved)

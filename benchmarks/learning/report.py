@@ -15,6 +15,7 @@ TITLES = {
     "together": "Weights, thresholds and leaks at T = 5",
     "ladder": "One time step",
     "hybrid": "STDB behind conversion, Poisson input, T = 25",
+    "anytime": "One network for T = 1 to 5",
     "resnet20": "The given ResNet-20, fine-tuned",
 }
 Rows = Sequence[Mapping[str, Any]]
@@ -42,13 +43,28 @@ def _tables(rows: Rows) -> Iterator[str]:
 def _table(rows: Rows) -> str:
     parts = list(dict.fromkeys(part for row in rows for part in row["accuracy"]))
     heads = ["", "T", *(f"accuracy, {part} (%)" for part in parts)]
-    heads += ["spikes per neuron", "energy: ANN/SNN", "first layer every step"]
+    held = any("agreement" in row for row in rows)
+    more = ["gap (points)", "agreement, all (%)", "latency"] if held else []
+    heads += [*more, "spikes per neuron", "energy: ANN/SNN", "first layer every step"]
     lines: list[list[str]] = []
     for arm, drawn in _arms(rows):
         accuracies = [_spread([100 * row["accuracy"][part] for row in drawn]) for part in parts]
         figures = [""] * 4 if "energy" not in drawn[0] else _activity(drawn)
-        lines.append([arm, figures[0], *accuracies, *figures[1:]])
+        against = _against(drawn, rows) if held else []
+        lines.append([arm, figures[0], *accuracies, *against, *figures[1:]])
     return markdown_table(heads, lines)
+
+
+def _against(drawn: Rows, rows: Rows) -> list[str]:
+    """Points below the ANN on the first part, agreement with it, latency; "" what is not kept."""
+    if drawn[0]["arm"] == "ANN":
+        return [""] * 3
+    part = next(iter(drawn[0]["accuracy"]))
+    ann = next(row["accuracy"][part] for row in rows if row["arm"] == "ANN")
+    gap = _spread([100 * (ann - row["accuracy"][part]) for row in drawn])
+    agreed = [100 * row["agreement"] for row in drawn if "agreement" in row]
+    latency = drawn[0].get("latency_timesteps", "")
+    return [gap, _spread(agreed) if agreed else "", str(latency)]
 
 
 def _arms(rows: Rows) -> Iterator[tuple[str, Rows]]:

@@ -11,6 +11,7 @@ writes the tables of all kept rows between two markers of FILE.
 - ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
   weights; equal epochs in all.
 - hybrid: Poisson input at T=25, before and after a few epochs of STDB, and of the linear surrogate.
+- anytime: one network for T = 1 to 5 (`learn{prefixes=all}`), and one for each T, equal epochs.
 - resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1;
   the recipe few-steps, whose neurons wait, at T = 4, 2, 1.
 
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file
+from torch import nn
 
 from benchmarks.learning import networks
 from benchmarks.learning.bench import Bench, Data, Row
@@ -37,6 +39,7 @@ from benchmarks.learning.report import write_tables
 from benchmarks.repository import EXAMPLES, RESULTS
 from snnc.data import open_data
 from snnc.driver import Compiled
+from snnc.frontends.usercode import import_code
 
 T, STEPS = 5, (5, 4, 3, 2, 1)
 POISSON_T = 25
@@ -53,11 +56,13 @@ RESNET = (
 )
 """Arms of ResNet-20: neurons, options of their conversion, window, learning rate."""
 FEW_STEPS = (
-    (4, {"epochs": 10}),
-    (1, {"start": 4, "epochs": 3}),
-    (2, {"start": 4, "epochs": 3}),
+    ("", 4, {"epochs": 10}),
+    ("", 2, {"start": 4, "epochs": 3}),
+    ("", 1, {"start": 4, "epochs": 3}),
+    ("unmixed ", 4, {"epochs": 10, "mixup": "none", "temperature": "none"}),
+    ("unmixed ", 1, {"start": 4, "epochs": 3, "mixup": "none", "temperature": "none"}),
 )
-"""Arms of ResNet-20 with the recipe `few-steps`: window, options."""
+"""Arms of ResNet-20 with the recipe `few-steps`: name, window, options."""
 FOLDED = "fold-batchnorm,fold-normalization,lower-avgpool"
 CURRENT = (
     "threshold-balance{source=current percentile=%s granularity=layer timesteps=100 scale=0.5}"
@@ -124,16 +129,28 @@ def hybrid(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         yield learnt, bench.compile(learnt, graph, f"learn{{{learn}", POISSON_T, data)
 
 
+def anytime(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """One network for T = 1 to 5, and one for each of them, from conversions of the same kind."""
+    data = bench.data(row.dataset)
+    bench.measure_ann(row, bench.ann(row), data)
+    learning = bench.learning(row, bench.options.epochs)
+    start = snnc_recipe("convert", prefixes="all")
+    spec = f"{start},learn{{{learning} prefixes=all}}"
+    one = bench.compile(replace(row, arm="one network"), bench.ann(row), spec, T, data)
+    for step in STEPS:
+        prefix = replace(row, arm=f"one network, T={step}")
+        yield prefix, bench.compile(prefix, one.graph, "", step, data)
+    for step in reversed(STEPS):
+        own = replace(row, arm=f"own network, T={step}")
+        spec = f"{snnc_recipe('convert')},learn{{{learning}}}"
+        yield own, bench.compile(own, bench.ann(row), spec, step, data)
+
+
 def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     """Arms of the fourth table: every window from its own calibrated conversion."""
-    sys.path.insert(0, str(EXAMPLES / "resnet20"))
-    from net import resnet20 as build
-
     options, folder = bench.options, bench.options.data_dir
-    model = build()
-    model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
-    data = resnet_data(folder)
-    bench.measure_ann(row, model.eval(), data)
+    model, data = resnet_model(folder), resnet_data(folder)
+    bench.measure_ann(row, model, data)
     for neurons, converting, step, lr in RESNET:
         if options.resnet_arms and f"{neurons}{step}" not in options.resnet_arms:
             continue
@@ -145,12 +162,19 @@ def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         ):
             network = replace(row, arm=f"{neurons}{arm}, T={step}")
             yield network, bench.compile(network, model, passes, step, data)
-    for step, training in FEW_STEPS:
-        if options.resnet_arms and f"few-steps {step}" not in options.resnet_arms:
+    for kind, step, training in FEW_STEPS:
+        if options.resnet_arms and f"{kind}few-steps {step}" not in options.resnet_arms:
             continue
         passes = snnc_recipe("few-steps", augment="crop-flip", **training)
-        network = replace(row, arm=f"few-steps, T={step}")
+        network = replace(row, arm=f"{kind}few-steps, T={step}")
         yield network, bench.compile(network, model, passes, step, data)
+
+
+def resnet_model(folder: Path) -> nn.Module:
+    """The given ResNet-20."""
+    model = import_code(str(EXAMPLES / "resnet20" / "net.py"), is_file=True).resnet20()
+    model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
+    return model.eval()
 
 
 def resnet_data(folder: Path) -> Data:
@@ -162,10 +186,16 @@ def resnet_data(folder: Path) -> Data:
     train = replace(exact, indices=np.sort(rows[held:]))
     validation = replace(exact, indices=np.sort(rows[:held]))
     parts = {"exact": open_data(f"{where}#test[@exact_test.npy]")}
-    return Data(train, validation, train.limit(1024), parts)
+    return Data(train, validation, train.limit(1024), parts, open_data(f"{where}#test"))
 
 
-EXPERIMENTS = {"together": together, "ladder": ladder, "hybrid": hybrid, "resnet20": resnet20}
+EXPERIMENTS = {
+    "together": together,
+    "ladder": ladder,
+    "hybrid": hybrid,
+    "anytime": anytime,
+    "resnet20": resnet20,
+}
 
 
 def snnc_recipe(name: str, **options: object) -> str:
@@ -196,12 +226,16 @@ def main() -> None:
     for start in planned(options):
         began = time.monotonic()
         for row, compiled in EXPERIMENTS[start.experiment](bench, start):
-            if row.name in bench.rows():
-                continue
             resnet = start.experiment == "resnet20"
             data = resnet_data(options.data_dir) if resnet else bench.data(row.dataset)
-            figures = bench.measure(row, compiled, data)
-            bench.keep(row, figures)
+            figures = bench.rows().get(row.name)
+            if figures is None:
+                figures = bench.measure(row, compiled, data)
+                bench.keep(row, figures)
+            if data.agreed is not None and "agreement" not in figures:
+                model = resnet_model(options.data_dir)
+                agreement = bench.agreement(row, compiled, model, data.agreed)
+                bench.keep(row, {**figures, "agreement": agreement})
             print(f"{row.name}: {figures['accuracy']}", file=sys.stderr, flush=True)
         print(f"{start.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     if options.table is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from snnc.training.packed_spikes import count, pack
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
 from snnc_passes._event_layer import EventLayer, event_layer
+from snnc_passes._neuron_groups import staggered
 from snnc_passes._samples import CHUNK
 from snnc_passes._spike_train import ALL, SpikeTrain
 
@@ -66,6 +68,8 @@ class LayerSweep:
         channels_last: whether images are in the memory format channels_last, faster for
             convolutions of many steps on CPUs, and convolutions of few spikes are computed by
             events; sums in float32 depend on it.
+        copies: by population, of how many neurons on one current an element of it stands for the
+            mean (snnc_passes/_neuron_groups.py); 1 for those that are not listed.
 
     Raises:
         PassError: the network has a stateful op that is neither a neuron nor a CountMaxPool.
@@ -80,6 +84,7 @@ class LayerSweep:
         *,
         at_once: bool = False,
         channels_last: bool = False,
+        copies: Mapping[str, int] | None = None,
     ) -> None:
         for node in graph.nodes:
             if isinstance(node.op, Stateful) and not isinstance(node.op, AnyNeuron | CountMaxPool):
@@ -88,7 +93,7 @@ class LayerSweep:
                     "and maxima of counts can be run layer by layer"
                 )
         self.graph, self.x, self.timesteps, self.at_once = graph, x, timesteps, at_once
-        self.channels_last = channels_last
+        self.channels_last, self.copies = channels_last, copies or {}
         self.interpreter = FastInterpreter(graph, device=device)
         self.types = graph.types()
         self.rows = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
@@ -250,21 +255,23 @@ class LayerSweep:
             layer: a layer whose node is a `Neuron`.
             threshold, start: a number, (C,) or of the sample's shape.
             currents: all samples in order: rows, and the input (T or 1, n, *shape).
-            observe: called with rows and, per neuron, the sum of its spikes (n, *shape).
+            observe: called with rows and, per neuron, the sum of its spikes (n, *shape); the mean
+                of those sums of a group.
         """
         op = layer.node.op
         assert isinstance(op, AnyNeuron)
         theta, u = for_sample(threshold, layer.shape), for_sample(start, layer.shape)
         before = torch.from_numpy(np.array(self.graph.array(op.threshold), np.float32)).to(theta)
-        gain = theta / for_sample(before, layer.shape)
-        bits = not (self.at_once or op.signed)
+        copies = self.copies.get(layer.node.name, 1)
+        gain = theta / for_sample(before, layer.shape) / copies
+        bits = not (self.at_once or op.signed or copies > 1)
 
         def parts() -> Iterator[tuple[slice, Tensor]]:
             for rows, current in currents:
                 events = self._events(layer.node, current, theta, u)
                 if observe is not None:
                     total = count(events, self.timesteps) if bits else events.sum(0)
-                    observe(rows, total)
+                    observe(rows, total if copies == 1 else total / copies)
                 yield rows, events
 
         events = gathered(parts(), len(self.x), torch.device("cpu"))
@@ -273,16 +280,23 @@ class LayerSweep:
         self._trains[layer.node.name] = SpikeTrain(events, steps, bits, gain)
 
     def _events(self, node: Node, current: Tensor, threshold: Tensor, start: Tensor) -> Tensor:
-        """Of one population: counts (1, n, *shape), bits, or signed spikes (T, n, *shape)."""
+        """Of one population: counts (1, n, *shape), bits, or events (T, n, *shape).
+
+        Events are signed spikes, or the sums of the spikes of a group.
+        """
+        starts = staggered(start, threshold, self.copies.get(node.name, 1))
         if self.at_once:
-            small = torch.int8 if self.timesteps < 128 else torch.int32
-            return counts_at_once(current, threshold, start, self.timesteps)[None].to(small)
+            most = self.timesteps * len(starts)
+            small = torch.int8 if most < 128 else torch.int32
+            counts = (counts_at_once(current, threshold, u, self.timesteps) for u in starts)
+            return reduce(torch.add, counts)[None].to(small)
         population = self.interpreter.state(node)
         assert isinstance(population, Population)
-        population = replace(population, threshold=threshold, v_init=start)
-        if population.op.signed:
-            return scan(population, current, self.timesteps, None).to(torch.int8)
-        return pack(population, current, self.timesteps)
+        alone = [replace(population, threshold=threshold, v_init=u) for u in starts]
+        if population.op.signed or len(alone) > 1:
+            trains = (scan(each, current, self.timesteps, None) for each in alone)
+            return reduce(torch.add, (train.to(torch.int8) for train in trains))
+        return pack(alone[0], current, self.timesteps)
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         """A tensor on the device, images in channels_last if that was requested."""

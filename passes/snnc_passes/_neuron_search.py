@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import ceil
 
 import numpy as np
@@ -15,6 +16,7 @@ from snnc.interp import for_sample
 from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
 from snnc.training.soft_reset import counts_at_once, sums_after
+from snnc_passes._neuron_groups import staggered
 from snnc_passes._paired_sweep import counterparts_missing
 
 Values = tuple[Tensor, Tensor]
@@ -123,6 +125,8 @@ class NeuronSearch:
         upper: (C,) the largest threshold of each channel; None for no bound.
         spread: whether settings are searched on some positions of all samples; False for all
             positions of the first ones.
+        copies: how many neurons a group of the population has, with staggered starts; the output
+            is the mean of theirs.
     """
 
     def __init__(
@@ -134,8 +138,9 @@ class NeuronSearch:
         at_once: bool,
         upper: Tensor | None = None,
         spread: bool = False,
+        copies: int = 1,
     ) -> None:
-        self.op, self.timesteps, self.upper = op, timesteps, upper
+        self.op, self.timesteps, self.upper, self.copies = op, timesteps, upper, copies
         self.current, self.target = current, target
         self.at_once = at_once or (op.wait >= timesteps and not op.signed)
         self.others = (0, *range(2, target.ndim))
@@ -207,12 +212,15 @@ class NeuronSearch:
     def error(self, settings: Settings, lag: float = 0.0, rates: bool = False) -> Tensor:
         """(C,) sum of squares of target minus output over the values of `searched`.
 
-        With `lag`, that many times the mean over earlier steps, every `EVERY` of them, is added:
+        With `lag`, that many times the mean over earlier steps, every `EVERY` of them (of a group,
+        which has spikes enough in few steps, every quarter of the window at least), is added:
         the squares of t/T of the target minus the output of the first t steps. The output of a
         population that starts low is right at the end but late, which leaves those behind it
         fewer steps to fire.
         """
-        every = EVERY if lag else self.timesteps
+        every = self.timesteps
+        if lag:
+            every = EVERY if self.copies == 1 else min(EVERY, max(1, self.timesteps // 4))
         weight = lag / max(1, (self.timesteps - 1) // every)
         total = torch.zeros_like(settings.bias)
         for steps, error in self._errors_after(every, settings, self.searched):
@@ -239,6 +247,8 @@ class NeuronSearch:
             for_sample(value, shape)
             for value in (settings.threshold, settings.start, settings.bias)
         )
+        starts = staggered(start, threshold, self.copies)
+        value = threshold / (self.timesteps * self.copies)
         size = rows_that_fit(TRIAL_VALUES, values[1][0].numel() * len(values[0]))
         for i in range(0, len(values[1]), size):
             current, target = (
@@ -246,14 +256,20 @@ class NeuronSearch:
                 for axis, part in ((1, values[0]), (0, values[1]))
             )
             if self.at_once:
-                counts = counts_at_once(current + bias, threshold, start, self.timesteps)
-                yield self.timesteps, target - counts * (threshold / self.timesteps)
+                driven = current + bias
+                counts = (counts_at_once(driven, threshold, u, self.timesteps) for u in starts)
+                yield self.timesteps, target - reduce(torch.add, counts) * value
                 continue
             marks = [*range(every, self.timesteps, every), self.timesteps]
-            totals = sums_after(marks, current, threshold, start, self.op, self.timesteps, bias)
-            for steps, total in totals:
-                share = target * (steps / self.timesteps)
-                yield steps, share.sub_(total * (threshold / self.timesteps))
+            trains = (
+                sums_after(marks, current, threshold, u, self.op, self.timesteps, bias)
+                for u in starts
+            )
+            for sums in zip(*trains, strict=True):
+                steps, share = sums[0][0], target * (sums[0][0] / self.timesteps)
+                for _, total in sums:
+                    share.sub_(total * value)
+                yield steps, share
 
 
 def _grid(target: Tensor, steps: int) -> tuple[slice, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -26,16 +26,25 @@ class PairedSweep(LayerSweep):
         x: all samples, (N, *shape).
         timesteps: T.
         device: the torch device.
+        copies: see `LayerSweep`.
 
     Raises:
         PassError: see `LayerSweep`.
     """
 
     def __init__(
-        self, graph: Graph, ann: Graph, x: NDArray[np.float32], timesteps: int, device: str = "cpu"
+        self,
+        graph: Graph,
+        ann: Graph,
+        x: NDArray[np.float32],
+        timesteps: int,
+        device: str = "cpu",
+        copies: Mapping[str, int] | None = None,
     ) -> None:
         once = waits_for_all(graph, timesteps)
-        super().__init__(graph, x, timesteps, device, at_once=once, channels_last=True)
+        super().__init__(
+            graph, x, timesteps, device, at_once=once, channels_last=True, copies=copies
+        )
         self.ann = ann
         self.ann_interpreter = FastInterpreter(ann, device=device)
         self._activations: dict[str, Tensor] = {}

@@ -17,6 +17,11 @@ def prefix_ends(timesteps: int, prefixes: Prefixes) -> list[int]:
     return sorted({ceil(timesteps * part / parts) for part in range(1, parts + 1)})
 
 
+def learned_windows(timesteps: int, prefixes: Prefixes) -> range:
+    """The lengths of the windows that a network learns, in ascending order: T, or 1, 2, …, T."""
+    return range(1 if prefixes == "all" else timesteps, timesteps + 1)
+
+
 def check_prefixes(prefixes: str) -> None:
     """Raise `ValueError` for a value that is none of `Prefixes`."""
     if prefixes not in get_args(Prefixes):

@@ -35,6 +35,7 @@ class Machine:
         compress_bytes: … of a vector of bytes too.
         units: pairs of vectors of 64 bytes that sums are held in at a time.
         dot: what sums up products of bytes: vnni (AVX-512), madd (AVX2), or "" for general code.
+        tiles: tiles of bytes are multiplied (AMX).
         architecture: as LLVM and Linux name it; "" for one whose own instructions and system calls
             are not used.
     """
@@ -44,6 +45,7 @@ class Machine:
     compress_bytes: bool = False
     units: int = 1
     dot: str = ""
+    tiles: bool = False
     architecture: str = ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from snnc.native import amx
 from snnc.native.cache import ObjectCache
 from snnc.native.code import Machine
 
@@ -30,14 +31,17 @@ class Host:
     @property
     def machine(self) -> Machine:
         """The properties that code generation uses."""
-        known = ("avx512f", "avx512vbmi2", "avx2", "avx512vnni", "neon")
-        wide, vbmi2, avx2, vnni, neon = (f"+{name}" in self.features.split(",") for name in known)
+        known = ("avx512f", "avx512vbmi2", "avx2", "avx512vnni", "neon", "amx-int8")
+        wide, vbmi2, avx2, vnni, neon, tiles = (
+            f"+{name}" in self.features.split(",") for name in known
+        )
         return Machine(
             block=64 if wide else 32 if avx2 or neon else 16,
             compress=wide,
             compress_bytes=wide and vbmi2,
             units=8 if wide else 2 if avx2 or neon else 1,
             dot="vnni" if wide and vnni else "madd" if avx2 else "",
+            tiles=tiles,
             architecture=self.full_triple.split("-")[0],
         )
 
@@ -61,6 +65,8 @@ class Level:
     may: tuple[str, ...] = ()
 
 
+TILES = ("amx-tile", "amx-int8")
+"""Features that the system has to allow (`snnc.native.amx`)."""
 LEVELS: Mapping[str, Level] = {
     "sse2": Level("x86-64", ("sse", "sse2")),
     "avx2": Level(
@@ -69,6 +75,7 @@ LEVELS: Mapping[str, Level] = {
     "avx512": Level(
         "x86-64-v4", ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"), ("avx512vnni",)
     ),
+    "amx": Level("x86-64-v4", TILES, ("avx512vbmi2",)),
 }
 """From the least to the largest."""
 NEON = Host("generic", "+neon", "aarch64-unknown-linux-gnu")
@@ -78,9 +85,13 @@ NEON = Host("generic", "+neon", "aarch64-unknown-linux-gnu")
 def host(level: str = "") -> Host:
     """The processor of this machine, restricted to a level of `LEVELS` if one is given.
 
+    It has no tiles if the system refuses them to this process.
+
     Raises `ValueError` for a level that this processor does not reach, or that does not exist.
     """
     found = llvm.get_host_cpu_features()
+    if any(found.get(name) for name in TILES) and not amx.allowed():
+        found.update((name, False) for name in found if name.startswith("amx"))
     if not level:
         return Host(llvm.get_host_cpu_name(), found.flatten())
     if level not in LEVELS:
@@ -89,7 +100,8 @@ def host(level: str = "") -> Host:
     for name, each in LEVELS.items():
         missing = [feature for feature in each.needs if not found.get(feature)]
         if missing:
-            raise ValueError(f"this processor lacks {', '.join(missing)}")
+            refused = " or the system refuses them" if missing[0] in TILES else ""
+            raise ValueError(f"this processor lacks {', '.join(missing)}{refused}")
         features += [*each.needs, *(feature for feature in each.may if found.get(feature))]
         if name == level:
             break

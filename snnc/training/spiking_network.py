@@ -89,7 +89,12 @@ class SpikingNetwork(nn.Module):
             self._paths[name] = register(self, name, nn.Parameter(value, requires_grad=learns))
 
     def forward(
-        self, x: Tensor, *, sample_ids: NDArray[np.int64] | None = None, seed: int | None = None
+        self,
+        x: Tensor,
+        *,
+        sample_ids: NDArray[np.int64] | None = None,
+        seed: int | None = None,
+        prefixes: Sequence[int] = (),
     ) -> Any:
         """Outputs of the network: scale * (sum of a readout's input over the window) / T.
 
@@ -98,9 +103,11 @@ class SpikingNetwork(nn.Module):
             sample_ids: (N,) identities for a random encoder; None for 0..N-1.
             seed: of a random encoder. None: 0 in evaluation mode; in training mode drawn from
                 torch's generator at every call.
+            prefixes: numbers of steps, 1..T, after each of which the outputs are wanted.
 
         Returns:
-            (N, …); a dict by output name if there are several outputs.
+            (N, …); a dict by output name if there are several outputs. With `prefixes` a list of
+            them, one for each.
         """
         if seed is None:
             seed = int(torch.randint(2**31, ())) if self.training and self._random else 0
@@ -109,8 +116,14 @@ class SpikingNetwork(nn.Module):
             self.timesteps,
             sample_ids=sample_ids,
             seed=seed,
+            prefixes=prefixes,
         )
-        outputs = {name: values.outputs[name] for name in self._graph.outputs}
+        if prefixes:
+            return [self._outputs(values.prefixes[steps]) for steps in prefixes]
+        return self._outputs(values.outputs)
+
+    def _outputs(self, values: Mapping[str, Tensor]) -> Any:
+        outputs = {name: values[name] for name in self._graph.outputs}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _laid(self, x: Tensor) -> Tensor:

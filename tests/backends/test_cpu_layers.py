@@ -29,17 +29,22 @@ from snnc.ir import (
 from snnc.native.jit import host
 from snnc.testing import assert_equal_runs, sample_inputs, windows
 from snnc_backends.cpu import CpuBackend
-from snnc_backends.cpu.kernels import PLAIN, DenseLayer, EventLayer, Kernel
+from snnc_backends.cpu.kernels import PLAIN, DenseLayer, EventLayer, Kernel, TileLayer
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.plan import Plan
 from snnc_backends.cpu.program import CpuProgram, load
 
-KINDS: tuple[type[Kernel], ...] = (EventLayer, DenseLayer)
+KINDS: tuple[type[Kernel], ...] = (EventLayer, DenseLayer, TileLayer)
+
+
+def always(kind: type[Kernel]) -> type[Kernel]:
+    """A kernel that is taken wherever it fits, on any processor."""
+    return type(kind.__name__, (kind,), {"cost": lambda *_: 0.0, "tiled": False})
 
 
 def programs(graph: Graph, timesteps: int, *kinds: type[Kernel]) -> CpuProgram:
     """The program of a graph with these kernels wherever they fit."""
-    preferred = tuple(type(k.__name__, (k,), {"cost": lambda *_: 0.0}) for k in kinds)
+    preferred = map(always, kinds)
     plan, weights = lower(graph, timesteps, (*PLAIN, *preferred))
     return load(plan.to_json(), weights, 1, None)
 
@@ -121,7 +126,7 @@ def test_every_kernel_gives_the_spikes_of_the_reference(kind: type[Kernel], chan
 def test_every_kind_of_neuron_behind_a_layer(kind: type[Kernel], neuron: dict[str, Any]) -> None:
     graph = residual(20, 4, **neuron)
     program = programs(graph, 4, kind)
-    assert ("neuron" in used(program)) == (kind is EventLayer)
+    assert ("neuron" in used(program)) == (kind is not DenseLayer)
     for steps in (2, 18):  # fewer than the wait too
         assert_equal(graph, steps, program)
 
@@ -213,10 +218,10 @@ def test_real_weights_on_a_grid_are_summed_as_integers(kind: type[Kernel], wait:
     for name, spikes in theirs.spikes.items():
         np.testing.assert_array_equal(ours.spikes[name], spikes)
     off_grid = [step.kernel for step in programs(real_network(1 / 70), 4, kind).plan.steps[2:]]
-    if kind is EventLayer:
-        assert [k.digits for k in off_grid if isinstance(k, EventLayer)] == [3]
-    else:
+    if kind is DenseLayer:
         assert "conv" in [k.name for k in off_grid]
+    else:
+        assert [k.digits for k in off_grid if isinstance(k, EventLayer | TileLayer)] == [3]
 
 
 EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -251,14 +256,23 @@ OWN: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "not summed": ({"summed": 0}, "summed=0"),
         "bytes of a pixel": ({"tight": False, "channels": 21}, "fit|outside"),
     },
+    "tile-layer": {
+        "rows": ({"together": 17, "sets": 1}, "together=17"),
+        "sets": ({"together": 2, "sets": 3}, "sets of tiles"),
+        "no sets": ({"sets": 0}, "not positive"),
+        "digits": ({"digits": 2}, "neither"),
+        "digits of integers": ({"digits": 3}, "no real numbers"),
+        "phases": ({"together": 4, "sets": 1, "stride_w": 99, "kernel_w": 99}, "phases"),
+        "source": ({"source": "i32"}, "no bytes"),
+        "constant": ({"constant": True}, "same at all steps"),
+    },
 }
 
 
 @pytest.fixture(name="stored", params=KINDS, ids=lambda kind: kind.name)
 def _stored(request: pytest.FixtureRequest) -> tuple[dict[str, Any], np.ndarray, str]:
     plan = programs(residual(20, 4), 4, request.param).plan
-    preferred = type("K", (request.param,), {"cost": lambda *_: 0.0})
-    _, weights = lower(residual(20, 4), 4, (*PLAIN, preferred))
+    _, weights = lower(residual(20, 4), 4, (*PLAIN, always(request.param)))
     return json.loads(plan.to_json()), np.frombuffer(weights, np.uint8), request.param.name
 
 

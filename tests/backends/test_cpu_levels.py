@@ -27,7 +27,7 @@ from snnc.ir import (
 from snnc.native.jit import LEVELS, NEON, Host, assembly, host, largest
 from snnc.target import RunResult
 from snnc.testing import assert_equal_runs, quantized_cases, sample_inputs, snn_cases
-from snnc_backends.cpu.kernels import KERNELS, PLAIN, DenseLayer, EventLayer, Kernel
+from snnc_backends.cpu.kernels import KERNELS, PLAIN, DenseLayer, EventLayer, Kernel, TileLayer
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build
 from snnc_backends.cpu.plan import Plan
@@ -48,7 +48,8 @@ def target(path: str, level: Callable[[str], Host]) -> Host:
 
 def preferring(kind: type[Kernel]) -> tuple[type[Kernel], ...]:
     """The kernels, of which one is taken wherever it fits."""
-    return (*PLAIN, type(kind.__name__, (kind,), {"cost": lambda *_: 0.0}))
+    fields = {"cost": lambda *_: 0.0, "tiled": False}
+    return (*PLAIN, type(kind.__name__, (kind,), fields))
 
 
 def layers() -> Graph:
@@ -93,6 +94,7 @@ def plans() -> dict[str, tuple[Graph, Plan, bytes]]:
     return {
         "events": (layers(), *lower(layers(), 4, preferring(EventLayer))),
         "dense": (layers(), *lower(layers(), 4, preferring(DenseLayer))),
+        "tiles": (layers(), *lower(layers(), 4, preferring(TileLayer))),
         "mixed": (mixed, *lower(mixed, 4)),
         "real": (real, *lower(real, 4)),
     }
@@ -130,7 +132,7 @@ def _emitted() -> dict[tuple[str, str], str]:
     processors = {**{path: target(path, largest) for path in PATHS}, "neon": NEON}
     return {
         (name, path): assembly(build(plan, processor.machine), processor)
-        for name, kind in (("events", EventLayer), ("dense", DenseLayer))
+        for name, kind in (("events", EventLayer), ("dense", DenseLayer), ("tiles", TileLayer))
         for plan, _ in [lower(one_layer(), 4, preferring(kind))]
         for path, processor in processors.items()
     }
@@ -146,6 +148,9 @@ INSTRUCTIONS = {
     ("dense", "avx2"): r"\bvpmaddwd\s.*ymm",
     ("dense", "avx512"): r"\bvpdpbusd\s.*zmm",
     ("dense", WITHOUT_VNNI): r"\bvpmaddwd\s.*[yz]mm",
+    ("tiles", "avx2"): r"\bvpmaddwd\s.*ymm",
+    ("tiles", "avx512"): r"\bvpdpbusd\s.*zmm",
+    ("tiles", "amx"): r"\btdpbusd\s+%tmm5, %tmm4, %tmm0",
     ("dense", "neon"): r"\bsmlal2?\s+v\d+\.4s, v\d+\.[48]h, v\d+\.[48]h",
 }
 
@@ -156,8 +161,10 @@ def test_code_is_made_of_the_instructions_of_the_path(
 ) -> None:
     text = emitted[kind, path]
     assert re.search(INSTRUCTIONS[kind, path], text)
-    if path != "avx512":
+    if path not in ("avx512", "amx"):
         assert "vpdpbusd" not in text
+    own = [text.count(name) for name in ("ldtilecfg", "tilerelease")]
+    assert own == ([1, 1] if (kind, path) == ("tiles", "amx") else [0, 0])
     if path in ("sse2", "avx2"):
         assert "zmm" not in text
     if path == "neon":

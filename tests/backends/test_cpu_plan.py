@@ -34,7 +34,7 @@ def test_a_plan_survives_storing() -> None:
 
 
 EDITS: dict[str, tuple[Edit, str]] = {
-    "newer": (lambda p: p.update(version=5), "version"),
+    "newer": (lambda p: p.update(version=6), "version"),
     "late": (lambda p: p["outputs"][0].update(start=1 << 14), "not in"),
     "no tensors": (lambda p: p.pop("tensors"), "tensors"),
     "missing input": (lambda p: p["steps"][0].update(inputs=[7]), "not written yet"),

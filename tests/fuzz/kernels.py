@@ -108,7 +108,7 @@ def _fit(rng: Random, name: str, description: dict[str, Any]) -> None:
         for each in ("channels", "out_channels"):
             description[each] = groups * rng.choice(SMALL)
         description["groups"] = groups
-    if name in ("event-layer", "dense-layer"):
+    if name in ("event-layer", "dense-layer", "tile-layer"):
         _fit_layer(rng, description)
     if name == "dense-conv":
         description |= {"source": "f32", "weight": rng.choice(("i8", "f32")), "dilation_w": 1}
@@ -146,6 +146,11 @@ def _fit_layer(rng: Random, description: dict[str, Any]) -> None:
         description["unit"] = rng.choice((16, 32, 64))
         description["slab"] = description["unit"] * rng.choice((1, 1, 2, 3, 8))
         description |= {"constant": False, "limit": rng.choice((1, 3, 258, 2**31 - 1))}
+        description["digits"] = rng.choice((1, 3)) if real and not description["shift"] else 1
+    elif "together" in description:
+        together = rng.choice((1, 1, 2, 3, 4, 16))
+        description |= {"together": together, "sets": rng.choice((1, 3, 8)) if together == 1 else 1}
+        description |= {"source": "i8", "constant": False}
         description["digits"] = rng.choice((1, 3)) if real and not description["shift"] else 1
     else:
         description["lowest"] = rng.choice((0, 0, -1, -127, -128))

@@ -57,7 +57,7 @@ class Plans:
         constants = Guarded(len(weights), at_end=at_end)
         constants.values[:] = np.frombuffer(weights, np.uint8)
         plan = Plan.from_json(path.read_bytes(), constants.values)
-        run_guarded(plan, constants, at_end=at_end)
+        run_guarded(plan.on(host().machine), constants, at_end=at_end)
 
 
 def run_guarded(plan: Plan, constants: Guarded, *, at_end: bool) -> None:

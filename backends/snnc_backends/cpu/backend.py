@@ -10,12 +10,13 @@ from snnc.target import Artifact, Diagnostic
 
 if TYPE_CHECKING:
     from snnc.ir import Graph
+    from snnc.native.jit import Host
     from snnc.transform import PassContext
     from snnc_backends.cpu.program import CpuProgram
 
 PLAN = "cpu/plan.json"
 WEIGHTS = "cpu/weights.bin"
-FEATURES = ("sse2", "avx2", "avx512")
+FEATURES = ("sse2", "avx2", "avx512", "amx")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class CpuBackend:
     Attributes:
         threads: that share a batch, or a sample that is run alone if it takes long enough; 0 for
             one per processor core.
-        features: instructions that are used at most: sse2, avx2 or avx512; by default those of
-            this processor.
+        features: instructions that are used at most: sse2, avx2, avx512 or amx; by default those
+            of this processor.
         mode: exact refuses a network whose spikes are not proved to be those of the reference;
             faithful also takes real values whose sums are rounded in another order.
     """
@@ -79,22 +80,27 @@ class CpuBackend:
     def load(self, artifact: Artifact) -> CpuProgram:
         """Check the plan, then compile its kernels or read them from the user's cache."""
         from snnc.native.cache import open_cache
-        from snnc.native.jit import host
         from snnc_backends.cpu.program import load
 
+        plan, weights = artifact.read(PLAN), artifact.array(WEIGHTS)
+        return load(plan, weights, self.threads, open_cache(), self._processor())
+
+    def _processor(self) -> Host:
+        """The processor, with the instructions that are used. Raises `UsageError`."""
+        from snnc.native.jit import host
+
         try:
-            target = host(self.features)
+            return host(self.features)
         except ValueError as error:
             raise UsageError(f"features={self.features}: {error}") from None
-        plan, weights = artifact.read(PLAN), artifact.array(WEIGHTS)
-        return load(plan, weights, self.threads, open_cache(), target)
 
     def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
-        """The kernels of the plan with their buffers, expected times and threads."""
+        """The kernels that this processor takes, with buffers, expected times and threads."""
         from snnc_backends.cpu.plan_rows import plan_rows
         from snnc_backends.cpu.program import checked_plan, threads_for
 
         plan, _ = checked_plan(artifact.read(PLAN), artifact.array(WEIGHTS))
+        plan = plan.on(self._processor().machine)
         return plan_rows(plan, artifact.graph(), threads_for(self.threads))
 
     def require_match(self, program: CpuProgram, artifact: Artifact) -> None:

@@ -17,9 +17,12 @@ from snnc.aligned_memory import aligned
 from snnc.native.code import I64, POINTER, Emitter, Machine
 from snnc.native.jit import Host, Library
 from snnc_backends.cpu.kernels.dot import LANES, dot4
+from snnc_backends.cpu.kernels.tile_shape import DEPTH, ROWS
+from snnc_backends.cpu.kernels.tiles import Operands, Tiles
 
 ADDS_16, ADDS_32, PRODUCTS, READ = "adds_16_bits", "adds_32_bits", "products_8_bits", "read"
-FUNCTIONS = (ADDS_16, ADDS_32, PRODUCTS, READ)
+TILES = "products_of_tiles"
+FUNCTIONS = (ADDS_16, ADDS_32, PRODUCTS, TILES, READ)
 ARGUMENTS = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 SUMS = 12
 """Vectors that are added to at a time: enough for the latency of an addition, and no more than
@@ -27,6 +30,10 @@ there are registers."""
 ROUND = 10000
 """Passes over the sums in one call."""
 TRIES = 15
+TILES_AT_ONCE, DEEP = 2, 8
+"""Tiles of inputs and of weights that are multiplied with each other, and of a sum."""
+TILE_PRODUCTS = ROWS * DEPTH * LANES
+"""Products of bytes of two tiles."""
 VECTOR = 64
 """Bytes."""
 UNIT = SUMS * VECTOR
@@ -43,12 +50,15 @@ class Limits:
     Attributes:
         adds_16_bits, adds_32_bits: additions of i16, of f32.
         products_8_bits: products of bytes that are summed up.
+        products_of_tiles: those of tiles, with their reading from the nearest cache; as before
+            where a processor has none.
         read: bytes read, of memory of the size `memory`, in bytes.
     """
 
     adds_16_bits: float
     adds_32_bits: float
     products_8_bits: float
+    products_of_tiles: float
     read: float
     memory: int
 
@@ -62,6 +72,7 @@ def measured(target: Host, memory: int) -> Limits:
     block = target.machine.block
     lanes = {ADDS_16: SUMS * block // 2, ADDS_32: SUMS * block // 4}
     lanes[PRODUCTS] = _sums_of_products(target.machine) * 4 * LANES
+    lanes[TILES] = TILES_AT_ONCE**2 * TILE_PRODUCTS if target.machine.tiles else lanes[PRODUCTS]
     most = {
         name: ROUND * number / _least(library, name, buffer.ctypes.data, 0, ROUND)
         for name, number in lanes.items()
@@ -89,6 +100,11 @@ def _module(machine: Machine) -> str:
     _sums(_function(module, machine, ADDS_32), SUMS, "f32", block // 4)
     count = _sums_of_products(machine)
     _sums(_function(module, machine, PRODUCTS), count, "i32", LANES, products=True)
+    tiled = _function(module, machine, TILES)
+    if machine.tiles:
+        _tiles(tiled)
+    else:
+        _sums(tiled, count, "i32", LANES, products=True)
     _reading(_function(module, machine, READ))
     return str(module)
 
@@ -121,6 +137,23 @@ def _sums(code: Emitter, count: int, dtype: str, lanes: int, *, products: bool =
             code.set(each, total)
     for number, each in enumerate(held):
         code.store(code.get(each, dtype, lanes), memory, dtype, number * lanes)
+    code.builder.ret_void()
+
+
+def _tiles(code: Emitter) -> None:
+    """In a round, as many tiles of inputs times as many of weights, `DEEP` times."""
+    *_, times = code.function.args
+    tiles = Tiles(code, ROWS, DEPTH, TILES_AT_ONCE, TILES_AT_ONCE)
+    size = ROWS * DEPTH
+    inputs, weights = code.array("i8", DEEP * size), code.array("i8", DEEP * size * TILES_AT_ONCE)
+    offsets, sums = code.array("i64", DEEP), code.array("i32", TILES_AT_ONCE**2 * ROWS * LANES)
+    with code.loop(0, DEEP) as i:
+        code.store(code.index((i, size)), offsets, "i64", i)
+    operands = Operands([inputs] * TILES_AT_ONCE, DEPTH, offsets, weights, DEEP, weights, 0)
+    tiles.open()
+    with code.loop(0, code.builder.udiv(times, code.int(DEEP))):
+        tiles.multiply(operands, sums)
+    tiles.close()
     code.builder.ret_void()
 
 

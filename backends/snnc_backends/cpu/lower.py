@@ -13,7 +13,7 @@ from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import KERNELS, Concat, Gather, Kernel, Match, Work
 from snnc_backends.cpu.layout import channels_last, moved_positions
 from snnc_backends.cpu.number_types import LARGEST
-from snnc_backends.cpu.plan import Encoding, Output, Plan, Step, Tensor
+from snnc_backends.cpu.plan import Encoding, Output, Plan, Step, Tensor, Tiled
 from snnc_backends.cpu.rates import event_rates
 from snnc_backends.cpu.site import Network, Site
 from snnc_backends.cpu.storage import ANALOG, Blob, record_of, storage
@@ -42,7 +42,9 @@ def lower(graph: ir.Graph, timesteps: int, kinds: Kinds | None = None) -> tuple[
 class _Lowering:
     def __init__(self, graph: ir.Graph, timesteps: int, kinds: Kinds) -> None:
         self.graph, self.timesteps, self.kinds = graph, timesteps, kinds
-        self.network = Network(graph, graph.types(), magnitudes(graph), event_rates(graph))
+        self.network = Network(
+            graph, graph.types(), magnitudes(graph), event_rates(graph), timesteps
+        )
         self.blob = Blob()
         self.tensors: list[Tensor] = []
         self.numbers: dict[str, int] = {}
@@ -51,18 +53,28 @@ class _Lowering:
         self.longest = LARGEST
         self.encoding: Encoding | None = None
         self.outputs: list[Output] = []
+        self.tiled: dict[str, Match] = {}
 
     def matches(self) -> dict[str, Match]:
-        """Per node that has a kernel the one of least time; it may absorb nodes before it."""
+        """Per node that has a kernel the one of least time; it may absorb nodes before it.
+
+        What a processor with tiles takes instead goes to `tiled`.
+        """
         chosen: dict[str, Match] = {}
         costs: dict[str, float] = {}
         for node in self.graph.nodes:
-            found = list(self._found(Site(self.network, node)))
-            if found:
-                least = min(
-                    found, key=lambda m: self._cost(m) - sum(costs[name] for name in m.absorbed)
-                )
-                chosen[node.name], costs[node.name] = least, self._cost(least)
+            every = list(self._found(Site(self.network, node)))
+            found = [match for match in every if not match.kernel.tiled]
+            if not found:
+                continue
+            least = min(
+                found, key=lambda m: self._cost(m) - sum(costs[name] for name in m.absorbed)
+            )
+            chosen[node.name], costs[node.name] = least, self._cost(least)
+            for match in every:
+                same = (match.inputs, match.absorbed) == (least.inputs, least.absorbed)
+                if match.kernel.tiled and same and self._cost(match) < self._cost(least, True):
+                    self.tiled[node.name] = match
         return chosen
 
     def _found(self, site: Site) -> list[Match]:
@@ -70,15 +82,16 @@ class _Lowering:
             return []
         return [match for kind in self.kinds if (match := kind.match(site)) is not None]
 
-    def _cost(self, match: Match) -> float:
+    def _cost(self, match: Match, tiles: bool = False) -> float:
         rates = tuple(self.network.rates[name] for name in match.inputs)
-        return match.kernel.cost(Work(rates, self.timesteps))
+        return match.kernel.cost(Work(rates, self.timesteps, tiles))
 
     def plan(self) -> Plan:
         """The finished plan. Raises `GraphError` for a graph without an encoder."""
         if self.encoding is None:
             raise GraphError("the graph has no encode behind its input")
         first = self.graph.outputs[0]
+        self._add_tiled()
         outputs = sorted(self.outputs, key=lambda output: output.name != first)
         return Plan(
             timesteps=self.timesteps,
@@ -105,9 +118,21 @@ class _Lowering:
         else:
             self._tensor(site)
 
-    def _step(self, match: Match, number: int) -> None:
+    def _stored(self, match: Match) -> dict[str, int]:
+        """The offsets of the arrays of a kernel, which are stored."""
         tables = match.kernel.arrays()
-        offsets = {name: self.blob.add(match.array(name), tables[name].dtype) for name in tables}
+        return {name: self.blob.add(match.array(name), tables[name].dtype) for name in tables}
+
+    def _add_tiled(self) -> None:
+        """Add what a processor with tiles takes; its weights follow each other in the file."""
+        for number, step in enumerate(self.steps):
+            match = self.tiled.get(self.tensors[step.output].name)
+            if match is not None:
+                tiled = Tiled(match.kernel, self._stored(match))
+                self.steps[number] = replace(step, tiled=tiled)
+
+    def _step(self, match: Match, number: int) -> None:
+        offsets = self._stored(match)
         inputs = tuple(self.numbers[name] for name in match.inputs)
         step = Step(match.kernel, inputs, number, offsets)
         self.longest = min(self.longest, match.longest)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,16 @@ from snnc.encoding import CODES, Encoded
 from snnc.errors import ArtifactError, one_line
 from snnc.jsontext import parse_json
 from snnc.memory import LONGEST_WINDOW
+from snnc.native.code import Machine
 from snnc_backends.cpu.kernels import DTYPES, KERNELS, Kernel, Port, Table
 from snnc_backends.cpu.kernels.base import one_of, require
 from snnc_backends.cpu.number_types import ALIGNMENT, LARGEST
 
-VERSION = 4
-READABLE = (1, 2, 3, VERSION)
+VERSION = 5
+READABLE = (1, 2, 3, 4, VERSION)
 """Version 1 has no kernels of several nodes and no late readouts, version 2 no layers with neurons
-that wait, version 3 no dense layers of real inputs; what they have is the same."""
+that wait, version 3 no dense layers of real inputs, version 4 none of tiles; what they have is the
+same."""
 TALLY = "tally"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 _RECORDS = ("none", "spike", "signed", "count")
@@ -63,13 +65,31 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Tiled:
+    """A kernel that multiplies tiles, and its arrays; see `Step`."""
+
+    kernel: Kernel
+    arrays: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Step:
-    """One kernel call: tensors by number, arrays by offset in `weights.bin`."""
+    """One kernel call: tensors by number, arrays by offset in `weights.bin`.
+
+    `tiled` is what takes less time instead on a processor with tiles, and gives the same.
+    """
 
     kernel: Kernel
     inputs: tuple[int, ...]
     output: int
     arrays: Mapping[str, int]
+    tiled: Tiled | None = None
+
+    def with_tiles(self) -> Self:
+        """The step on a processor with tiles."""
+        if self.tiled is None:
+            return self
+        return replace(self, kernel=self.tiled.kernel, arrays=self.tiled.arrays, tiled=None)
 
 
 @dataclass(frozen=True)
@@ -128,11 +148,19 @@ class Plan:
     encoding: Encoding
     outputs: tuple[Output, ...]
 
+    def on(self, machine: Machine) -> Plan:
+        """The plan with the steps that a processor takes."""
+        if not machine.tiles:
+            return replace(self, steps=tuple(replace(step, tiled=None) for step in self.steps))
+        return replace(self, steps=tuple(step.with_tiles() for step in self.steps))
+
     def to_json(self) -> bytes:
         """The content of `plan.json`; the same plan gives the same bytes."""
         data: dict[str, Any] = asdict(self) | {"version": VERSION}
         for step, text in zip(self.steps, data["steps"], strict=True):
-            text["kernel"] = {"name": step.kernel.name, **asdict(step.kernel)}
+            text["kernel"] = _kernel_text(step.kernel)
+            if step.tiled is not None:
+                text["tiled"]["kernel"] = _kernel_text(step.tiled.kernel)
         return json.dumps(data, indent=1, sort_keys=True).encode()
 
     @classmethod
@@ -198,13 +226,27 @@ def _tensor(item: dict[str, Any]) -> Tensor:
 
 
 def _step(item: dict[str, Any]) -> Step:
-    description = dict(item["kernel"])
+    inputs = tuple(_int(i, 0) for i in item["inputs"])
+    tiled = item.get("tiled")
+    return Step(
+        *(_kernel(item["kernel"]), inputs, _int(item["output"], 0), _arrays(item["arrays"])),
+        tiled=None if tiled is None else Tiled(_kernel(tiled["kernel"]), _arrays(tiled["arrays"])),
+    )
+
+
+def _kernel(item: dict[str, Any]) -> Kernel:
+    description = dict(item)
     name = description.pop("name")
     one_of("kernel", name, tuple(KERNELS))
-    kernel = KERNELS[name].from_json(description)
-    inputs = tuple(_int(i, 0) for i in item["inputs"])
-    arrays = {_text(key): _int(offset, 0, 2**62) for key, offset in item["arrays"].items()}
-    return Step(kernel, inputs, _int(item["output"], 0), arrays)
+    return KERNELS[name].from_json(description)
+
+
+def _kernel_text(kernel: Kernel) -> dict[str, Any]:
+    return {"name": kernel.name, **asdict(kernel)}
+
+
+def _arrays(item: dict[str, Any]) -> dict[str, int]:
+    return {_text(key): _int(offset, 0, 2**62) for key, offset in item.items()}
 
 
 def _encoding(item: dict[str, Any]) -> Encoding:
@@ -246,13 +288,8 @@ def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
         where = f"step {number} ({step.kernel.name})"
         require(set(step.inputs) <= written, f"{where} reads a tensor that is not written yet")
         require(step.output not in written, f"{where} writes a tensor twice")
-        ports = tuple(tensors[i].port for i in step.inputs)
-        require(ports == step.kernel.inputs(), f"{where}: inputs do not fit")
-        require(tensors[step.output].port == step.kernel.output(), f"{where}: output does not fit")
-        tables = step.kernel.arrays()
-        require(set(tables) == set(step.arrays), f"{where}: wrong set of arrays")
-        views = {k: array_at(weights, step.arrays[k], table) for k, table in tables.items()}
-        step.kernel.check(views)
+        for each in (step, *(() if step.tiled is None else (step.with_tiles(),))):
+            _check_kernel(each, tensors, weights, where)
         written.add(step.output)
     if plan.analog == len(plan.steps):
         _check_encoding(plan, written)
@@ -264,6 +301,19 @@ def _check(plan: Plan, weights: NDArray[np.uint8]) -> None:
         require(fits, f"{output.name}: {output.count} scales for the shape {shape}")
         array_at(weights, output.scale, Table("f64", output.count))
     require(len(written) == len(tensors) and encoding.target in written, "a tensor is never made")
+
+
+def _check_kernel(
+    step: Step, tensors: tuple[Tensor, ...], weights: NDArray[np.uint8], where: str
+) -> None:
+    """Its tensors and arrays are those that the kernel of a step reads and writes."""
+    ports = tuple(tensors[i].port for i in step.inputs)
+    require(ports == step.kernel.inputs(), f"{where}: inputs do not fit")
+    require(tensors[step.output].port == step.kernel.output(), f"{where}: output does not fit")
+    tables = step.kernel.arrays()
+    require(set(tables) == set(step.arrays), f"{where}: wrong set of arrays")
+    views = {k: array_at(weights, step.arrays[k], table) for k, table in tables.items()}
+    step.kernel.check(views)
 
 
 def _check_encoding(plan: Plan, written: set[int]) -> None:

@@ -95,7 +95,7 @@ def compiled(
 ) -> CpuProgram:
     """A program of a plan that has been checked, or that was made here."""
     target = host() if target is None else target
-    threads = threads_for(threads)
+    plan, threads = plan.on(target.machine), threads_for(threads)
     shares = parts(plan, plan.timesteps, threads) > 1
     names = (ANALOG, RUN, *((SAMPLE,) if in_one_call(plan) else ()))
     names += (SERVE, SHARED, STOP) if shares else ()

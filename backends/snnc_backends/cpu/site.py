@@ -39,12 +39,14 @@ class Network:
     Attributes:
         bounds: on |x| of every integer tensor.
         rates: events per element and step of every tensor; see `snnc_backends.cpu.rates`.
+        timesteps: the window.
     """
 
     graph: ir.Graph
     types: Mapping[str, ir.TensorType]
     bounds: Mapping[str, int]
     rates: Mapping[str, float]
+    timesteps: int
 
 
 @dataclass(frozen=True)

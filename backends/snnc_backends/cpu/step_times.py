@@ -24,9 +24,10 @@ from snnc_backends.cpu.kernels import (
     EventLayer,
     Kernel,
     Port,
+    TileLayer,
     Windows,
 )
-from snnc_backends.cpu.limits import ADDS_16, ADDS_32, PRODUCTS, READ, Limits
+from snnc_backends.cpu.limits import ADDS_16, ADDS_32, PRODUCTS, READ, TILES, Limits
 from snnc_backends.cpu.module import kernel_functions
 from snnc_backends.cpu.plan import Plan, Step
 from snnc_backends.cpu.shared_code import call_step
@@ -129,6 +130,8 @@ def _operations(kernel: Kernel, nonzero: int, total: int, timesteps: int) -> tup
     reached = pairs / (kernel.height * kernel.width)
     if isinstance(kernel, DenseLayer):
         return PRODUCTS, kernel.sums(timesteps) * pairs * kernel.channels * kernel.out_channels
+    if isinstance(kernel, TileLayer):
+        return TILES, timesteps * pairs * kernel.channels * kernel.out_channels * kernel.digits
     if isinstance(kernel, DenseConv):
         steps = 1 if kernel.constant else timesteps
         return ADDS_32, steps * pairs * kernel.channels * kernel.out_channels

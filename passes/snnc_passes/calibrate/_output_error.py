@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,20 +35,27 @@ def output_gradient(ann: FastInterpreter, name: str, x: NDArray[np.float32]) -> 
     Returns:
         (n, *shape of the node).
     """
+    return torch.cat([slopes[0] for _, slopes in output_gradients(ann, [name], x)])
+
+
+def output_gradients(
+    ann: FastInterpreter, names: Sequence[str], x: NDArray[np.float32]
+) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Values of nodes, and gradients as of `output_gradient`, (n, *shape) each, in chunks."""
     generator, outputs = torch.Generator().manual_seed(SEED), ann.graph.outputs
-    parts: list[Tensor] = []
     for i in range(0, len(x), CHUNK):
         with torch.enable_grad():
             samples = torch.from_numpy(x[i : i + CHUNK]).to(ann.device)
             if samples.ndim == 4:  # the format of the errors that the gradients meet
                 samples = samples.contiguous(memory_format=torch.channels_last)
-            values = ann.ann(samples.requires_grad_(True), keep=[name])
+            values = ann.ann(samples.requires_grad_(True), keep=names)
             total = torch.zeros((), device=ann.device)
             for output in outputs:
                 weights = torch.randn(values[output].shape, generator=generator)
                 total = total + (values[output] * weights.to(ann.device)).sum()
-            parts += torch.autograd.grad(total, [values[name]])
-    return torch.cat(parts)
+            kept = [values[name] for name in names]
+            slopes = torch.autograd.grad(total, kept)
+        yield [value.detach() for value in kept], list(slopes)
 
 
 def least_output_error(

@@ -18,6 +18,7 @@ from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._equal_amounts import of_one_amount
 from snnc_passes._layer_sweep import Layer
+from snnc_passes._neuron_groups import join, separate
 from snnc_passes._neuron_search import (
     CONSTANT,
     NeuronSearch,
@@ -129,10 +130,11 @@ class Calibrate(Pass):
         """
         ann, calibration = ann_and_calibration(ctx)
         refuse_integers(graph, self.name)
+        groups = join(graph)
         refuse_neurons(graph, ann, self.name)
         shared = of_one_amount(graph, integers=ctx.integers)
         x = self._samples(graph, calibration, ctx.timesteps)
-        sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device)
+        sweep = PairedSweep(graph, ann, x, ctx.timesteps, ctx.device, groups)
         chosen: dict[str, Settings] = {}
         errors: dict[str, float] = {}
         populations = sum(isinstance(n.op, AnyNeuron | Readout) for n in graph.nodes)
@@ -154,6 +156,7 @@ class Calibrate(Pass):
         set_thresholds(graph, {n: s.threshold.double().cpu().numpy() for n, s in chosen.items()})
         for name in fitted(graph):
             _set_start(graph, name, chosen[name].start.cpu().numpy())
+        separate(graph, groups)
         graph.prune_params()
         metrics = {"samples": len(x), "errors": errors}
         return PassResult(graph, metrics=metrics)
@@ -232,7 +235,16 @@ class Calibrate(Pass):
         current, target = sweep.kept(layer)
         upper = upper_of(graph, op, layer.shape[0], sweep.interpreter.device)
         any_time = self.prefixes == "all"
-        search = NeuronSearch(op, current, target, sweep.timesteps, sweep.at_once, upper, any_time)
+        search = NeuronSearch(
+            op,
+            current,
+            target,
+            sweep.timesteps,
+            sweep.at_once,
+            upper,
+            spread=any_time,
+            copies=sweep.copies.get(layer.node.name, 1),
+        )
         constant = sweep.types[layer.source].constant_in_time
         tried = CONSTANT if constant else choices(op, sweep.timesteps, any_time)
         tried = replace(tried, factors=(1.0,)) if keep else tried

@@ -10,6 +10,7 @@ from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes._prefixes import Prefixes, check_prefixes
 from snnc_passes.calibrate.calibrate import Calibrate
 from snnc_passes.choose.late_readout import LateReadout
+from snnc_passes.choose.split import Split
 from snnc_passes.recipes._integers import Rounding, check_integers, to_integers
 from snnc_passes.recipes._layers import layers
 from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
@@ -39,6 +40,8 @@ class Convert(Recipe):
             step are chosen for it (see `snnc passes choose-schedule`), without -T. None takes -T
             as the window.
         signed: neurons that fired too often may emit -1; more accurate, needs ternary spikes.
+        split: added neurons per neuron; populations that matter become groups, whose sums of binary
+            spikes have more levels in few steps (see `snnc passes split`). None adds none.
         prefixes: "last" fits the network to its window, "all" also to shorter ones, so that one
             artifact answers after any number of steps (see `snnc passes calibrate`).
         calibrate: whether layers are corrected one after the other.
@@ -55,6 +58,7 @@ class Convert(Recipe):
     wait: int | Literal["T"] = 0
     latency: int | None = None
     signed: bool = False
+    split: float | None = None
     prefixes: Prefixes = "last"
     calibrate: bool = True
     percentile: float = 99.9
@@ -72,8 +76,15 @@ class Convert(Recipe):
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.latency is not None:
             self._check_latency(self.latency)
+        if self.split is not None:
+            self._check_split(self.split)
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
+
+    def _check_split(self, budget: float) -> None:
+        if self.signed:
+            raise ValueError(f"split={budget} is of binary spikes: leave out signed=true")
+        Split(budget=budget)
 
     def _check_any_time(self) -> None:
         if self.wait or self.latency is not None:
@@ -118,6 +129,7 @@ class Convert(Recipe):
         return [
             (ThresholdBalance, self._balance()),
             (InitializePotential, {"fraction": 0.5}),
+            *([] if self.split is None else [(Split, {"budget": self.split})]),
             *([(Calibrate, self._calibration())] if self.calibrate else []),
         ]
 

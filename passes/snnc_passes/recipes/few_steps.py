@@ -24,7 +24,7 @@ class FewSteps(Recipe):
     chosen on validation data.
 
     Attributes:
-        epochs, lr, batch, augment: of training.
+        epochs, lr, batch, augment, mixup, temperature: of training, as of `learn`.
         start: train for this T first, then for start - 1, … down to the window, `epochs` each;
             none trains for the window alone.
         maxpool: as of `convert`.
@@ -37,6 +37,8 @@ class FewSteps(Recipe):
     lr: float = 1e-3
     batch: int = 32
     augment: Literal["none", "flip", "crop-flip"] = "none"
+    mixup: float | None = 1.0
+    temperature: float | None = 4.0
     start: int | None = None
     maxpool: MaxPooling = "count"
     bits: int | None = None
@@ -68,6 +70,8 @@ class FewSteps(Recipe):
             lr=self.lr,
             batch=self.batch,
             augment=self.augment,
+            mixup=self.mixup,
+            temperature=self.temperature,
             even_spikes=True,
             leak=False,
             v_init=True,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from snnc.training import SpikingNetwork
 from snnc.transform import Ranks, Selectable
+from snnc_passes._prefixes import Prefixes, learned_windows
 from snnc_passes.train._adversary import Pgd
 from snnc_passes.train._objective import Objective
 from snnc_passes.train._samples import batches, share
@@ -45,6 +46,7 @@ class Judge:
         batch: samples computed at a time.
         ranks: the processes that share the work.
         attack: what is done to the samples, always with the same seed; None for nothing.
+        prefixes: "all" for the mean over the outputs after every step.
     """
 
     data: Selectable
@@ -52,6 +54,7 @@ class Judge:
     batch: int
     ranks: Ranks
     attack: Pgd | None = None
+    prefixes: Prefixes = "last"
 
     @torch.no_grad()
     def __call__(self, network: SpikingNetwork) -> Verdict:
@@ -59,6 +62,7 @@ class Judge:
         device = self.objective.device
         network.eval()
         loss, right = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
+        windows = learned_windows(network.timesteps, self.prefixes)
         labelled, generator = False, torch.Generator().manual_seed(self.ranks.rank)
         for rows in batches(np.arange(len(self.data)), self.batch):
             mine = share(rows, self.ranks)
@@ -71,10 +75,11 @@ class Judge:
             if self.attack is not None:
                 aim = partial(self.objective.total, wanted=wanted)
                 value = self.attack.moved(network, value, aim, generator)
-            output = network(value, sample_ids=mine)
-            loss += self.objective.total(output, wanted)
+            outputs = network(value, sample_ids=mine, prefixes=windows)
+            loss += sum(self.objective.total(output, wanted) for output in outputs) / len(windows)
             if wanted.classes is not None:
-                right += (output.argmax(1) == wanted.classes).sum()
+                hits = sum((output.argmax(1) == wanted.classes).sum() for output in outputs)
+                right += hits / len(windows)
         measure = self.objective.measure(labelled)
         mean, fraction = (total / len(self.data) for total in summed([loss, right], self.ranks))
         shown = measure if self.attack is None else f"adversarial {measure}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from snnc.training import FastInterpreter
 from snnc_passes.train._options import Loss
 
 TEMPERATURE = 2.0
-"""Highest temperature of the class probabilities for loss=ann."""
+"""Highest temperature of the class probabilities for loss=ann, where none is given."""
 
 Measure = Literal["accuracy", "agreement", "loss"]
 
@@ -43,16 +44,25 @@ class Objective:
         graph: the network to train.
         ann: the ANN, required by "ann".
         device: the torch device.
+        temperature: of class probabilities for "ann"; None for that of `fitting_temperature`.
 
     Raises:
         PassError: the network has several outputs, or outputs that are no classes for a loss of
             classes; there is no ANN to learn from.
     """
 
-    def __init__(self, loss: Loss, graph: Graph, ann: Graph | None, device: str) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        graph: Graph,
+        ann: Graph | None,
+        device: str,
+        temperature: float | None = None,
+    ) -> None:
         if graph.outputs[1:]:
             raise PassError(f"the network has {len(graph.outputs)} outputs; one can be trained")
         self.loss, self.device = loss, torch.device(device)
+        self.temperature = temperature
         self.shape = tuple(graph.type_of(graph.outputs[0]).shape)
         self.classes = self.shape[-1] if len(self.shape) == 1 else 1
         self.has_classes = self.classes > 1
@@ -123,17 +133,36 @@ class Objective:
 
     def total(self, output: Tensor, wanted: Wanted) -> Tensor:
         """The loss of a batch, summed over its samples."""
-        output = output.float()
-        if self.softened:
-            heat = temperature(wanted.target)
-            ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, wanted.target))
-            each = F.kl_div(ours, theirs, reduction="none", log_target=True)
-            return (
-                heat.square() * each
-            ).sum()  # gradients keep their size (Hinton 2015, section 2)
         if self.loss == "cross-entropy":
-            return F.cross_entropy(output, wanted.target, reduction="sum")
-        return (output - wanted.target).square().flatten(1).mean(1).sum()
+            return F.cross_entropy(output.float(), wanted.target, reduction="sum")
+        return self._apart(output.float(), wanted.target, softened=self.softened)
+
+    def total_of_prefixes(self, outputs: Sequence[Tensor], wanted: Wanted) -> Tensor:
+        """The loss of the last output, and the mean distance of the earlier ones from it.
+
+        The last one teaches and does not learn from that (self-distillation between the prefixes of
+        a window; cf. Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional
+        Neural Networks via Self Distillation", 2019).
+        """
+        *early, last = (output.float() for output in outputs)
+        loss, target = self.total(last, wanted), last.detach()
+        apart = [self._apart(output, target, softened=self.has_classes) for output in early]
+        return loss + sum(apart) / max(1, len(apart))
+
+    def _apart(self, output: Tensor, target: Tensor, *, softened: bool) -> Tensor:
+        """Summed over samples: the divergence of class probabilities, or the mean square."""
+        if not softened:
+            return (output - target).square().flatten(1).mean(1).sum()
+        heat = self._temperature(target)
+        ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, target))
+        each = F.kl_div(ours, theirs, reduction="none", log_target=True)
+        return (heat.square() * each).sum()  # gradients keep their size (Hinton 2015, section 2)
+
+    def _temperature(self, target: Tensor) -> Tensor:
+        """(N, 1)."""
+        if self.temperature is None:
+            return fitting_temperature(target)
+        return target.new_full((len(target), 1), self.temperature)
 
     def measure(self, labelled: bool) -> Measure:
         """The measure of validation on data with or without labels."""
@@ -142,7 +171,7 @@ class Objective:
         return "accuracy" if labelled else "agreement"
 
 
-def temperature(target: Tensor) -> Tensor:
+def fitting_temperature(target: Tensor) -> Tensor:
     """(N, 1): 2, or half the standard deviation over classes of the ANN's outputs, if that is less.
 
     Otherwise the probabilities of an ANN with small outputs, one fitted to 0 and 1 say, would be

@@ -9,6 +9,7 @@ from snnc.ir import Stage
 from snnc.training.surrogate import SURROGATES
 from snnc.transform import Pass
 from snnc_passes._option_checks import one_of, refuse_if
+from snnc_passes._prefixes import Prefixes, check_prefixes
 from snnc_passes.train._adversary import Pgd
 
 Loss = Literal["cross-entropy", "mse", "ann"]
@@ -31,6 +32,9 @@ class TrainingPass(Pass):
             Networks", 2024).
         loss: "cross-entropy" to class labels; "mse" to targets of the output's shape; "ann" to the
             outputs of the ANN, without labels.
+        temperature: of the class probabilities compared by loss=ann (Hinton, Vinyals & Dean,
+            "Distilling the Knowledge in a Neural Network", 2015, section 2); the loss is times its
+            square. None for 2, or less where outputs of the ANN differ little between classes.
         optimizer: Adam (AMSGrad), or SGD with `momentum`.
         lr: initial learning rate.
         weight_decay: weight decay of weights; thresholds, leaks and biases do not decay.
@@ -46,7 +50,14 @@ class TrainingPass(Pass):
             levels, at the cost of one step (Bu et al., "Optimal ANN-SNN Conversion for
             High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022). Needs leak=false;
             `surrogate` has no effect.
+        prefixes: "all" learns the outputs after every step of the window, so that one network
+            serves for any T up to it: that of the whole window learns from the data, and the
+            earlier ones from it. Validation is the mean over all of them. "last" learns the whole
+            window alone. Needs populations that do not wait.
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
+        mixup: a, for inputs that are mixed in pairs, c to 1 - c, with c from Beta(a, a) for every
+            batch (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018); the ANN answers
+            the mixture (needs loss=ann). None mixes nothing.
         precision: "bfloat16" trains in mixed precision; validation is in float32.
         spike_cost: weight in the loss of the number of spikes per neuron in the window.
         target_errors: in every step, weights have the errors of the target's cells, drawn anew:
@@ -68,6 +79,7 @@ class TrainingPass(Pass):
     leak: bool = True
     v_init: bool = False
     loss: Loss = "cross-entropy"
+    temperature: float | None = None
     optimizer: Optimizer = "adam"
     lr: float = 1e-4
     weight_decay: float = 0.0
@@ -79,7 +91,9 @@ class TrainingPass(Pass):
     dropout: float = 0.0
     surrogate: str = "linear"
     even_spikes: bool = False
+    prefixes: Prefixes = "last"
     augment: Augmentation = "none"
+    mixup: float | None = None
     precision: Precision = "float32"
     spike_cost: float = 0.0
     target_errors: bool = False
@@ -91,15 +105,23 @@ class TrainingPass(Pass):
         for option in ("loss", "optimizer", "schedule", "augment", "precision"):
             one_of(self, option, get_args(hints[option]))
         one_of(self, "surrogate", tuple(SURROGATES))
+        check_prefixes(self.prefixes)
         for option in ("epochs", "batch", "lr", "decay"):
             refuse_if(getattr(self, option) <= 0, self, option, "is not positive")
         for option in ("weight_decay", "spike_cost"):
             refuse_if(getattr(self, option) < 0, self, option, "is negative")
         for option in ("momentum", "dropout"):
             refuse_if(not 0 <= getattr(self, option) < 1, self, option, "is not in [0, 1)")
-        refuse_if(self.clip is not None and self.clip <= 0, self, "clip", "is not positive")
+        for option in ("clip", "temperature", "mixup"):
+            value = getattr(self, option)
+            refuse_if(value is not None and value <= 0, self, option, "is not positive")
+        for option in ("temperature", "mixup"):
+            alone = self.loss != "ann" and getattr(self, option) is not None
+            refuse_if(alone, self, option, "needs loss=ann")
         if not all(0 < fraction < 1 for fraction in self.milestones):
             raise ValueError("milestones are fractions of the training, between 0 and 1")
+        if self.even_spikes and self.prefixes == "all":
+            raise ValueError("even-spikes=true computes no single steps, which prefixes=all needs")
         if self.even_spikes and self.leak:
             raise ValueError("even-spikes=true: leaks do not learn; add leak=false")
         if not self.learned():
@@ -126,8 +148,11 @@ class TrainingPass(Pass):
         """The options that affect the result, by name, JSON-able."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["tensorboard"]
-        if not self.even_spikes:
-            del values["even_spikes"]
+        for option in ("even_spikes", "temperature", "mixup"):
+            if not values[option]:
+                del values[option]
+        if self.prefixes == "last":
+            del values["prefixes"]
         adversarial = values.pop("adversarial")
         if adversarial is not None:
             values["adversarial"] = {"name": adversarial.name, **asdict(adversarial)}

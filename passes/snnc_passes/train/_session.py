@@ -13,6 +13,7 @@ from snnc.errors import PassError
 from snnc.ir import AnyNeuron, Graph
 from snnc.training import SpikingNetwork, from_torch, to_torch
 from snnc.transform import PassContext, Selectable
+from snnc_passes._window import prefixes_are_runs
 from snnc_passes.train._checkpoint import Checkpoints
 from snnc_passes.train._compression import Compression
 from snnc_passes.train._journal import Journal, Row, extent
@@ -80,13 +81,14 @@ class Session:
         """
         options, ctx = self.options, self.ctx
         refuse_late(graph, timesteps)
-        objective = Objective(options.loss, graph, ctx.ann, ctx.device)
+        objective = Objective(options.loss, graph, ctx.ann, ctx.device, options.temperature)
         network = self._network(graph, timesteps).to(objective.device)
         if compression is not None:
             compression.prepare(network, ctx)
         judge = None
         if self.held is not None:
-            judge = Judge(self.held, objective, options.batch, ctx.ranks, options.adversarial)
+            how = (options.adversarial, options.prefixes)
+            judge = Judge(self.held, objective, options.batch, ctx.ranks, *how)
         name = f"T{timesteps}"
         journal = Journal(f"{options.name} T={timesteps}", name, options, ctx)
         trainer = Trainer(
@@ -120,6 +122,8 @@ class Session:
         options = self.options
         if options.augment != "none" and len(graph.type_of(graph.input).shape) != 3:
             raise PassError(f"augment={options.augment} is for images (C, H, W)")
+        if options.prefixes == "all" and not prefixes_are_runs(graph):
+            raise PassError("prefixes=all: some population waits, or the input is a latency code")
         return to_torch(
             graph,
             timesteps,

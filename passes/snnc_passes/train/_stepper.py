@@ -16,7 +16,9 @@ from snnc.errors import PassError
 from snnc.training import SpikingNetwork
 from snnc.training.parameters import roles
 from snnc.transform import Ranks, Selectable
+from snnc_passes._prefixes import learned_windows
 from snnc_passes.train._augment import augment
+from snnc_passes.train._mixup import mixup
 from snnc_passes.train._objective import Objective, Wanted
 from snnc_passes.train._optimizer import make_optimizer, rate
 from snnc_passes.train._options import TrainingPass
@@ -70,6 +72,7 @@ class Stepper:
         self.network, self.options, self.objective = network, options, objective
         self.data, self.ranks = data, ranks
         types = network.source.types()
+        self._prefixes = learned_windows(network.timesteps, options.prefixes)
         self.neurons = max(1, sum(types[name].size for name in network.thresholds))
         self.optimizer = make_optimizer(options, *_parameters(network))
         self._module: nn.Module = network
@@ -88,8 +91,7 @@ class Stepper:
         """
         mine = share(rows, self.ranks)
         x, y = self.data.take(mine if len(mine) else rows[:1])
-        image = augment(torch.from_numpy(np.array(x, np.float32)), self.options.augment)
-        value = image.to(self.objective.device)
+        value = self._changed(torch.from_numpy(np.array(x, np.float32)))
         wanted = self.objective.wanted(value, y, WHAT)
         value = self._attacked(value, wanted)
         self.network.train()
@@ -98,8 +100,8 @@ class Stepper:
         idle = not len(mine)  # more processes than samples: it takes part with a loss of 0
         with nullcontext() if self.errors is None else self.errors.added():
             with record as spikes, self._precision():
-                output = self._module(value)
-            loss = self.objective.total(output, wanted)
+                outputs = self._module(value, prefixes=self._prefixes)
+            loss = self.objective.total_of_prefixes(outputs, wanted)
             counted = _total(spikes) / self.neurons if watched else None
             if counted is not None and self.options.spike_cost:
                 loss = loss + self.options.spike_cost * counted
@@ -110,6 +112,13 @@ class Stepper:
         if counted is not None:
             counted = counted.detach() * (0 if idle else 1)
         return Step(loss.detach(), norm, counted, len(rows))
+
+    def _changed(self, x: Tensor) -> Tensor:
+        """`x`, augmented and mixed, on the device."""
+        x = augment(x, self.options.augment)
+        if self.options.mixup is not None:
+            x = mixup(x, self.options.mixup)
+        return x.to(self.objective.device)
 
     def _attacked(self, x: Tensor, wanted: Wanted) -> Tensor:
         """What the attack, if there is one, makes of `x`."""

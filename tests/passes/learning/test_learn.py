@@ -291,6 +291,10 @@ def test_integers_do_not_learn(labelled: Any) -> None:
         ({"surrogate": "step"}, "surrogate=step is not one of: linear, stdb"),
         ({"loss": "hinge"}, "loss=hinge is not one of: cross-entropy, mse, ann"),
         ({"augment": "turn"}, "augment=turn"),
+        ({"temperature": 0.0, "loss": "ann"}, "temperature=0 is not positive"),
+        ({"temperature": 4.0}, "temperature=4 needs loss=ann"),
+        ({"mixup": -1.0, "loss": "ann"}, "mixup=-1 is not positive"),
+        ({"mixup": 1.0, "loss": "mse"}, "mixup=1 needs loss=ann"),
         ({"even_spikes": True}, "leaks do not learn; add leak=false"),
     ],
 )
@@ -304,5 +308,7 @@ def test_what_it_needs() -> None:
     assert Learn(loss="ann").requirements() == {"train", "ann"}
     assert Learn(tensorboard=True).requirements() == {"train", "workdir"}
     assert issubclass(Learn, TrainingPass)
+    mixing = "learn{loss=ann temperature=4 mixup=0.5}"
+    assert str(Pipeline.from_text(mixing)) == mixing
     text = "learn{epochs=3 weights=false milestones=[0.5 0.9] spike-cost=0.1}"
     assert str(Pipeline.from_text(text)) == text

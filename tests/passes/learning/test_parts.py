@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from snnc.errors import PassError
-from snnc.training import to_torch
+from snnc.training import SpikingNetwork, to_torch
 from snnc.transform import Ranks
 from snnc_passes.train._augment import augment
 from snnc_passes.train._journal import duration
 from snnc_passes.train._judge import Judge
-from snnc_passes.train._objective import TEMPERATURE, Objective, temperature
+from snnc_passes.train._mixup import mixup
+from snnc_passes.train._objective import TEMPERATURE, Objective, fitting_temperature
 from snnc_passes.train._optimizer import rate
 from snnc_passes.train._samples import Held, batches, selectable
 from snnc_passes.train.learn import Learn
@@ -111,10 +112,54 @@ def test_probabilities_are_held_against_those_of_the_ann(digits: Any) -> None:
 
 def test_small_outputs_of_the_ann_are_told_apart_as_large_ones_are() -> None:
     large = torch.tensor([[9.0, -3.0, -6.0], [0.0, 0.0, 0.0], [90.0, -30.0, -60.0]])
-    assert temperature(large)[1:].tolist() == [[TEMPERATURE]] * 2
-    small = temperature(large / 1000)
+    assert fitting_temperature(large)[1:].tolist() == [[TEMPERATURE]] * 2
+    small = fitting_temperature(large / 1000)
     expected = (large / 2000).std(1, correction=0).tolist()
     assert small.flatten().tolist() == pytest.approx([expected[0], TEMPERATURE, expected[2]])
+
+
+def test_a_temperature_that_is_given_is_that_of_both(digits: Any) -> None:
+    objective = Objective("ann", digits.spiking(1), digits.ann, "cpu", 4.0)
+    ((x, _),) = digits.validation
+    wanted = objective.wanted(torch.from_numpy(x[:7]), None, "training")
+    output = torch.randn(7, 10, generator=torch.Generator().manual_seed(0))
+    p, q = (torch.softmax(each.double() / 4, 1) for each in (wanted.target, output))
+    expected = 16 * (p * (p.log() - q.log())).sum()
+    assert float(objective.total(output, wanted)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_inputs_are_mixed_in_pairs_by_one_coefficient() -> None:
+    torch.manual_seed(0)
+    shares: list[float] = []
+    for _ in range(400):
+        mixed = mixup(torch.eye(6), 0.5)
+        own = mixed.diagonal()
+        assert mixed.sum(0).tolist() == pytest.approx([1] * 6)
+        assert mixed.sum(1).tolist() == pytest.approx([1] * 6)
+        if len(other := own[own < 1]):  # a sample may be paired with itself
+            assert torch.all(other == other[0])
+            shares.append(float(other[0]))
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.06)
+    assert np.var(shares) == pytest.approx(1 / 8, rel=0.15)  # of Beta(1/2, 1/2)
+
+
+def test_the_ann_answers_the_mixture_and_the_network_learns_it(
+    digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.Tensor] = []
+    learnt: list[torch.Tensor] = []
+    wanted, forward = Objective.wanted, SpikingNetwork.forward
+    monkeypatch.setattr(
+        Objective, "wanted", lambda self, x, *rest: (asked.append(x), wanted(self, x, *rest))[1]
+    )
+    monkeypatch.setattr(
+        SpikingNetwork, "forward", lambda self, x, **k: (learnt.append(x), forward(self, x, **k))[1]
+    )
+    ctx = digits.context(timesteps=1, validation=None)
+    Learn(epochs=1, batch=100, loss="ann", mixup=1.0).run(digits.spiking(1), ctx)
+    known = {row.tobytes() for row in digits.train[0][0]}
+    assert len(asked) == 10 and all(map(torch.equal, asked, learnt))
+    assert not any(row.numpy().tobytes() in known for row in asked[0][:5])
 
 
 def test_two_outputs_are_refused(digits: Any) -> None:

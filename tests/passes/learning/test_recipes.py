@@ -74,8 +74,10 @@ def test_few_steps_waits_and_learns_with_even_spikes() -> None:
     text = str(pipeline("few-steps{epochs=7 lr=0.01 batch=5 augment=flip maxpool=average bits=6}"))
     assert text.startswith("replace-maxpool,fold-batchnorm,") and text.endswith("quantize{bits=6}")
     assert "activations-to-neurons{wait=T-1}" in text and "lower-maxpool" not in text
-    learning = "epochs=7 batch=5 leak=false v-init=true loss=ann lr=0.01 schedule=cosine"
-    assert f"learn{{{learning} even-spikes=true augment=flip}}" in text
+    learning = "epochs=7 batch=5 leak=false v-init=true loss=ann temperature=4 lr=0.01"
+    assert f"learn{{{learning} schedule=cosine even-spikes=true augment=flip mixup=1}}" in text
+    unmixed = str(pipeline("few-steps{mixup=none temperature=none}"))
+    assert "mixup" not in unmixed and "temperature" not in unmixed
     ladder = str(pipeline("few-steps{start=4 maxpool=refuse}"))
     assert "reduce-timesteps{" in ladder and "start=4" in ladder and "quantize" not in ladder
     assert "maxpool=refuse" in ladder

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from snnc.artifact import write
 from snnc.errors import PassError
 from snnc.ir import Graph
+from snnc.testing import Style, build
 from snnc.transform import PassContext
 from snnc_passes.train._adversary import Pgd
 from snnc_passes.train.learn import Learn
@@ -228,6 +230,12 @@ def test_a_checkpoint_of_another_run_is_refused_in_one_line(
     assert "--workdir" in str(caught.value.hint)
 
 
+def test_checkpoints_without_mixup_and_temperature_are_known_as_before() -> None:
+    assert not {"mixup", "temperature"} & set(Learn(loss="ann").as_numbers())
+    numbers = Learn(loss="ann", mixup=0.5, temperature=4.0).as_numbers()
+    assert (numbers["mixup"], numbers["temperature"]) == (0.5, 4.0)
+
+
 def test_a_trial_takes_one_step_and_leaves_the_folder_alone(
     plain: Graph, labelled: list[Any], tmp_path: Path
 ) -> None:
@@ -278,14 +286,23 @@ def test_a_folder_that_takes_no_files_is_named(
 
 
 @pytest.mark.parametrize(
-    "options", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"adversarial": Pgd(eps=0.3)}]
+    "options",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "sgd"},
+        {"adversarial": Pgd(eps=0.3)},
+        {"loss": "ann", "temperature": 3.0, "mixup": 0.4, "augment": "flip"},
+        {"prefixes": "all", "dropout": 0.2},
+    ],
 )
 def test_every_way_to_learn_can_be_gone_on_with(
     plain: Graph, labelled: list[Any], tmp_path: Path, options: Any
 ) -> None:
     each = Learn(epochs=2, batch=8, lr=1e-2, clip=0.5, schedule="cosine", **options)
-    whole = each.run(plain.clone(), context(labelled)).graph.fingerprint()
+    ann = build("plain", Style.ANN)
+    given = partial(context, labelled, ann=ann)
+    whole = each.run(plain.clone(), given()).graph.fingerprint()
     with interrupting(("epoch 1/2", 2)) as progress, pytest.raises(KeyboardInterrupt):
-        each.run(plain.clone(), context(labelled, workdir=tmp_path, progress=progress))
-    resumed = each.run(plain.clone(), context(labelled, workdir=tmp_path, resume=True))
+        each.run(plain.clone(), given(workdir=tmp_path, progress=progress))
+    resumed = each.run(plain.clone(), given(workdir=tmp_path, resume=True))
     assert resumed.graph.fingerprint() == whole

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snnc_backends.cpu.kernels.neuron import Neuron, RoundingNeuron, TwoSidedNeuron
     from snnc_backends.cpu.kernels.pool import Pool
     from snnc_backends.cpu.kernels.scale import Scale
+    from snnc_backends.cpu.kernels.tile_layer import TileLayer
     from snnc_backends.cpu.kernels.windows import Windows
 
     PLAIN: tuple[type[Kernel], ...]
@@ -50,6 +51,7 @@ _KERNELS = {
     "dense-conv": ("dense_conv", "DenseConv"),
     "dense-layer": ("dense_layer", "DenseLayer"),
     "event-layer": ("event_layer", "EventLayer"),
+    "tile-layer": ("tile_layer", "TileLayer"),
 }
 """File and class of every kernel."""
 _MORE = (("code", "Code"), ("layer", "Layer"), ("windows", "Windows"))
@@ -100,6 +102,7 @@ __all__ = [
     "RoundingNeuron",
     "Scale",
     "Table",
+    "TileLayer",
     "TwoSidedNeuron",
     "Windows",
     "Work",

@@ -60,10 +60,12 @@ class Work:
     Attributes:
         rates: events per element and step of each input; 1 for what is no tensor of events.
         timesteps: the window.
+        tiles: on a processor with tiles.
     """
 
     rates: tuple[float, ...]
     timesteps: int
+    tiles: bool = False
 
     def steps(self, constant: bool) -> int:
         """The steps of a tensor."""
@@ -78,10 +80,12 @@ class Kernel:
         name: in a plan.
         shares: its code does the part of the work that it is told (`Code.part` of `Code.parts`), so
             that several threads do it together; the code of others does all of it.
+        tiled: it is for processors with tiles, and in a plan beside a kernel for all processors.
     """
 
     name: ClassVar[str]
     shares: ClassVar[bool] = False
+    tiled: ClassVar[bool] = False
 
     @classmethod
     def match(cls, site: Site) -> Match | None:

@@ -16,6 +16,7 @@ from snnc_backends.cpu.kernels.event_weights import (
     WIDEST,
     digit_planes,
     event_limit,
+    far_cost,
     slab_and_unit,
     weight_words,
 )
@@ -122,7 +123,12 @@ class EventLayer(Layer):
         looks = self.height * self.width * (NS_PER_PIXEL + self.channels * NS_PER_INPUT)
         each = self.pixels * (added + loops) + looks * listed
         updates = (work.timesteps + self.wait) * self.size
-        return work.timesteps * each + updates * NS_PER_CHANNEL
+        total = work.timesteps * each + updates * NS_PER_CHANNEL
+        if not work.tiles:
+            return total
+        touched = 1 - max(0.0, 1 - work.rates[0]) ** (work.timesteps * self.height * self.width)
+        added = work.timesteps * self.pixels * events * units
+        return total + far_cost(self.slab_bytes, added, touched * self.weights().nbytes)
 
     @property
     def slabs(self) -> int:

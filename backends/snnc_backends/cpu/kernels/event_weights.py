@@ -17,6 +17,18 @@ SLAB_BYTES = 320 << 10
 WIDEST = 512
 """Most output channels of a slab."""
 
+NEAR_BYTES, NS_PER_FAR_UNIT, NS_PER_FAR_BYTE = 48 << 10, 0.6, 0.018
+"""Weights of a slab that stay in the L1 cache; what a unit of others and a byte that is read for
+the first time in a run take more (Sapphire Rapids, one core)."""
+
+
+def far_cost(slab_bytes: int, units: float, nbytes: float) -> float:
+    """Time of adding units of weights that a processor with tiles takes more than a Zen 4.
+
+    nbytes: of the weights of a layer that events touch.
+    """
+    return nbytes * NS_PER_FAR_BYTE + (units * NS_PER_FAR_UNIT if slab_bytes > NEAR_BYTES else 0)
+
 
 def digit_planes(weight: NDArray[Any], digits: int) -> NDArray[np.int8]:
     """The digits of weights (rows, columns, inputs, outputs) in base 256, each -128 to 127, the
