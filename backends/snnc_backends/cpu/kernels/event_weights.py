@@ -54,13 +54,18 @@ def event_limit(planes: NDArray[Any], copies: int) -> int:
     """The most events of a window whose sums fit 16 bits, whichever events they are; all of them
     count as `LARGEST`."""
     flat = np.concatenate([each.reshape(-1, each.shape[-1]) for each in planes], axis=1)
-    flat = flat.astype(np.int16)
-    outputs = flat.shape[-1]
-    places = (flat & 255) + 256 * np.arange(outputs)
-    counts = np.bincount(places.ravel(), minlength=256 * outputs).reshape(outputs, 256) * copies
+    parts = (flat[:, i : i + UNIT] for i in range(0, flat.shape[1], UNIT))
+    counts = np.concatenate([_tally(part) for part in parts]) * copies
     positive, negative = np.arange(127, 0, -1), np.arange(128, 0, -1)
     rows = (counts[:, positive], positive), (counts[:, 256 - negative], negative)
     return min(_fitting(*each) for each in rows)
+
+
+def _tally(weights: NDArray[np.int8]) -> NDArray[Any]:
+    """How often each output has each byte, for weights (inputs, outputs): (outputs, 256)."""
+    outputs = weights.shape[1]
+    places = (weights.astype(np.int16) & 255) + 256 * np.arange(outputs)
+    return np.bincount(places.ravel(), minlength=256 * outputs).reshape(outputs, 256)
 
 
 def _fitting(counts: NDArray[Any], sizes: NDArray[Any]) -> int:
