@@ -50,13 +50,13 @@ def test_learning_improves_a_converted_network_on_data_it_has_not_seen(
 
 
 def test_learning_with_even_spikes_improves_the_spikes_too(digits: Any) -> None:
-    converted = digits.spiking(4)
+    converted = digits.spiking(2)
     learn = Learn(epochs=4, lr=3e-3, batch=32, even_spikes=True, leak=False)
-    result = learn.run(converted.clone(), digits.context(timesteps=4))
+    result = learn.run(converted.clone(), digits.context(timesteps=2))
     losses = [row["loss"] for row in result.metrics["epochs"]]
     assert losses[-1] < losses[0]
-    assert 0 < result.metrics["epochs"][-1]["spikes_per_neuron"] < 4
-    before, after = (digits.accuracy(graph, 4) for graph in (converted, result.graph))
+    assert 0 < result.metrics["epochs"][-1]["spikes_per_neuron"] < 2
+    before, after = (digits.accuracy(graph, 2) for graph in (converted, result.graph))
     assert after > before, (before, after)
 
 
