@@ -65,6 +65,7 @@ def ran(repository: Path, site: Path, *options: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.long
 def test_every_stage_from_source_and_on_again(
     repository: Path, site: Path, pack: Path, tmp_path: Path
 ) -> None:
