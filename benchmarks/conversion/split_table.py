@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import snnc
+from benchmarks.conversion.conversions import Conversions
 from benchmarks.conversion.expenses import expenses
 from benchmarks.conversion.judged_networks import RESNET20, Judge
+from benchmarks.conversion.setting import FLOAT, Setting
 from benchmarks.markdown_table import markdown_table
 from benchmarks.repository import EXAMPLES
-from snnc.data import open_data
 from snnc.ir import Graph
 
-CALIBRATION_IMAGES = 1024
 BATCH = 100
 RECIPES = {"synchronous": "convert", "split": "convert{split=1.5}"}
 KINDS = (("synchronous", 4), ("split", 4), ("synchronous", 8))
@@ -106,18 +106,16 @@ class SplitBench:
             std=net.std,
             recipe=RECIPES[row.kind],
             timesteps=row.timesteps,
-            calibration=self._calibration(row.draw),
+            calibration=self._calibration(row),
             target="cpu",
         )
 
-    def _calibration(self, draw: int) -> str:
-        """A draw of bit-exact training images, that of `table.py`, as DATA."""
-        train = f"cifar10:{self.judge.data / 'cifar10'}#train"
-        pool = open_data(f"{train}[@exact_train.npy]").indices
-        order = np.random.default_rng(draw).permutation(len(pool))
-        chosen = self.judge.work / f"calibration-{draw}.npy"
-        np.save(chosen, np.sort(pool[order[:CALIBRATION_IMAGES]]))
-        return f"{train}[@{chosen}]"
+    def _calibration(self, row: Row) -> str:
+        """The draw of bit-exact training images that `table.py` takes, as DATA."""
+        judge = self.judge
+        conversions = Conversions(judge.net, judge.weights, judge.data, judge.work, threads=1)
+        setting = Setting("resnet20", row.kind, FLOAT, row.timesteps, row.draw)
+        return conversions.calibration(setting)
 
     def _crossbar(self, row: Row, graph: Graph) -> dict[str, float]:
         """What the network takes on a crossbar with 8 bits."""
@@ -125,7 +123,7 @@ class SplitBench:
             graph,
             passes="quantize{bits=8}",
             timesteps=row.timesteps,
-            calibration=self._calibration(row.draw),
+            calibration=self._calibration(row),
             target="crossbar{technology=isaac-32nm}",
         ).report
         hardware, cost = report["hardware"], report["cost"]
