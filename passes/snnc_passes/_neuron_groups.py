@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from snnc.ir import Concat, Graph, Neuron, Node, Op, Reshape, Scale, SumPool
-from snnc.ir.walk import single_user_chain
+from snnc.ir import Graph, Neuron, Scale
+from snnc.ir.neuron_groups import NeuronGroup, neuron_groups, sum_of_group
 from snnc_passes._affine import Floats, combine
 from snnc_passes._events import scale_events_into_currents
 from snnc_passes._thresholds import param
@@ -58,7 +58,7 @@ def _separate(graph: Graph, name: str, copies: int, shape: tuple[int, ...]) -> N
         members.append(graph.add(other, op, node.inputs, loc=node.loc, origins=node.origins))
     for member, value in zip(members, _starts(start, threshold, copies, shape), strict=True):
         graph.replace_op(member, replace(op, v_init=param(graph, member, "v_init", value)))
-    joined, *following = _sum_of(shape, copies)
+    joined, *following = sum_of_group(shape, copies)
     source = graph.add(graph.fresh(f"{name}.group"), joined, members, loc=node.loc)
     for title, each in zip(("rows", "sum", "count"), following, strict=True):
         source = graph.add(graph.fresh(f"{name}.{title}"), each, [source], loc=node.loc)
@@ -69,21 +69,6 @@ def _starts(start: Floats, threshold: Floats, copies: int, shape: tuple[int, ...
     """`staggered` for parameters of a sample of `shape`."""
     zeros = np.zeros_like(threshold)
     return [combine(np.add, start, own, shape) for own in staggered(zeros, threshold, copies)]
-
-
-def _sum_of(shape: tuple[int, ...], copies: int) -> list[Op]:
-    """The ops that add up K populations of `shape`, element by element."""
-    if len(shape) == 1:
-        axis, lead, rest = 0, 1, shape[0]
-    else:
-        axis, lead, rest = 1, shape[0], int(np.prod(shape[1:]))
-    windows = (((0, copies),), tuple((i, i + 1) for i in range(rest)))
-    return [
-        Concat(axis=axis),
-        Reshape(shape=(lead, copies, rest)),
-        SumPool(windows=windows),
-        Reshape(shape=shape),
-    ]
 
 
 def join(graph: Graph) -> dict[str, int]:
@@ -98,46 +83,27 @@ def join(graph: Graph) -> dict[str, int]:
         K by population.
     """
     found: dict[str, int] = {}
-    for node in graph.nodes:
-        if isinstance(node.op, Concat) and (chain := _chain_of_group(graph, node)):
-            found[node.inputs[0]] = len(node.inputs)
-            _join(graph, node, chain)
+    for group in list(neuron_groups(graph)):
+        found[group.members[0]] = len(group.members)
+        _join(graph, group)
     graph.prune_params()
     return found
 
 
-def _chain_of_group(graph: Graph, node: Node) -> tuple[str, ...]:
-    """The nodes from the concatenation of a group to its sum; none if it is no group."""
-    members = node.inputs
-    first = graph.node(members[0])
-    expected = _sum_of(graph.type_of(first.name).shape, len(members))
-    chain = single_user_chain(graph, node.name, Reshape, SumPool)[: len(expected)]
-    if [graph.node(name).op for name in chain] != expected or len(set(members)) < len(members):
-        return ()
-    for member in members:
-        op, alike = graph.node(member).op, graph.node(member).inputs == first.inputs
-        alone = len(graph.users_of(member)) == 1
-        if not (isinstance(op, Neuron) and isinstance(first.op, Neuron) and alike and alone):
-            return ()
-        if not np.array_equal(graph.array(op.threshold), graph.array(first.op.threshold)):
-            return ()
-    return chain
-
-
-def _join(graph: Graph, node: Node, chain: tuple[str, ...]) -> None:
-    first, *others = node.inputs
+def _join(graph: Graph, group: NeuronGroup) -> None:
+    first, *others = group.members
     shape = graph.type_of(first).shape
     op = graph.node(first).op
     assert isinstance(op, Neuron)
     total = np.zeros(())
-    for member in node.inputs:
+    for member in group.members:
         own = graph.node(member).op
         assert isinstance(own, Neuron)
         total = combine(np.add, total, np.asarray(graph.array(own.v_init), np.float64), shape)
-    start = param(graph, first, "v_init", np.asarray(total / len(node.inputs)))
+    start = param(graph, first, "v_init", np.asarray(total / len(group.members)))
     graph.replace_op(first, replace(op, v_init=start))
     whole = graph.fresh(f"{first}.whole")
-    graph.insert_after(chain[-1], whole, Scale(factor=float(len(node.inputs))))
+    graph.insert_after(group.total, whole, Scale(factor=float(len(group.members))))
     graph.set_input(whole, 0, first)
-    for name in (*reversed(chain), *others):
+    for name in (*reversed(group.chain), *others):
         graph.remove(name)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117
 """Separates the random stream of a split from others of the same seed."""
+FEW = 64
+"""Of fewer samples none are held out."""
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,14 @@ def _masked(spec: DataSpec, source: Source) -> Indices:
 
 
 def held_out(batches: Batches, size: int) -> tuple[Batches, Batches]:
-    """All samples but the last `size`, and those; of fewer than four times as many, not apart.
+    """All samples but the last `size`, and those; at most a quarter of all is held out.
 
-    Of a small `Dataset`, and of other batches, it is all samples, and the first `size`.
+    Of a `Dataset` of fewer than `FEW` samples, and of other batches, it is all samples, and the
+    first `size`.
     """
-    if not isinstance(batches, Dataset) or len(batches) < 4 * size:
+    if not isinstance(batches, Dataset) or len(batches) < FEW:
         return batches, first_samples(batches, size)
-    rest = len(batches) - size
+    rest = len(batches) - min(size, len(batches) // 4)
     return batches.limit(rest), replace(batches, indices=batches.indices[rest:])
 
 

@@ -37,8 +37,8 @@ class DiagnoseOptions(JobOptions):
 
     calibration: Data = field(
         metadata={
-            MEANING: "data for the passes; `limit` samples of it are compared, the last if there "
-            "are four times as many, which the passes then do not see, else the first."
+            MEANING: "data for the passes, and to compare: the last `limit` samples, at most a "
+            "quarter, which the passes do not see; of fewer than 64 the first, which they do."
         }
     )
     limit: int = described(SAMPLES, "how many samples of `calibration` to compare.")

@@ -12,8 +12,7 @@ import pytest
 
 from snnc.analysis.diagnosis import Cause, Diagnosis
 from snnc.analysis.diagnosis.norms import far_norms
-from snnc.analysis.diagnosis.remedies import CALIBRATED as REMEDIES_OF_CALIBRATED
-from snnc.analysis.diagnosis.remedies import REMEDIES, remedy
+from snnc.analysis.diagnosis.remedies import REMEDIES, Settings, remedy
 from snnc.data import open_data
 from snnc.driver import ModelSource, load_model
 from snnc.driver.models import normalize
@@ -69,6 +68,21 @@ def test_a_calibrated_network_has_no_fault(
     assert faults(found) == []
     plain = inject.diagnose(model, data, timesteps)
     assert found.layers[1].error < plain.layers[1].error
+
+
+def test_a_group_of_neurons_is_one_layer_of_more_levels(
+    inject: Any, model: Graph, data: Any
+) -> None:
+    """The first layer has a constant current: its neurons do what ideal ones do."""
+    plain = CALIBRATED.replace("calibrate", "initialize-potential")
+    groups = plain.replace("potential", "potential,split{budget=2.0}")
+    one, several = (inject.diagnose(model, data, 4, passes=text) for text in (plain, groups))
+    assert [each.name for each in several.layers] == list(LAYERS)
+    before, after = one.layers[0], several.layers[0]
+    assert after.unevenness < 1e-3 and before.unevenness < 1e-3
+    assert after.quantisation < 0.7 * before.quantisation
+    assert after.error == pytest.approx(np.hypot(after.quantisation, after.clipping), rel=0.05)
+    assert faults(several) == []
 
 
 @pytest.mark.parametrize("timesteps", [16, 32])
@@ -219,17 +233,31 @@ def test_channels_that_are_dead_in_the_ann(inject: Any, model: Graph, data: Any)
 def test_a_window_that_is_too_short(inject: Any, model: Graph, data: Any) -> None:
     found = inject.diagnose(model, data, 1)
     assert [cause for _, cause in faults(found)] == ["too-few-timesteps"]
-    assert found.faults[0].remedy.startswith("-T 2, or the recipe convert{latency=2}")
+    assert found.faults[0].remedy.startswith("-T 2, or convert{latency=2}")
 
 
-def test_a_pass_that_has_run_is_not_advised() -> None:
-    for calibrated in (False, True):
-        advised = remedy(
-            Cause.TOO_FEW_TIMESTEPS, advice="unevenness", timesteps=8, calibrated=calibrated
-        )
-        assert advised.startswith("-T 16, or the recipe convert{latency=16}")
-        assert ("`calibrate`" in advised) is not calibrated
-        assert "signed=true" in advised and "wait=4" in advised
+PLAIN = Settings(timesteps=8, passes=frozenset({"calibrate"}))
+
+
+def test_what_a_network_has_is_not_advised() -> None:
+    advised = remedy(Cause.TOO_FEW_TIMESTEPS, PLAIN)
+    assert advised.startswith("-T 16, or convert{latency=16}") and "`calibrate`" not in advised
+    assert all(option in advised for option in ("split=1.5", "signed=true", "wait=T", "few-steps"))
+    for settings, missing in (
+        (replace(PLAIN, signed=True), {"split", "signed"}),
+        (replace(PLAIN, groups=True), {"split", "signed"}),
+        (replace(PLAIN, waits=True), {"wait", "latency="}),
+        (replace(PLAIN, passes=frozenset({"calibrate", "choose-schedule"})), {"wait", "-T"}),
+        (replace(PLAIN, passes=frozenset({"learn"})), {"convert{s", "convert{w", "recipe"}),
+    ):
+        advised = remedy(Cause.TOO_FEW_TIMESTEPS, settings)
+        assert not [word for word in missing if word in advised.replace("chooses waits", "")]
+
+
+def test_calibration_is_advised_where_it_did_not_run() -> None:
+    plain = replace(PLAIN, passes=frozenset())
+    assert remedy(Cause.UNEVENNESS, plain).startswith("`calibrate` behind `threshold-balance`; ")
+    assert remedy(Cause.UNEVENNESS, PLAIN).startswith("at this T: convert{split=1.5}")
 
 
 def test_channels_of_several_layers_that_are_dead_in_the_ann_are_one_note(
@@ -266,7 +294,7 @@ def test_batch_norms_that_drift_little_by_little_are_not_blamed(
 
 
 def test_remedies_name_passes_and_options_that_exist() -> None:
-    texts = [*REMEDIES.values(), *REMEDIES_OF_CALIBRATED.values()]
+    texts = REMEDIES.values()
     assert set(REMEDIES) | {Cause.TOO_FEW_TIMESTEPS} == set(Cause)
     named = [spec for text in texts for spec in re.findall(r"`([^`]+)`", text)]
     assert len(named) > 8

@@ -72,6 +72,8 @@ class LayerTally:
         shape: shape of one sample.
         timesteps: the window T.
         spike_value: value of a spike in units of the ANN, for a graph of integers; else None.
+        copies: K, of a group of neurons (`snnc.ir.neuron_groups`), which has K T + 1 levels; `op`
+            is that of its first population, whose start is (K - 1) / 2K thresholds below the mean.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class LayerTally:
         shape: tuple[int, ...],
         timesteps: int,
         spike_value: NDArray[np.generic] | None = None,
+        copies: int = 1,
     ) -> None:
-        self._timesteps = timesteps
+        self._timesteps = timesteps * copies
         self._columns = (shape[0] if shape else 1, -1)
         own = self._wide(graph.array(op.threshold), shape)
         real = own if spike_value is None else self._wide(spike_value, shape)
@@ -90,13 +93,15 @@ class LayerTally:
         self._threshold = real
         bound = np.full((), np.inf) if op.upper is None else graph.array(op.upper)
         self._upper = self._wide(bound, shape) * self._unit
-        self._v_init = self._wide(graph.array(op.v_init), shape) * self._unit
+        start = self._wide(graph.array(op.v_init), shape) * self._unit
+        start = start + real * ((copies - 1) / (2 * copies))
+        self._v_init = copies * start - real * ((copies - 1) / 2)
         self._two_sided = isinstance(op, TwoSidedNeuron)
         self._counts = ideal_counts
         if isinstance(op, TwoSidedNeuron):
             self._counts = ideal_rounded_counts if op.rounds else ideal_two_sided_counts
         self._half = np.zeros_like(real) if self._two_sided else real / 2
-        self._given = (self._v_init - self._half) / timesteps
+        self._given = (start - self._half) / timesteps
         self._shared = np.ndim(graph.array(op.threshold)) == 0
         channels, places = own.shape
         self._places = 0
@@ -117,7 +122,7 @@ class LayerTally:
 
         Args:
             current: (N, *shape), mean over the window of the input, in units of the graph.
-            rate: (N, *shape), signed spikes per step.
+            rate: (N, *shape), signed spikes per step and neuron.
             activation: (N, *shape), activation of the ANN.
             rounded: (N, *shape), rate of the integer network, if there is one.
         """

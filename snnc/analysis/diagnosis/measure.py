@@ -17,6 +17,7 @@ from snnc.analysis.observations import prefixes
 from snnc.errors import DataError
 from snnc.input_range import InputTally
 from snnc.ir import AnyNeuron, Graph, Maximum, Node, Signal
+from snnc.ir.neuron_groups import neuron_groups
 from snnc.ir.populations import spike_values
 from snnc.memory import DIAGNOSED_VALUES, rows_that_fit
 from snnc.transform import Batches, Progress, silent
@@ -113,7 +114,13 @@ class _Sweep:
         rounded = networks.rounded
         self._integers = None if rounded is None else FastInterpreter(rounded)
         self._spike_values = spike_values(snn) if snn.quantized else {}
-        self._layers = {name: self._layer(name) for name in networks.populations()}
+        groups = {group.members[0]: group for group in neuron_groups(snn)}
+        copies = {name: len(group.members) for name, group in groups.items()}
+        self._layers = {name: self._layer(name, copies) for name in networks.populations()}
+        self._rates = {
+            groups[name].total if name in groups else name: (name, copies.get(name, 1))
+            for name in self._layers
+        }
         self._pools = {name: [0.0, 0.0] for name in _pools_of_spikes(snn)}
         pairs = {} if model is None else compared_nodes(model, networks.ann)
         self._pairs = pairs
@@ -126,12 +133,13 @@ class _Sweep:
         self._inputs = InputTally()
         self.samples = 0
 
-    def _layer(self, name: str) -> LayerTally:
+    def _layer(self, name: str, copies: Mapping[str, int]) -> LayerTally:
         graph = self._networks.snn
         op = graph.node(name).op
         assert isinstance(op, AnyNeuron)
         value = self._spike_values.get(name)
-        return LayerTally(graph, op, graph.type_of(name).shape, self._timesteps, value)
+        shape, count = graph.type_of(name).shape, copies.get(name, 1)
+        return LayerTally(graph, op, shape, self._timesteps, value, count)
 
     def widest(self) -> int:
         """Size of the largest tensor, for one sample and step."""
@@ -171,8 +179,9 @@ class _Sweep:
             return rates
 
         def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
-            if node.name in self._layers:
-                rates[node.name] = value.mean(0).float().numpy()
+            if node.name in self._rates:
+                name, copies = self._rates[node.name]
+                rates[name] = value.mean(0).float().numpy() / copies
 
         run = self._run(self._integers, x, ids, (), observe)
         self._rounded.add(_first(run.outputs), output)
@@ -198,11 +207,15 @@ class _Sweep:
         output: Real,
         integers: Mapping[str, Real],
     ) -> None:
+        currents: dict[str, Real] = {}
+
         def observe(node: Node, inputs: Sequence[Tensor], value: Tensor) -> None:
             if node.name in self._layers:
-                current, rate = (v.mean(0).float().numpy() for v in (inputs[0], value))
-                rounded = integers.get(node.name)
-                self._layers[node.name].add(current, rate, expected[node.name], rounded)
+                currents[node.name] = inputs[0].mean(0).float().numpy()
+            if node.name in self._rates:
+                name, copies = self._rates[node.name]
+                rate = value.mean(0).float().numpy() / copies
+                self._layers[name].add(currents.pop(name), rate, expected[name], integers.get(name))
             if node.name in self._pools:
                 rates = inputs[0].mean(0, keepdim=True)
                 wanted = self._snn.stateless(node.op, [rates], rates.ndim - 2)[0]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from snnc.analysis.diagnosis.result import Cause
+from snnc.ir import AnyNeuron, Graph, Neuron
+from snnc.ir.neuron_groups import neuron_groups
 
 REMEDIES: Mapping[Cause, str] = {
     Cause.UNTRAINED: "give the trained weights by --weights FILE, or load them in the factory",
@@ -61,49 +64,89 @@ REMEDIES: Mapping[Cause, str] = {
         "`threshold-balance{statistic=mse}`, which suits the thresholds to T, and `calibrate` "
         "behind it"
     ),
-    Cause.UNEVENNESS: (
-        "`calibrate` behind `threshold-balance`; `activations-to-neurons{wait=4}` (neurons wait "
-        "for their input; latency grows), or `activations-to-neurons{signed=true}` where wires "
-        "carry -1"
-    ),
+    Cause.UNEVENNESS: "`calibrate` behind `threshold-balance`",
     Cause.WEIGHT_ROUNDING: "more bits: `quantize{bits=8}`, or none for real weights",
 }
-CALIBRATED: Mapping[Cause, str] = {
-    Cause.CLIPPING: "more steps; the thresholds are already the best for this T",
-    Cause.QUANTISATION: "more steps; the thresholds are already the best for this T",
-    Cause.UNEVENNESS: (
-        "`activations-to-neurons{signed=true}` where wires carry -1, or "
-        "`activations-to-neurons{wait=4}` (neurons wait for their input; latency grows)"
-    ),
-}
-"""Instead, where `calibrate` has run."""
+ADDED = (Cause.TOO_FEW_TIMESTEPS, Cause.CLIPPING, Cause.QUANTISATION, Cause.UNEVENNESS)
+"""Causes of errors that add up without a layer at fault."""
+TRAINED = frozenset({"learn", "reduce-timesteps"})
+"""Passes that train the spiking network."""
 DEAD_IN_ANN = (
     "the conversion loses nothing by them: prune them or train the model better; many of them can "
     "mean inputs unlike those of the training (--mean, --std)"
 )
 
-TRAIN = "or train the network for this T by `learn` (recipe diet)"
+
+@dataclass(frozen=True)
+class Settings:
+    """What a network was made with, so that it is not advised again.
+
+    Attributes:
+        timesteps: the window T; 0 where it does not matter.
+        passes: names of the passes that ran.
+        signed, waits, groups: whether a population emits -1, waits, is one of a group.
+    """
+
+    timesteps: int = 0
+    passes: frozenset[str] = frozenset()
+    signed: bool = False
+    waits: bool = False
+    groups: bool = False
+
+    @classmethod
+    def of(cls, snn: Graph, timesteps: int, passes: Collection[str]) -> Settings:
+        """Those of a spiking graph."""
+        ops = [node.op for node in snn if isinstance(node.op, AnyNeuron)]
+        return cls(
+            timesteps=timesteps,
+            passes=frozenset(passes),
+            signed=any(isinstance(op, Neuron) and op.signed for op in ops),
+            waits=any(op.wait for op in ops),
+            groups=any(neuron_groups(snn)),
+        )
 
 
-def remedy(
-    cause: Cause, *, advice: str | None = None, timesteps: int = 0, calibrated: bool = False
-) -> str:
+def remedy(cause: Cause, settings: Settings | None = None, *, in_ann: bool = False) -> str:
     """The remedy for a cause.
 
     Args:
-        advice: for too few timesteps, the cause that costs most at this window; for dead channels,
-            any text means that they are zero in the ANN.
-        timesteps: the window T; twice as long is proposed.
-        calibrated: whether `calibrate` has run: it is not advised again.
+        settings: of the network. Where errors add up without a layer at fault, options of the
+            recipe follow that it does not have yet, those first that take least.
+        in_ann: of dead channels, whether they are zero in the ANN.
     """
-    known = {**REMEDIES, **(CALIBRATED if calibrated else {})}
-    if cause is Cause.DEAD_CHANNELS and advice:
+    if cause is Cause.DEAD_CHANNELS and in_ann:
         return DEAD_IN_ANN
+    if cause not in ADDED or settings is None:
+        return REMEDIES[cause]
+    parts: list[str] = []
     if cause is Cause.TOO_FEW_TIMESTEPS:
-        longer = (
-            f"-T {2 * timesteps}, or the recipe convert{{latency={2 * timesteps}}}, which also "
-            "chooses waits and the first step that is read"
-        )
-        at_this_window = "" if advice is None else f"; at this T: {known[Cause(advice)]}"
-        return f"{longer}{at_this_window}; {TRAIN}"
-    return known[cause]
+        parts.append(_longer(settings))
+    elif "calibrate" not in settings.passes:
+        parts.append(REMEDIES[cause])
+    return "; ".join([*parts, *_more_accurate(settings)])
+
+
+def _longer(settings: Settings) -> str:
+    """More steps."""
+    if "choose-schedule" in settings.passes:
+        return "a higher latency, convert{latency=N}"
+    longer = f"-T {2 * settings.timesteps}"
+    if settings.waits:
+        return longer
+    scheduled = f"convert{{latency={2 * settings.timesteps}}}"
+    return f"{longer}, or {scheduled}, which chooses waits and the first step that is read for it"
+
+
+def _more_accurate(settings: Settings) -> Iterator[str]:
+    """What helps at the window as it is."""
+    if TRAINED & settings.passes:
+        yield "at this T: more epochs, or more training data"
+        return
+    options: list[str] = []
+    if not settings.signed and not settings.groups:
+        options.append("convert{split=1.5} (more neurons)")
+        options.append("convert{signed=true} (spikes of -1)")
+    if not settings.waits and "choose-schedule" not in settings.passes:
+        options.append("convert{wait=T} (T more steps of latency a layer)")
+    options.append("training for it, recipe few-steps")
+    yield f"at this T: {', or '.join(options)}"

@@ -11,7 +11,7 @@ import numpy as np
 from snnc.analysis.diagnosis.layer_errors import Channels
 from snnc.analysis.diagnosis.measure import Measured, Networks
 from snnc.analysis.diagnosis.model_rules import model_findings
-from snnc.analysis.diagnosis.remedies import remedy
+from snnc.analysis.diagnosis.remedies import Settings, remedy
 from snnc.analysis.diagnosis.result import Cause, Finding, LayerError, WindowError
 
 HIGH = 5.0
@@ -24,7 +24,9 @@ KNOWN_ACTIVE = 0.02
 POOLED = 0.1
 """Relative error above which a max pool of spikes is a fault."""
 EXPECTED = 20
-"""A silent channel is a fault if ideal neurons would have emitted at least this many spikes."""
+LOST_SPIKES = 0.01
+"""Silent channels are a fault if ideal neurons would have emitted at least this many spikes there,
+and this part of the spikes of the layer."""
 DEAD_PART = 0.5
 """Channels that are zero in the ANN are a fault from this fraction of a layer on."""
 BAD_LAYER = 0.5
@@ -44,7 +46,7 @@ def findings(
     results = [*model_findings(networks, measured), *_layer_findings(networks, measured)]
     results += _pool_findings(networks, measured)
     if not any(finding.severity == "fault" for finding in results):
-        results += _window_findings(measured, timesteps, "calibrate" in passes)
+        results += _window_findings(measured, Settings.of(networks.snn, timesteps, passes))
     results += _silent_in_ann(measured)
     results += _rounding_findings(measured)
     place = positions(networks)
@@ -137,8 +139,8 @@ def _dead(context: _Context) -> Iterator[Finding]:
     layer, channels = context.layer, context.channels
     if not context.inherits:
         silent = (channels.spikes == 0) & (channels.expected >= EXPECTED)
-        if silent.any():
-            expected = float(channels.expected[silent].sum())
+        expected = float(channels.expected[silent].sum())
+        if silent.any() and expected >= LOST_SPIKES * channels.expected.sum():
             yield _finding(
                 layer,
                 Cause.DEAD_CHANNELS,
@@ -153,7 +155,7 @@ def _dead(context: _Context) -> Iterator[Finding]:
             layer,
             Cause.DEAD_CHANNELS,
             f"{_part(dead, layer).capitalize()} are zero in the ANN itself on all samples.",
-            advice="in the ann",
+            in_ann=True,
             channels=np.flatnonzero(dead).tolist(),
         )
 
@@ -177,7 +179,7 @@ def _silent_in_ann(measured: Measured) -> Iterator[Finding]:
         f"{count} of {sum(n.channels for n in layers)} channels of {where} are zero in the ANN "
         "itself on all samples.",
         severity="note",
-        advice="in the ann",
+        in_ann=True,
         channels={name: channels.tolist() for name, channels in dead.items()},
     )
 
@@ -198,9 +200,9 @@ def _pool_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
         )
 
 
-def _window_findings(measured: Measured, timesteps: int, calibrated: bool) -> Iterator[Finding]:
+def _window_findings(measured: Measured, settings: Settings) -> Iterator[Finding]:
     """The largest error part if the output is bad although no single layer is at fault."""
-    full = measured.over_t[-1]
+    full, timesteps = measured.over_t[-1], settings.timesteps
     if not measured.layers or not _bad(full):
         return
     half = next(w for w in measured.over_t if 2 * w.timesteps >= timesteps)
@@ -217,9 +219,7 @@ def _window_findings(measured: Measured, timesteps: int, calibrated: bool) -> It
         Cause.TOO_FEW_TIMESTEPS if falling or timesteps == 1 else cause,
         f"No layer is at fault alone: the errors add up. At T {timesteps} the output "
         f"{_output(full)}; here, relative to the ANN: {shown}.",
-        advice=str(cause),
-        steps=timesteps,
-        calibrated=calibrated,
+        settings=settings,
         **evidence,
     )
 
@@ -274,9 +274,8 @@ def _finding(
     text: str,
     *,
     severity: Any = "fault",
-    advice: str | None = None,
-    steps: int = 0,
-    calibrated: bool = False,
+    settings: Settings | None = None,
+    in_ann: bool = False,
     **evidence: Any,
 ) -> Finding:
     return Finding(
@@ -286,7 +285,7 @@ def _finding(
         severity=severity,
         evidence=evidence,
         text=text,
-        remedy=remedy(cause, advice=advice, timesteps=steps, calibrated=calibrated),
+        remedy=remedy(cause, settings, in_ann=in_ann),
     )
 
 
