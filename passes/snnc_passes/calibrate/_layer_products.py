@@ -143,7 +143,7 @@ def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
         for first in range(0, count, STRIP):
             strip = slice(first, min(first + STRIP, count))
             left, right = some[:, strip].T, some[:, first:]
-            products = torch._int_mm(left, right) if whole else left @ right
+            products = torch.ops.aten._int_mm(left, right) if whole else left @ right
             gram[strip, first:count] += products.cpu().double().mul_(weight)
     gram[:-1, -1] += rows.sum(0).mul(weight).cpu()
     gram[-1, -1] += float(len(rows)) * weight
