@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -38,25 +38,30 @@ def error_sums(
         weight: (n, C, *rest) factors of the errors; None for 1.
     """
     steps, samples, channels = current.shape[:3]
-    current = _channels_last(current, 2, shared=2)
-    target = _channels_last(target, 1)
+    current, target = _channels_last(current, 2, shared=2), _channels_last(target, 1)
     weight = None if weight is None else _channels_last(weight, 1)
-    shares = torch.tensor([mark / timesteps for mark in marks], dtype=torch.float32)
+    shares = torch.tensor(marks) / timesteps
     sums = torch.zeros(samples, len(marks), 2, channels)
     arrays = {
         **dict(zip(PARAMETERS, (each.float().contiguous() for each in neurons), strict=True)),
         "current": current, "target": target, "ends": torch.tensor(marks), "shares": shares,
         "sums": sums, **({} if weight is None else {"weight": weight}),
     }  # fmt: skip
-    slots = {
+    lanes = min(this_host().machine.block, channels & -channels)
+    sizes = {
         "samples": samples, "positions": target[0, ..., 0].numel(), "channels": channels,
         "step": current.stride(0) if steps > 1 else 0, "sample": current.stride(1),
-        "marks": len(marks), **{name: array.data_ptr() for name, array in arrays.items()},
+        "marks": len(marks),
     }  # fmt: skip
-    arguments = (ctypes.c_int64 * len(SLOTS))(*(slots.get(name, 0) for name in SLOTS))
-    lanes = min(this_host().machine.block, channels & -channels)
-    spread(_function(NeuronErrorSpec(lanes, weight is not None)), arguments, samples)
+    _run(NeuronErrorSpec(lanes, weight is not None), sizes, arrays)
     return sums
+
+
+def _run(spec: NeuronErrorSpec, sizes: Mapping[str, int], arrays: Mapping[str, Tensor]) -> None:
+    """Call the code with slots that hold numbers, and the addresses of arrays."""
+    slots = {**sizes, **{name: array.data_ptr() for name, array in arrays.items()}}
+    arguments = (ctypes.c_int64 * len(SLOTS))(*(slots.get(name, 0) for name in SLOTS))
+    spread(_function(spec), arguments, sizes["samples"])
 
 
 def _channels_last(x: Tensor, axis: int, shared: int = 0) -> Tensor:
