@@ -144,6 +144,6 @@ def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
             strip = slice(first, min(first + STRIP, count))
             left, right = some[:, strip].T, some[:, first:]
             products = torch.ops.aten._int_mm(left, right) if whole else left @ right
-            gram[strip, first:count] += products.cpu().double().mul_(weight)
+            gram[strip, first:count].add_(products.cpu(), alpha=weight)
     gram[:-1, -1] += rows.sum(0).mul(weight).cpu()
     gram[-1, -1] += float(len(rows)) * weight
