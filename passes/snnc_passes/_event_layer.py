@@ -23,7 +23,7 @@ COUNTED = 64
 
 
 @dataclass(frozen=True)
-class _Spikes:
+class Spikes:
     """Spikes of a population times `gain`, a number or (C,), summed over the windows of a pool."""
 
     population: str
@@ -58,7 +58,7 @@ def event_layer(
     op = node.op
     assert isinstance(op, Conv)
     weight, bias = constant(op.weight), None if op.bias is None else constant(op.bias)
-    spikes = _spikes(graph, node.inputs[0], constant)
+    spikes = spikes_of(graph, node.inputs[0], constant)
     if spikes is None or not has_event_code(op, weight) or (bias is not None and bias.ndim != 1):
         return None
     train = trains[spikes.population]
@@ -72,14 +72,20 @@ def event_layer(
     return EventLayer(train, EventConv.of(op, weight, bias, gain, spikes.pool))
 
 
-def _spikes(graph: Graph, name: str, constant: Constant) -> _Spikes | None:
-    """The value of a node as spikes of a population, if it is that."""
+def spikes_of(graph: Graph, name: str, constant: Constant) -> Spikes | None:
+    """The value of a node as spikes of a population, if it is that.
+
+    Args:
+        graph: an `snn` graph.
+        name: the node.
+        constant: gives the value of a parameter.
+    """
     node = graph.node(name)
     if isinstance(node.op, AnyNeuron):
-        return _Spikes(name, torch.ones(()))
+        return Spikes(name, torch.ones(()))
     if not isinstance(node.op, Scale | SumPool):
         return None
-    before = _spikes(graph, node.inputs[0], constant)
+    before = spikes_of(graph, node.inputs[0], constant)
     if before is None:
         return None
     if isinstance(node.op, Scale):

@@ -35,6 +35,7 @@ from snnc_passes._event_layer import EventLayer, event_layer
 from snnc_passes._neuron_groups import staggered
 from snnc_passes._samples import CHUNK
 from snnc_passes._spike_train import ALL, SpikeTrain
+from snnc_passes._spike_unit import spike_unit
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,10 @@ class LayerSweep:
                 return layer(rows, steps)
         sources = [self.between(n, rows, steps, mean) for n in self.graph.inputs_of(name)]
         return self.interpreter.apply(node, sources)
+
+    def unit(self, name: str, most: int) -> Tensor | None:
+        """(C,) what `mean` of a node is a multiple of, 0 to `most` times: see `spike_unit`."""
+        return spike_unit(self.graph, name, self.interpreter.constant, self._trains, most)
 
     def _event_layer(self, name: str) -> EventLayer | None:
         if name not in self._event_layers:

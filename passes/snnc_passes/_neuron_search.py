@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from snnc.errors import PassError
-from snnc.interp import for_sample
+from snnc.interp import Population, for_sample
 from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
+from snnc.training.packed_spikes import has_bits
 from snnc.training.soft_reset import counts_at_once, sums_after
 from snnc_passes._neuron_groups import staggered
 from snnc_passes._paired_sweep import counterparts_missing
@@ -143,7 +144,6 @@ class NeuronSearch:
         self.op, self.timesteps, self.upper, self.copies = op, timesteps, upper, copies
         self.current, self.target = current, target
         self.at_once = at_once or (op.wait >= timesteps and not op.signed)
-        self.others = (0, *range(2, target.ndim))
         steps = 1 if self.at_once else timesteps
         grid = _grid(target, steps) if spread else ()
         current, target = current[(slice(None), *grid)], target[grid]
@@ -204,9 +204,8 @@ class NeuronSearch:
 
     def _mean_error(self, settings: Settings, values: Values) -> Tensor:
         """(C,) mean of target minus output."""
-        total = torch.zeros_like(settings.bias)
-        for _, error in self._errors_after(self.timesteps, settings, values):
-            total += error.sum(self.others)
+        _, sums = self._sums(self.timesteps, settings, values)[-1]
+        total = sums[:, 0].sum(0, dtype=torch.float64).to(settings.bias)
         return total / values[1][:, 0].numel()
 
     def error(self, settings: Settings, lag: float = 0.0, rates: bool = False) -> Tensor:
@@ -223,17 +222,51 @@ class NeuronSearch:
             every = EVERY if self.copies == 1 else min(EVERY, max(1, self.timesteps // 4))
         weight = lag / max(1, (self.timesteps - 1) // every)
         total = torch.zeros_like(settings.bias)
-        for steps, error in self._errors_after(every, settings, self.searched):
-            squares = error.square().sum(self.others)
+        for steps, sums in self._sums(every, settings, self.searched):
+            squares = sums[:, 1].sum(0, dtype=torch.float64).to(total)
             early = weight * (self.timesteps / steps if rates else 1)
             total += squares if steps == self.timesteps else early * squares
         return total
 
-    def errors(self, settings: Settings, samples: int) -> Iterator[Tensor]:
-        """(n, C, *rest) target minus output of the first `samples` samples, in chunks."""
-        values = self.current[:, :samples], self.target[:samples]
-        for _, error in self._errors_after(self.timesteps, settings, values):
-            yield error
+    def weighted_sums(self, settings: Settings, weight: Tensor) -> Tensor:
+        """(n, 2, C) sums over positions of target minus output, times `weight`, and of squares.
+
+        `weight` is (n, C, *rest) for the first samples.
+        """
+        values = self.current[:, : len(weight)], self.target[: len(weight)]
+        return self._sums(self.timesteps, settings, values, weight)[-1][1]
+
+    def _sums(
+        self, every: int, settings: Settings, values: Values, weight: Tensor | None = None
+    ) -> list[tuple[int, Tensor]]:
+        """t, and (n, 2, C) sums over positions of the errors of `_errors_after`, and of squares.
+
+        Errors are multiplied by `weight` (n, C, *rest), if any.
+        """
+        if self._has_code(settings, values[0]):
+            from snnc.training.neuron_errors import error_sums
+
+            marks = self._marks(every)
+            value = settings.threshold / self.timesteps
+            neurons = settings.threshold, settings.start, settings.bias, value
+            sums = error_sums(*values, neurons, marks, self.timesteps, weight)
+            return [(t, sums[:, i]) for i, t in enumerate(marks)]
+        parts: dict[int, list[Tensor]] = {}
+        for steps, error in self._errors_after(every, settings, values):
+            done = sum(map(len, parts.setdefault(steps, [])))
+            if weight is not None:
+                error = error * weight[done : done + len(error)]
+            error = error.flatten(2) if error.ndim > 2 else error[..., None]
+            parts[steps].append(torch.stack([error.sum(2), error.square().sum(2)], 1))
+        return [(steps, torch.cat(some)) for steps, some in parts.items()]
+
+    def _has_code(self, settings: Settings, current: Tensor) -> bool:
+        """Whether there is machine code for the errors."""
+        population = Population(self.op, settings.threshold, None, settings.start)
+        return not self.at_once and self.copies == 1 and has_bits(population, current)
+
+    def _marks(self, every: int) -> list[int]:
+        return [*range(every, self.timesteps, every), self.timesteps]
 
     def _errors_after(
         self, every: int, settings: Settings, values: Values
@@ -260,9 +293,8 @@ class NeuronSearch:
                 counts = (counts_at_once(driven, threshold, u, self.timesteps) for u in starts)
                 yield self.timesteps, target - reduce(torch.add, counts) * value
                 continue
-            marks = [*range(every, self.timesteps, every), self.timesteps]
             trains = (
-                sums_after(marks, current, threshold, u, self.op, self.timesteps, bias)
+                sums_after(self._marks(every), current, threshold, u, self.op, self.timesteps, bias)
                 for u in starts
             )
             for sums in zip(*trains, strict=True):

@@ -49,3 +49,7 @@ class SpikeTrain:
         """Spikes per neuron and step of the first samples of a train held as bits."""
         some = count(self.events[:, :samples], self.steps)
         return float(some.sum(dtype=torch.int64)) / (some.numel() * self.steps)
+
+    def largest(self) -> int:
+        """The largest magnitude of an event before its gain."""
+        return 1 if self.bits else max(abs(int(each)) for each in self.events.aminmax())

@@ -118,3 +118,33 @@ def test_other_convolutions_are_left_to_torch(options: dict[str, Any]) -> None:
         assert sweep._event_layer("c2") is None
 
     swept(network(**options), check)
+
+
+@pytest.mark.parametrize("pool", [None, TILES])
+@pytest.mark.parametrize("scale", [0.7, np.linspace(0.5, 1.5, 64, dtype=np.float32)])
+def test_means_are_whole_multiples_of_the_unit(pool: Any, scale: Any) -> None:
+    name, most = ("s", T) if pool is None else ("pool", 4 * T)
+
+    def check(sweep: LayerSweep) -> None:
+        unit = sweep.unit(name, most)
+        assert unit is not None and unit.shape == (64,)
+        counts = sweep.mean(name, slice(None)) / unit[:, None, None]
+        torch.testing.assert_close(counts, counts.round(), rtol=0, atol=1e-5)
+        assert 1 < float(counts.max()) <= most
+        assert sweep.unit(name, most - 1) is None
+
+    swept(network(scale=scale, pool=pool), check)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pool": OVERLAPPING}, {"scale": np.ones((64, 6, 6), np.float32)}, {"scale": 0.0}],
+    ids=["windows that overlap", "a scale per position", "a scale of 0"],
+)
+def test_other_means_have_no_unit(options: dict[str, Any]) -> None:
+    name = "pool" if "pool" in options else "s"
+
+    def check(sweep: LayerSweep) -> None:
+        assert sweep.unit(name, 127) is None
+
+    swept(network(**options), check)

@@ -81,3 +81,27 @@ def test_lag_chooses_neurons_that_fire_in_time() -> None:
     late, timely = (errors_so_far(search, settings) for settings in found)
     assert late[-1].sum() < timely[-1].sum()
     assert timely[EARLIER].sum() < 0.95 * late[EARLIER].sum()
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_machine_code_finds_the_errors_that_torch_does(constant: bool, monkeypatch) -> None:
+    current = CURRENT[:1] if constant else CURRENT
+    search = NeuronSearch(Neuron(), current, TARGET.clamp(min=0), T, at_once=False)
+    weight = torch.randn(N // 2, C, 2, 2, generator=GENERATOR)
+
+    def found() -> list[Tensor]:
+        errors = search.error(SETTINGS, 0.5), search._mean_error(SETTINGS, search.searched)
+        return [*errors, search.weighted_sums(SETTINGS, weight)]
+
+    assert search._has_code(SETTINGS, search.current)
+    by_code = found()
+    monkeypatch.setattr(_neuron_search, "has_bits", lambda *_: False)
+    monkeypatch.setattr(_neuron_search, "TRIAL_VALUES", CURRENT.numel() // 3)
+    for ours, theirs in zip(by_code, found(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("op", [Neuron(wait=3), Neuron(signed=True), TwoSidedNeuron()], ids=str)
+def test_other_neurons_are_left_to_torch(op: AnyNeuron) -> None:
+    search = search_of(op)
+    assert not search._has_code(SETTINGS, search.current)

@@ -57,6 +57,29 @@ def test_products_are_those_of_unfolded_inputs(op, strip, last, monkeypatch) -> 
 
 
 @pytest.mark.parametrize("op", [ASKEW, EVEN])
+@pytest.mark.parametrize("rows", [7, 4096])
+def test_the_gram_matrix_of_counts_is_exact(op: Conv, rows: int, monkeypatch) -> None:
+    monkeypatch.setattr(_layer_products, "BYTE_ROWS", rows)
+    unit = torch.tensor([0.1, -0.7, 3.0])
+    counts = torch.randint(0, 128, (5, 3, 7, 6), generator=GENERATOR)
+    x = counts * unit[:, None, None]
+    columns = unit.double().repeat_interleave(int(np.prod(KERNELS[op][1:])))
+    matrix = unfolded(op, counts, KERNELS[op]).flatten(0, 1) * columns
+    matrix = F.pad(matrix, (0, 1), value=1.0)
+    gram = LayerProducts(op, KERNELS[op], unit).gram([(x[:2], 1.0), (x[2:], 1.0)])
+    torch.testing.assert_close(gram, matrix.T @ matrix, rtol=1e-12, atol=0)
+    real = LayerProducts(op, KERNELS[op]).gram([(x[:2], 1.0), (x[2:], 1.0)])
+    assert float((real / gram - 1).abs().max()) > 1e-9
+
+
+def test_the_gram_matrix_of_counts_of_features_is_exact() -> None:
+    counts, unit = torch.randint(0, 128, (50, 6), generator=GENERATOR), torch.rand(6)
+    rows = torch.cat([counts * unit.double(), torch.ones(50, 1)], 1)
+    gram = replace(DENSE, unit=unit).gram([(counts * unit, 1.0)])
+    torch.testing.assert_close(gram, rows.T @ rows, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("op", [ASKEW, EVEN])
 @pytest.mark.parametrize("first", [(0, 0), (1, 2)])
 def test_a_thinned_layer_has_every_third_position(op: Conv, first: tuple[int, int]) -> None:
     layer, x = LayerProducts(op, KERNELS[op]), normal(5, 3, 17, 16)

@@ -36,7 +36,9 @@ def lower(graph: ir.Graph, timesteps: int, kinds: Kinds | None = None) -> tuple[
     for node in graph.nodes:
         if node.name not in hidden:
             lowering.add(node, matches.get(node.name))
-    return lowering.plan(), lowering.blob.content()
+    plan, blob = lowering.plan(), lowering.blob
+    del lowering, matches  # weights in all their forms, which are no more needed
+    return plan, blob.content()
 
 
 class _Lowering:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,7 @@ class Network:
         bounds: on |x| of every integer tensor.
         rates: events per element and step of every tensor; see `snnc_backends.cpu.rates`.
         timesteps: the window.
+        whole: by layer, its weights as integers, once a kernel has asked for them.
     """
 
     graph: ir.Graph
@@ -47,6 +48,7 @@ class Network:
     bounds: Mapping[str, int]
     rates: Mapping[str, float]
     timesteps: int
+    whole: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -11,11 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
+from snnc.interp import for_sample
 from snnc.interp.ops import padded
 from snnc.ir import Conv, Linear
 
 STRIP = 256
 """Columns of a Gram matrix computed together; what lies below the diagonal is not computed."""
+MOST = 127
+"""Largest count of a Gram matrix of bytes."""
+BYTE_ROWS = 1 << 12
+"""Rows of bytes multiplied together: their sums fit 32 bits, and they are multiplied faster."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,13 @@ class LayerProducts:
     Attributes:
         op: the layer; a `Conv` of images without groups, or a `Linear`.
         kernel: shape of the weights of one output channel: (F,) or (C, kh, kw).
+        unit: (F,) or (C,) what the inputs are whole multiples of, `MOST` times at most; their Gram
+            matrix is then one of bytes, and exact. None for real inputs.
     """
 
     op: Conv | Linear
     kernel: Sequence[int]
+    unit: Tensor | None = None
 
     def thinned(self, every: int) -> LayerProducts:
         """The same layer at every `every`-th position along each axis, for the x of `window`."""
@@ -72,6 +81,8 @@ class LayerProducts:
         """
         gram: Tensor | None = None
         for x, weight in inputs:
+            if self.unit is not None:
+                x = (x / for_sample(self.unit, x.shape[1:])).round_().to(torch.int8)
             rows = x if isinstance(self.op, Linear) else self._rows(self.op, x)
             if gram is None:
                 gram = torch.zeros((rows.shape[1] + 1,) * 2, dtype=torch.float64)
@@ -79,6 +90,15 @@ class LayerProducts:
         assert gram is not None
         gram.triu_()
         gram += gram.triu(1).T
+        gram = self._in_order(gram)
+        if self.unit is not None:
+            units = self.unit.double().repeat_interleave(prod(self.kernel[1:]))
+            units = torch.cat([units, units.new_ones(1)])
+            gram.mul_(units).mul_(units[:, None])
+        return gram
+
+    def _in_order(self, gram: Tensor) -> Tensor:
+        """A Gram matrix of `_rows` and 1, in the order of weights."""
         if isinstance(self.op, Linear):
             return gram
         channels, *window = self.kernel
@@ -114,11 +134,16 @@ class LayerProducts:
 
 
 def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
-    """Add the products of rows (n, K) and a column of 1 to the upper triangle of `gram`."""
-    count = rows.shape[1]
-    for first in range(0, count, STRIP):
-        strip = slice(first, min(first + STRIP, count))
-        products = rows[:, strip].T @ rows[:, first:]
-        gram[strip, first:count] += products.mul_(weight).cpu()
-    gram[:-1, -1] += rows.sum(0).mul_(weight).cpu()
+    """Add the products of rows (n, K) and a column of 1 to the upper triangle of `gram`.
+
+    Sums of int8 are exact, those of float32 are rounded.
+    """
+    count, whole = rows.shape[1], rows.dtype == torch.int8
+    for some in rows.split(BYTE_ROWS if whole else len(rows)):
+        for first in range(0, count, STRIP):
+            strip = slice(first, min(first + STRIP, count))
+            left, right = some[:, strip].T, some[:, first:]
+            products = torch.ops.aten._int_mm(left, right) if whole else left @ right
+            gram[strip, first:count].add_(products.cpu(), alpha=weight)
+    gram[:-1, -1] += rows.sum(0).mul(weight).cpu()
     gram[-1, -1] += float(len(rows)) * weight

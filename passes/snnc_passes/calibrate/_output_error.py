@@ -91,15 +91,8 @@ def least_output_error(
 
 def _effect(search: NeuronSearch, gradient: Tensor, trial: Settings) -> tuple[Tensor, Tensor]:
     """(n, C) change of the outputs by channel, minus its mean; (C,) squares by position."""
-    parts: list[Tensor] = []
-    alone, done = torch.zeros_like(trial.bias), 0
-    for error in search.errors(trial, len(gradient)):
-        moved = error * gradient[done : done + len(error)]
-        done += len(error)
-        parts.append(moved.flatten(2).sum(2) if moved.ndim > 2 else moved)
-        alone += moved.square().sum(search.others)
-    effect = torch.cat(parts)
-    return effect - effect.mean(0), ALONE * alone
+    effect, squares = search.weighted_sums(trial, gradient).unbind(1)
+    return effect - effect.mean(0), ALONE * squares.sum(0)
 
 
 def _together(effects: Tensor, alone: Tensor) -> Tensor:

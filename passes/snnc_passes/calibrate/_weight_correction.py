@@ -193,10 +193,16 @@ def _residual(
         weight, shift = change[:-1].T.to(sums), change[-1].to(sums)
         sums = sums + layer.applied(part.x, weight.contiguous())
         sums += for_sample(shift, sums.shape[1:])
-    error = wanted - sums
-    if upper is not None:
-        most = for_sample(upper.to(sums), sums.shape[1:])
-        cut = ((wanted <= 0) & (sums <= 0)) | ((wanted >= most) & (sums >= most))
-        error = (torch.minimum(wanted.clamp(min=0), most) - sums).masked_fill_(cut, 0)
+    error = wanted - sums if upper is None else _rectified(wanted, sums, upper)
     shift = error.sum((0, *range(2, error.ndim)))
     return torch.cat([layer.transposed(part.x, error).T, shift[None]]).mul_(part.weight)
+
+
+def _rectified(wanted: Tensor, sums: Tensor, upper: Tensor) -> Tensor:
+    """(n, C, *rest) errors of sums whose activation is bounded; 0 where it cuts both off."""
+    cut, goal = (wanted <= 0) & (sums <= 0), wanted.clamp(min=0)
+    if bool(upper.isfinite().any()):
+        most = for_sample(upper.to(sums), sums.shape[1:])
+        cut |= (wanted >= most) & (sums >= most)
+        goal = torch.minimum(goal, most)
+    return goal.sub_(sums).masked_fill_(cut, 0)

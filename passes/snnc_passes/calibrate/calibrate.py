@@ -10,9 +10,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snnc.interp import for_sample
 from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Node, Readout, TwoSidedNeuron
+from snnc.training.threads import this_host
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
@@ -34,7 +36,7 @@ from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._spike_train import ALL
 from snnc_passes._thresholds import fitted, set_thresholds
-from snnc_passes.calibrate._layer_products import LayerProducts
+from snnc_passes.calibrate._layer_products import MOST, LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
@@ -198,7 +200,8 @@ class Calibrate(Pass):
         assert isinstance(op, Conv | Linear)
         (source,) = sweep.graph.inputs_of(node.name)
         weight = sweep.graph.array(op.weight)
-        products = LayerProducts(op, weight.shape[1:])
+        unit = _unit(sweep, source) if windows == [ALL] else None
+        products = LayerProducts(op, weight.shape[1:], unit)
         each = int(np.prod(layer.shape[1:])) * len(windows)
         samples, every = min(len(sweep.x), max(1, SOLVED // each)), 1
         if self.prefixes == "all" and isinstance(op, Conv):
@@ -271,6 +274,12 @@ class Calibrate(Pass):
         error = total.reshape(layer.shape[0], -1).mean(axis=1) / len(sweep.x)
         if add_bias(sweep.graph, layer.source, error):
             sweep.edited()
+
+
+def _unit(sweep: PairedSweep, source: str) -> Tensor | None:
+    """What the mean inputs of a layer are multiples of, where the processor multiplies bytes."""
+    fast = sweep.interpreter.device.type == "cpu" and this_host().machine.dot
+    return sweep.unit(source, MOST) if fast else None
 
 
 def _thinned(products: LayerProducts, part: Part, every: int, number: int) -> Part:

@@ -183,6 +183,10 @@ PLAIN = {
 """The fields of a layer without neurons."""
 
 
+Whole = tuple[tuple[NDArray[Any], int] | None, NDArray[np.float32] | None]
+"""Weights as integers with a shift, if they can be, and units of those that are rounded."""
+
+
 def chain(site: Site) -> Chain | None:
     """The layer that ends in this node and takes integers; None where there is none."""
     if site.kind in ("conv", "linear"):
@@ -221,9 +225,7 @@ def _chain(
     plain = layer.groups == 1 and common["dilation_w"] == 1 and summed_in_order
     if not plain or common["source"] not in ("i8", "i32"):
         return None
-    found, scale = _integers(layer, constants.get("bias")), None
-    if found is None and layer.dtype == "f32":
-        found, scale = _rounded(layer)
+    found, scale = _whole(layer, constants.get("bias"))
     if found is None:
         return None
     weight, shift = found
@@ -250,6 +252,16 @@ def _chain(
     return Chain(layer, weight, scale, together, constants, inputs, (*absorbed, *folded), longest)
 
 
+def _whole(layer: Site, bias: Any) -> Whole:
+    """Weights as integers, and a shift, or units: `_integers` or else `_rounded`; kept."""
+    kept: dict[str, Whole] = layer.network.whole
+    if layer.name not in kept:
+        found = _integers(layer, bias)
+        rounds = found is None and layer.dtype == "f32"
+        kept[layer.name] = _rounded(layer) if rounds else (found, None)
+    return kept[layer.name]
+
+
 def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
     """The weights as integers of 8 bits in units of 2^-shift, and the shift; None if they are not.
 
@@ -271,24 +283,22 @@ def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
     return found if reach + np.abs(offset).max() <= EXACT else None
 
 
-Rounded = tuple[tuple[NDArray[np.int32], int], NDArray[np.float32]] | tuple[None, None]
-
-
-def _rounded(layer: Site) -> Rounded:
+def _rounded(layer: Site) -> Whole:
     """Real weights as integers of 24 bits in a unit per output, and a shift of 0; and the units.
 
     A weight is off by 2^-24 of the largest of its output at most, by as much as a sum of float32 of
     that size. There are none where float32 does not hold the sums of the upper or lower bytes.
     """
-    weight = layer.laid_weight()[0].astype(np.float64)
-    peak = np.abs(weight).max((0, 1, 2))
+    weight = layer.laid_weight()[0]
+    peak = np.abs(weight).max((0, 1, 2)).astype(np.float64)
     if not np.isfinite(peak).all():
         return None, None
     shift = np.floor(np.log2(WIDE / np.maximum(peak, 2.0**-MOST_SHIFT)))
     reach = np.prod(weight.shape[:-1]) * layer.inputs[0].levels * 128
     if np.abs(shift).max() > MOST_SHIFT or reach > EXACT:
         return None, None
-    units = np.rint(np.ldexp(weight, shift.astype(np.int64))).astype(np.int32)
+    units = np.rint(weight * np.ldexp(weight.dtype.type(1), shift.astype(np.int64)))
+    units = units.astype(np.int32)
     return (units, 0), np.ldexp(1.0, -shift.astype(np.int64)).astype(np.float32)
 
 
@@ -299,9 +309,13 @@ def on_grid(weight: NDArray[Any]) -> tuple[NDArray[np.int8], int] | None:
     if not 0 < peak < np.inf:
         return None
     shift = int(np.floor(np.log2(127 / peak)))
-    units = np.ldexp(weight.astype(np.float64), shift)
-    if not 0 <= shift <= MOST_SHIFT or not np.array_equal(units, np.rint(units)):
+    if not 0 <= shift <= MOST_SHIFT:
         return None
+    units = weight
+    for some in (weight[..., :1], weight):  # one output tells of most weights that they are not
+        units = np.ldexp(some.astype(np.float64), shift)
+        if not np.array_equal(units, np.rint(units)):
+            return None
     return units.astype(np.int8), shift
 
 
