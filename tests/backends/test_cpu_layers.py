@@ -26,6 +26,7 @@ from snnc.ir import (
     SumPool,
     TwoSidedNeuron,
 )
+from snnc.native.cache import open_cache
 from snnc.native.jit import host
 from snnc.testing import assert_equal_runs, sample_inputs, windows
 from snnc_backends.cpu import CpuBackend
@@ -46,7 +47,7 @@ def programs(graph: Graph, timesteps: int, *kinds: type[Kernel]) -> CpuProgram:
     """The program of a graph with these kernels wherever they fit."""
     preferred = map(always, kinds)
     plan, weights = lower(graph, timesteps, (*PLAIN, *preferred))
-    return load(plan.to_json(), weights, 1, None)
+    return load(plan.to_json(), weights, 1, open_cache())
 
 
 def used(program: CpuProgram) -> list[str]:
