@@ -181,7 +181,7 @@ def test_a_plan_of_version_3_runs() -> None:
         if step["kernel"]["name"] == "event-layer":
             assert step["kernel"].pop("digits") == 1
             step["kernel"]["limit"] = 258
-    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, None), 2, 0.3)
+    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, open_cache()), 2, 0.3)
 
 
 def real(graph: Graph) -> Graph:

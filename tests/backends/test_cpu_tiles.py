@@ -233,7 +233,7 @@ def test_a_plan_of_version_4_runs() -> None:
     data = json.loads(plan.to_json()) | {"version": 4}
     for step in data["steps"]:
         del step["tiled"]
-    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, None), 4)
+    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, open_cache()), 4)
 
 
 @pytest.mark.parametrize(
