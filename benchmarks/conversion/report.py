@@ -159,9 +159,9 @@ def notes(rows: Sequence[Row]) -> str:
 NOTES = (
     "- Several figures are several draws of the calibration images, each with the paired 95 % "
     "interval of its own test images; what an inference takes is that of the first draw.",
-    "- Energy of the arithmetic as a part of the ANN's, E_ac · Σ spikes · MACs + E_mac · MACs of "
-    "the first layer, computed once: 32-bit floating point in 45 nm, 4.6 pJ a product, 0.9 pJ a "
-    "sum (`snnc/analysis/energy.py`).",
+    "- Energy of the arithmetic as a part of the ANN's, E_ac · additions + E_mac · MACs of the "
+    "first layer, computed once; a spike is one addition for each weight it meets. 32-bit floating "
+    "point in 45 nm, 4.6 pJ a product, 0.9 pJ a sum (`snnc/analysis/energy.py`).",
     "- Crossbar: energy of an inference as the target expects it by 32 of the calibration images, "
     "tiles of 128 x 128, `packing=time-multiplexed technology=isaac-32nm`; real values are rounded "
     "to 8 bits for it.",

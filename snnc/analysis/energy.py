@@ -1,13 +1,19 @@
 """Estimate of the arithmetic energy from spike counts, for comparing networks.
 
     E_ann = E_mac * sum_l MAC_l
-    E_snn = E_mac * k * MAC_1 + E_ac * sum_l r_l * MAC_l
+    E_snn = E_mac * (k * MAC_1 + T * MAC_c) + E_ac * sum_l n_l * MAC_l
 
-MAC_l are the products of weighted layer l in one pass of the ANN; r_l is the number of spikes per
-neuron over the whole window of the populations that feed it, before sums are pooled; behind a
-maximum of counts, of that. Layers that see the directly encoded input (MAC_1) multiply real values:
-once if their result is kept (k = 1), or at every step (k = T). Memory, neurons, the counters of max
-pools, shortcuts and the transport of spikes are not counted.
+MAC_l are the products of weighted layer l in one pass of the ANN. n_l is the number of spikes that
+one input element of the layer sums over the whole window, mean over its elements: every spike is
+one addition for each weight it meets. Without pools n_l is the number of spikes of one neuron; a
+sum pool over 2x2 neurons, a sum of residual branches and a group of neurons have those of all they
+sum, and a pool of counts as many as it emits. Layers that see the directly encoded input (MAC_1)
+multiply real values: once if their result is kept (k = 1), or at every step (k = T); layers on the
+current of another layer (MAC_c) do at every step.
+
+Products with padding are counted, in MAC_l of both networks. A spike that a sum counts several
+times (`SumPool.multiplicity`) is one addition. Memory, neurons, the counters of max pools,
+shortcuts and the transport of spikes are not counted.
 
 Sources: Rathi & Roy, "DIET-SNN", 2020, for the operations counted; Horowitz, "Computing's Energy
 Problem", ISSCC 2014, for the energies of 32-bit floating point in 45 nm.
@@ -15,28 +21,33 @@ Problem", ISSCC 2014, for the energies of 32-bit floating point in 45 nm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from snnc.ir import (
-    AnyNeuron,
     Conv,
     CountMaxPool,
     Encode,
     Graph,
-    Input,
     Linear,
     Neuron,
     Node,
     Op,
+    Rearrange,
+    SumPool,
     TwoSidedNeuron,
+    Weighted,
 )
-from snnc.ir.walk import nearest_before
 
-POPULATIONS = (Encode, Neuron, TwoSidedNeuron, Input)
+POPULATIONS = (Neuron, TwoSidedNeuron, Encode)
+MAKERS = (*POPULATIONS, CountMaxPool)
+"""Ops whose spikes are counted."""
+Sums = Mapping[str, float]
+"""By node of `MAKERS`, how many of its elements one element sums, mean over the elements."""
 
 
 @dataclass(frozen=True)
@@ -100,67 +111,120 @@ def energy(
         cost: energy of one operation; None for 32-bit floating point in 45 nm.
     """
     cost = cost or OperationEnergy()
-    layers = [(_macs(graph, node), _is_analog(graph, node)) for node in _weighted(graph)]
-    analog = sum(macs for macs, is_analog in layers if is_analog)
-    total = sum(macs for macs, _ in layers)
-    operations = _operations(graph, (*POPULATIONS, CountMaxPool))
-    acs = sum(spikes_per_neuron[name] * n for name, n in operations.items())
+    layers = list(_layers(graph, MAKERS))
+    kept = sum(layer.macs for layer in layers if layer.constant)
+    every_step = sum(layer.macs for layer in layers if layer.real and not layer.constant)
+    acs = sum(layer.additions(spikes_per_neuron) for layer in layers)
     return Energy(
-        ann_pj=cost.mac * total,
-        once_pj=cost.mac * analog + cost.ac * acs,
-        every_step_pj=cost.mac * analog * timesteps + cost.ac * acs,
-        macs=total,
+        ann_pj=cost.mac * sum(layer.macs for layer in layers),
+        once_pj=cost.mac * (kept + timesteps * every_step) + cost.ac * acs,
+        every_step_pj=cost.mac * timesteps * (kept + every_step) + cost.ac * acs,
+        macs=sum(layer.macs for layer in layers),
         acs=acs,
         cost=cost,
     )
 
 
-def energy_of_layers(graph: Graph, spikes_per_neuron: Mapping[str, float]) -> dict[str, float]:
-    """`Energy.once_pj` of every weighted layer, in pJ; 32-bit floating point in 45 nm."""
-    cost, makers = OperationEnergy(), (*POPULATIONS, CountMaxPool)
+def energy_of_layers(
+    graph: Graph, spikes_per_neuron: Mapping[str, float], timesteps: int
+) -> dict[str, float]:
+    """`Energy.once_pj` of every weighted layer, in pJ; 32-bit floating point in 45 nm.
+
+    Arguments are those of `energy`.
+    """
+    cost = OperationEnergy()
     return {
-        node.name: cost.mac * _macs(graph, node)
-        if _is_analog(graph, node)
-        else cost.ac * sum(spikes_per_neuron[n] * k for n, k in _shares(graph, node, makers))
-        for node in _weighted(graph)
+        layer.name: cost.mac * layer.macs * (1 if layer.constant else timesteps)
+        if layer.real
+        else cost.ac * layer.additions(spikes_per_neuron)
+        for layer in _layers(graph, MAKERS)
     }
 
 
 def synaptic_operations(graph: Graph) -> dict[str, float]:
     """Additions in an `snn` graph for one spike of every neuron, by population.
 
-    Populations are neuron nodes and spiking encoders. The MACs of a layer fed by several are split
-    in proportion to their sizes. Populations that feed no weighted layer are omitted.
+    Populations are neuron nodes and spiking encoders. Behind a pool of counts these are the
+    additions of one spike of every element of the pool. Populations that feed no weighted layer are
+    omitted.
     """
-    return _operations(graph, POPULATIONS)
-
-
-def _operations(graph: Graph, makers: tuple[type[Op], ...]) -> dict[str, float]:
-    """`synaptic_operations`, by the nearest nodes of the kinds `makers` before a layer."""
     operations: dict[str, float] = {}
-    for node in _weighted(graph):
-        if _is_analog(graph, node):
-            continue
-        for name, share in _shares(graph, node, makers):
-            operations[name] = operations.get(name, 0.0) + share
+    for layer in _layers(graph, POPULATIONS):
+        for name, number in (layer.sums or {}).items():
+            operations[name] = operations.get(name, 0.0) + number * layer.macs
     return operations
 
 
-def _shares(graph: Graph, node: Node, makers: tuple[type[Op], ...]) -> list[tuple[str, float]]:
-    """The populations that feed a layer, and their parts of its MACs."""
-    sources = nearest_before(graph, node.name, *makers)
-    sizes = {name: graph.type_of(name).size for name in sources}
-    whole = sum(sizes.values())
-    return [(name, _macs(graph, node) * size / whole) for name, size in sizes.items()]
+@dataclass(frozen=True)
+class _Layer:
+    """A weighted layer.
+
+    Attributes:
+        name: its node.
+        macs: products of one pass.
+        constant: whether its input is the same at every step.
+        sums: what an element of its input sums; None where that is no sum of spikes.
+    """
+
+    name: str
+    macs: int
+    constant: bool
+    sums: Sums | None
+
+    @property
+    def real(self) -> bool:
+        """Whether it multiplies real values."""
+        return self.sums is None
+
+    def additions(self, spikes_per_neuron: Mapping[str, float]) -> float:
+        """Over the whole window; none of real values."""
+        sums = self.sums or {}
+        return self.macs * sum(spikes_per_neuron[name] * number for name, number in sums.items())
 
 
-def _weighted(graph: Graph) -> list[Node]:
-    return [node for node in graph.nodes if isinstance(node.op, Conv | Linear)]
+def _layers(graph: Graph, makers: tuple[type[Op], ...]) -> Iterator[_Layer]:
+    sums: dict[str, Sums | None] = {}
+    for node in graph.nodes:
+        sums[node.name] = _sums(graph, node, sums, makers)
+        if isinstance(node.op, Conv | Linear):
+            (source,) = node.inputs
+            constant = graph.type_of(source).constant_in_time
+            yield _Layer(node.name, _macs(graph, node), constant, sums[source])
+
+
+def _sums(
+    graph: Graph, node: Node, known: Mapping[str, Sums | None], makers: tuple[type[Op], ...]
+) -> Sums | None:
+    """The sums of a node's result; None where it holds real values that are no sums of spikes."""
+    if graph.type_of(node.name).constant_in_time or isinstance(node.op, Weighted):
+        return None
+    if isinstance(node.op, makers):
+        return {node.name: 1.0}
+    sums: dict[str, float] = {}
+    for source, factor in zip(node.inputs, _parts(graph, node), strict=True):
+        taken = known[source]
+        if taken is None:
+            return None
+        for name, number in taken.items():
+            sums[name] = sums.get(name, 0.0) + factor * number
+    return sums or None
+
+
+def _parts(graph: Graph, node: Node) -> list[float]:
+    """Per input, how many of its elements one element of the result sums, mean over these."""
+    op = node.op
+    if isinstance(op, SumPool):
+        return [prod(float(np.mean([b - a for a, b in axis])) for axis in op.windows)]
+    if not isinstance(op, Rearrange):
+        return [1.0] * len(node.inputs)
+    shapes = [graph.type_of(source).shape for source in node.inputs]
+    moved = op.move([np.full(shape, number) for number, shape in enumerate(shapes)], -1)
+    return [float(np.mean(moved == number)) for number in range(len(shapes))]
 
 
 def multiplications(graph: Graph) -> int:
     """Multiplications by weights for one sample: one pass of an ANN, or one step of an SNN."""
-    return sum(_macs(graph, node) for node in _weighted(graph))
+    return sum(_macs(graph, node) for node in graph if isinstance(node.op, Conv | Linear))
 
 
 def _macs(graph: Graph, node: Node) -> int:
@@ -168,12 +232,3 @@ def _macs(graph: Graph, node: Node) -> int:
     weight = graph.array(node.op.weight)
     positions = graph.type_of(node.name).size // len(weight)
     return int(np.prod(weight.shape)) * positions
-
-
-def _is_analog(graph: Graph, node: Node) -> bool:
-    """Whether the directly encoded input reaches a layer."""
-    ops = [graph.node(name).op for name in nearest_before(graph, node.name, *POPULATIONS)]
-    return not all(
-        isinstance(op, AnyNeuron) or (isinstance(op, Encode) and not op.code_class.constant)
-        for op in ops
-    )

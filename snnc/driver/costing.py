@@ -84,7 +84,7 @@ def _with_proxy(cost: Mapping[str, Any] | None, graph: Graph) -> dict[str, Any] 
     from snnc.analysis import energy_of_layers
 
     rates = {node.name: _rate(cost.get("events", {}), graph, node.name) for node in graph}
-    proxy = energy_of_layers(graph, rates)
+    proxy = energy_of_layers(graph, rates, cost["timesteps"])
     layers: dict[str, Any] = {
         node: {**row, PROXY: proxy[node]} if node in proxy else row
         for node, row in cost["layers"].items()
