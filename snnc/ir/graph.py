@@ -63,7 +63,7 @@ class Graph:
         self._users: dict[str, set[tuple[str, int]]] = {}
         self._params: dict[str, Array] = {}
         self._digests: dict[str, bytes] = {}
-        self._types: dict[str, TensorType] | None = None
+        self._types: dict[str, TensorType] = {}
         self._order: list[str] | None = None
 
     # -- reading ---------------------------------------------------------------------------
@@ -136,11 +136,11 @@ class Graph:
 
     def types(self) -> Mapping[str, TensorType]:
         """The type of every node's result. Raises `GraphError` for the first without one."""
-        if self._types is None:
+        if len(self._types) < len(self._records):
             types: dict[str, TensorType] = {}
-            for node in self.nodes:
-                inputs = [types[source] for source in self.inputs_of(node.name)]
-                types[node.name] = self._infer(node, inputs)
+            for name in self.order():
+                inputs = [types[source] for source in self._sources[name]]
+                types[name] = self._types.get(name) or self._infer(self.node(name), inputs)
             self._types = types
         return MappingProxyType(self._types)
 
@@ -202,7 +202,8 @@ class Graph:
         self._sources[name], self._users[name] = list(inputs), set()
         for port, source in enumerate(inputs):
             self._users[source].add((name, port))
-        self._touch(name)
+        self._order = None
+        self.stats.pop(name, None)
         return name
 
     def insert_after(self, name: str, new: str, op: Op) -> str:
@@ -275,9 +276,9 @@ class Graph:
             stored.flags.writeable = False
         if name in self._params:
             self._drop_stats_of_users(name)
+            self._types = {}
         self._params[name] = stored.view()  # a view, which cannot be made writeable
         self._digests.pop(name, None)
-        self._types = None
         return Ref(name)
 
     def own_param(self, name: str, field: str, array: Array) -> Ref:
@@ -338,7 +339,7 @@ class Graph:
                 self.stats.pop(name)
 
     def _touch(self, name: str | None = None) -> None:
-        self._types = None
+        self._types = {}
         self._order = None
         if name is not None:
             self.stats.pop(name, None)

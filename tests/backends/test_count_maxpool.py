@@ -22,6 +22,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
+from snnc.native.cache import open_cache
 from snnc.testing import Style, assert_equal_runs, build, load_program, sample_inputs, windows
 from snnc.testing.graphs import Case
 from snnc.testing.passes import default_context
@@ -95,13 +96,12 @@ def test_counts_are_in_bytes_for_as_long_as_they_fit(times: int, most: int) -> N
     older = json.loads(plan.to_json())
     for step in older["steps"]:
         step["kernel"].pop("levels", None)  # as plans had it before there were bytes
+    theirs = ReferenceProgram(graph, 4)
     for data in (plan.to_json(), json.dumps(older).encode()):
+        ours = load(data, weights, 1, open_cache())
         for steps in (most, most + 1):
             x = np.ones((1, 37, 5, 5), np.float32)  # events at every step
-            runs = [
-                program.run(x, record="spikes", timesteps=steps)
-                for program in (load(data, weights, 1, None), ReferenceProgram(graph, 4))
-            ]
+            runs = [each.run(x, record="spikes", timesteps=steps) for each in (ours, theirs)]
             assert runs[1].counts["pool"].max() == steps * times**2
             assert_equal_runs(runs[0], runs[1], "bytes")
 

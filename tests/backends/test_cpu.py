@@ -28,6 +28,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
+from snnc.native.cache import open_cache
 from snnc.native.code import Machine
 from snnc.testing import (
     Style,
@@ -71,7 +72,7 @@ class Files:
 def program(graph: Graph, timesteps: int, threads: int = 1) -> CpuProgram:
     """The CPU program of a graph."""
     plan, weights = lower(graph, timesteps)
-    return load(plan.to_json(), weights, threads, None)
+    return load(plan.to_json(), weights, threads, open_cache())
 
 
 def reference(graph: Graph, timesteps: int) -> ReferenceProgram:
@@ -103,7 +104,9 @@ def test_integers_are_those_of_the_reference(case) -> None:
     assert_equal_to_reference(case.graph, 7, case.name)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize(
+    "seed", [*range(14), *(pytest.param(n, marks=pytest.mark.long) for n in range(14, 40))]
+)
 def test_random_integer_graphs(seed: int) -> None:
     graph = random_graph(seed)
     assert CpuBackend().check(graph) == []

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from snnc.ir import Conv, EncodeDirect, Graph, Input, Linear, Readout, Reshape, Stage
+from snnc.native.cache import open_cache
 from snnc.native.jit import Host
 from snnc_backends.cpu.kernels import KERNELS, DenseConv
 from snnc_backends.cpu.lower import lower
@@ -21,7 +22,7 @@ def program(graph: Graph, target: Host | None = None) -> CpuProgram:
     """The program of a graph whose only layer is a dense one of real inputs."""
     plan, weights = lower(graph, 2, tuple(KERNELS.values()))
     assert isinstance(plan.steps[0].kernel, DenseConv)
-    return load(plan.to_json(), weights, 1, None, target)
+    return load(plan.to_json(), weights, 1, open_cache(), target)
 
 
 def layer(op: Any, shape: tuple[int, ...], **arrays: np.ndarray) -> Graph:

@@ -22,6 +22,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
+from snnc.native.cache import open_cache
 from snnc.native.jit import Host
 from snnc.testing import assert_equal_runs, windows
 from snnc_backends.cpu.kernels import PLAIN, EventLayer, event_layer
@@ -36,7 +37,7 @@ ALWAYS = type("EventLayer", (EventLayer,), {"cost": lambda *_: 0.0})
 def program(graph: Graph, timesteps: int, target: Host | None = None) -> CpuProgram:
     """The program of a graph with event layers wherever they fit."""
     plan, weights = lower(graph, timesteps, (*PLAIN, ALWAYS))
-    return load(plan.to_json(), weights, 1, None, target)
+    return load(plan.to_json(), weights, 1, open_cache(), target)
 
 
 def layers(ours: CpuProgram) -> list[EventLayer]:
@@ -180,7 +181,7 @@ def test_a_plan_of_version_3_runs() -> None:
         if step["kernel"]["name"] == "event-layer":
             assert step["kernel"].pop("digits") == 1
             step["kernel"]["limit"] = 258
-    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, None), 2, 0.3)
+    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, open_cache()), 2, 0.3)
 
 
 def real(graph: Graph) -> Graph:

@@ -17,6 +17,7 @@ from snnc.driver import open_program
 from snnc.errors import ArtifactError, DataError, UnsupportedError, UsageError
 from snnc.interp.program import ReferenceProgram
 from snnc.ir import Conv, EncodeDirect, EncodePoisson, Graph, Neuron, Readout
+from snnc.native.cache import open_cache
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.testing import quantized_cases, sample_inputs, snn_cases
@@ -46,7 +47,7 @@ def assert_equal(graph: Graph, timesteps: int = TIMESTEPS) -> None:
     """Every spike and the output of the CPU are those of the reference."""
     x = sample_inputs(graph, 3)
     plan, weights = lower(graph, timesteps)
-    ours = load(plan.to_json(), weights, 1, None).run(x, record="spikes", seed=1)
+    ours = load(plan.to_json(), weights, 1, open_cache()).run(x, record="spikes", seed=1)
     theirs = ReferenceProgram(graph, timesteps).run(x, record="spikes", seed=1)
     for name, spikes in theirs.spikes.items():
         np.testing.assert_array_equal(ours.spikes[name], spikes)

@@ -26,6 +26,7 @@ from snnc.ir import (
     SumPool,
     TwoSidedNeuron,
 )
+from snnc.native.cache import open_cache
 from snnc.native.jit import host
 from snnc.testing import assert_equal_runs, sample_inputs, windows
 from snnc_backends.cpu import CpuBackend
@@ -46,7 +47,7 @@ def programs(graph: Graph, timesteps: int, *kinds: type[Kernel]) -> CpuProgram:
     """The program of a graph with these kernels wherever they fit."""
     preferred = map(always, kinds)
     plan, weights = lower(graph, timesteps, (*PLAIN, *preferred))
-    return load(plan.to_json(), weights, 1, None)
+    return load(plan.to_json(), weights, 1, open_cache())
 
 
 def used(program: CpuProgram) -> list[str]:
@@ -294,14 +295,14 @@ def test_a_plan_of_version_2_runs(stored: tuple[dict[str, Any], np.ndarray, str]
         if "addends" in step["kernel"]:
             assert step["kernel"].pop("wait") == 0
     text = json.dumps(data | {"version": 2}).encode()
-    assert_equal(residual(20, 4), 4, load(text, weights.tobytes(), 1, None))
+    assert_equal(residual(20, 4), 4, load(text, weights.tobytes(), 1, open_cache()))
 
 
 def test_a_plan_of_version_1_runs() -> None:
     graph = residual(20, 4)
     plan, weights = lower(graph, 4, PLAIN)
     data = json.loads(plan.to_json()) | {"version": 1}
-    assert_equal(graph, 4, load(json.dumps(data).encode(), weights, 1, None))
+    assert_equal(graph, 4, load(json.dumps(data).encode(), weights, 1, open_cache()))
 
 
 def test_rates_choose_the_kernel() -> None:

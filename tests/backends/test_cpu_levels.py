@@ -24,6 +24,7 @@ from snnc.ir import (
     Readout,
     Stage,
 )
+from snnc.native.cache import open_cache
 from snnc.native.jit import LEVELS, NEON, Host, assembly, host, largest
 from snnc.target import RunResult
 from snnc.testing import assert_equal_runs, quantized_cases, sample_inputs, snn_cases
@@ -108,7 +109,7 @@ def _expected() -> dict[str, RunResult]:
 
 def run(graph: Graph, plan: Plan, weights: bytes, processor: Host) -> RunResult:
     x = 2 * sample_inputs(graph, 3) - 1
-    return load(plan.to_json(), weights, 1, None, processor).run(x, record="spikes")
+    return load(plan.to_json(), weights, 1, open_cache(), processor).run(x, record="spikes")
 
 
 def test_these_plans_have_all_kernels() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import DataError
+from snnc.native.cache import open_cache
 from snnc.testing import quantized_cases, sample_inputs, snn_cases
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.program import CpuProgram, load
@@ -16,7 +17,7 @@ from snnc_backends.cpu.program import CpuProgram, load
 def program(graph: Any, timesteps: int = 4, threads: int = 1) -> CpuProgram:
     """The CPU program of a graph."""
     plan, weights = lower(graph, timesteps)
-    return load(plan.to_json(), weights, threads, None)
+    return load(plan.to_json(), weights, threads, open_cache())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import DataError
+from snnc.native.cache import open_cache
 from snnc.native.jit import LEVELS, host
 from snnc.testing import quantized_cases
 from snnc_backends.cpu.kernels import PLAIN, Conv
@@ -20,7 +21,7 @@ from snnc_backends.cpu.step_times import build
 @pytest.fixture(scope="module")
 def program() -> CpuProgram:
     plan, weights = lower(next(iter(quantized_cases())).graph, 4)
-    return load(plan.to_json(), weights, 1, None)
+    return load(plan.to_json(), weights, 1, open_cache())
 
 
 def test_times_follow_each_other(program: CpuProgram) -> None:
@@ -45,7 +46,7 @@ def test_more_steps_are_more_operations(program: CpuProgram) -> None:
 
 def test_a_layer_that_goes_by_events_adds_for_each(small: Any) -> None:
     plan, weights = lower(small(), 4, PLAIN)
-    program = load(plan.to_json(), weights, 1, None)
+    program = load(plan.to_json(), weights, 1, open_cache())
     x = np.zeros((1, *plan.tensors[0].shape), np.float32)
     (silent, loud) = (program.step_times(each, runs=1).rows[0] for each in (x, x + 1))
     conv = next(step.kernel for step in plan.steps if isinstance(step.kernel, Conv))

@@ -34,6 +34,7 @@ from snnc.ir import (
     SumPool,
 )
 from snnc.native import amx
+from snnc.native.cache import open_cache
 from snnc.native.jit import LEVELS, Host, host, largest
 from snnc.testing import Style, assert_equal_runs, random_graph, sample_inputs, windows
 from snnc_backends.cpu.kernels import PLAIN, EventLayer, TileLayer, Work
@@ -50,7 +51,7 @@ SAME: dict[str, Any] = {"padding": ((1, 1), (1, 1))}
 def program(graph: Graph, timesteps: int, target: Host, threads: int = 1) -> CpuProgram:
     """The program of a graph with layers of tiles wherever they fit."""
     plan, weights = lower(graph, timesteps, (*PLAIN, ALWAYS))
-    return load(plan.to_json(), weights, threads, None, target)
+    return load(plan.to_json(), weights, threads, open_cache(), target)
 
 
 def layers(ours: CpuProgram) -> list[TileLayer]:
@@ -155,7 +156,7 @@ def test_weights_of_24_bits(this_processor: Any, path: str, channels: int, rows:
     assert {each.digits for each in layers(ours)} == {3}
     events = type("EventLayer", (EventLayer,), {"cost": lambda *_: 0.0})
     plan, weights = lower(graph, 3, (*PLAIN, events))
-    theirs = load(plan.to_json(), weights, 1, None, host("sse2"))
+    theirs = load(plan.to_json(), weights, 1, open_cache(), host("sse2"))
     for steps in (3, 11):
         found, expected = (
             each.run(inputs(graph), record="spikes", timesteps=steps) for each in (ours, theirs)
@@ -164,7 +165,9 @@ def test_weights_of_24_bits(this_processor: Any, path: str, channels: int, rows:
         assert found.spikes["a"].any()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.long) for n in range(8, 20))]
+)
 def test_random_graphs(this_processor: Any, seed: int) -> None:
     graph = random_graph(seed, Style.QUANTIZED)
     x = sample_inputs(graph, 2)
@@ -230,7 +233,7 @@ def test_a_plan_of_version_4_runs() -> None:
     data = json.loads(plan.to_json()) | {"version": 4}
     for step in data["steps"]:
         del step["tiled"]
-    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, None), 4)
+    assert_equal(graph, load(json.dumps(data).encode(), weights, 1, open_cache()), 4)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +265,8 @@ def test_threads_share_tiles(
     for sizes in ((64, 64, 32), (512, 512, 3)):
         graph = convolved(*sizes, **SAME)
         plan, weights = lower(graph, 4, (*PLAIN, ALWAYS))
-        alone, ours = (load(plan.to_json(), weights, n, None, processor) for n in (1, threads))
+        cache = open_cache()
+        alone, ours = (load(plan.to_json(), weights, n, cache, processor) for n in (1, threads))
         assert ours.parts(4) > 1 and layers(ours)
         x = inputs(graph)
         for batch in (x[:1], np.concatenate([x] * 3)):

@@ -83,8 +83,16 @@ def verb(name: str, folder: Path, place: Path) -> Verb:
     return Verb([*model, *learning, "-q"], place, ("net.snnc",))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(34, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", ["compile", "eval", "learn"])
+MANY = 34
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        *(("eval", 1), ("learn", 1)),
+        *(pytest.param(n, MANY, marks=pytest.mark.long) for n in ("compile", "eval", "learn")),
+    ],
+)
 def test_killed_at_random_moments(name: str, kills: int, folder: Path, tmp_path: Path) -> None:
     undisturbed = verb(name, folder, tmp_path / "undisturbed")
     seconds = undisturbed.finish()

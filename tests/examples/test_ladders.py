@@ -123,7 +123,7 @@ def test_a_folder_of_other_settings_is_refused(
 
 def test_cifar10_ends_with_one_step(cifar10: Ladder, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
-    rows(cifar10.run(workdir, "--width", "2"))
+    rows(cifar10.run(workdir, "--width", "2", "--images", "45", "--ann-epochs", "1"))
     graph = open_artifact(workdir / "T1.snnc").graph()
     neurons = [node.op for node in graph if isinstance(node.op, Neuron)]
     assert graph.meta["timesteps"] == 1 and len(neurons) == 15

@@ -40,7 +40,11 @@ def _models() -> ModuleType:
 random_networks = _models()
 NUMBER = os.environ.get("SNNC_RANDOM_NETWORKS")
 SEEDS = range(int(NUMBER or 48))
-CONVERTED = range(int(NUMBER or 16))
+FIRST = int(NUMBER or 6)
+CONVERTED = [
+    *range(FIRST),
+    *(pytest.param(seed, marks=pytest.mark.long) for seed in range(FIRST, 24)),
+]
 TIMESTEPS = 4
 
 

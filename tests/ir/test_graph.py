@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +21,13 @@ from snnc.ir import (
     Input,
     Linear,
     Neuron,
+    Node,
     Readout,
     Ref,
     Relu,
     Scale,
     Stage,
+    TensorType,
 )
 
 
@@ -177,6 +179,26 @@ def test_types_follow_every_edit() -> None:
     assert graph.type_of("d").shape == (4,)
     graph.replace_op("a", Scale(factor=1.0))
     assert graph.type_of("d").shape == (2,)
+
+
+def test_a_new_node_leaves_the_types_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for a type after each addition infers every node once."""
+    inferred: list[str] = []
+    infer = Graph._infer
+
+    def counted(graph: Graph, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        inferred.append(node.name)
+        return infer(graph, node, inputs)
+
+    monkeypatch.setattr(Graph, "_infer", counted)
+    graph = small()
+    assert [graph.type_of(name).shape for name in "xr"] == [(2,), (3,)]
+    graph.set_param("other", np.ones(3, np.float32))
+    graph.add("more", Scale(factor=Ref("other")), ["n"])
+    graph.add("sum", Add(), ["more", "d"])
+    assert graph.type_of("sum").shape == (3,)
+    assert sorted(inferred) == sorted(node.name for node in graph)
+    assert list(graph.types()) == list(graph.order())
 
 
 def test_stats_of_a_changed_node_are_dropped() -> None:
