@@ -13,6 +13,8 @@ NEURONS = {
     "latency": "latency={}",
     "signed latency": "latency={} signed=true",
     "any time": "prefixes=all",
+    "synchronous, tuned": "tune=4 precision=bfloat16",
+    "signed, tuned": "signed=true tune=4 precision=bfloat16",
 }
 FLOAT = "float"
 BITS = {"8 bits": 8, "4 bits": 4}
@@ -59,7 +61,8 @@ class Setting:
     @property
     def name(self) -> str:
         """Of its files."""
-        return "-".join(str(value).replace(" ", "") for value in asdict(self).values())
+        values = map(str, asdict(self).values())
+        return "-".join(value.replace(" ", "").replace(",", "-") for value in values)
 
     @property
     def of_float(self) -> Setting:
@@ -87,6 +90,12 @@ def fixed(draw: int) -> Iterator[Setting]:
     """Windows as they are given, real values."""
     for network, neurons, timesteps in BARS:
         yield Setting(network, neurons, FLOAT, timesteps, draw)
+
+
+def tuned(draw: int) -> Iterator[Setting]:
+    """Rows of `fixed` whose layers are adjusted together, too."""
+    for setting in fixed(draw):
+        yield replace(setting, neurons=f"{setting.neurons}, tuned")
 
 
 def integers(draw: int) -> Iterator[Setting]:
@@ -123,13 +132,14 @@ def others(draw: int) -> Iterator[Setting]:
 
 PARTS = {
     "fixed": fixed,
+    "tuned": tuned,
     "integers": integers,
     "any-time": any_time,
     "latency": latency,
     "signed-latency": signed_latency,
     "others": others,
 }
-TURNS = (("fixed", "integers", "any-time"), ("latency",), ("signed-latency",), ("others",))
+TURNS = (("fixed", "tuned", "integers", "any-time"), ("latency",), ("signed-latency",), ("others",))
 """Parts of which all draws are measured before the next."""
 
 

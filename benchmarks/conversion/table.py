@@ -10,10 +10,11 @@ A row is one network, converted by `snnc compile` with the default recipe and 1,
 drawn anew for each of `--draws`, and one run of test images: the gap to the ANN on the exact ones
 with its paired 95 % interval; agreement with the ANN on all 10,000, of the first draw and windows
 of up to `--longest` steps (the other rows run on the exact images); what an inference takes; the
-same network on a crossbar. The parts are measured in this order, but of the first three together
+same network on a crossbar. The parts are measured in this order, but of the first four together
 the first draw comes before the next:
 
 - fixed: the kinds of neurons, real values.
+- tuned: the same with `tune=4 precision=bfloat16`.
 - integers: rows of `fixed` with T = 8 rounded to 8 and 4 bits against the calibration data, made of
   the artifact with real values; every spike, count and readout compared on CPU and crossbar with
   the reference, on 64 of the calibration images.

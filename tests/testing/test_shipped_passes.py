@@ -12,7 +12,7 @@ OURS = [name for name in REGISTRY.names() if REGISTRY.owner(name).distribution =
 
 INTEGERS = {"dequantize"}
 """Passes that take graphs of integers only."""
-SHORT = {"learn": {"epochs": 1}, "reduce-timesteps": {"epochs": 1}}
+SHORT = {"learn": {"epochs": 1}, "reduce-timesteps": {"epochs": 1}, "tune": {"epochs": 1}}
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -17,6 +17,7 @@ from snnc_passes.recipes._max_pooling import MaxPooling, check_max_pooling
 from snnc_passes.recipes._training import spec
 from snnc_passes.threshold.initialize_potential import InitializePotential
 from snnc_passes.threshold.threshold_balance import ThresholdBalance
+from snnc_passes.train.tune import Tune
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ class Convert(Recipe):
         prefixes: "last" fits the network to its window, "all" also to shorter ones, so that one
             artifact answers after any number of steps (see `snnc passes calibrate`).
         calibrate: whether layers are corrected one after the other.
+        tune: epochs over the calibration data in which all layers are adjusted together to the
+            outputs of the ANN, by gradients; takes minutes (see `snnc passes tune`). None adjusts
+            none.
+        precision: floating-point type of `tune`; bfloat16 takes half the time on processors and
+            GPUs that multiply it.
         percentile: of the activations, taken as threshold; only with calibrate=false.
         thresholds: "data" fits them to calibration data; "quantized" takes the ranges of a
             quantised model, and with calibrate=false needs no data.
@@ -61,6 +67,8 @@ class Convert(Recipe):
     split: float | None = None
     prefixes: Prefixes = "last"
     calibrate: bool = True
+    tune: int | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     percentile: float = 99.9
     thresholds: Literal["data", "quantized"] = "data"
 
@@ -78,6 +86,7 @@ class Convert(Recipe):
             self._check_latency(self.latency)
         if self.split is not None:
             self._check_split(self.split)
+        self._check_tuning()
         if not 0 < self.percentile <= 100:
             raise ValueError(f"percentile must be in (0, 100], not {self.percentile}")
 
@@ -85,6 +94,14 @@ class Convert(Recipe):
         if self.signed:
             raise ValueError(f"split={budget} is of binary spikes: leave out signed=true")
         Split(budget=budget)
+
+    def _check_tuning(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, not {self.precision}")
+        if self.tune is None and self.precision != "float32":
+            raise ValueError(f"precision={self.precision} is of tuning: add tune=4")
+        if self.tune is not None and self.tune < 1:
+            raise ValueError(f"tune must be positive, not {self.tune}")
 
     def _check_any_time(self) -> None:
         if self.wait or self.latency is not None:
@@ -110,9 +127,21 @@ class Convert(Recipe):
             *(spec(kind.name, **options) for kind, options in self._fitting()),
             *self._readout(),
             "fold-scale",
+            *self._tuning(),
             *(to_integers(self.bits, self.rounding)),
         ]
         return ",".join(passes)
+
+    def _tuning(self) -> list[str]:
+        """The pass that adjusts all layers together."""
+        if self.tune is None:
+            return []
+        options: dict[str, object] = {"epochs": self.tune}
+        if self.precision != "float32":
+            options["precision"] = self.precision
+        if self.prefixes == "all":
+            options["prefixes"] = "all"
+        return [spec(Tune.name, **options)]
 
     def _readout(self) -> list[str]:
         """The pass that chooses the first step that is read."""
