@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Indices = NDArray[np.int64]
 SPLIT = 0x5B117
 """Separates the random stream of a split from others of the same seed."""
-FEW = 64
-"""Of fewer samples none are held out."""
+ENOUGH = 256
+"""From so many samples on, a quarter of them is enough to be held out."""
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,10 @@ def _masked(spec: DataSpec, source: Source) -> Indices:
 def held_out(batches: Batches, size: int) -> tuple[Batches, Batches]:
     """All samples but the last `size`, and those; at most a quarter of all is held out.
 
-    Of a `Dataset` of fewer than `FEW` samples, and of other batches, it is all samples, and the
-    first `size`.
+    Of a `Dataset` of fewer than four times as many and fewer than `ENOUGH` samples, and of other
+    batches, it is all samples, and the first `size`.
     """
-    if not isinstance(batches, Dataset) or len(batches) < FEW:
+    if not isinstance(batches, Dataset) or len(batches) < min(4 * size, ENOUGH):
         return batches, first_samples(batches, size)
     rest = len(batches) - min(size, len(batches) // 4)
     return batches.limit(rest), replace(batches, indices=batches.indices[rest:])

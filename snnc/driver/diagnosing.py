@@ -38,7 +38,7 @@ class DiagnoseOptions(JobOptions):
     calibration: Data = field(
         metadata={
             MEANING: "data for the passes, and to compare: the last `limit` samples, at most a "
-            "quarter, which the passes do not see; of fewer than 64 the first, which they do."
+            "quarter, which the passes do not see; of few (256) the first, which they do."
         }
     )
     limit: int = described(SAMPLES, "how many samples of `calibration` to compare.")

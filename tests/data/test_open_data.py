@@ -308,18 +308,21 @@ def test_a_truncated_npz(arrays: tuple[np.ndarray, np.ndarray, str]) -> None:
 
 
 def test_held_out_samples_are_the_last_of_enough(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", x=np.arange(64, dtype=np.float32)[:, None])
+    np.savez(tmp_path / "x.npz", x=np.arange(256, dtype=np.float32)[:, None])
     data = open_data(str(tmp_path / "x.npz"))
 
     def values(batches: Batches) -> list[float]:
         return [float(v) for x, _ in batches for v in x[:, 0]]
 
     rest, held = held_out(data, 10)
-    assert values(held) == list(range(54, 64)) and values(rest) == list(range(54))
-    rest, held = held_out(data, 40)
-    assert values(held) == list(range(48, 64)) and values(rest) == list(range(48))
-    whole, first = held_out(data.limit(63), 10)
-    assert values(whole) == list(range(63)) and values(first) == list(range(10))
+    assert values(held) == list(range(246, 256)) and values(rest) == list(range(246))
+    rest, held = held_out(data, 100)
+    assert values(held) == list(range(192, 256)) and values(rest) == list(range(192))
+    rest, held = held_out(data.limit(40), 10)
+    assert values(held) == list(range(30, 40)) and values(rest) == list(range(30))
+    for few, size in ((255, 64), (39, 10)):
+        whole, first = held_out(data.limit(few), size)
+        assert values(whole) == list(range(few)) and values(first) == list(range(size))
     batches = list(data)
     whole, first = held_out(batches, 10)
     assert whole is batches and values(first) == list(range(10))
