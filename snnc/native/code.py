@@ -215,6 +215,23 @@ class Emitter:
         b.position_at_end(after)
 
     @contextmanager
+    def taken(self, counter: Value, count: Value) -> Iterator[Value]:
+        """One after another of the parts 0..count that no other thread has taken; yields each.
+
+        `counter` is the address of the i64 that all threads increment, initially 0.
+        """
+        b = self.builder
+        head, body, after = (b.append_basic_block(n) for n in ("take", "part", "end"))
+        b.branch(head)
+        b.position_at_end(head)
+        part = b.atomic_rmw("add", counter, ir.Constant(I64, 1), "monotonic")
+        b.cbranch(b.icmp_signed("<", part, count), body, after)
+        b.position_at_end(body)
+        yield part
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
     def repeat(self, condition: Callable[[], Value]) -> Iterator[None]:
         """`while condition():`"""
         b = self.builder

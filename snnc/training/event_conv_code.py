@@ -81,17 +81,9 @@ class _Function:
     @contextmanager
     def taken(self, parts: Value) -> Iterator[Value]:
         """Part after part, each by one thread; ends the function."""
-        b, function = self.code.builder, self.code.function
-        head, body, after = (b.append_basic_block(n) for n in ("take", "part", "end"))
-        b.branch(head)
-        b.position_at_end(head)
-        part = b.atomic_rmw("add", function.args[0], ir.Constant(I64, 1), "monotonic")
-        b.cbranch(b.icmp_signed("<", part, parts), body, after)
-        b.position_at_end(body)
-        yield part
-        b.branch(head)
-        b.position_at_end(after)
-        b.ret_void()
+        with self.code.taken(self.code.function.args[0], parts) as part:
+            yield part
+        self.code.builder.ret_void()
 
     def flat(self, *places: tuple[Value, str]) -> Value:
         """The index of a place in an array: the outermost first, each with the name of its size."""

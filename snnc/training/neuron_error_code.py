@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from snnc.native.code import I64, POINTER, Emitter, Machine, Value
+from snnc.native.code import POINTER, Emitter, Machine, Value
 
 ERRORS = "neuron_errors"
 PARAMETERS = ("threshold", "start", "bias", "value")
@@ -64,18 +64,13 @@ class _Errors:
 
     def emit(self) -> None:
         """Code of a thread: take samples until none is left."""
-        b, function = self.code.builder, self.code.function
-        head, body, after = (b.append_basic_block(n) for n in ("take", "part", "end"))
-        b.branch(head)
-        b.position_at_end(head)
-        sample = b.atomic_rmw("add", function.args[0], ir.Constant(I64, 1), "monotonic")
-        b.cbranch(b.icmp_signed("<", sample, self.slots["samples"]), body, after)
-        b.position_at_end(body)
-        with self.code.loop(0, self.slots["channels"], self.spec.lanes) as channel:
+        code, slots = self.code, self.slots
+        with (
+            code.taken(code.function.args[0], slots["samples"]) as sample,
+            code.loop(0, slots["channels"], self.spec.lanes) as channel,
+        ):
             self._channels(sample, channel)
-        b.branch(head)
-        b.position_at_end(after)
-        b.ret_void()
+        self.code.builder.ret_void()
 
     def _channels(self, sample: Value, channel: Value) -> None:
         """All positions of a block of channels."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from llvmlite import ir
 
-from snnc.native.code import I32, I64, POINTER, Emitter, Value
+from snnc.native.code import I32, POINTER, Emitter, Value
 
 PARTS = 16
 SUMMED = 16
@@ -82,19 +82,11 @@ class Forward:
 
     def emit(self) -> None:
         """Code of a thread: take parts until none is left."""
-        b, function = self.code.builder, self.code.function
-        head, body, after = (b.append_basic_block(n) for n in ("take", "part", "end"))
-        b.branch(head)
-        b.position_at_end(head)
-        part = b.atomic_rmw("add", function.args[0], ir.Constant(I64, 1), "monotonic")
-        b.cbranch(b.icmp_signed("<", part, self.slots["parts"]), body, after)
-        b.position_at_end(body)
-        self.begin(part)
-        self._blocks(part)
-        self.end(part)
-        b.branch(head)
-        b.position_at_end(after)
-        b.ret_void()
+        with self.code.taken(self.code.function.args[0], self.slots["parts"]) as part:
+            self.begin(part)
+            self._blocks(part)
+            self.end(part)
+        self.code.builder.ret_void()
 
     def begin(self, part: Value) -> None:
         """Before the blocks of a part."""
