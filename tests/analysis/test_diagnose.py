@@ -245,7 +245,7 @@ def test_what_a_network_has_is_not_advised() -> None:
     options = ("split=1.5", "signed=true", "wait=T", "tune=4", "few-steps")
     assert all(option in advised for option in options)
     for settings, missing in (
-        (replace(PLAIN, signed=True), {"split", "signed"}),
+        (replace(PLAIN, signed=True), {"split", "signed", "tune"}),
         (replace(PLAIN, groups=True), {"split", "signed"}),
         (replace(PLAIN, waits=True), {"wait", "latency="}),
         (replace(PLAIN, passes=frozenset({"calibrate", "choose-schedule"})), {"wait", "-T"}),

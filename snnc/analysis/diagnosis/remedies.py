@@ -148,7 +148,7 @@ def _more_accurate(settings: Settings) -> Iterator[str]:
         options.append("convert{signed=true} (spikes of -1)")
     if not settings.waits and "choose-schedule" not in settings.passes:
         options.append("convert{wait=T} (T more steps of latency a layer)")
-    if "tune" not in settings.passes:
+    if "tune" not in settings.passes and not settings.signed:
         options.append("convert{tune=4} (minutes)")
     options.append("training for it, recipe few-steps")
     yield f"at this T: {', or '.join(options)}"
