@@ -51,6 +51,10 @@ def trained() -> nn.Module:
     return model.eval()
 
 
+BINARY = ("convert", "convert{wait=T}", "convert{tune=4}")
+"""Recipes whose neurons may still become groups."""
+
+
 def diagnosed(model: nn.Module, timesteps: int, recipe: str) -> Diagnosis:
     """On 64 samples that the passes did not see, of 256."""
     return snnc.diagnose(
@@ -80,7 +84,7 @@ def test_too_few_steps_are_named(few: Diagnosis) -> None:
     assert fault.remedy.startswith(f"-T {2 * T}, ") and "calibrate" not in fault.remedy
     assert set(re.findall(r"convert\{[^}]*\}", fault.remedy)) == {
         f"convert{{latency={2 * T}}}",
-        *(f"convert{{{option}}}" for option in ("split=1.5", "signed=true", "wait=T")),
+        *(f"convert{{{option}}}" for option in ("split=1.5", "signed=true", "wait=T", "tune=4")),
     }
 
 
@@ -91,6 +95,7 @@ def test_too_few_steps_are_named(few: Diagnosis) -> None:
         ("convert{split=1.5}", T),
         pytest.param("convert{signed=true}", T, marks=pytest.mark.long),
         pytest.param("convert{wait=T}", T, marks=pytest.mark.long),
+        pytest.param("convert{tune=4}", T, marks=pytest.mark.long),
     ],
 )
 def test_what_is_advised_helps(
@@ -101,5 +106,9 @@ def test_what_is_advised_helps(
     assert [each.name for each in found.layers] == [each.name for each in few.layers]
     for fault in found.faults:
         assert fault.cause == "too-few-timesteps"
-        assert "split" not in fault.remedy or recipe in ("convert", "convert{wait=T}")
+        assert "split" not in fault.remedy or recipe in (
+            "convert",
+            "convert{wait=T}",
+            "convert{tune=4}",
+        )
         assert recipe == "convert" or recipe not in fault.remedy
