@@ -98,19 +98,19 @@ class Conversions:
             "crossbar_tiles": report["hardware"]["totals"]["tiles"],
         }
 
-    def calibration(self, setting: Setting) -> str:
+    def calibration(self, draw: int) -> str:
         """A draw of bit-exact training images, as DATA."""
         net = self.net
         train = f"{net.kind}:{self.data / net.kind}#train"
         pool = open_data(f"{train}[@exact_train.npy]" if net.exact else train).indices
-        order = np.random.default_rng(setting.draw).permutation(len(pool))
-        chosen = self.work / f"{net.kind}-calibration-{setting.draw}.npy"
+        order = np.random.default_rng(draw).permutation(len(pool))
+        chosen = self.work / f"{net.kind}-calibration-{draw}.npy"
         np.save(chosen, np.sort(pool[order[: self.images]]))
         return f"{train}[@{chosen}]"
 
     def _rest(self, setting: Setting, output: Path) -> list[object]:
         """Options of every conversion."""
-        given = ["--calibration", self.calibration(setting), "--threads", self.threads]
+        given = ["--calibration", self.calibration(setting.draw), "--threads", self.threads]
         return [*given, "-o", output]
 
 

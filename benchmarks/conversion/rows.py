@@ -139,7 +139,7 @@ class Measurement:
         self.kept(setting, "crossbar", conversions.map)
         known: dict[str, Any] = {"limit": VERIFIED_IMAGES, "threads": self.threads}
         compared = {
-            target: verify_artifact(path, data=conversions.calibration(setting), **known)
+            target: verify_artifact(path, data=conversions.calibration(setting.draw), **known)
             for target, path in (
                 ("cpu", conversions.artifact(setting)),
                 ("crossbar", conversions.chip(setting)),

@@ -25,7 +25,6 @@ import snnc
 from benchmarks.conversion.conversions import Conversions
 from benchmarks.conversion.expenses import expenses
 from benchmarks.conversion.judged_networks import RESNET20, Judge
-from benchmarks.conversion.setting import FLOAT, Setting
 from benchmarks.markdown_table import markdown_table
 from benchmarks.repository import EXAMPLES
 from snnc.ir import Graph
@@ -106,16 +105,15 @@ class SplitBench:
             std=net.std,
             recipe=RECIPES[row.kind],
             timesteps=row.timesteps,
-            calibration=self._calibration(row),
+            calibration=self._calibration(row.draw),
             target="cpu",
         )
 
-    def _calibration(self, row: Row) -> str:
+    def _calibration(self, draw: int) -> str:
         """The draw of bit-exact training images that `table.py` takes, as DATA."""
         judge = self.judge
         conversions = Conversions(judge.net, judge.weights, judge.data, judge.work, threads=1)
-        setting = Setting("resnet20", row.kind, FLOAT, row.timesteps, row.draw)
-        return conversions.calibration(setting)
+        return conversions.calibration(draw)
 
     def _crossbar(self, row: Row, graph: Graph) -> dict[str, float]:
         """What the network takes on a crossbar with 8 bits."""
@@ -123,7 +121,7 @@ class SplitBench:
             graph,
             passes="quantize{bits=8}",
             timesteps=row.timesteps,
-            calibration=self._calibration(row),
+            calibration=self._calibration(row.draw),
             target="crossbar{technology=isaac-32nm}",
         ).report
         hardware, cost = report["hardware"], report["cost"]

@@ -15,6 +15,7 @@ from snnc.errors import PassError
 from snnc.interp import Population, for_sample
 from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
+from snnc.training.neuron_errors import error_sums
 from snnc.training.packed_spikes import has_bits
 from snnc.training.soft_reset import counts_at_once, sums_after
 from snnc_passes._neuron_groups import staggered
@@ -244,8 +245,6 @@ class NeuronSearch:
         Errors are multiplied by `weight` (n, C, *rest), if any.
         """
         if self._has_code(settings, values[0]):
-            from snnc.training.neuron_errors import error_sums
-
             marks = self._marks(every)
             value = settings.threshold / self.timesteps
             neurons = settings.threshold, settings.start, settings.bias, value
@@ -266,6 +265,7 @@ class NeuronSearch:
         return not self.at_once and self.copies == 1 and has_bits(population, current)
 
     def _marks(self, every: int) -> list[int]:
+        """The numbers of steps after which errors count: every so many, and T."""
         return [*range(every, self.timesteps, every), self.timesteps]
 
     def _errors_after(

@@ -149,6 +149,6 @@ def _more_accurate(settings: Settings) -> Iterator[str]:
     if not settings.waits and "choose-schedule" not in settings.passes:
         options.append("convert{wait=T} (T more steps of latency a layer)")
     if "tune" not in settings.passes and not settings.signed:
-        options.append("convert{tune=4} (minutes)")
+        options.append("convert{tune=4} (minutes of training)")
     options.append("training for it, recipe few-steps")
     yield f"at this T: {', or '.join(options)}"
