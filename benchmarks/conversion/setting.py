@@ -8,7 +8,7 @@ from itertools import product
 
 NEURONS = {
     "synchronous": "",
-    "wait": "wait=T",
+    "wait": "wait=T-1",
     "signed": "signed=true",
     "latency": "latency={}",
     "signed latency": "latency={} signed=true",
