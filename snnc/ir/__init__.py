@@ -61,4 +61,5 @@ __all__ = [
     "broadcast_to_sample",
     "problems",
     "verify",
+    "waits_for_input",
 ]

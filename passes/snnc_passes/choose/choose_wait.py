@@ -27,14 +27,14 @@ EIGHTHS = (0, 1, 2, 4, 8)
 class ChooseWait(Pass):
     """Set the `wait` of every population to the least that its input needs.
 
-    With `wait=T-1` a population has its whole input before it fires, and its only errors are rounding
-    and clipping. One that fires earlier can fire too often or too late if the input is uneven in
-    time (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking
-    Neural Networks", 2022, section 3). Populations are visited once, in order, each with the spikes
-    of those before it as input. Of 0, T/8, T/4, T/2 and T-1, the least wait is chosen whose squared
-    error is at most `tolerance` above that of `wait=T-1`. Populations on a shorter path then wait as
-    long as the latency of the longest path allows. Put it before calibrate, which corrects the
-    rest.
+    With `wait=T-1` a population has its whole input before it fires, and its only errors are
+    rounding and clipping. One that fires earlier can fire too often or too late if the input is
+    uneven in time (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency
+    Spiking Neural Networks", 2022, section 3). Populations are visited once, in order, each with
+    the spikes of those before it as input. Of 0, T/8, T/4, T/2 and T-1, the least wait is chosen
+    whose squared error is at most `tolerance` above that of `wait=T-1`. Populations on a shorter
+    path then wait as long as the latency of the longest path allows. Put it before calibrate, which
+    corrects the rest.
 
     Attributes:
         tolerance: allowed excess error, as a fraction of the activation's variance.
