@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snnc.errors import UsageError
+from snnc.special_file import is_special
 
 
 def require_new_file(flag: str, path: str | Path, example: str) -> None:
@@ -25,6 +28,47 @@ def require_new_file(flag: str, path: str | Path, example: str) -> None:
     if not folder.is_dir():
         raise UsageError(f"{flag} {path}: there is no folder {folder}")
     _require_room(flag, path, folder)
+
+
+def require_own_file(flag: str, path: str | Path, others: Mapping[str, object]) -> None:
+    """Raise `UsageError` if `path` is a file that is read as well, or that is written twice.
+
+    A device may be both. Links are followed.
+
+    Args:
+        flag: what asks for the file, e.g. "-o".
+        others: what else was given, by flag: a path, or a text with the name of a file in it, such
+            as `net.py:build`, `x.npz[:100]` or `crossbar{rates=r.json}`. Values of other kinds name
+            no file.
+    """
+    if is_special(Path(path)):
+        return
+    for name, value in others.items():
+        if any(_same(path, file) for file in _named_files(value)):
+            raise UsageError(
+                f"{flag} {path}: {name} {value} names the same file, which would be overwritten",
+                hint=f"another {flag}",
+            )
+
+
+def _named_files(value: object) -> Iterator[str]:
+    """What a path, a MODEL, a DATA text or the options of a target may name as a file."""
+    if not isinstance(value, str | Path):
+        return
+    yield str(value)
+    yield from re.findall(r"""=['"]?([^\s{}\[\]='"]+)""", str(value))
+    for part in re.split(r"[\[\]#@]", str(value)):
+        place, colon, _ = part.rpartition(":")
+        yield from (part, place, place.replace(".", "/") + ".py") if colon else (part,)
+
+
+def _same(path: str | Path, other: str) -> bool:
+    if not other:
+        return False
+    try:
+        return os.path.realpath(path) == os.path.realpath(other) or os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them is no file
+        return False
 
 
 def require_folder(flag: str, path: str | Path) -> None:

@@ -58,6 +58,7 @@ def bench(
     """
     from snnc.driver.benchmarking import benchmark
 
+    options.refuse_inputs({"--trace": trace}, {"ART": artifact, "--input": data})
     measured = benchmark(
         artifact,
         data=data,

@@ -65,6 +65,8 @@ def run_artifact(
     """
     from snnc.driver.running import run_on_data
 
+    given = {"ART": artifact, "--input": data}
+    options.refuse_inputs({"-o": output, "--spikes": spikes}, given)
     record = "none" if spikes is None else "spikes"
     result = run_on_data(
         artifact,

@@ -25,7 +25,7 @@ from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.driver.threads import with_threads
 from snnc.ir import Graph, Stage
 from snnc.options import Data, described
-from snnc.output_place import require_new_file
+from snnc.output_place import require_new_file, require_own_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
@@ -93,7 +93,7 @@ def compile(model: str | Path | Graph | nn.Module, options: CompileOptions) -> C
 
 def run(job: Job, output: str | Path | None = None, sample: Data | int | None = None) -> Compiled:
     """Compile as `job` says; see `compile`."""
-    _check_output(output)
+    _check_output(output, {**job.files(), "--sample": sample})
     with distributed_session(job) as job:
         return _run(job, output, sample)
 
@@ -174,7 +174,7 @@ def optimize(job: Job, output: str | Path | None = None) -> PipelineResult:
 
     The target is not used.
     """
-    _check_output(output)
+    _check_output(output, job.files())
     with distributed_session(job) as job:
         job.pipeline()  # an error in its text is raised before the model is loaded
         graph = load_model(job.source)
@@ -196,10 +196,11 @@ def _pipelines(job: Job, backend: Backend, graph: Graph) -> tuple[Pipeline, Pipe
     return own, pipeline
 
 
-def _check_output(output: str | Path | None) -> None:
-    """Raise `UsageError` now for what would fail after minutes of work."""
+def _check_output(output: str | Path | None, read: Mapping[str, object]) -> None:
+    """Raise `UsageError` now for what would fail after minutes of work, or overwrite an input."""
     if output is not None:
         require_new_file("-o", output, "net.snnc")
+        require_own_file("-o", output, read)
 
 
 def _recipe(job: Job, model: Graph) -> str | None:

@@ -105,6 +105,16 @@ class Job(Reporting, RunOptions, ConversionOptions):
                 hint="--workdir DIR, as in that run",
             )
 
+    def files(self) -> dict[str, object]:
+        """What names files to read, by flag, for `snnc.output_place.require_own_file`."""
+        return {
+            **self.source.files(),
+            "--calibration": self.calibration,
+            "--train": self.train,
+            "--validation": self.validation,
+            "--target": self.target if "{" in str(self.target) else None,
+        }
+
     def backend(self) -> Backend:
         """The target. Raises `SpecError`, and `UsageError` for a file of its options."""
         backend: Backend = parse_one(self.target, Registry(BACKENDS))

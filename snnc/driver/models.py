@@ -15,6 +15,7 @@ from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.options import ModelOptions
+from snnc.output_place import require_own_file
 from snnc.pipeline import parse_one
 from snnc.plugins import FRONTENDS, Registry
 
@@ -42,6 +43,10 @@ class ModelSource(ModelOptions):
     """
 
     model: str | Path | Graph | nn.Module
+
+    def files(self) -> dict[str, object]:
+        """What names files, by flag, for `snnc.output_place.require_own_file`."""
+        return {"MODEL": self.model, "--weights": self.weights}
 
     def __str__(self) -> str:
         return str(self.model) if isinstance(self.model, str | Path) else type(self.model).__name__
@@ -252,7 +257,8 @@ def save(
         weights, allow: see `ModelSource`.
 
     Raises:
-        UsageError: `example` is neither a batch nor a shape, or is needed.
+        UsageError: `example` is neither a batch nor a shape, or is needed; `path` is a file of the
+            model.
         ModelError, UnsupportedError: as for `compile`.
     """
     shape = None
@@ -261,4 +267,5 @@ def save(
 
         shape = sample_shape(example)
     source = ModelSource(model=model, weights=weights, input_shape=shape, allow=tuple(allow))
+    require_own_file("path", path, source.files())
     write(path, load_model(source))

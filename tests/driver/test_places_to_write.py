@@ -10,7 +10,7 @@ from snnc.artifact import open_artifact, write
 from snnc.cli.main import run
 from snnc.errors import UsageError
 from snnc.new_file import new_file
-from snnc.output_place import require_folder, require_new_file
+from snnc.output_place import require_folder, require_new_file, require_own_file
 from snnc.testing import Style, build
 
 
@@ -25,6 +25,27 @@ def test_a_folder_in_which_nothing_can_be_made() -> None:
         require_folder("--report", "/proc/report")
     with pytest.raises(UsageError, match="cannot write in /proc"):
         require_new_file("-o", "/proc/net.snnc", "net.snnc")
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+def test_a_link_to_an_input_is_that_input(tmp_path: Path, kind: str) -> None:
+    target, link = tmp_path / "net.pt", tmp_path / "link"
+    target.write_bytes(b"")
+    link.symlink_to(target) if kind == "symbolic" else link.hardlink_to(target)
+    for path, other in ((link, target), (target, link), (target, f"{tmp_path}/./net.pt")):
+        with pytest.raises(UsageError, match="names the same file"):
+            require_own_file("-o", path, {"MODEL": other})
+
+
+def test_an_output_beside_the_inputs_is_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").write_bytes(b"")
+    others = {"MODEL": "net.py:build", "--calibration": f"images:{tmp_path}", "--train": [3]}
+    require_own_file("-o", "build", others)
+    require_own_file("-o", "new.snnc", {"MODEL": "old.snnc", "--weights": None})
+    require_own_file("-o", "/dev/null", {"--input": "/dev/null"})
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
