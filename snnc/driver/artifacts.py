@@ -20,7 +20,7 @@ from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
-from snnc.driver.model_warnings import WatchedInputs, in_report
+from snnc.driver.model_warnings import WatchedInputs, about_compared, in_report, log_findings
 from snnc.driver.models import (
     ModelSource,
     eager,
@@ -119,7 +119,10 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     if options.vary is not None:
         variation = Variation.of(artifact, backend, options.vary, options.chips)
     batches = _judged_batches(options, graph)
-    ann, stage = (None, None) if options.compare is None else _ann(options.compare, artifact, graph)
+    compared = None if options.compare is None else _Compared.of(options.compare, artifact, graph)
+    findings = () if compared is None else compared.findings
+    log_findings(findings, options.log)
+    ann = None if compared is None else compared.ann
     known: dict[str, Any] = {
         "timesteps": window,
         "seed": options.seed,
@@ -139,11 +142,12 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
         latency_timesteps(graph, window),
         artifact.manifest["target"],
         details=others,
-        warnings=inputs.warn(options.log),
+        warnings=(*findings, *inputs.warn(options.log)),
         cost=measured_cost(artifact, graph, evaluated(evaluation)),
     )
     if not options.measure_layers:
         return measured
+    stage = None if compared is None else compared.graph
     figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
     layers = {**details(artifact, graph), "observed": figures}
     return replace(measured, details={**others, **layers})
@@ -183,13 +187,30 @@ def limited(batches: Batches | None, limit: int | None) -> Batches:
     raise UsageError("a limit needs data that tells its length", hint="give the text of the data")
 
 
-def _ann(source: ModelSource, artifact: ArtifactFile, snn: Graph) -> tuple[Ann, Graph]:
-    """The user's own module, and its graph after the passes of stage `ann`."""
-    source = as_compiled(source, artifact, snn.type_of(snn.input).shape)
-    graph = folded(load_model(source), artifact.manifest.get("pipeline") or "")
-    require_one_output(graph)
-    (output,) = snn.outputs
-    return Ann(eager(source, snn.type_of(output).shape), _interpreted(graph)), graph
+@dataclass(frozen=True)
+class _Compared:
+    """The model that an artifact is compared with.
+
+    Attributes:
+        ann: the user's own module, beside its graph.
+        graph: the model after the passes of stage `ann`.
+        findings: what says that the artifact was not made from it.
+    """
+
+    ann: Ann
+    graph: Graph
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, source: ModelSource, artifact: ArtifactFile, snn: Graph) -> _Compared:
+        """The model that `source` names. Raises `UsageError`, `ModelError`."""
+        source = as_compiled(source, artifact, snn.type_of(snn.input).shape)
+        model = load_model(source)
+        graph = folded(model, artifact.manifest.get("pipeline") or "")
+        require_one_output(graph)
+        (output,) = snn.outputs
+        ann = Ann(eager(source, snn.type_of(output).shape), _interpreted(graph))
+        return cls(ann, graph, about_compared(model, graph, snn))
 
 
 def as_compiled(source: ModelSource, artifact: ArtifactFile, shape: tuple[int, ...]) -> ModelSource:

@@ -27,8 +27,21 @@ def warn_of_model(model: Graph, ctx: PassContext) -> ModelCheck:
         return ModelCheck(())
     data = ctx.calibration
     checked = check_model(model, data, None if data is None else size_of(data))
-    _log(checked.findings, ctx.log)
+    log_findings(checked.findings, ctx.log)
     return checked
+
+
+def about_compared(model: Graph, ann: Graph, snn: Graph) -> tuple[Finding, ...]:
+    """The finding about a model if it is not the one that a network was made from.
+
+    Args:
+        model: as loaded.
+        ann: the same with batch norms folded as in the network.
+    """
+    from snnc.analysis.diagnosis.model_check import about_weights
+    from snnc.analysis.diagnosis.other_model import about_origin
+
+    return tuple(about_weights(model)) or tuple(about_origin(ann, snn))
 
 
 def calibrated_on(checked: ModelCheck) -> dict[str, Any]:
@@ -71,7 +84,7 @@ class WatchedInputs:
     def warn(self, log: logging.Logger | None) -> tuple[Finding, ...]:
         """The finding about all batches that were watched, logged."""
         found = self.findings_of()
-        _log(found, log)
+        log_findings(found, log)
         return found
 
 
@@ -80,7 +93,8 @@ def in_report(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [finding.report() for finding in findings]
 
 
-def _log(findings: Iterable[Finding], log: logging.Logger | None) -> None:
+def log_findings(findings: Iterable[Finding], log: logging.Logger | None) -> None:
+    """Each finding with its remedy as a warning."""
     log = logging.getLogger("snnc") if log is None else log
     for finding in findings:
         log.warning("%s Try: %s", finding.text, finding.remedy)

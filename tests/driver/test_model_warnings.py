@@ -14,6 +14,7 @@ import snnc
 from snnc.driver.artifacts import evaluate
 from snnc.driver.diagnosing import diagnose_artifact
 from snnc.driver.job import JobOptions
+from snnc.driver.models import ModelSource
 from snnc.driver.running import run_on_data
 from snnc.report.page import render
 
@@ -79,3 +80,32 @@ def test_nothing_is_compared_without_calibration_data(tmp_path: Path) -> None:
     path = tmp_path / "net.snnc"
     compiled(network(trained=True), path)
     assert causes(evaluate(path, 255 * X).report()) == []
+
+
+def test_a_model_compared_with_that_is_untrained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "net.snnc"
+    compiled(network(trained=True), path, calibration=X)
+    report = evaluate(path, X, compare=ModelSource(model=network(trained=False))).report()
+    assert causes(report) == ["untrained-weights"]
+    assert sum("not trained" in each.getMessage() for each in caplog.records) == 1
+
+
+@pytest.mark.parametrize("recipe", ["convert", "convert{bits=3}", "convert{split=1.5}"])
+def test_a_model_compared_with_that_is_another_one(tmp_path: Path, recipe: str) -> None:
+    path, module = tmp_path / "net.snnc", network(trained=True)
+    compiled(module, path, calibration=X, recipe=recipe)
+    wider = nn.Sequential(nn.Flatten(), nn.Linear(48, 33), nn.ReLU(), nn.Linear(33, 5)).eval()
+    for parameter in wider.parameters():
+        parameter.data *= 3
+    for other, expected in (
+        (module, []),
+        (network(trained=True), ["other-model"]),
+        (wider, ["other-model"]),
+    ):
+        compare = ModelSource(model=other)
+        assert causes(evaluate(path, X, compare=compare).report()) == expected
+        found = diagnose_artifact(path, other, JobOptions(calibration=X)).findings
+        assert [str(each.cause) for each in found][:1] == expected or not expected
+        assert expected or "other-model" not in [str(each.cause) for each in found]

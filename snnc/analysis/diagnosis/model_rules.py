@@ -9,6 +9,7 @@ from typing import Any
 from snnc.analysis.diagnosis.measure import Measured, Networks
 from snnc.analysis.diagnosis.model_check import about_constants, about_weights
 from snnc.analysis.diagnosis.norms import far_norms, in_words
+from snnc.analysis.diagnosis.other_model import about_origin
 from snnc.analysis.diagnosis.remedies import remedy
 from snnc.analysis.diagnosis.result import Cause, Finding
 from snnc.analysis.diagnosis.stages import convolutions_of
@@ -28,8 +29,9 @@ def model_findings(networks: Networks, measured: Measured) -> Iterator[Finding]:
     if model is None:
         return
     untrained = list(about_weights(model))
+    of_another = [] if untrained else about_origin(networks.ann, networks.snn)
     about_input = [] if measured.norms else about_constants(model, measured.inputs)
-    for finding in (*untrained, *about_input):
+    for finding in (*untrained, *of_another, *about_input):
         yield replace(finding, layer=_population(networks, model, finding.node))
     if not untrained:  # initial statistics say nothing of the data
         yield from _norm_findings(networks, model, measured)

@@ -11,6 +11,7 @@ from snnc.ir.neuron_groups import neuron_groups
 
 REMEDIES: Mapping[Cause, str] = {
     Cause.UNTRAINED: "give the trained weights by --weights FILE, or load them in the factory",
+    Cause.OTHER_MODEL: "compare with the model, and the --weights, that were compiled",
     Cause.INPUT_RANGE: (
         "give data in the units of the calibration data, or compile again with --calibration DATA "
         "of this kind"

@@ -17,6 +17,7 @@ class Cause(StrEnum):
     """Cause of a finding."""
 
     UNTRAINED = "untrained-weights"
+    OTHER_MODEL = "other-model"
     INPUT_RANGE = "input-range"
     WRONG_NORMALISATION = "wrong-normalisation"
     NORM_MISSING = "batch-norm-missing"
