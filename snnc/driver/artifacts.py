@@ -20,7 +20,13 @@ from snnc.driver.inputs import open_batches
 from snnc.driver.job import Reporting
 from snnc.driver.keywords import keywords_of
 from snnc.driver.layer_figures import layer_figures
-from snnc.driver.model_warnings import WatchedInputs, about_compared, in_report, log_findings
+from snnc.driver.model_warnings import (
+    WatchedInputs,
+    about_compared,
+    about_window,
+    in_report,
+    log_findings,
+)
 from snnc.driver.models import (
     ModelSource,
     eager,
@@ -115,28 +121,25 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     window = _longest_window(options, program, graph)
     backend = own_backend(artifact, options.threads)
     programs = [program] if options.chips is None else chips(artifact, backend, options.chips)
-    variation = None
-    if options.vary is not None:
-        variation = Variation.of(artifact, backend, options.vary, options.chips)
+    variation = Variation.of(artifact, backend, options.vary, options.chips)
     batches = _judged_batches(options, graph)
-    compared = None if options.compare is None else _Compared.of(options.compare, artifact, graph)
-    findings = () if compared is None else compared.findings
+    compared = _Compared.of(options.compare, artifact, graph)
+    findings = (*compared.findings, *about_window(artifact, window))
     log_findings(findings, options.log)
-    ann = None if compared is None else compared.ann
     known: dict[str, Any] = {
         "timesteps": window,
         "seed": options.seed,
         "progress": options.progress,
     }
-    judged = partial(evaluate_program, graph=graph, ann=ann, total=size_of(batches), **known)
+    judged = partial(
+        evaluate_program, graph=graph, ann=compared.ann, total=size_of(batches), **known
+    )
     inputs = WatchedInputs(artifact, graph.input)
     evaluation = one_figure(
         (judged(p, data=inputs.watch(batches), sweep=options.sweep) for p in programs),
         options.chips,
     )
-    others = (
-        {} if variation is None else {"varied": variation.figures(partial(judged, data=batches))}
-    )
+    others = variation.figures(partial(judged, data=batches))
     measured = Measured(
         _without_foreign_energy(evaluation, artifact),
         latency_timesteps(graph, window),
@@ -147,8 +150,8 @@ def _evaluate(path: str | Path, options: EvaluateOptions) -> Measured:
     )
     if not options.measure_layers:
         return measured
-    stage = None if compared is None else compared.graph
-    figures = layer_figures(program, graph, batches, "evaluation", ann=stage, **known)
+    known["ann"] = compared.graph
+    figures = layer_figures(program, graph, batches, "evaluation", **known)
     layers = {**details(artifact, graph), "observed": figures}
     return replace(measured, details={**others, **layers})
 
@@ -197,13 +200,15 @@ class _Compared:
         findings: what says that the artifact was not made from it.
     """
 
-    ann: Ann
-    graph: Graph
-    findings: tuple[Finding, ...]
+    ann: Ann | None = None
+    graph: Graph | None = None
+    findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(cls, source: ModelSource, artifact: ArtifactFile, snn: Graph) -> _Compared:
-        """The model that `source` names. Raises `UsageError`, `ModelError`."""
+    def of(cls, source: ModelSource | None, artifact: ArtifactFile, snn: Graph) -> _Compared:
+        """The model that `source` names; nothing for None. Raises `UsageError`, `ModelError`."""
+        if source is None:
+            return cls()
         source = as_compiled(source, artifact, snn.type_of(snn.input).shape)
         model = load_model(source)
         graph = folded(model, artifact.manifest.get("pipeline") or "")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snnc.artifact import ArtifactFile, open_artifact
 from snnc.driver.inputs import open_batches
+from snnc.driver.model_warnings import about_window, log_findings
 from snnc.driver.programs import open_program
 from snnc.driver.running import window_to_run
 from snnc.driver.sampling import random_inputs
@@ -119,6 +120,7 @@ def benchmark(
     artifact = open_artifact(path)
     graph, program = artifact.graph(), open_program(artifact, threads=threads)
     window = window_to_run(timesteps, program, graph, log)
+    log_findings(about_window(artifact, window), log)
     kind, x = _inputs(artifact, graph, data, batch, seed, log)
     case = _Case(program, x, window, seed, seconds)
     with torch_threads(threads):

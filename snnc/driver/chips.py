@@ -60,13 +60,15 @@ class Variation:
 
     @classmethod
     def of(
-        cls, artifact: ArtifactFile, backend: Backend, text: str, count: int | None
+        cls, artifact: ArtifactFile, backend: Backend, text: str | None, count: int | None
     ) -> Variation:
-        """The variation that `text` describes, `option=[value value ...]`.
+        """The variation that `text` describes, `option=[value value ...]`; none for None.
 
         Raises:
             UsageError: a text that cannot be read, or an option that artifacts depend on.
         """
+        if text is None:
+            return cls(artifact, "", {}, count)
         name, backends = variations(backend, text, Registry(BACKENDS))
         option = name.replace("_", "-")
         late = backend.late_options if isinstance(backend, LateOptions) else ()
@@ -79,10 +81,12 @@ class Variation:
         return cls(artifact, option, backends, count)
 
     def figures(self, judged: Callable[[Program], Evaluation]) -> dict[str, Any]:
-        """The figures of the whole window by value, keys as in docs/report.md."""
+        """Under `varied` the figures of the whole window by value, keys as in docs/report.md."""
+        if not self.backends:
+            return {}
         rows: list[dict[str, Any]] = []
         for value, backend in self.backends.items():
             programs = chips(self.artifact, backend, self.count)
             found = one_figure(map(judged, programs), self.count)
             rows.append({"value": value, **found.of_window(found.windows[-1])})
-        return {"option": self.option, "values": rows}
+        return {"varied": {"option": self.option, "values": rows}}

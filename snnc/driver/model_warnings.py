@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from snnc.artifact import ArtifactFile
 from snnc.input_range import InputRange, InputTally, leaves
 from snnc.ir import Graph, Stage
-from snnc.transform import Batch, Batches, PassContext, size_of
+from snnc.pipeline import Pipeline
+from snnc.plugins import PASSES, Registry
+from snnc.transform import Batch, Batches, Pass, PassContext, size_of
 
 if TYPE_CHECKING:
     from snnc.analysis.diagnosis import Finding
@@ -42,6 +44,28 @@ def about_compared(model: Graph, ann: Graph, snn: Graph) -> tuple[Finding, ...]:
     from snnc.analysis.diagnosis.other_model import about_origin
 
     return tuple(about_weights(model)) or tuple(about_origin(ann, snn))
+
+
+def about_window(artifact: ArtifactFile, timesteps: int) -> tuple[Finding, ...]:
+    """The finding about a window longer than the one that passes fitted a network for."""
+    fitted = artifact.manifest["timesteps"]
+    if fitted is None or timesteps <= fitted:
+        return ()
+    passes = Pipeline.from_text(artifact.manifest.get("pipeline") or "", Registry(PASSES)).passes
+    if not any(map(fits_data, passes)):
+        return ()
+    from snnc.analysis.diagnosis.remedies import remedy
+    from snnc.analysis.diagnosis.result import Cause, Finding
+
+    text = f"The network was fitted for T={fitted}, and runs for {timesteps} steps."
+    evidence = {"fitted": fitted, "timesteps": timesteps}
+    cause, node = Cause.BEYOND_WINDOW, artifact.graph().outputs[0]
+    return (Finding(node, node, cause, "note", evidence, text, remedy(cause)),)
+
+
+def fits_data(each: Pass) -> bool:
+    """Whether a pass fits a network to data."""
+    return bool(each.requirements() & {"calibration", "train"})
 
 
 def calibrated_on(checked: ModelCheck) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
+from snnc.ir.integer_bounds import proved_window
 from snnc.options import ModelOptions
 from snnc.output_place import require_own_file
 from snnc.pipeline import parse_one
@@ -196,12 +197,16 @@ def _reference(source: ModelSource) -> Reference:
 
 
 def require_window(graph: Graph, timesteps: int) -> None:
-    """Raise `UsageError` for a window longer than the one an integer graph was proved to fit."""
-    proved = graph.meta.get("quantize", {}).get("timesteps", timesteps)
+    """Raise `UsageError` for a window in which integers of `quantize` are not proved to fit."""
+    found = graph.meta.get("quantize")
+    if found is None or timesteps <= (found.get("timesteps") or 0):
+        return
+    proved = proved_window(graph)
     if timesteps > proved:
         raise UsageError(
-            f"-T {timesteps}: the integers of this network are proved to fit for T <= {proved}",
-            hint=f"compile the model again with -T {timesteps}",
+            f"-T {timesteps}: the integers of this network are proved not to overflow for "
+            f"T <= {proved}",
+            hint=f"-T {proved} or less; fewer bits leave room for more steps",
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from snnc.artifact import open_artifact
 from snnc.driver.costing import RunCost
 from snnc.driver.inputs import open_batches
-from snnc.driver.model_warnings import WatchedInputs
+from snnc.driver.model_warnings import WatchedInputs, about_window, log_findings
 from snnc.driver.models import question_window, require_window
 from snnc.driver.programs import open_program
 from snnc.driver.threads import torch_threads
@@ -43,6 +43,7 @@ def run_on_data(
     graph = artifact.graph()
     program = open_program(artifact, threads=threads)
     window = window_to_run(timesteps, program, graph, log)
+    log_findings(about_window(artifact, window), log)
     batches = open_batches(data, "input", graph.type_of(graph.input).shape, log=log)
     assert batches is not None
     inputs = WatchedInputs(artifact, graph.input)

@@ -28,6 +28,7 @@ from snnc.ir import (
     Stage,
     SumPool,
 )
+from snnc.ir.integer_bounds import magnitudes
 from snnc.native.cache import open_cache
 from snnc.native.code import Machine
 from snnc.testing import (
@@ -41,7 +42,6 @@ from snnc.testing import (
 )
 from snnc.transform import PassContext
 from snnc_backends.cpu import CpuBackend
-from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import PLAIN
 from snnc_backends.cpu.lower import lower
 from snnc_backends.cpu.module import build

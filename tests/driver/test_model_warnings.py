@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 from torch import nn
 
 import snnc
+from snnc.artifact import open_artifact
 from snnc.driver.artifacts import evaluate
+from snnc.driver.benchmarking import benchmark
 from snnc.driver.diagnosing import diagnose_artifact
 from snnc.driver.job import JobOptions
 from snnc.driver.models import ModelSource
 from snnc.driver.running import run_on_data
+from snnc.ir.integer_bounds import proved_window
 from snnc.report.page import render
+from snnc.testing import Style, build
 
 X = np.random.default_rng(0).random((60, 3, 4, 4), np.float32)
 FAR = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
@@ -109,3 +114,41 @@ def test_a_model_compared_with_that_is_another_one(tmp_path: Path, recipe: str) 
         found = diagnose_artifact(path, other, JobOptions(calibration=X)).findings
         assert [str(each.cause) for each in found][:1] == expected or not expected
         assert expected or "other-model" not in [str(each.cause) for each in found]
+
+
+def test_a_window_beyond_the_one_that_was_fitted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "net.snnc"
+    compiled(network(trained=True), path, calibration=X)
+    assert causes(evaluate(path, X, sweep=(1, 4)).report()) == []
+    assert not caplog.records
+    assert causes(evaluate(path, X, sweep=(1, 4, 8)).report()) == ["beyond-window"]
+    run_on_data(path, X[:3], timesteps=8)
+    benchmark(path, timesteps=8, seconds=0)
+    texts = [each.getMessage() for each in caplog.records]
+    assert len(texts) == 3 and all("fitted for T=4, and runs for 8" in text for text in texts)
+
+
+def test_what_was_fitted_to_nothing_has_no_window_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "net.snnc"
+    snnc.compile(build("plain", Style.SNN), target="reference", timesteps=4, output=path)
+    x = np.zeros((1, *open_artifact(path).manifest["input_shape"]), np.float32)
+    assert causes(evaluate(path, x, timesteps=8).report()) == []
+
+
+def test_integers_are_refused_where_they_could_overflow_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "net.snnc"
+    snnc.compile(
+        network(trained=True),
+        input_shape=(3, 4, 4),
+        recipe="convert{bits=8}",
+        timesteps=4,
+        calibration=X,
+        output=path,
+    )
+    longest = proved_window(open_artifact(path).graph())
+    assert run_on_data(path, X[:1], timesteps=longest).timesteps == longest > 4
+    for run in (partial(run_on_data, path), snnc.load(path).run):
+        with pytest.raises(snnc.SnncError, match=f"proved not to overflow for .*{longest}"):
+            run(X[:1], timesteps=longest + 1)

@@ -8,8 +8,8 @@ import numpy as np
 
 from snnc.errors import Loc
 from snnc.ir import AnyNeuron, Conv, Graph, Maximum, Node, Readout, SumPool, problems
+from snnc.ir.integer_bounds import magnitudes
 from snnc.target import Diagnostic
-from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.exactness import exactness
 from snnc_backends.cpu.number_types import LARGEST
 

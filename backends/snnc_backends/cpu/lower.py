@@ -9,7 +9,7 @@ import numpy as np
 
 from snnc import ir
 from snnc.errors import GraphError
-from snnc_backends.cpu.bounds import magnitudes
+from snnc.ir.integer_bounds import magnitudes
 from snnc_backends.cpu.kernels import KERNELS, Concat, Gather, Kernel, Match, Work
 from snnc_backends.cpu.layout import channels_last, moved_positions
 from snnc_backends.cpu.number_types import LARGEST

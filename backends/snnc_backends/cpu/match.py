@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from snnc.errors import ArtifactError
 from snnc.ir import AnyNeuron, Graph
+from snnc.ir.integer_bounds import longest_window, magnitudes
 from snnc_backends.cpu import kernels
-from snnc_backends.cpu.bounds import longest_window, magnitudes
 from snnc_backends.cpu.exactness import exactness
 from snnc_backends.cpu.number_types import LARGEST
 from snnc_backends.cpu.plan import Plan

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc import ir
-from snnc_backends.cpu.bounds import longest_window
+from snnc.ir.integer_bounds import longest_window
 from snnc_backends.cpu.layout import channels_last, plane
 from snnc_backends.cpu.storage import storage, weight_type
 

@@ -19,6 +19,7 @@ class Cause(StrEnum):
     UNTRAINED = "untrained-weights"
     OTHER_MODEL = "other-model"
     INPUT_RANGE = "input-range"
+    BEYOND_WINDOW = "beyond-window"
     WRONG_NORMALISATION = "wrong-normalisation"
     NORM_MISSING = "batch-norm-missing"
     NORM_STATISTICS = "batch-norm-statistics"

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import Graph, TensorType
+from snnc.ir.integer_bounds import magnitudes
 from snnc.native.cache import open_cache
 from snnc.target import RunResult
-from snnc_backends.cpu.bounds import magnitudes
 from snnc_backends.cpu.kernels import Conv, Depthwise, Windows
 from snnc_backends.cpu.kernels.base import LARGEST
 from snnc_backends.cpu.plan import TALLY, Step, Tensor

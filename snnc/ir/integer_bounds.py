@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnc.ir import Add, AnyNeuron, Encode, Graph, Input, Node, Scale, SumPool, Weighted
-from snnc_backends.cpu.number_types import LARGEST
+from snnc.ir.elementwise import Add, Scale
+from snnc.ir.encode import Encode
+from snnc.ir.endpoints import Input
+from snnc.ir.graph import Graph
+from snnc.ir.kinds import Weighted
+from snnc.ir.neuron import AnyNeuron
+from snnc.ir.node import Node
+from snnc.ir.pool import SumPool
 
+LARGEST = 2**31 - 1
 _SUMMED_IN_32_BITS = 1 << 24
 """So many bytes have a sum of less than 2^32."""
 
@@ -74,3 +81,15 @@ def longest_window(graph: Graph, node: Node, current: int) -> int:
         return LARGEST
     rest = LARGEST - _peak(graph, op.v_init) - _peak(graph, op.threshold)
     return max(0, min(LARGEST, rest // max(1, current)))
+
+
+def proved_window(graph: Graph) -> int:
+    """The longest window in which no potential of an integer `snn` graph leaves 32 bits."""
+    bounds = magnitudes(graph)
+    windows = (
+        longest_window(graph, node, bounds[source])
+        for node in graph.nodes
+        if isinstance(node.op, AnyNeuron)
+        for source in graph.inputs_of(node.name)
+    )
+    return min(windows, default=LARGEST)
