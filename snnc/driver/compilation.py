@@ -106,7 +106,7 @@ def _run(job: Job, output: str | Path | None, sample: Data | int | None) -> Comp
         graph = job.graph()
         own, pipeline = _pipelines(job, backend, graph)
         ctx = job.context(graph, backend)
-        checked = warn_of_model(graph, ctx)
+        checked = warn_of_model(graph, ctx, pipeline.passes)
     with _timed(seconds, "synthesize"):
         ctx, synthetic = with_synthetic_calibration(pipeline, graph, ctx, job.seed)
     pipeline.check(graph.stage, ctx)

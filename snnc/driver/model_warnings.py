@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from snnc.artifact import ArtifactFile
@@ -21,14 +22,21 @@ INPUT_RANGE = "input_range"
 """Key of an artifact's info: the range of its calibration data, as `InputRange.report` gives it."""
 
 
-def warn_of_model(model: Graph, ctx: PassContext) -> ModelCheck:
-    """Log what is suspicious about a model and its calibration data; nothing at stage `snn`."""
-    from snnc.analysis.diagnosis.model_check import ModelCheck, check_model
+def warn_of_model(model: Graph, ctx: PassContext, passes: Iterable[Pass]) -> ModelCheck:
+    """Log what is suspicious about a model and its calibration data; nothing at stage `snn`.
+
+    Args:
+        passes: those to run; the number of samples matters to those that fit a network to them.
+    """
+    from snnc.analysis.diagnosis.model_check import ModelCheck, about_count, check_model
 
     if model.stage is not Stage.ANN:
         return ModelCheck(())
     data = ctx.calibration
     checked = check_model(model, data, None if data is None else size_of(data))
+    if any("calibration" in each.requirements() for each in passes):
+        few = about_count(checked.samples, model.input)
+        checked = replace(checked, findings=(*checked.findings, *few))
     log_findings(checked.findings, ctx.log)
     return checked
 

@@ -40,7 +40,7 @@ def dry_run(job: Job) -> list[SnncError]:
     ctx = PassContext()
     if graph is not None:
         ctx = _context(problems, job, graph, backend)
-        warn_of_model(graph, ctx)
+        warn_of_model(graph, ctx, () if pipeline is None else pipeline.passes)
     if pipeline is not None and backend is not None:
         pipeline = _try(problems, lambda: job.pipeline_for(backend, graph))
     if graph is not None and pipeline is not None and job.calibration is None:

@@ -24,7 +24,7 @@ from snnc.report.page import render
 from snnc.testing import Style, build
 
 X = np.random.default_rng(0).random((60, 3, 4, 4), np.float32)
-FAR = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
+FAR: dict[str, Any] = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
 
 
 def network(*, trained: bool) -> nn.Module:
@@ -152,3 +152,16 @@ def test_integers_are_refused_where_they_could_overflow_and_not_before(tmp_path:
     for run in (partial(run_on_data, path), snnc.load(path).run):
         with pytest.raises(snnc.SnncError, match=f"proved not to overflow for .*{longest}"):
             run(X[:1], timesteps=longest + 1)
+
+
+@pytest.mark.parametrize(("samples", "said"), [(1, "1 sample "), (16, "16 samples "), (32, "")])
+def test_few_calibration_samples(samples: int, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    module = network(trained=True)
+    assert causes(compiled(module, calibration=X[:samples])) == (["few-samples"] if said else [])
+    texts = [each.getMessage() for each in caplog.records]
+    assert sum(f"fitted to {said}of calibration data" in text for text in texts) == bool(said)
+
+
+def test_few_samples_are_enough_for_passes_that_fit_nothing() -> None:
+    passes = "activations-to-neurons"
+    assert causes(compiled(network(trained=True), calibration=X[:3], passes=passes)) == []

@@ -22,16 +22,22 @@ from snnc.transform import Batches
 if TYPE_CHECKING:
     from snnc.ir import Node
 
+FEWEST = 32
+"""Samples of calibration data from which their number is not remarked on."""
 SAMPLES = 256
 """Samples compared with batch norms; evenly spaced where the number of all is known."""
 
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """Findings about a model and its data, and the range of the data; None without samples."""
+    """Findings about a model and its data, the range of the data, and the number of samples.
+
+    Without samples the range is None.
+    """
 
     findings: tuple[Finding, ...]
     inputs: InputRange | None = None
+    samples: int = 0
 
 
 def check_model(model: Graph, data: Batches | None, total: int | None = None) -> ModelCheck:
@@ -50,7 +56,7 @@ def check_model(model: Graph, data: Batches | None, total: int | None = None) ->
     if not inputs.samples:
         return ModelCheck(tuple(found))
     found += about_norms(model, norms) if norms else about_constants(model, inputs)
-    return ModelCheck(tuple(found), inputs.range())
+    return ModelCheck(tuple(found), inputs.range(), inputs.samples)
 
 
 def about_weights(model: Graph) -> Iterator[Finding]:
@@ -59,6 +65,14 @@ def about_weights(model: Graph) -> Iterator[Finding]:
         layer = next(node.name for node in model if isinstance(node.op, Weighted))
         text = "The weights are those of an initialisation: the model is not trained."
         yield _finding(Cause.UNTRAINED, layer, text, {})
+
+
+def about_count(samples: int, layer: str) -> Iterator[Finding]:
+    """One finding if there are calibration data, but too few of them to fit a network to."""
+    if 0 < samples < FEWEST:
+        count = "1 sample" if samples == 1 else f"{samples} samples"
+        text = f"The network is fitted to {count} of calibration data; a few hundred are usual."
+        yield _finding(Cause.FEW_SAMPLES, layer, text, {"samples": samples})
 
 
 def about_norms(model: Graph, norms: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:

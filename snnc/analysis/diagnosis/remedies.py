@@ -16,6 +16,7 @@ REMEDIES: Mapping[Cause, str] = {
         "give data in the units of the calibration data, or compile again with --calibration DATA "
         "of this kind"
     ),
+    Cause.FEW_SAMPLES: "give --calibration more samples; they need no labels",
     Cause.BEYOND_WINDOW: "compile the model again with -T of the window to run",
     Cause.WRONG_NORMALISATION: (
         "give the mean and standard deviation the model was trained with by --mean and --std, in "

@@ -19,6 +19,7 @@ class Cause(StrEnum):
     UNTRAINED = "untrained-weights"
     OTHER_MODEL = "other-model"
     INPUT_RANGE = "input-range"
+    FEW_SAMPLES = "few-samples"
     BEYOND_WINDOW = "beyond-window"
     WRONG_NORMALISATION = "wrong-normalisation"
     NORM_MISSING = "batch-norm-missing"
