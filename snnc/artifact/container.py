@@ -32,7 +32,7 @@ from snnc.artifact.layout import (
     check_manifest,
     check_members,
 )
-from snnc.errors import ArtifactError, GraphError, is_shown, one_line
+from snnc.errors import ArtifactError, GraphError, UsageError, is_shown, one_line
 from snnc.jsontext import parse_json
 from snnc.special_file import is_special
 
@@ -208,7 +208,13 @@ def open_artifact(path: str | os.PathLike[str]) -> ArtifactFile:
     Raises:
         ArtifactError: there is no such file, or it is truncated, damaged, hostile, not an artifact,
             or of a newer major version.
+        UsageError: it is no path.
     """
+    if not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"a .snnc file is given by its path, not as {type(path).__name__}",
+            hint="what compile gave is saved by compiled.save('net.snnc'), and opened by that name",
+        )
     path = Path(path)
     with _naming(path):
         members = _members(path)

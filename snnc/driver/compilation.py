@@ -53,6 +53,13 @@ class Compiled:
     backend: Backend = field(repr=False)
     content: ArtifactContent = field(repr=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Compiled: {self.content.target}, T={self.report['timesteps']}, "
+            f"{self.report['neurons']} neurons, {self.report['parameters']} parameters, "
+            f"file {self.artifact}>"
+        )
+
     def save(self, path: str | Path) -> Path:
         """Write the artifact, atomically; its path."""
         write_content(path, self.content)

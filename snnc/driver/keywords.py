@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from functools import wraps
+from numbers import Integral
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from snnc.errors import UsageError
 from snnc.options import MEANING
 
 First = TypeVar("First")
@@ -27,7 +30,8 @@ def keywords_of(
         options: a dataclass. Its fields are listed in the function's signature, for
             type checkers too, and in its documentation.
 
-    The function raises `TypeError` for an unknown or a missing argument, like any other.
+    The function raises `TypeError` for an unknown or a missing argument, like any other, and
+    `UsageError` for a value of another type.
     """
 
     def decorate(function: Callable[[First, Options], R]) -> Callable[Concatenate[First, P], R]:
@@ -44,6 +48,7 @@ def keywords_of(
             except TypeError as error:
                 raise TypeError(f"{function.__name__}() {error}") from None
             model = bound.arguments.pop(first.name)
+            _check_kinds(options, bound.arguments)
             return function(model, options(**bound.arguments))  # type: ignore[call-arg]
 
         call.__signature__ = signature  # type: ignore[attr-defined]
@@ -51,6 +56,40 @@ def keywords_of(
         return call
 
     return decorate
+
+
+KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda v: isinstance(v, str), "a text"),
+    "Path": (lambda v: isinstance(v, Path), "a path"),
+    "bool": (lambda v: isinstance(v, bool), "True or False"),
+    "int": (lambda v: isinstance(v, Integral) and not isinstance(v, bool), "a whole number"),
+    "None": (lambda v: v is None, "None"),
+    "ModelSource": (
+        lambda v: type(v).__name__ == "ModelSource",
+        "a snnc.driver.ModelSource(model=...)",
+    ),
+    "Sequence[int]": (
+        lambda v: not isinstance(v, str) and isinstance(v, Iterable),
+        "several numbers",
+    ),
+}
+"""By type in the annotation of a field, whether a value is of it, and its name in messages."""
+
+
+def _check_kinds(options: Any, given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a value of none of the types of its field, where all are `KINDS`."""
+    listed: tuple[Field[Any], ...] = fields(options)
+    for field in listed:
+        parts = str(field.type).split(" | ")
+        if field.name not in given or not all(part in KINDS for part in parts):
+            continue
+        value = given[field.name]
+        if not any(KINDS[part][0](value) for part in parts):
+            simple = isinstance(value, str | int | float)
+            shown = repr(value) if simple else f"of type {type(value).__name__}"
+            expected = " or ".join(KINDS[part][1] for part in parts)
+            meaning = field.metadata.get(MEANING)
+            raise UsageError(f"{field.name} is {shown}; it takes {expected}", hint=meaning)
 
 
 def _described(options: Any) -> str:

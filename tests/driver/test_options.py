@@ -133,3 +133,8 @@ def test_diagnose_dumps_the_graphs_too(tmp_path: Path) -> None:
     snnc.diagnose(graph, calibration=x, dump_ir=tmp_path / "ir", target="reference")
     names = {path.name for path in (tmp_path / "ir").iterdir()}
     assert {"00-model.txt", "00-model.snnc"} <= names and len(names) > 4
+
+
+def test_a_compiled_network_is_shown_in_a_line() -> None:
+    compiled = snnc.compile(build("plain", Style.SNN), target="reference", timesteps=4)
+    assert repr(compiled) == "<Compiled: reference, T=4, 206 neurons, 796 parameters, file None>"
