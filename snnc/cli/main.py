@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from snnc.errors import SnncError, UnsupportedError
 from snnc.torchrun import once
 
 INTERRUPTED = 130
+_NO_NUMBER = re.compile(r"Input should be a valid integer.*|'.*' is not a valid int(eger)?\.?")
+"""How typer says that a value is no whole number."""
 DEFECT = 70
 """Exit code for a defect of snnc or of a plugin; no user error has it."""
 
@@ -103,6 +106,7 @@ def run(arguments: Sequence[str]) -> int:
         if not message or "Usage:" in shown[0]:  # no arguments: the help itself
             print(message)
             return 2
+        shown = [_NO_NUMBER.sub("a whole number is expected", line) for line in shown]
         return _say(" ".join(shown), "see snnc --help, or snnc VERB --help", error.exit_code or 2)
     except SnncError as error:
         if isinstance(error, UnsupportedError):

@@ -239,6 +239,8 @@ def _inputs(
     """Where the inputs come from, and so many of them, C-contiguous."""
     shape, stored = graph.type_of(graph.input).shape, artifact.samples()
     if data is None and stored is None:
+        told = logging.getLogger("snnc") if log is None else log
+        told.info("inputs are random, and times depend on their spikes; --input gives others")
         return "random", random_inputs(graph, batch, seed)
     given = data if data is not None else stored.x if stored is not None else None
     batches = open_batches(given, "input", shape, batch_size=batch, log=log)

@@ -15,6 +15,7 @@ from snnc.artifact import is_artifact, open_artifact, write
 from snnc.errors import ModelError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.ir.integer_bounds import proved_window
+from snnc.memory import LONGEST_WINDOW
 from snnc.options import ModelOptions
 from snnc.output_place import require_own_file
 from snnc.pipeline import parse_one
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 LONG_WINDOW = 1024
 """Time steps; longer windows are questioned."""
-LONGEST_WINDOW = 1 << 20
-"""Time steps; longer windows are refused."""
 NORMALIZE = "normalize"
 """Name of the node that `mean` and `std` become."""
 

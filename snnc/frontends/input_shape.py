@@ -107,7 +107,7 @@ def _size(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
     if len(fitting) == 1:
         return _logged(fitting[0], name, "the only one that fits")
     sizes = f"{fitting[0][-1]} to {fitting[-1][-1]}"
-    return _logged(even[0], name, f"of the sizes {sizes} that fit the one every stride divides")
+    return _logged(even[0], name, f"sizes {sizes} fit, pooling drops no pixel of this one")
 
 
 def _undecided(shapes: list[tuple[int, ...]], name: str) -> UsageError:

@@ -200,9 +200,11 @@ def _updated(ctx: PassContext, before: Graph, after: Graph) -> PassContext:
 
 
 def _figures(step: Step) -> str:
-    shown = [f"{key} {_short(value)}" for key, value in step.metrics.items() if _is_scalar(value)]
-    unchanged = [] if step.changed else ["nothing to do"]
-    return "  " + ", ".join(unchanged + shown) if unchanged or shown else ""
+    scalars = {key: value for key, value in step.metrics.items() if _is_scalar(value)}
+    if not step.changed and not any(scalars.values()):
+        return "  nothing to do"
+    shown = ", ".join(f"{key} {_short(value)}" for key, value in scalars.items())
+    return f"  {shown}" if shown else ""
 
 
 def _is_scalar(value: object) -> bool:

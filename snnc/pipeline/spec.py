@@ -243,7 +243,9 @@ class _Builder:
             field = options.get(option.name)
             if field is None:
                 reason = f"unknown option {option.name!r} of {kind}"
-                hint = guess(option.name, options) + _options_hint(kind, cls)
+                meant = guess(option.name, options)
+                names = [name for name in options if repr(name) in meant]
+                hint = meant + _options_hint(kind, cls, names)
                 _fail(self.text, option.name_span, reason, hint)
             if field.name in values:
                 _fail(self.text, option.name_span, f"option {option.name!r} is given twice")

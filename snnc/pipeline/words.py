@@ -11,6 +11,7 @@ T = TypeVar("T")
 Span = tuple[int, int]
 BARE = re.compile(r"""[^\s{}\[\],='"\\]+""")
 QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
+OPTION = re.compile(BARE.pattern + "=")
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -91,6 +92,9 @@ class _Reader:
             return []
         items = [self._item()]
         while self._peek():
+            if option := OPTION.match(self.text, self.at):
+                reason = f"options stand in braces: {items[-1].name}{{{option[0]}...}}"
+                raise SyntaxProblem(reason, option.span())
             self._expect(",", "a comma between two specs")
             items.append(self._item())
         return items
@@ -124,6 +128,9 @@ class _Reader:
         return tuple(items)
 
     def _option(self) -> Option:
+        if self._peek() == ",":
+            reason = "options are separated by spaces, not by commas"
+            raise SyntaxProblem(reason, (self.at, self.at + 1))
         name, span = self._name("an option, written name=value,")
         self._expect("=", f"= after the option {name!r}")
         return Option(name, span, self._value())

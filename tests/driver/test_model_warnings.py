@@ -165,3 +165,16 @@ def test_few_calibration_samples(samples: int, said: str, caplog: pytest.LogCapt
 def test_few_samples_are_enough_for_passes_that_fit_nothing() -> None:
     passes = "activations-to-neurons"
     assert causes(compiled(network(trained=True), calibration=X[:3], passes=passes)) == []
+
+
+def test_a_benchmark_on_random_inputs_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "net.snnc"
+    compiled(network(trained=True), path, calibration=X)
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    benchmark(path, seconds=0)
+    benchmark(path, data=X, seconds=0)
+    texts = [each.getMessage() for each in caplog.records]
+    assert sum("inputs are random, and times depend on their spikes" in text for text in texts) == 1

@@ -237,3 +237,10 @@ def test_a_pass_gives_the_numbers_it_declares(declared: bool, message: str) -> N
         return
     with pytest.raises(GraphError, match=f"says: gives real values, {message}"):
         pipeline.run(ann(), PassContext())
+
+
+def test_a_pass_with_nothing_to_do_says_only_that(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "snnc")
+    Pipeline.from_text("fold-normalization,lower-avgpool").run(ann(), PassContext())
+    lines = [each.getMessage() for each in caplog.records]
+    assert len(lines) == 2 and all(line.endswith("s  nothing to do") for line in lines)

@@ -129,12 +129,14 @@ def test_what_is_wrong_gets_a_reason_and_a_caret(text: str, reason: str, marked:
     assert shown[start:stop] == marked
 
 
-def test_a_wrong_option_lists_the_right_ones() -> None:
-    with pytest.raises(SpecError) as caught:
-        parse("rich{belw=1}", Names())
-    hint = caught.value.hint or ""
-    assert "did you mean 'below'?" in hint
-    assert "cell-bits (int, default 4)" in hint
+def test_a_misspelt_option_shows_the_one_that_is_meant_and_another_all_of_them() -> None:
+    hints: list[str] = []
+    for option in ("belw", "xyz"):
+        with pytest.raises(SpecError) as caught:
+            parse(f"rich{{{option}=1}}", Names())
+        hints.append(caught.value.hint or "")
+    assert hints[0] == "did you mean 'below'? below (float, default 0.01)"
+    assert "cell-bits (int, default 4)" in hints[1] and "below (float" in hints[1]
 
 
 def test_one_spec_is_one() -> None:
