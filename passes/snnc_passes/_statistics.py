@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -164,19 +165,28 @@ class Histogram:
         a window of `levels` steps. θ is one of the fractions k / `CLIPS` of the range, at most the
         largest value.
         """
-        centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
-        clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
-        quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
-        squares = (quantised - centres) ** 2
+        clips, squares = np.arange(1, CLIPS + 1)[:, None] / CLIPS, _squares(levels, start)
         ranges, top = self.widths * BINS, self.top
         thresholds = np.zeros(len(top))
         for first in range(0, len(top), TOGETHER):
             part = slice(first, first + TOGETHER)
-            merged = self.counts[part].reshape(-1, BINS // MERGED, MERGED).sum(2)
-            errors = squares @ merged.double().numpy().T
+            counts = self.counts[part]
+            merged = counts[:, ::MERGED].double()
+            for other in range(1, MERGED):
+                merged += counts[:, other::MERGED]
+            errors = squares @ merged.numpy().T
             errors[clips * ranges[part] >= top[part] + ranges[part] / CLIPS] = np.inf
             thresholds[part] = clips[errors.argmin(axis=0), 0] * ranges[part]
         return np.minimum(thresholds, top)
+
+
+@cache
+def _squares(levels: int, start: float) -> NDArray[np.float64]:
+    """(CLIPS, BINS / MERGED) squared errors of the centres of merged bins; see `least_squares`."""
+    centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
+    clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
+    quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
+    return (quantised - centres) ** 2
 
 
 def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:

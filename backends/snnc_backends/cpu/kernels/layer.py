@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.cpu.kernels.base import Arrays, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.event_weights import digit_planes, event_limit
 from snnc_backends.cpu.kernels.neuron import (
     Neuron,
     RoundingNeuron,
@@ -27,6 +28,8 @@ NEURONS: dict[str, type[Neuron]] = {
 STATES = {"i32": 4, "i64": 8, "f32": 4}
 """Types of a potential, and their sizes in bytes."""
 MOST_SHIFT = 100
+DIGITS = 3
+"""Digits of weights of 24 bits."""
 WIDE = 127 * (1 + (1 << 8) + (1 << 16))
 """The largest integer of three digits of -128 to 127."""
 EXACT = 1 << 24
@@ -169,6 +172,18 @@ class Chain:
     absorbed: tuple[str, ...]
     longest: int
 
+    @property
+    def planes(self) -> NDArray[np.int8]:
+        """The digits of the weights, (digits, rows, columns, inputs, outputs)."""
+        digits, layer = 1 if self.scale is None else DIGITS, self.layer
+        return layer.network.once(layer.name, "planes", lambda: digit_planes(self.weight, digits))
+
+    @property
+    def event_limit(self) -> int:
+        """The most events of a window whose sums fit 16 bits, see `event_limit`."""
+        layer, levels = self.layer, self.layer.inputs[0].levels
+        return layer.network.once(layer.name, "limit", lambda: event_limit(self.planes, levels))
+
 
 PLAIN = {
     "neuron": "none",
@@ -225,7 +240,8 @@ def _chain(
     plain = layer.groups == 1 and common["dilation_w"] == 1 and summed_in_order
     if not plain or common["source"] not in ("i8", "i32"):
         return None
-    found, scale = _whole(layer, constants.get("bias"))
+    bias = constants.get("bias")
+    found, scale = layer.network.once(layer.name, "whole", lambda: _whole(layer, bias))
     if found is None:
         return None
     weight, shift = found
@@ -253,13 +269,9 @@ def _chain(
 
 
 def _whole(layer: Site, bias: Any) -> Whole:
-    """Weights as integers, and a shift, or units: `_integers` or else `_rounded`; kept."""
-    kept: dict[str, Whole] = layer.network.whole
-    if layer.name not in kept:
-        found = _integers(layer, bias)
-        rounds = found is None and layer.dtype == "f32"
-        kept[layer.name] = _rounded(layer) if rounds else (found, None)
-    return kept[layer.name]
+    """Weights as integers, and a shift, or units: `_integers` or else `_rounded`."""
+    found = _integers(layer, bias)
+    return _rounded(layer) if found is None and layer.dtype == "f32" else (found, None)
 
 
 def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
