@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.errors import DataError
+from snnc.training.bin_counts import count_bins
 
 BINS = 16_384
 MERGED = 4
@@ -100,7 +101,6 @@ class Histogram:
 
     def add(self, values: Tensor) -> None:
         """Add float32 values (N, G, M) on the CPU; negative ones count as 0."""
-        values = values.clamp(min=0)
         held = sum(part[:, 0].numel() for part in self._held)
         self._held.append(values)
         if self._counts is not None or held + values[:, 0].numel() > BINS:
@@ -114,12 +114,9 @@ class Histogram:
         if not held:
             return
         self._widen(torch.stack([part.amax((0, 2)) for part in held]).amax(0))
-        scale = torch.from_numpy(np.ldexp(np.float32(BINS), -self._exponent.numpy()))[:, None]
-        starts = torch.arange(len(self._top))[:, None] * (BINS + 1)
-        flat, one = self._counts.view(-1), torch.ones(1, dtype=torch.int32)
+        scales = torch.from_numpy(np.ldexp(np.float32(BINS), -self._exponent.numpy()))
         for part in held:
-            places = (part * scale).ceil_().long().add_(starts).flatten()
-            flat.scatter_add_(0, places, one.expand(len(places)))
+            count_bins(part, scales, self._counts)
         self._zeros += self._counts[:, 0]
         self._counts[:, 0] = 0
 
