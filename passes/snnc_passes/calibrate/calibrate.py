@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import ClassVar
@@ -36,12 +36,13 @@ from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 from snnc_passes._spike_train import ALL
 from snnc_passes._thresholds import fitted, set_thresholds
-from snnc_passes.calibrate._layer_products import MOST, LayerProducts
+from snnc_passes.calibrate._layer_products import MOST, MOST_ROWS, LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
     Part,
     add_bias,
+    joined,
     summed_into,
     weighted,
 )
@@ -200,24 +201,26 @@ class Calibrate(Pass):
         assert isinstance(op, Conv | Linear)
         (source,) = sweep.graph.inputs_of(node.name)
         weight = sweep.graph.array(op.weight)
-        unit = _unit(sweep, source) if windows == [ALL] else None
-        products = LayerProducts(op, weight.shape[1:], unit)
         each = int(np.prod(layer.shape[1:])) * len(windows)
         samples, every = min(len(sweep.x), max(1, SOLVED // each)), 1
         if self.prefixes == "all" and isinstance(op, Conv):
             samples = len(sweep.x)
             every = max(1, ceil(sqrt(samples * each / SOLVED)))
+        exact = windows == [ALL] and samples * each <= MOST_ROWS
+        products = LayerProducts(op, weight.shape[1:], _unit(sweep, source) if exact else None)
         if samples * each < ROWS_PER_WEIGHT * weight[0].size * every**2:
             return products, []
-        parts: list[Part] = []
-        for number, rows in enumerate(sweep.chunks(layer, samples)):
-            wanted = sweep.target(layer, rows)
-            for steps in windows:
-                x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
-                share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
-                part = Part(x, sums, wanted, weight=share)
-                parts.append(part if every == 1 else _thinned(products, part, every, number))
-        return products.thinned(every), parts
+
+        def parts() -> Iterator[Part]:
+            for number, rows in enumerate(sweep.chunks(layer, samples)):
+                wanted = sweep.target(layer, rows)
+                for steps in windows:
+                    x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
+                    share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
+                    part = Part(x, sums, wanted, weight=share)
+                    yield part if every == 1 else _thinned(products, part, every, number)
+
+        return products.thinned(every), list(joined(parts()))
 
     def _windows(self, sweep: PairedSweep) -> list[slice]:
         """The windows whose mean inputs are fitted."""
