@@ -30,11 +30,11 @@ def count_bins(values: Tensor, scales: Tensor, counts: Tensor) -> None:
     That is n = ceil(x * scale), at least 0 and at most the last bin; 0 for NaN.
 
     Args:
-        values: (N, G, M) float32 on the CPU.
-        scales: (G,) float32.
+        values: (N, G, M) on the CPU.
+        scales: (G,).
         counts: (G, bins + 1) int32, contiguous.
     """
-    values, scales = values.contiguous(), scales.contiguous()
+    values, scales = values.float().contiguous(), scales.float().contiguous()
     (samples, groups, size), bins = values.shape, counts.shape[1] - 1
     arrays = (values.data_ptr(), scales.data_ptr(), counts.data_ptr())
     arguments = (ctypes.c_int64 * len(SLOTS))(0, samples, groups, size, bins, *arrays)
