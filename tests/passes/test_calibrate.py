@@ -12,7 +12,7 @@ from snnc.interp import run_ann, run_snn
 from snnc.ir import Add, AvgPool, Conv, Graph, Input, Linear, MaxPool, Neuron, Relu, Reshape, verify
 from snnc.pipeline import Pipeline
 from snnc.transform import PassContext
-from snnc_passes._paired_sweep import PairedSweep
+from snnc_passes._sweep.paired_sweep import PairedSweep
 from snnc_passes.calibrate.calibrate import Calibrate
 
 T = 4

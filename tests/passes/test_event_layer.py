@@ -23,8 +23,8 @@ from snnc.ir import (
     SumPool,
 )
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import LayerSweep
-from snnc_passes._spike_train import ALL
+from snnc_passes._sweep.layer_sweep import LayerSweep
+from snnc_passes._sweep.spike_train import ALL
 
 T, SAMPLES = 5, 70
 TILES = (((0, 2), (2, 4), (4, 6)), ((0, 2), (2, 4), (4, 6)))

@@ -150,11 +150,13 @@ def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
 
 
 def _add_upper_bytes(gram: Tensor, rows: Tensor) -> None:
-    """The same of int8 in int32, which is exact."""
-    count = rows.shape[1]
-    for some in rows.split(BYTE_ROWS):
-        for first in range(0, count, STRIP):
-            strip = slice(first, min(first + STRIP, count))
-            gram[strip, first:count] += torch.ops.aten._int_mm(some[:, strip].T, some[:, first:])
-        gram[:-1, -1] += torch.ops.aten._int_mm(some.new_ones(1, len(some)), some)[0]
-    gram[-1, -1] += len(rows)
+    """The same of int8 in int32, which is exact.
+
+    With the column of 1 a matrix has at least two columns: of a single one torch 2.13 gives wrong
+    products.
+    """
+    for part in rows.split(BYTE_ROWS):
+        some = F.pad(part, (0, 1), value=1)
+        for first in range(0, len(gram), STRIP):
+            strip = slice(first, first + STRIP)
+            gram[strip, first:] += torch.ops.aten._int_mm(some[:, strip].T, some[:, first:])

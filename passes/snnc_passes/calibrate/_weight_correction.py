@@ -14,7 +14,7 @@ from torch import Tensor
 from snnc.interp import for_sample
 from snnc.ir import Add, AnyNeuron, Conv, Graph, Linear, Node, Scale, Stateful, Weighted
 from snnc.ir.walk import descendants, used_once
-from snnc_passes._affine import combine, own_param
+from snnc_passes._scales.affine import combine, own_param
 from snnc_passes.calibrate._layer_products import LayerProducts
 
 JOINED = 1 << 12

@@ -16,12 +16,16 @@ from snnc.interp import for_sample
 from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Node, Readout, TwoSidedNeuron
 from snnc.training.threads import this_host
 from snnc.transform import Batches, Pass, PassContext, PassResult
-from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
-from snnc_passes._equal_amounts import of_one_amount
-from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_groups import join, separate
-from snnc_passes._neuron_search import (
+from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
+from snnc_passes._real_values import refuse_integers
+from snnc_passes._samples import first
+from snnc_passes._scales.affine import own_param
+from snnc_passes._scales.equal_amounts import of_one_amount
+from snnc_passes._scales.thresholds import fitted, set_thresholds
+from snnc_passes._sweep.layer_sweep import Layer
+from snnc_passes._sweep.neuron_search import (
     CONSTANT,
     NeuronSearch,
     Settings,
@@ -30,12 +34,8 @@ from snnc_passes._neuron_search import (
     settings_of,
     upper_of,
 )
-from snnc_passes._paired_sweep import PairedSweep, waits_for_all
-from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
-from snnc_passes._real_values import refuse_integers
-from snnc_passes._samples import first
-from snnc_passes._spike_train import ALL
-from snnc_passes._thresholds import fitted, set_thresholds
+from snnc_passes._sweep.paired_sweep import PairedSweep, waits_for_all
+from snnc_passes._sweep.spike_train import ALL
 from snnc_passes.calibrate._layer_products import MOST, MOST_ROWS, LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (

@@ -18,6 +18,7 @@ from snnc_backends.cpu.kernels.neuron import (
 )
 from snnc_backends.cpu.kernels.windows import Windows
 from snnc_backends.cpu.layout import spread
+from snnc_backends.cpu.number_types import EXACT, THREE_DIGITS
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
@@ -30,10 +31,6 @@ STATES = {"i32": 4, "i64": 8, "f32": 4}
 MOST_SHIFT = 100
 DIGITS = 3
 """Digits of weights of 24 bits."""
-WIDE = 127 * (1 + (1 << 8) + (1 << 16))
-"""The largest integer of three digits of -128 to 127."""
-EXACT = 1 << 24
-"""Integers up to this one are numbers of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,14 +295,15 @@ def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
 def _rounded(layer: Site) -> Whole:
     """Real weights as integers of 24 bits in a unit per output, and a shift of 0; and the units.
 
-    A weight is off by 2^-24 of the largest of its output at most, by as much as a sum of float32 of
-    that size. There are none where float32 does not hold the sums of the upper or lower bytes.
+    A weight is off by 2^-23 of the largest of its output at most, twice as much as a number of
+    float32 of that size. There are none where float32 does not hold the sums of the upper or lower
+    bytes.
     """
     weight = layer.laid_weight()[0]
     peak = np.abs(weight).max((0, 1, 2)).astype(np.float64)
     if not np.isfinite(peak).all():
         return None, None
-    shift = np.floor(np.log2(WIDE / np.maximum(peak, 2.0**-MOST_SHIFT)))
+    shift = np.floor(np.log2(THREE_DIGITS / np.maximum(peak, 2.0**-MOST_SHIFT)))
     reach = np.prod(weight.shape[:-1]) * layer.inputs[0].levels * 128
     if np.abs(shift).max() > MOST_SHIFT or reach > EXACT:
         return None, None

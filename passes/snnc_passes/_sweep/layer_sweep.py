@@ -32,11 +32,11 @@ from snnc.training import FastInterpreter
 from snnc.training.packed_spikes import count, pack
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
-from snnc_passes._event_layer import EventLayer, event_layer
 from snnc_passes._neuron_groups import staggered
 from snnc_passes._samples import CHUNK
-from snnc_passes._spike_train import ALL, SpikeTrain
-from snnc_passes._spike_unit import spike_unit
+from snnc_passes._sweep.event_layer import EventLayer, event_layer
+from snnc_passes._sweep.spike_train import ALL, SpikeTrain
+from snnc_passes._sweep.spike_unit import spike_unit
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from snnc.ir import AnyNeuron, Graph, Identity, Input, MaxPool, Readout, Relu, waits_for_input
 from snnc.memory import KEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import Layer, LayerSweep, gathered, placed
+from snnc_passes._sweep.layer_sweep import Layer, LayerSweep, gathered, placed
 
 
 class PairedSweep(LayerSweep):

@@ -12,7 +12,7 @@ from torch import Tensor
 from snnc.interp.ops import Constant
 from snnc.ir import AnyNeuron, Conv, Graph, Linear, Reshape, Scale, SumPool
 from snnc.training.event_conv import EventConv, has_event_code
-from snnc_passes._spike_train import SpikeTrain
+from snnc_passes._sweep.spike_train import SpikeTrain
 
 MOST_ADDITIONS = 0.4
 """Largest share of a convolution's products for which additions by events are faster."""
