@@ -156,9 +156,14 @@ class LeastSquares:
             upper: (C,) bound of the activation of the sums, infinite for a ReLU; None if they
                 are not rectified.
             kept: (C, K) weights that may change; None for all.
+
+        Raises:
+            OverflowError: float32 does not hold the squares of the inputs.
         """
         count = sum(part.weight * part.sums[:, 0].numel() for part in parts)
         gram = layer.gram((part.x, part.weight) for part in parts) / count
+        if not bool(gram.isfinite().all()):
+            raise OverflowError("products of the inputs that are not finite")
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
         penalty = torch.full((len(gram),), strength, dtype=torch.float64)
         penalty[-1] = 0

@@ -34,7 +34,7 @@ from snnc_passes._sweep.neuron_search import (
     settings_of,
     upper_of,
 )
-from snnc_passes._sweep.paired_sweep import PairedSweep, waits_for_all
+from snnc_passes._sweep.paired_sweep import PairedSweep, beyond_float32, waits_for_all
 from snnc_passes._sweep.spike_train import ALL
 from snnc_passes.calibrate._layer_products import MOST, MOST_ROWS, LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
@@ -187,7 +187,10 @@ class Calibrate(Pass):
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
         solver = LeastSquares(self.ridge, rounds=3)
-        change, shift = solver.solve(products, parts, upper, kept)
+        try:
+            change, shift = solver.solve(products, parts, upper, kept)
+        except OverflowError as error:
+            raise beyond_float32(node) from error
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)
