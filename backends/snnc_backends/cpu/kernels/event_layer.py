@@ -14,14 +14,12 @@ from snnc_backends.cpu.kernels.event_sums import EventSums, Rows
 from snnc_backends.cpu.kernels.event_weights import (
     UNIT,
     WIDEST,
-    digit_planes,
-    event_limit,
     far_cost,
     slab_and_unit,
     weight_words,
 )
 from snnc_backends.cpu.kernels.events import VALUES, Events, scratch
-from snnc_backends.cpu.kernels.layer import Layer, chain
+from snnc_backends.cpu.kernels.layer import DIGITS, Layer, chain
 from snnc_backends.cpu.kernels.weights_ahead import WeightsAhead
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 STEPS = 16
 """Most steps whose events are listed at a time."""
 MOST_COPIES = 16
-DIGITS = 3
-"""Digits of weights of 24 bits."""
 FEW_POSITIONS = 16
 """Output positions up to which not all weights of a slab are read more than a few times: then the
 rows of the next slab are fetched one by one, each when that of the slab before it is added."""
@@ -95,17 +91,15 @@ class EventLayer(Layer):
         x = found.layer.inputs[0]
         if x.signed or not 1 <= x.levels <= MOST_COPIES:
             return None
-        weight = found.weight
-        digits = 1 if found.scale is None else DIGITS
-        planes = digit_planes(weight, digits)
+        planes = found.planes
         slab, unit = slab_and_unit(planes)
         kernel = cls(
             **found.fields,
             slab=slab,
             unit=unit,
             copies=x.levels,
-            limit=event_limit(planes, x.levels),
-            digits=digits,
+            limit=found.event_limit,
+            digits=len(planes),
         )
         arrays = {**found.arrays, "weight": partial(weight_words, planes, slab, unit)}
         if found.scale is not None:
