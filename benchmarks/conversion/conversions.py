@@ -91,8 +91,10 @@ class Conversions:
             *("--target", f"crossbar{{weight-bits={bits} {CHIP}}}"),
             *self._rest(setting, self.chip(setting)),
         )
+        layers = report["hardware"]["layers"].values()
         return {
             "crossbar_target": report["target"],
+            "crossbar_rows": sum(layer["matrix_rows"] * layer["groups"] for layer in layers),
             "crossbar_uj": report["cost"]["energy_pj"] / 1e6,
             "crossbar_latency_us": report["cost"]["latency_ns"] / 1e3,
             "crossbar_tiles": report["hardware"]["totals"]["tiles"],

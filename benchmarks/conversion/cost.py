@@ -34,7 +34,7 @@ from snnc.data import open_data
 
 IMAGES = 1024
 MEAN, STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
-NEURONS = {"synchronous": "convert", "wait": "convert{wait=T}", "signed": "convert{signed=true}"}
+NEURONS = {"synchronous": "convert", "wait": "convert{wait=T-1}", "signed": "convert{signed=true}"}
 
 
 @dataclass(frozen=True)

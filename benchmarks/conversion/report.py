@@ -33,6 +33,7 @@ def tables(rows: Sequence[Row], peers: Mapping[tuple[str, int], Sequence[float]]
         ("Real values", fixed_table(groups)),
         ("Integers, rounded against the calibration data", integer_table(groups)),
         ("One network for any number of steps", any_time_table(groups)),
+        ("Groups of neurons", group_table(groups)),
         ("A given latency", latency_table(groups, peers)),
     ]
     shown = [f"{title}:\n\n{text}" for title, text in parts if text]
@@ -125,6 +126,32 @@ def any_time_table(groups: Sequence[Drawn]) -> str:
     heads = ["network", "steps", "read from", "gap (points)", "mean", "agreement (%)"]
     heads += ["made for it: mean gap", "its agreement (%)", *TAKEN, *SPENT]
     return _table(heads, lines, 1)
+
+
+def group_table(groups: Sequence[Drawn]) -> str:
+    """Groups beside networks of single neurons in as many and in twice as many steps."""
+    real = [of for of in groups if of[0]["precision"] == FLOAT]
+    by_key = {(of[0]["network"], of[0]["neurons"], of[0]["window"]): of for of in real}
+    lines: list[list[object]] = []
+    for (network, neurons, window), of in by_key.items():
+        if neurons != "split":
+            continue
+        singles = (by_key.get((network, "synchronous", n * window)) for n in (1, 2))
+        compared = [of, *(single for single in singles if single)]
+        fewest = min(each[0]["neurons_in_all"] for each in compared)
+        for each in compared:
+            row = each[0]
+            lines.append(
+                [
+                    *(_title(each), row["neurons"], row["window"], *_gaps(each), _agreement(each)),
+                    *(f"{row['neurons_in_all'] / fewest - 1:.2f}", *_taken(each)),
+                    *(f"{row['crossbar_rows']:,}", row["crossbar_tiles"]),
+                    f"{row['crossbar_latency_us']:.0f}",
+                ]
+            )
+    heads = ["network", "neurons", "T", "gap (points)", "mean", "agreement (%)"]
+    heads += ["neurons added per neuron", *TAKEN]
+    return _table([*heads, "crossbar rows", "its tiles", "its latency (µs)"], lines, 2)
 
 
 def latency_table(groups: Sequence[Drawn], peers: Mapping[tuple[str, int], Sequence[float]]) -> str:

@@ -8,11 +8,12 @@ from itertools import product
 
 NEURONS = {
     "synchronous": "",
-    "wait": "wait=T",
+    "wait": "wait=T-1",
     "signed": "signed=true",
     "latency": "latency={}",
     "signed latency": "latency={} signed=true",
     "any time": "prefixes=all",
+    "split": "split=1.5",
     "synchronous, tuned": "tune=4 precision=bfloat16",
     "signed, tuned": "signed=true tune=4 precision=bfloat16",
 }
@@ -29,6 +30,8 @@ BARS = (
     ("resnet56", "signed", 4),
     ("resnet56", "signed", 8),
 )
+SPLIT = (("resnet20", "split", 4), ("resnet20", "synchronous", 4), ("resnet20", "synchronous", 8))
+"""Groups of neurons, beside as many and twice as many steps without them."""
 OTHERS = (
     *product(("resnet20",), ("synchronous",), (16, 32)),
     *product(("resnet20",), ("signed",), (16,)),
@@ -110,6 +113,12 @@ def any_time(draw: int) -> Iterator[Setting]:
     yield Setting("resnet20", "any time", FLOAT, 32, draw)
 
 
+def split(draw: int) -> Iterator[Setting]:
+    """Groups of neurons, and single ones."""
+    for network, neurons, timesteps in SPLIT:
+        yield Setting(network, neurons, FLOAT, timesteps, draw)
+
+
 def latency(draw: int) -> Iterator[Setting]:
     """Chosen schedules, each beside the fixed window of as many steps."""
     for network, steps in product(("mnist", "resnet20", "resnet56"), LATENCIES):
@@ -135,11 +144,13 @@ PARTS = {
     "tuned": tuned,
     "integers": integers,
     "any-time": any_time,
+    "split": split,
     "latency": latency,
     "signed-latency": signed_latency,
     "others": others,
 }
-TURNS = (("fixed", "tuned", "integers", "any-time"), ("latency",), ("signed-latency",), ("others",))
+FIRST = ("fixed", "tuned", "integers", "any-time", "split")
+TURNS = (FIRST, ("latency",), ("signed-latency",), ("others",))
 """Parts of which all draws are measured before the next."""
 
 

@@ -10,7 +10,7 @@ A row is one network, converted by `snnc compile` with the default recipe and 1,
 drawn anew for each of `--draws`, and one run of test images: the gap to the ANN on the exact ones
 with its paired 95 % interval; agreement with the ANN on all 10,000, of the first draw and windows
 of up to `--longest` steps (the other rows run on the exact images); what an inference takes; the
-same network on a crossbar. The parts are measured in this order, but of the first four together
+same network on a crossbar. The parts are measured in this order, but of the first five together
 the first draw comes before the next:
 
 - fixed: the kinds of neurons, real values.
@@ -19,6 +19,7 @@ the first draw comes before the next:
   the artifact with real values; every spike, count and readout compared on CPU and crossbar with
   the reference, on 64 of the calibration images.
 - any-time: `convert{prefixes=all}` with T = 32, judged after every quarter of it.
+- split: groups of neurons in 4 steps, beside single ones in 4 and in 8.
 - latency, signed-latency: `convert{latency=N}` beside T = N, and beside SpikingJelly's best
   readout within N steps, as in `results/spikingjelly_*.json`.
 - others: further windows and networks.

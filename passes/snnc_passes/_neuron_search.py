@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snnc.errors import PassError
 from snnc.interp import Population, for_sample
-from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron
+from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron, waits_for_input
 from snnc.memory import SEARCHED_VALUES, TRIAL_VALUES, rows_that_fit
 from snnc.training.neuron_errors import error_sums
 from snnc.training.packed_spikes import has_bits
@@ -62,7 +62,7 @@ def choices(op: AnyNeuron, timesteps: int, any_time: bool = False) -> Choices:
         return replace(CORRECTED, lag=1.0, rates=True) if op.signed else ANY_TIME
     if isinstance(op, TwoSidedNeuron):
         tried = TWO_SIDED
-    elif op.wait >= timesteps:
+    elif waits_for_input(op, timesteps):
         tried = WAITING
     else:
         tried = CORRECTED if op.signed else SYNCHRONOUS
@@ -144,7 +144,7 @@ class NeuronSearch:
     ) -> None:
         self.op, self.timesteps, self.upper, self.copies = op, timesteps, upper, copies
         self.current, self.target = current, target
-        self.at_once = at_once or (op.wait >= timesteps and not op.signed)
+        self.at_once = at_once or (waits_for_input(op, timesteps) and not op.signed)
         steps = 1 if self.at_once else timesteps
         grid = _grid(target, steps) if spread else ()
         current, target = current[(slice(None), *grid)], target[grid]

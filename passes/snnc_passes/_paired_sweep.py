@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import AnyNeuron, Graph, Identity, Input, MaxPool, Readout, Relu
+from snnc.ir import AnyNeuron, Graph, Identity, Input, MaxPool, Readout, Relu, waits_for_input
 from snnc.memory import KEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
 from snnc_passes._layer_sweep import Layer, LayerSweep, gathered, placed
@@ -151,4 +151,4 @@ def waits_for_all(graph: Graph, timesteps: int) -> bool:
     """Whether every population waits for its whole input, so that only its total matters."""
     neurons = [node.op for node in graph.nodes if isinstance(node.op, AnyNeuron)]
     pooled = any(isinstance(node.op, MaxPool) for node in graph.nodes)
-    return not pooled and all(op.wait >= timesteps and not op.signed for op in neurons)
+    return not pooled and all(waits_for_input(op, timesteps) and not op.signed for op in neurons)

@@ -64,7 +64,8 @@ def _user_code(reference: str) -> Iterator[CodeReference]:
 def _attribute(module: ModuleType, code: CodeReference) -> Any:
     value: Any = module
     for part in code.name.split("."):
-        if not hasattr(value, part):
+        every_module_has_it = value is module and hasattr(ModuleType, part)
+        if every_module_has_it or not hasattr(value, part):
             raise UsageError(f"{code.source} has no {part!r}", hint=_suggestion(module, part))
         value = getattr(value, part)
     return value

@@ -5,7 +5,7 @@ from snnc.ir.encode import Encode, EncodeDirect, EncodeLatency, EncodePoisson
 from snnc.ir.endpoints import Input, Readout
 from snnc.ir.graph import Array, Graph
 from snnc.ir.kinds import Maximum, Pool, Rearrange, Stateful, Weighted
-from snnc.ir.neuron import AnyNeuron, Neuron, TwoSidedNeuron
+from snnc.ir.neuron import AnyNeuron, Neuron, TwoSidedNeuron, waits_for_input
 from snnc.ir.node import Node
 from snnc.ir.op import Op, OpError, array_of, broadcast_to_sample
 from snnc.ir.pool import AvgPool, CountMaxPool, MaxPool, SumPool
@@ -61,4 +61,5 @@ __all__ = [
     "broadcast_to_sample",
     "problems",
     "verify",
+    "waits_for_input",
 ]

@@ -125,6 +125,15 @@ AnyNeuron: TypeAlias = Neuron | TwoSidedNeuron
 """Populations of neurons, for `isinstance` and for annotations."""
 
 
+def waits_for_input(op: AnyNeuron, timesteps: int) -> bool:
+    """Whether a population has its whole input, of T steps, before it may fire.
+
+    Its spikes then depend on the total of the input alone. In the order "integrate-fire" it may
+    fire in the last step of its input.
+    """
+    return op.wait >= timesteps - (op.order == "integrate-fire")
+
+
 def _check_population(op: AnyNeuron, x: TensorType, params: Params) -> None:
     """Raise `OpError` for an input or parameters that no population of neurons can have."""
     require(x.signal is Signal.CURRENT, f"integrates a current, not {x}")

@@ -9,7 +9,7 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -144,9 +144,8 @@ def parse_recipe(text: str, recipes: Names, passes: Names) -> list[Any]:
         (item,) = _items(text)
         if not item.options:
             raise
-        kind, reason = f"{recipes.noun} {item.name}", error.message.splitlines()[0]
-        hint = _options_hint(kind, type(cast(object, recipe)))
-        _fail(text, _blamed(item, reason), f"{kind}: {reason}", hint)
+        reason = error.message.splitlines()[0]
+        _fail_of(text, item, f"{recipes.noun} {item.name}", type(cast(object, recipe)), reason)
 
 
 def format_spec(specs: object) -> str:
@@ -212,14 +211,13 @@ class _Builder:
         values = self._values(item, options, cls, kind)
         required = [f for f in options.values() if f.default is MISSING and f.name not in values]
         if required:
-            missing = ", ".join(repr(field.option) for field in required)
-            reason = f"{kind} needs the option {missing}"
-            _fail(self.text, item.name_span, reason, _options_hint(kind, cls))
+            missing = [field.option for field in required]
+            reason = f"{kind} needs the option {', '.join(map(repr, missing))}"
+            _fail(self.text, item.name_span, reason, _options_hint(kind, cls, missing))
         try:
             return cls(**values)
         except ValueError as error:
-            span = _blamed(item, str(error))
-            _fail(self.text, span, f"{kind}: {error}", _options_hint(kind, cls))
+            _fail_of(self.text, item, kind, cls, str(error))
 
     def changed(self, spec: Any, item: Item, registry: Names) -> Any:
         """A copy of `spec` with the options of `item`. Raises `SpecError`, `PluginError`."""
@@ -262,25 +260,41 @@ class _Builder:
         except ValueProblem as problem:
             reason = f"option {option.name!r} of {kind}: {problem.reason}"
             span = problem.span or option.value.span
-            _fail(self.text, span, reason, _options_hint(kind, cls))
+            _fail(self.text, span, reason, _options_hint(kind, cls, [option.name]))
 
 
 def _blamed(item: Item, reason: str) -> tuple[int, int]:
     """Span to underline for a plugin's `ValueError`: the one option it names, else the name."""
-    words = reason.replace("_", "-").translate(dict.fromkeys(map(ord, ",=`:"), " ")).split()
-    named = [option for option in item.options if option.name in words]
-    if len(named) == 1:
-        return named[0].name_span[0], named[0].value.span[1]
+    named = _named(reason, [option.name for option in item.options])
+    for option in item.options:
+        if [option.name] == named:
+            return option.name_span[0], option.value.span[1]
     if len(item.options) == 1:
         return item.options[0].name_span[0], item.options[0].value.span[1]
     return item.name_span
 
 
-def _options_hint(kind: str, cls: type) -> str:
+def _named(reason: str, options: Iterable[str]) -> list[str]:
+    """The options that a reason names."""
+    words = reason.replace("_", "-").translate(dict.fromkeys(map(ord, ",=`:"), " ")).split()
+    return [option for option in options if option in words]
+
+
+def _options_hint(kind: str, cls: type, names: Collection[str] = ()) -> str:
+    """The options of a plugin with their types and defaults; of `names` alone, if there are any."""
     options = options_of(cls)
     if not options:
         return f"{kind} has no options"
-    return f"options of {kind}: " + ", ".join(map(str, options))
+    chosen = [option for option in options if option.name in names]
+    start = "" if chosen else f"options of {kind}: "
+    return start + ", ".join(map(str, chosen or options))
+
+
+def _fail_of(text: str, item: Item, kind: str, cls: type, reason: str) -> NoReturn:
+    """Fail for options that a plugin refuses; the hint has those that the reason names."""
+    names = _named(reason, [option.name for option in options_of(cls)])
+    hint = _options_hint(kind, cls, names or [option.name for option in item.options])
+    _fail(text, _blamed(item, reason), f"{kind}: {reason}", hint)
 
 
 def _fail(text: str, span: tuple[int, int], reason: str, hint: str | None = None) -> NoReturn:

@@ -242,7 +242,7 @@ PLAIN = Settings(timesteps=8, passes=frozenset({"calibrate"}))
 def test_what_a_network_has_is_not_advised() -> None:
     advised = remedy(Cause.TOO_FEW_TIMESTEPS, PLAIN)
     assert advised.startswith("-T 16, or convert{latency=16}") and "`calibrate`" not in advised
-    options = ("split=1.5", "signed=true", "wait=T", "tune=4", "few-steps")
+    options = ("split=1.5", "signed=true", "wait=T-1", "tune=4", "few-steps")
     assert all(option in advised for option in options)
     for settings, missing in (
         (replace(PLAIN, signed=True), {"split", "signed", "tune"}),

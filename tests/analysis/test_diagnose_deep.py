@@ -51,7 +51,7 @@ def trained() -> nn.Module:
     return model.eval()
 
 
-BINARY = ("convert", "convert{wait=T}", "convert{tune=4}")
+BINARY = ("convert", "convert{wait=T-1}", "convert{tune=4}")
 """Recipes whose neurons may still become groups."""
 
 
@@ -84,7 +84,7 @@ def test_too_few_steps_are_named(few: Diagnosis) -> None:
     assert fault.remedy.startswith(f"-T {2 * T}, ") and "calibrate" not in fault.remedy
     assert set(re.findall(r"convert\{[^}]*\}", fault.remedy)) == {
         f"convert{{latency={2 * T}}}",
-        *(f"convert{{{option}}}" for option in ("split=1.5", "signed=true", "wait=T", "tune=4")),
+        *(f"convert{{{option}}}" for option in ("split=1.5", "signed=true", "wait=T-1", "tune=4")),
     }
 
 
@@ -94,7 +94,7 @@ def test_too_few_steps_are_named(few: Diagnosis) -> None:
         ("convert", 2 * T),
         ("convert{split=1.5}", T),
         pytest.param("convert{signed=true}", T, marks=pytest.mark.long),
-        pytest.param("convert{wait=T}", T, marks=pytest.mark.long),
+        pytest.param("convert{wait=T-1}", T, marks=pytest.mark.long),
         pytest.param("convert{tune=4}", T, marks=pytest.mark.long),
     ],
 )
@@ -108,7 +108,7 @@ def test_what_is_advised_helps(
         assert fault.cause == "too-few-timesteps"
         assert "split" not in fault.remedy or recipe in (
             "convert",
-            "convert{wait=T}",
+            "convert{wait=T-1}",
             "convert{tune=4}",
         )
         assert recipe == "convert" or recipe not in fault.remedy

@@ -135,9 +135,11 @@ def test_every_kind_of_neuron_behind_a_layer(kind: type[Kernel], neuron: dict[st
 @pytest.mark.parametrize(
     ("options", "summed"),
     [
-        ({"wait": 3}, {3}),
+        ({"wait": 3}, {4}),  # the neurons may fire at the fourth step
+        ({"wait": 3, "order": "fire-integrate"}, {3}),
+        ({"wait": 3, "reset": "zero"}, {4}),
         ({"wait": 300}, {255, 63}),  # as many as a byte holds of spikes, and of counts
-        ({"wait": 4, "signed": True}, {4}),
+        ({"wait": 4, "signed": True}, {5}),
         ({"wait": 4, "leak": 29491 / 32768}, {1}),
     ],
 )
@@ -148,7 +150,7 @@ def test_steps_in_which_no_neuron_fires_are_summed(
     program = programs(graph, 4, DenseLayer)
     kernels = [s.kernel for s in program.plan.steps if isinstance(s.kernel, DenseLayer)]
     assert {k.summed for k in kernels} - {1} == summed - {1}
-    for steps in (2, 9, 70):  # a part of a sum, a sum and steps, several sums
+    for steps in (2, 4, 9, 70):  # a part of a sum, one, a sum and steps, several sums
         assert_equal(graph, steps, program)
 
 

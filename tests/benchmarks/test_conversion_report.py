@@ -11,6 +11,7 @@ from benchmarks.conversion.report import (
     any_time_table,
     drawn,
     fixed_table,
+    group_table,
     integer_table,
     latency_table,
     readme_table,
@@ -92,6 +93,21 @@ def test_any_time_stands_beside_networks_made_for_the_window() -> None:
     assert cells(text)[1:8] == ["8", "6", "9.50 ± 2.00", "9.50", "80.00", "3.50", "90.00"]
     assert cells(text, 1)[1:8] == ["32", "6", "0.20 ± 1.50", "0.20", "90.00", "", ""]
     assert len(cells(text)) == len(cells(text, 1)) == 15
+
+
+def test_groups_stand_beside_single_neurons() -> None:
+    chip = {"crossbar_rows": 5707, "crossbar_tiles": 87, "crossbar_latency_us": 1934.2}
+    single = {"neurons_in_all": 200, **chip}
+    groups = row("split", 4, 0.9, neurons_in_all=500, **{**chip, "crossbar_latency_us": 3328.8})
+    same, twice, other = (row("synchronous", t, 3.5, **single) for t in (4, 8, 16))
+    text = group_table(drawn([same, twice, other, groups]))
+    assert [cells(text, line)[1:3] for line in range(3)] == (
+        [["split", "4"], ["synchronous", "4"], ["synchronous", "8"]]
+    )
+    assert len(text.splitlines()) == 5
+    assert cells(text)[3:7] == ["0.90 ± 1.50", "0.90", "90.00", "1.50"]
+    assert cells(text)[-3:] == ["5,707", "87", "3329"] and cells(text, 1)[6] == "0.00"
+    assert group_table(drawn([same, twice])) == ""
 
 
 def test_latency_stands_beside_the_fixed_window_and_the_peer() -> None:

@@ -90,6 +90,7 @@ def test_what_the_code_prints_does_not_reach_stdout(
     ("name", "kind", "message", "hint"),
     [
         ("biuld", UsageError, "has no 'biuld'", "did you mean 'build'? it has: Net, build"),
+        ("__init__", UsageError, "has no '__init__'", "it has: Net, build"),
         ("Family.large", UsageError, "has no 'large'", "it has: Net"),
         ("number", UsageError, "of type int, not a factory", None),
         ("options", UsageError, "missing a required argument: 'width'", "write a function"),

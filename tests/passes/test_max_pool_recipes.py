@@ -7,7 +7,8 @@ import pytest
 
 import snnc
 from snnc.interp import run_ann
-from snnc.ir import CountMaxPool
+from snnc.ir import CountMaxPool, Relu
+from snnc.ir.walk import longest_path
 from snnc.pipeline import Pipeline
 from snnc.testing import Style, build, sample_inputs
 from snnc.transform import PassContext
@@ -34,6 +35,20 @@ def test_the_default_recipe_follows_the_ann(recipe: str, bound: float) -> None:
     expected = run_ann(graph, x)["fc"].numpy()
     found = compiled.program.run(x).output
     assert float(np.linalg.norm(found - expected) / np.linalg.norm(expected)) < bound
+
+
+def test_waiting_for_the_last_step_of_the_input_is_enough() -> None:
+    """The same spikes, a step earlier for each of the populations behind one another."""
+    graph = build("pooled", Style.ANN)
+    x = sample_inputs(graph, 32)
+    after, within = (
+        snnc.compile(graph, recipe=recipe, timesteps=8, calibration=x, target="cpu")
+        for recipe in ("convert{wait=T}", "convert{wait=T-1}")
+    )
+    np.testing.assert_array_equal(after.program.run(x).output, within.program.run(x).output)
+    in_a_row = longest_path(graph, lambda node: int(isinstance(node.op, Relu)))
+    saved = after.report["latency_timesteps"] - within.report["latency_timesteps"]
+    assert saved == max(in_a_row.values()) > 1
 
 
 @pytest.mark.parametrize(

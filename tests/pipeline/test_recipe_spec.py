@@ -32,7 +32,7 @@ def test_the_caret_is_under_what_was_typed(text: str, reason: str, marked: str) 
     assert first.startswith(f"recipe {text.partition('{')[0]}: ") and reason in first
     assert shown == "  " + text
     assert shown[caret.index("^") : caret.rindex("^") + 1] == marked
-    assert "options of recipe" in (caught.value.hint or "")
+    assert (caught.value.hint or "").startswith(f"{marked.partition('=')[0]} (")
 
 
 def test_a_recipe_gives_its_passes() -> None:

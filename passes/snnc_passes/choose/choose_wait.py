@@ -20,21 +20,21 @@ from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
 
 EIGHTHS = (0, 1, 2, 4, 8)
-"""Candidate waits, in eighths of the window."""
+"""Candidate waits, in eighths of the window; the last is a step less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChooseWait(Pass):
     """Set the `wait` of every population to the least that its input needs.
 
-    With `wait=T` a population has its whole input before it fires, and its only errors are rounding
-    and clipping. One that fires earlier can fire too often or too late if the input is uneven in
-    time (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency Spiking
-    Neural Networks", 2022, section 3). Populations are visited once, in order, each with the spikes
-    of those before it as input. Of 0, T/8, T/4, T/2 and T, the least wait is chosen whose squared
-    error is at most `tolerance` above that of `wait=T`. Populations on a shorter path then wait as
-    long as the latency of the longest path allows. Put it before calibrate, which corrects the
-    rest.
+    With `wait=T-1` a population has its whole input before it fires, and its only errors are
+    rounding and clipping. One that fires earlier can fire too often or too late if the input is
+    uneven in time (Bu et al., "Optimal ANN-SNN Conversion for High-accuracy and Ultra-low-latency
+    Spiking Neural Networks", 2022, section 3). Populations are visited once, in order, each with
+    the spikes of those before it as input. Of 0, T/8, T/4, T/2 and T-1, the least wait is chosen
+    whose squared error is at most `tolerance` above that of `wait=T-1`. Populations on a shorter
+    path then wait as long as the latency of the longest path allows. Put it before calibrate, which
+    corrects the rest.
 
     Attributes:
         tolerance: allowed excess error, as a fraction of the activation's variance.
@@ -93,8 +93,9 @@ class ChooseWait(Pass):
             return float(search.error(settings).sum()) / search.compared
 
         variance = float(target.var())
-        least, wait, excess = error(steps), steps, 0.0
-        for wait in sorted({steps * eighths // 8 for eighths in EIGHTHS}):
+        longest = steps - 1
+        least, wait, excess = error(longest), longest, 0.0
+        for wait in sorted({min(steps * eighths // 8, longest) for eighths in EIGHTHS}):
             excess = (error(wait) - least) / variance if variance > 0 else 0.0
             if excess <= self.tolerance:
                 break
@@ -113,12 +114,12 @@ def _set_waits(graph: Graph, waits: Mapping[str, int]) -> None:
 
 
 def _balanced(graph: Graph, waits: Mapping[str, int], timesteps: int) -> dict[str, int]:
-    """Longer waits, up to T, for populations that are not on a longest path."""
+    """Longer waits, up to T - 1, for populations that are not on a longest path."""
     result = dict(waits)
     for name in waits:
         through = _through(graph, result)
         slack = max(through.values()) - through[name]
-        result[name] = max(result[name], min(timesteps, result[name] + slack))
+        result[name] = max(result[name], min(timesteps - 1, result[name] + slack))
     return result
 
 

@@ -65,9 +65,10 @@ class ActivationsToNeurons(Pass):
         leak: the factor of the potential per step, in [0, 1].
         reset: subtract the threshold from the potential of a neuron that fired, or set it to zero.
         order: integrate, then fire; or fire on the potential of the step before.
-        wait: steps a population integrates before it may fire; "T" is the whole window, and "T-1"
-            all but its last step, in which it may fire: the population then quantises its total
-            input to T + 1 levels. Adds to the latency.
+        wait: steps a population integrates before it may fire; adds to the latency. "T-1" is all of
+            the window but its last step, in which it may fire: the population then quantises its
+            total input to T + 1 levels. "T" gives the same spikes one step later (in the order
+            "fire-integrate", "T" is what "T-1" is here).
         signed: a neuron that has fired too often may emit -1; needs a target with ternary spikes.
         maxpool: "count" takes the maximum of counts; "refuse" refuses max pools of activations, for
             targets without counters.

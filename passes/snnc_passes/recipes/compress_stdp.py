@@ -50,7 +50,7 @@ class CompressStdp(Recipe):
     batch: int = 32
     augment: Literal["none", "flip", "crop-flip"] = "none"
     encode: AnyInputCode = field(default_factory=DirectInput)
-    wait: int | Literal["T"] = 0
+    wait: int | Literal["T", "T-1"] = 0
     maxpool: MaxPooling = "count"
     bits: int | None = 8
 

@@ -35,8 +35,9 @@ class Convert(Recipe):
         rounding: of integer weights: "nearest", or "data" for the least error on calibration data.
         maxpool: "count" takes the maximum of spike counts, as the ANN does of activations;
             "average" replaces max pools by average pools; "refuse" refuses them.
-        wait: steps every population integrates before it may fire, or "T"; more accurate, adds as
-            many steps of latency per layer.
+        wait: steps every population integrates before it may fire; more accurate, adds as many
+            steps of latency per layer. With "T-1" it has its whole input before it fires; "T" fires
+            the same spikes one step later.
         latency: steps from the first input to the answer; window, waits and the readout's first
             step are chosen for it (see `snnc passes choose-schedule`), without -T. None takes -T
             as the window.
@@ -61,7 +62,7 @@ class Convert(Recipe):
     bits: int | None = None
     rounding: Rounding = "nearest"
     maxpool: MaxPooling = "count"
-    wait: int | Literal["T"] = 0
+    wait: int | Literal["T", "T-1"] = 0
     latency: int | None = None
     signed: bool = False
     split: float | None = None
@@ -80,7 +81,7 @@ class Convert(Recipe):
             self._check_any_time()
         if self.thresholds not in ("data", "quantized"):
             raise ValueError(f"thresholds must be data or quantized, not {self.thresholds}")
-        if self.wait != "T" and self.wait < 0:
+        if isinstance(self.wait, int) and self.wait < 0:
             raise ValueError(f"wait must not be negative, not {self.wait}")
         if self.latency is not None:
             self._check_latency(self.latency)

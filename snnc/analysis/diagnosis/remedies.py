@@ -147,7 +147,7 @@ def _more_accurate(settings: Settings) -> Iterator[str]:
         options.append("convert{split=1.5} (more neurons)")
         options.append("convert{signed=true} (spikes of -1)")
     if not settings.waits and "choose-schedule" not in settings.passes:
-        options.append("convert{wait=T} (T more steps of latency a layer)")
+        options.append("convert{wait=T-1} (T - 1 more steps of latency a layer)")
     if "tune" not in settings.passes and not settings.signed:
         options.append("convert{tune=4} (minutes of training)")
     options.append("training for it, recipe few-steps")

@@ -89,7 +89,7 @@ class DenseBlock:
         """All steps of a position whose sum is that of each step."""
         spec, code, start = self.spec, self.code, self.code.int(0)
         if spec.summed > 1:
-            start = code.minimum(end, code.int(spec.wait))
+            start = code.minimum(end, code.int(spec.early))
             self._sum(row, pixel, (code.int(0), start), number)
         once = spec.steady and spec.neuron == "none"
         with code.loop(start, code.int(1) if once else end) as t:
@@ -127,12 +127,13 @@ class DenseBlock:
         Where the input is constant, it is that of each of them.
         """
         code, epilogue, (begin, end) = self.code, self.epilogue, span
+        last = code.index(end, -1)
         steps = code.builder.sub(end, begin) if self.spec.summed > 1 else None
         epilogue.start(pixel, row.channel, steps)
         if steps is not None:
-            epilogue.add_later(code.index(begin, 1), end, pixel, row.channel)
+            epilogue.add_earlier(begin, last, pixel, row.channel)
         self._add(number, steps if self.spec.constant else None)
-        epilogue.finish(begin, pixel, row.channel)
+        epilogue.finish(last, pixel, row.channel)
 
     def _products(self, row: _Row, x: Value, image: Value, size: int, apart: int) -> None:
         """The sums of `size` windows, whose bytes are `apart`, from position x of an image on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -71,9 +71,10 @@ class DenseLayer(DenseShape):
             taken = lowest * weight.sum((0, 1, 2), dtype=np.int64)
             fields["bias"] = "channel" if fields["bias"] == "none" else fields["bias"]
             arrays["bias"] = arrays.get("bias", 0) + taken
-        many = min(fields["wait"], BYTE // (1 if fields["constant"] else x.levels - lowest))
-        same = fields["state"] == "i32" and not fields["leaky"]
-        kernel = cls(**fields, lowest=lowest, tight=True, summed=max(1, many) if same else 1)
+        kernel = cls(**fields, lowest=lowest, tight=True)
+        if kernel.wait and kernel.state == "i32" and not kernel.leaky:
+            most = BYTE // (1 if kernel.constant else x.levels - lowest)
+            kernel = replace(kernel, summed=min(kernel.early, most))
         arrays["weight"] = partial(_quads, weight, kernel.vectors)
         return Match(kernel, arrays, found.inputs, found.absorbed, found.longest)
 
@@ -95,7 +96,7 @@ class DenseLayer(DenseShape):
 
     def _spared(self, timesteps: int) -> int:
         """Steps that are part of the sum of another."""
-        early = min(self.wait, timesteps) if self.summed > 1 else 0
+        early = min(self.early, timesteps) if self.summed > 1 else 0
         return early - -(-early // self.summed)
 
     def weights(self) -> Table:
@@ -146,8 +147,8 @@ class DenseLayer(DenseShape):
         if self.constant:
             return StepSums(first, end, each)
         if self.summed > 1:
-            early = b.icmp_signed("<", first, code.int(self.wait))
-            end = b.select(early, code.minimum(code.int(self.wait), end), end)
+            early = b.icmp_signed("<", first, code.int(self.early))
+            end = b.select(early, code.minimum(code.int(self.early), end), end)
             each = b.select(early, code.int(self.summed), each)
         most = b.add(first, b.mul(each, code.int(STEPS)))
         return StepSums(first, code.minimum(most, end), each)

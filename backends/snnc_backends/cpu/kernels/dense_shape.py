@@ -21,13 +21,18 @@ class DenseShape(Layer):
         lowest: of the inputs; the copy holds what they are above it.
         tight: pixels of the copy are of C_in bytes; else, as in older plans, of whole quads, and
             the weights are laid out (…, kernel_h, kernel_w, C_in / 4, …).
-        summed: before neurons may fire, the inputs of so many steps at most are summed, as they
-            give the same potential; with a constant input, those of all such steps.
+        summed: until neurons may fire, the inputs of so many steps at most are summed, as they give
+            the same potential; with a constant input, those of all such steps.
     """
 
     lowest: int
     tight: bool = False
     summed: int = 1
+
+    @property
+    def early(self) -> int:
+        """Steps whose inputs may be summed: no neuron fires between them."""
+        return self.wait + (self.order == "integrate-fire")
 
     @property
     def quads(self) -> int:

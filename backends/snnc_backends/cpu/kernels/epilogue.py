@@ -79,7 +79,7 @@ class Epilogue:
 
         self._each(fill)
 
-    def add_later(self, begin: Value, end: Value, pixel: Value, channel: Value) -> None:
+    def add_earlier(self, begin: Value, end: Value, pixel: Value, channel: Value) -> None:
         """Add the addends of the steps begin .. end - 1 to the current, of integers."""
         if not self.spec.addends:
             return
