@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SETS = 8
 """Most tiles that follow each other in time and are computed at a time."""
+FEW_STEPS, NEAR = 4, 1 << 20
+"""Most steps that are computed at a time where there are so few bytes of weights, which stay in the
+L2 cache, and lines that fill a tile with so few: inputs and results of many steps do not stay."""
 MANY = 16
 """With so many tiles of output positions or more, threads share these, and not the channels."""
 MOST_SCRATCH = 1 << 48
@@ -57,9 +60,12 @@ class TileLayer(TileShape):
             return None
         digits = len(found.planes)
         steps = site.network.timesteps
-        shapes = {(1, min(steps, SETS))}
+        near = found.weight.size * digits <= NEAR
+        filled = found.fields["out_width"] * FEW_STEPS >= ROWS
+        most = -(-steps // -(-steps // FEW_STEPS)) if near and filled else steps
+        shapes = {(1, min(most, SETS))}
         if min(found.fields["stride_w"], found.fields["kernel_w"]) <= ROWS:
-            shapes.add((min(steps, ROWS), 1))
+            shapes.add((min(most, ROWS), 1))
         kinds = [cls(**found.fields, digits=digits, together=g, sets=s) for g, s in sorted(shapes)]
         kernel = min(kinds, key=lambda each: TileLayer.cost(each, Work((1.0,), steps)))
         arrays = {**found.arrays, "weight": partial(_tiles, found.planes, kernel)}
