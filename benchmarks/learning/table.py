@@ -58,6 +58,7 @@ RESNET = (
 FEW_STEPS = (
     ("", 4, {"epochs": 10}),
     ("", 2, {"start": 4, "epochs": 3}),
+    ("long ", 2, {"start": 4, "epochs": 10}),
     ("", 1, {"start": 4, "epochs": 3}),
     ("unmixed ", 4, {"epochs": 10, "mixup": "none", "temperature": "none"}),
     ("unmixed ", 1, {"start": 4, "epochs": 3, "mixup": "none", "temperature": "none"}),

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from snnc.ir import Graph, Neuron, Scale
 from snnc.ir.neuron_groups import NeuronGroup, neuron_groups, sum_of_group
-from snnc_passes._affine import Floats, combine
-from snnc_passes._events import scale_events_into_currents
-from snnc_passes._thresholds import param
+from snnc_passes._scales.affine import Floats, combine
+from snnc_passes._scales.events import scale_events_into_currents
+from snnc_passes._scales.thresholds import param
 
 Value = TypeVar("Value", Tensor, Floats)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.errors import DataError
+from snnc.training.bin_counts import count_bins
 
 BINS = 16_384
 MERGED = 4
@@ -99,7 +101,6 @@ class Histogram:
 
     def add(self, values: Tensor) -> None:
         """Add float32 values (N, G, M) on the CPU; negative ones count as 0."""
-        values = values.clamp(min=0)
         held = sum(part[:, 0].numel() for part in self._held)
         self._held.append(values)
         if self._counts is not None or held + values[:, 0].numel() > BINS:
@@ -113,12 +114,9 @@ class Histogram:
         if not held:
             return
         self._widen(torch.stack([part.amax((0, 2)) for part in held]).amax(0))
-        scale = torch.from_numpy(np.ldexp(np.float32(BINS), -self._exponent.numpy()))[:, None]
-        starts = torch.arange(len(self._top))[:, None] * (BINS + 1)
-        flat, one = self._counts.view(-1), torch.ones(1, dtype=torch.int32)
+        scales = torch.from_numpy(np.ldexp(np.float32(BINS), -self._exponent.numpy()))
         for part in held:
-            places = (part * scale).ceil_().long().add_(starts).flatten()
-            flat.scatter_add_(0, places, one.expand(len(places)))
+            count_bins(part, scales, self._counts)
         self._zeros += self._counts[:, 0]
         self._counts[:, 0] = 0
 
@@ -164,19 +162,28 @@ class Histogram:
         a window of `levels` steps. θ is one of the fractions k / `CLIPS` of the range, at most the
         largest value.
         """
-        centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
-        clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
-        quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
-        squares = (quantised - centres) ** 2
+        clips, squares = np.arange(1, CLIPS + 1)[:, None] / CLIPS, _squares(levels, start)
         ranges, top = self.widths * BINS, self.top
         thresholds = np.zeros(len(top))
         for first in range(0, len(top), TOGETHER):
             part = slice(first, first + TOGETHER)
-            merged = self.counts[part].reshape(-1, BINS // MERGED, MERGED).sum(2)
-            errors = squares @ merged.double().numpy().T
+            counts = self.counts[part]
+            merged = counts[:, ::MERGED].double()
+            for other in range(1, MERGED):
+                merged += counts[:, other::MERGED]
+            errors = squares @ merged.numpy().T
             errors[clips * ranges[part] >= top[part] + ranges[part] / CLIPS] = np.inf
             thresholds[part] = clips[errors.argmin(axis=0), 0] * ranges[part]
         return np.minimum(thresholds, top)
+
+
+@cache
+def _squares(levels: int, start: float) -> NDArray[np.float64]:
+    """(CLIPS, BINS / MERGED) squared errors of the centres of merged bins; see `least_squares`."""
+    centres = (np.arange(0, BINS, MERGED) + MERGED / 2) / BINS
+    clips = np.arange(1, CLIPS + 1)[:, None] / CLIPS
+    quantised = np.clip(np.floor(centres * levels / clips + start), 0, levels) * clips / levels
+    return (quantised - centres) ** 2
 
 
 def kth_smallest(values: Rows, percent: float) -> NDArray[np.floating]:

@@ -98,8 +98,7 @@ def _cifar10(folder: Path, split: str) -> ArraySource | PackedImages:
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
     for place in (folder, folder / "cifar-10-batches-bin"):
         if (place / names[0]).is_file():
-            parts = [_cifar_batch(place / name) for name in names]
-            x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
+            x, y = _cifar_batches([place / name for name in names])
             exact = place / f"exact_{split}.npy"
             masks = {exact.name: load_array(exact)} if exact.is_file() else {}
             return ArraySource(x, y, masks, classes=10)
@@ -111,16 +110,26 @@ def _cifar10(folder: Path, split: str) -> ArraySource | PackedImages:
     )
 
 
-def _cifar_batch(path: Path) -> tuple[Array, Array]:
-    require_file(path)
-    with reading(path):
-        records = np.fromfile(path, np.uint8)
-    if not len(records) or len(records) % _CIFAR_RECORD:
-        raise DataError(f"{path} is truncated: not a whole number of {_CIFAR_RECORD} byte records")
-    records = records.reshape(-1, _CIFAR_RECORD)
-    if records[:, 0].max() > 9:
-        raise DataError(f"{path} is damaged: a label of {records[:, 0].max()}, not 0 to 9")
+def _cifar_batches(paths: Sequence[Path]) -> tuple[Array, Array]:
+    """The images and labels of all files, which are read into one array."""
+    counts = [_cifar_records(path) for path in paths]
+    records = np.empty((sum(counts), _CIFAR_RECORD), np.uint8)
+    parts = np.split(records, np.cumsum(counts)[:-1])
+    for path, part in zip(paths, parts, strict=True):
+        with reading(path), path.open("rb") as file:
+            if file.readinto(part.data) != part.nbytes:
+                raise DataError(f"{path} has changed while it was read")
+        if part[:, 0].max() > 9:
+            raise DataError(f"{path} is damaged: a label of {part[:, 0].max()}, not 0 to 9")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+
+
+def _cifar_records(path: Path) -> int:
+    require_file(path)
+    count, rest = divmod(path.stat().st_size, _CIFAR_RECORD)
+    if not count or rest:
+        raise DataError(f"{path} is truncated: not a whole number of {_CIFAR_RECORD} byte records")
+    return count
 
 
 def _cifar_pack(path: Path, split: str) -> PackedImages:

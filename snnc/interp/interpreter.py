@@ -134,7 +134,8 @@ class Interpreter:
         if not isinstance(value, Ref):
             return torch.tensor(value, dtype=self.dtype, device=self.device)
         if value.name not in self.params:
-            array = np.array(self.graph.params[value.name])
+            kind = np.float64 if self.dtype == torch.float64 else None  # faster than torch
+            array = np.array(self.graph.params[value.name], kind)
             self.params[value.name] = torch.from_numpy(array).to(self.device, self.dtype)
         return self.params[value.name]
 

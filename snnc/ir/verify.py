@@ -42,7 +42,11 @@ def _arrays_exist(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _finite(array: Array) -> bool:
-    return array.dtype.kind in "biu" or bool(np.isfinite(array).all())
+    if array.dtype.kind in "biu":
+        return True
+    with np.errstate(all="ignore"):
+        total = array.sum()  # finite only if all are, and faster than to look at each
+    return bool(np.isfinite(total) or np.isfinite(array).all())
 
 
 def _numbers_finite(graph: Graph, node: Node) -> Iterator[str]:

@@ -101,6 +101,7 @@ SAME: dict[str, Any] = {"padding": ((1, 1), (1, 1))}
         ("", 33, 130, {"size": 2, "dilation": (2, 1), "padding": ((3, 0), (1, 0))}),
         ("avx2", 33, 130, {"size": 2, "dilation": (2, 1), "padding": ((3, 0), (1, 0))}),
         ("", 128, 20, {"stride": (1, 3)}),
+        ("", 130, 40, SAME),  # several steps at a time
     ],
 )
 def test_windows_of_every_form(

@@ -16,14 +16,15 @@ from snnc.cli.main import run
 from snnc.driver import open_program
 from snnc.errors import ArtifactError, DataError, UnsupportedError, UsageError
 from snnc.interp.program import ReferenceProgram
-from snnc.ir import Conv, EncodeDirect, EncodePoisson, Graph, Neuron, Readout
+from snnc.ir import Conv, EncodeDirect, EncodePoisson, Graph, Input, Linear, Neuron, Readout, Stage
 from snnc.native.cache import open_cache
 from snnc.pipeline import parse_one
 from snnc.plugins import BACKENDS, Registry
 from snnc.testing import quantized_cases, sample_inputs, snn_cases
 from snnc_backends.cpu import CpuBackend
-from snnc_backends.cpu.exactness import EXACT, exactness
+from snnc_backends.cpu.exactness import exactness
 from snnc_backends.cpu.lower import lower
+from snnc_backends.cpu.number_types import EXACT, THREE_DIGITS
 from snnc_backends.cpu.program import load
 
 TIMESTEPS = 6
@@ -114,6 +115,28 @@ EDITS: dict[str, tuple[Callable[[Graph], object], str]] = {
     "a start": (neurons(v_init=np.pi), "act has real potentials"),
     "a bias": (biased, "conv has sums"),
 }
+
+
+@pytest.mark.parametrize("largest", [THREE_DIGITS, THREE_DIGITS + 2])
+def test_weights_are_exact_up_to_three_digits(largest: int) -> None:
+    """Beyond, the kernel for weights of 24 bits drops the last one."""
+    weight = np.zeros((64, 64), np.float32)
+    weight[:, 0], weight[:, 1] = largest, 3
+    graph = Graph(Stage.SNN)
+    graph.meta["timesteps"] = 1
+    graph.add("input", Input(shape=(64,)))
+    graph.add("encode", EncodePoisson(scale=1.0), ["input"])
+    graph.add("fc", Linear(weight=graph.set_param("w", weight)), ["encode"])
+    graph.add("act", Neuron(threshold=3.0), ["fc"])
+    graph.add("out", Readout(), ["act"])
+    graph.outputs = ("out",)
+    exact = EXACTLY.may_differ(graph) == ""
+    assert exact is (largest == THREE_DIGITS)
+    plan, weights = lower(graph, 1)
+    x = np.zeros((1, 64), np.float32)
+    x[0, 1] = 1
+    ours = load(plan.to_json(), weights, 1, open_cache()).run(x, record="spikes", seed=1)
+    assert not ours.spikes["act"].any() or not exact
 
 
 @pytest.mark.parametrize("edit", EDITS)

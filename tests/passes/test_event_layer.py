@@ -14,6 +14,7 @@ from snnc.ir import (
     EncodeDirect,
     Graph,
     Input,
+    Linear,
     Neuron,
     Readout,
     Reshape,
@@ -22,8 +23,8 @@ from snnc.ir import (
     SumPool,
 )
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import LayerSweep
-from snnc_passes._spike_train import ALL
+from snnc_passes._sweep.layer_sweep import LayerSweep
+from snnc_passes._sweep.spike_train import ALL
 
 T, SAMPLES = 5, 70
 TILES = (((0, 2), (2, 4), (4, 6)), ((0, 2), (2, 4), (4, 6)))
@@ -100,6 +101,38 @@ def test_values_are_those_of_the_whole_network(pool: Any, scale: Any) -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * size)
 
     swept(graph, compare)
+
+
+@pytest.mark.parametrize("pool", [None, TILES])
+def test_linear_layers_of_images_and_of_vectors_are_convolutions(pool: Any) -> None:
+    graph = network(threshold=20.0, scale=np.linspace(0.5, 1.5, 64, dtype=np.float32), pool=pool)
+    rng, (before,) = np.random.default_rng(2), graph.inputs_of("c2")
+    size = int(np.prod(graph.type_of(before).shape))
+    flat = graph.add("rows", Reshape(shape=(size,)), [before])
+    for number, source in enumerate((flat, "n3")):
+        inputs = graph.type_of(source).shape[0]
+        weight = graph.set_param(f"l{number}", rng.normal(size=(128, inputs)).astype(np.float32))
+        bias = graph.set_param(f"b{number}", rng.normal(size=128).astype(np.float32))
+        layer = graph.add(f"linear{number}", Linear(weight=weight, bias=bias), [source])
+        graph.add(f"n{number + 3}", Neuron(threshold=100.0), [layer])
+    graph.outputs = (graph.add("out", Readout(), [graph.add("s4", Scale(factor=1.0), ["n4"])]),)
+    x = np.random.default_rng(1).normal(size=(SAMPLES, 3, 6, 6)).astype(np.float32)
+    names = ["linear0", "linear1"]
+    wanted = FastInterpreter(graph).snn(x, T, keep=names).values
+    sweep, found = LayerSweep(graph, x, T, channels_last=True), list[str]()
+    with torch.no_grad():
+        for layer in sweep.layers():
+            if isinstance(layer.node.op, Readout):
+                continue
+            currents = [(rows, sweep.value(layer.source, rows)) for rows in sweep.rows]
+            if layer.source in names and sweep._event_layer(layer.source) is not None:
+                found.append(layer.source)
+                values = torch.cat([value for _, value in currents], 1)
+                size = float(wanted[layer.source].abs().max())
+                torch.testing.assert_close(values, wanted[layer.source], rtol=0, atol=1e-5 * size)
+            threshold = torch.tensor(graph.node(layer.node.name).op.threshold)
+            sweep.fire(layer, threshold, torch.zeros(()), currents)
+    assert found == names
 
 
 @pytest.mark.parametrize(

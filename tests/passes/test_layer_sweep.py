@@ -14,7 +14,7 @@ from snnc.ir.op import Params, Types
 from snnc.ir.types import TensorType
 from snnc.testing.graphs import Case, sample_inputs, snn_cases
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import LayerSweep
+from snnc_passes._sweep.layer_sweep import LayerSweep
 
 T = 5
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from snnc.interp import Population
 from snnc.ir import AnyNeuron, Neuron, TwoSidedNeuron
-from snnc_passes import _neuron_search
-from snnc_passes._neuron_search import EVERY, Choices, NeuronSearch, Settings, choices
+from snnc_passes._sweep import neuron_search
+from snnc_passes._sweep.neuron_search import EVERY, Choices, NeuronSearch, Settings, choices
 
 T, N, C = 16, 20, 3
 GENERATOR = torch.Generator().manual_seed(0)
@@ -56,7 +56,7 @@ def test_errors_of_rates_weigh_more_before_the_end() -> None:
 
 
 def test_a_search_takes_positions_of_all_images_before_fewer_images(monkeypatch) -> None:
-    monkeypatch.setattr(_neuron_search, "SEARCHED_VALUES", CURRENT.numel() // 4)
+    monkeypatch.setattr(neuron_search, "SEARCHED_VALUES", CURRENT.numel() // 4)
     wanted = TARGET.clamp(min=0)
     search = NeuronSearch(Neuron(), CURRENT, wanted, T, at_once=False, spread=True)
     odd = NeuronSearch(Neuron(), CURRENT[..., 1:, 1:], wanted[..., 1:, 1:], T, at_once=False)
@@ -95,8 +95,8 @@ def test_machine_code_finds_the_errors_that_torch_does(constant: bool, monkeypat
 
     assert search._has_code(SETTINGS, search.current)
     by_code = found()
-    monkeypatch.setattr(_neuron_search, "has_bits", lambda *_: False)
-    monkeypatch.setattr(_neuron_search, "TRIAL_VALUES", CURRENT.numel() // 3)
+    monkeypatch.setattr(neuron_search, "has_bits", lambda *_: False)
+    monkeypatch.setattr(neuron_search, "TRIAL_VALUES", CURRENT.numel() // 3)
     for ours, theirs in zip(by_code, found(), strict=True):
         torch.testing.assert_close(ours, theirs)
 

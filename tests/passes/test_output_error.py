@@ -7,7 +7,7 @@ import torch
 
 from snnc.ir import Graph, Input, Linear, Neuron, Relu
 from snnc.training import FastInterpreter
-from snnc_passes._neuron_search import Choices, NeuronSearch, Settings
+from snnc_passes._sweep.neuron_search import Choices, NeuronSearch, Settings
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 
 T = 4

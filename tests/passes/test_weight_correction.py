@@ -72,10 +72,14 @@ def test_the_gram_matrix_of_counts_is_exact(op: Conv, rows: int, monkeypatch) ->
     assert float((real / gram - 1).abs().max()) > 1e-9
 
 
-def test_the_gram_matrix_of_counts_of_features_is_exact() -> None:
-    counts, unit = torch.randint(0, 128, (50, 6), generator=GENERATOR), torch.rand(6)
-    rows = torch.cat([counts * unit.double(), torch.ones(50, 1)], 1)
-    gram = replace(DENSE, unit=unit).gram([(counts * unit, 1.0)])
+@pytest.mark.parametrize("features", [1, 2, 3, 6, 256, 257])
+@pytest.mark.parametrize("samples", [1, 2, 50, 4097])
+def test_the_gram_matrix_of_counts_of_features_is_exact(features: int, samples: int) -> None:
+    counts = torch.randint(1, 128, (samples, features), generator=GENERATOR)
+    unit = torch.rand(features, generator=GENERATOR)
+    rows = torch.cat([counts * unit.double(), torch.ones(samples, 1)], 1)
+    layer = replace(DENSE, kernel=(features,), unit=unit)
+    gram = layer.gram([(counts * unit, 1.0)])
     torch.testing.assert_close(gram, rows.T @ rows, rtol=1e-12, atol=0)
 
 

@@ -28,10 +28,8 @@ from snnc.ir import (
     TwoSidedNeuron,
     Weighted,
 )
-from snnc_backends.cpu.number_types import LARGEST
+from snnc_backends.cpu.number_types import EXACT, LARGEST, THREE_DIGITS
 
-EXACT = 1 << 24
-"""Whole numbers up to this one are numbers of float32."""
 _UNITS = range(-126, 103)
 """Exponents of units whose multiples up to `EXACT` are neither subnormal nor infinite."""
 
@@ -99,6 +97,9 @@ def _current(graph: Graph, op: Any, inputs: list[_Grid]) -> _Grid:
         rows = np.abs(weight).reshape(len(weight), -1).sum(1)
         unit, bound = unit + _unit(weight), bound * float(rows.max())
         unit, bound = _with(graph, op.bias, unit, bound)
+        _checked(unit, bound)
+        if float(np.abs(weight).max()) > THREE_DIGITS * 2.0 ** _unit(weight):
+            raise _RoundsError("has weights of more than three digits of 8 bits")
     elif isinstance(op, Scale):
         factor = _values(graph, op.factor)
         unit, bound = unit + _unit(factor), bound * float(np.abs(factor).max())

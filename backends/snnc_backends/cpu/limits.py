@@ -149,7 +149,7 @@ def _tiles(code: Emitter) -> None:
     offsets, sums = code.array("i64", DEEP), code.array("i32", TILES_AT_ONCE**2 * ROWS * LANES)
     with code.loop(0, DEEP) as i:
         code.store(code.index((i, size)), offsets, "i64", i)
-    operands = Operands([inputs] * TILES_AT_ONCE, DEPTH, offsets, weights, DEEP, weights, 0)
+    operands = Operands([inputs] * TILES_AT_ONCE, DEPTH, offsets, weights, DEEP, weights, 0, 0)
     tiles.open()
     with code.loop(0, code.builder.udiv(times, code.int(DEEP))):
         tiles.multiply(operands, sums)

@@ -14,5 +14,9 @@ DTYPES = {
 }
 ALIGNMENT = 64
 """Arrays start at multiples of this many bytes."""
+EXACT = 1 << 24
+"""Whole numbers up to this one are numbers of float32."""
+THREE_DIGITS = 127 * (1 + (1 << 8) + (1 << 16))
+"""The largest integer of three digits of -128 to 127 in base 256, as weights have them."""
 LARGEST = 2**31 - 1
 """The largest extent, and the largest number of elements, in a plan."""

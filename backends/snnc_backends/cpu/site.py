@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from snnc_backends.cpu.layout import channels_last, plane
 from snnc_backends.cpu.storage import storage, weight_type
 
 Array = NDArray[Any]
+Kept = TypeVar("Kept")
 KINDS: Mapping[type[ir.Op], str] = {
     ir.Conv: "conv",
     ir.Linear: "linear",
@@ -40,7 +41,7 @@ class Network:
         bounds: on |x| of every integer tensor.
         rates: events per element and step of every tensor; see `snnc_backends.cpu.rates`.
         timesteps: the window.
-        whole: by layer, its weights as integers, once a kernel has asked for them.
+        kept: what `once` has made.
     """
 
     graph: ir.Graph
@@ -48,7 +49,15 @@ class Network:
     bounds: Mapping[str, int]
     rates: Mapping[str, float]
     timesteps: int
-    whole: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)
+    kept: dict[tuple[str, str], Any] = field(
+        default_factory=dict[tuple[str, str], Any], compare=False
+    )
+
+    def once(self, layer: str, what: str, make: Callable[[], Kept]) -> Kept:
+        """Something of a layer that several kernels ask for, made when the first one does."""
+        if (layer, what) not in self.kept:
+            self.kept[layer, what] = make()
+        return self.kept[layer, what]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ STRIP = 256
 """Columns of a Gram matrix computed together; what lies below the diagonal is not computed."""
 MOST = 127
 """Largest count of a Gram matrix of bytes."""
+MOST_ROWS = (2**31 - 1) // MOST**2
+"""Largest number of their rows: sums of 32 bits hold the products."""
 BYTE_ROWS = 1 << 12
-"""Rows of bytes multiplied together: their sums fit 32 bits, and they are multiplied faster."""
+"""Rows of bytes multiplied together, which is faster than all of them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class LayerProducts:
         op: the layer; a `Conv` of images without groups, or a `Linear`.
         kernel: shape of the weights of one output channel: (F,) or (C, kh, kw).
         unit: (F,) or (C,) what the inputs are whole multiples of, `MOST` times at most; their Gram
-            matrix is then one of bytes, and exact. None for real inputs.
+            matrix is then one of bytes, and exact. None for real inputs, more than `MOST_ROWS`
+            rows, and where parts have weights.
     """
 
     op: Conv | Linear
@@ -77,18 +80,17 @@ class LayerProducts:
         """(K+1, K+1) Gram matrix, in float64 on the CPU, of the inputs and a column of 1.
 
         Args:
-            inputs: x (n, *shape) of some samples, and the weight of their products; at least one.
+            inputs: x (n, *shape) of some samples, and the weight of their products.
         """
-        gram: Tensor | None = None
+        size = prod(self.kernel) + 1
+        gram = torch.zeros(size, size, dtype=torch.float64 if self.unit is None else torch.int32)
         for x, weight in inputs:
-            if self.unit is not None:
-                x = (x / for_sample(self.unit, x.shape[1:])).round_().to(torch.int8)
-            rows = x if isinstance(self.op, Linear) else self._rows(self.op, x)
-            if gram is None:
-                gram = torch.zeros((rows.shape[1] + 1,) * 2, dtype=torch.float64)
-            _add_upper(gram, rows, weight)
-        assert gram is not None
-        gram.triu_()
+            if self.unit is None:
+                _add_upper(gram, self._rows(x), weight)
+            else:
+                counts = (x / for_sample(self.unit, x.shape[1:])).round_().to(torch.int8)
+                _add_upper_bytes(gram, self._rows(counts))
+        gram = gram.double().triu_()
         gram += gram.triu(1).T
         gram = self._in_order(gram)
         if self.unit is not None:
@@ -107,8 +109,11 @@ class LayerProducts:
         order = torch.cat([order.flatten(), order.new_tensor([count])])
         return gram[order[:, None], order]
 
-    def _rows(self, op: Conv, x: Tensor) -> Tensor:
+    def _rows(self, x: Tensor) -> Tensor:
         """(n * positions, K) for images (n, C, H, W), the channels of a pixel side by side."""
+        op = self.op
+        if isinstance(op, Linear):
+            return x
         (top, bottom), (left, right) = op.padding
         channels, high, wide = self.kernel
         images = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, right, top, bottom)).contiguous()
@@ -134,16 +139,24 @@ class LayerProducts:
 
 
 def _add_upper(gram: Tensor, rows: Tensor, weight: float) -> None:
-    """Add the products of rows (n, K) and a column of 1 to the upper triangle of `gram`.
-
-    Sums of int8 are exact, those of float32 are rounded.
-    """
-    count, whole = rows.shape[1], rows.dtype == torch.int8
-    for some in rows.split(BYTE_ROWS if whole else len(rows)):
-        for first in range(0, count, STRIP):
-            strip = slice(first, min(first + STRIP, count))
-            left, right = some[:, strip].T, some[:, first:]
-            products = torch.ops.aten._int_mm(left, right) if whole else left @ right
-            gram[strip, first:count].add_(products.cpu(), alpha=weight)
+    """Add the products of rows (n, K) and a column of 1 to the upper triangle of `gram`."""
+    count = rows.shape[1]
+    for first in range(0, count, STRIP):
+        strip = slice(first, min(first + STRIP, count))
+        products = rows[:, strip].T @ rows[:, first:]
+        gram[strip, first:count].add_(products.cpu(), alpha=weight)
     gram[:-1, -1] += rows.sum(0).mul(weight).cpu()
     gram[-1, -1] += float(len(rows)) * weight
+
+
+def _add_upper_bytes(gram: Tensor, rows: Tensor) -> None:
+    """The same of int8 in int32, which is exact.
+
+    With the column of 1 a matrix has at least two columns: of a single one torch 2.13 gives wrong
+    products.
+    """
+    for part in rows.split(BYTE_ROWS):
+        some = F.pad(part, (0, 1), value=1)
+        for first in range(0, len(gram), STRIP):
+            strip = slice(first, first + STRIP)
+            gram[strip, first:] += torch.ops.aten._int_mm(some[:, strip].T, some[:, first:])

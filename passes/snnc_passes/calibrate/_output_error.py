@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.training import FastInterpreter
-from snnc_passes._neuron_search import Choices, NeuronSearch, Settings
+from snnc_passes._sweep.neuron_search import Choices, NeuronSearch, Settings
 
 CHUNK = 64
 """Samples whose gradients are computed at a time."""

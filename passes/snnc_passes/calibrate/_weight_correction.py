@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor
 from snnc.interp import for_sample
 from snnc.ir import Add, AnyNeuron, Conv, Graph, Linear, Node, Scale, Stateful, Weighted
 from snnc.ir.walk import descendants, used_once
-from snnc_passes._affine import combine, own_param
+from snnc_passes._scales.affine import combine, own_param
 from snnc_passes.calibrate._layer_products import LayerProducts
 
+JOINED = 1 << 12
+"""Output positions whose products are computed together."""
 SILENT = 1e-12
 """Lower bound of the mean squared input that the ridge is relative to."""
 
@@ -35,6 +38,32 @@ class Part:
     sums: Tensor
     wanted: Tensor
     weight: float = field(default=1.0, kw_only=True)
+
+
+def joined(parts: Iterable[Part]) -> Iterator[Part]:
+    """Parts that follow each other, of one weight and one image, as parts of `JOINED` positions.
+
+    Products of few positions take no less time to be added up than those of many.
+    """
+    for _, alike in groupby(parts, lambda part: (part.weight, part.x.shape[1:])):
+        held: list[Part] = []
+        for part in alike:
+            held.append(part)
+            if sum(each.sums[:, 0].numel() for each in held) >= JOINED:
+                yield _one(held)
+                held = []
+        if held:
+            yield _one(held)
+
+
+def _one(parts: Sequence[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    x, sums, wanted = (
+        torch.cat(values)
+        for values in zip(*((part.x, part.sums, part.wanted) for part in parts), strict=True)
+    )
+    return Part(x, sums, wanted, weight=parts[0].weight)
 
 
 def summed_into(graph: Graph, name: str, done: Collection[str] | None = None) -> list[Node]:
@@ -127,9 +156,14 @@ class LeastSquares:
             upper: (C,) bound of the activation of the sums, infinite for a ReLU; None if they
                 are not rectified.
             kept: (C, K) weights that may change; None for all.
+
+        Raises:
+            OverflowError: float32 does not hold the squares of the inputs.
         """
         count = sum(part.weight * part.sums[:, 0].numel() for part in parts)
         gram = layer.gram((part.x, part.weight) for part in parts) / count
+        if not bool(gram.isfinite().all()):
+            raise OverflowError("products of the inputs that are not finite")
         strength = self.ridge * max(float(gram.diagonal()[:-1].mean()), SILENT)
         penalty = torch.full((len(gram),), strength, dtype=torch.float64)
         penalty[-1] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import ClassVar
@@ -16,12 +16,16 @@ from snnc.interp import for_sample
 from snnc.ir import AnyNeuron, Conv, Graph, Linear, Neuron, Node, Readout, TwoSidedNeuron
 from snnc.training.threads import this_host
 from snnc.transform import Batches, Pass, PassContext, PassResult
-from snnc_passes._affine import own_param
 from snnc_passes._context import ann_and_calibration
-from snnc_passes._equal_amounts import of_one_amount
-from snnc_passes._layer_sweep import Layer
 from snnc_passes._neuron_groups import join, separate
-from snnc_passes._neuron_search import (
+from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
+from snnc_passes._real_values import refuse_integers
+from snnc_passes._samples import first
+from snnc_passes._scales.affine import own_param
+from snnc_passes._scales.equal_amounts import of_one_amount
+from snnc_passes._scales.thresholds import fitted, set_thresholds
+from snnc_passes._sweep.layer_sweep import Layer
+from snnc_passes._sweep.neuron_search import (
     CONSTANT,
     NeuronSearch,
     Settings,
@@ -30,18 +34,15 @@ from snnc_passes._neuron_search import (
     settings_of,
     upper_of,
 )
-from snnc_passes._paired_sweep import PairedSweep, waits_for_all
-from snnc_passes._prefixes import Prefixes, check_prefixes, prefix_ends
-from snnc_passes._real_values import refuse_integers
-from snnc_passes._samples import first
-from snnc_passes._spike_train import ALL
-from snnc_passes._thresholds import fitted, set_thresholds
-from snnc_passes.calibrate._layer_products import MOST, LayerProducts
+from snnc_passes._sweep.paired_sweep import PairedSweep, beyond_float32, waits_for_all
+from snnc_passes._sweep.spike_train import ALL
+from snnc_passes.calibrate._layer_products import MOST, MOST_ROWS, LayerProducts
 from snnc_passes.calibrate._output_error import least_output_error, output_gradient
 from snnc_passes.calibrate._weight_correction import (
     LeastSquares,
     Part,
     add_bias,
+    joined,
     summed_into,
     weighted,
 )
@@ -186,7 +187,10 @@ class Calibrate(Pass):
         upper = upper_of(graph, population, layer.shape[0], device) if rectifies else None
         kept = torch.from_numpy(weight != 0).flatten(1) if op.pruned else None
         solver = LeastSquares(self.ridge, rounds=3)
-        change, shift = solver.solve(products, parts, upper, kept)
+        try:
+            change, shift = solver.solve(products, parts, upper, kept)
+        except OverflowError as error:
+            raise beyond_float32(node) from error
         new = weight.astype(np.float64) + change.reshape(weight.shape).numpy()
         graph.replace_op(node.name, replace(op, weight=own_param(graph, node.name, "weight", new)))
         add_bias(graph, layer.source, shift.numpy(), done)
@@ -200,24 +204,26 @@ class Calibrate(Pass):
         assert isinstance(op, Conv | Linear)
         (source,) = sweep.graph.inputs_of(node.name)
         weight = sweep.graph.array(op.weight)
-        unit = _unit(sweep, source) if windows == [ALL] else None
-        products = LayerProducts(op, weight.shape[1:], unit)
         each = int(np.prod(layer.shape[1:])) * len(windows)
         samples, every = min(len(sweep.x), max(1, SOLVED // each)), 1
         if self.prefixes == "all" and isinstance(op, Conv):
             samples = len(sweep.x)
             every = max(1, ceil(sqrt(samples * each / SOLVED)))
+        exact = windows == [ALL] and samples * each <= MOST_ROWS
+        products = LayerProducts(op, weight.shape[1:], _unit(sweep, source) if exact else None)
         if samples * each < ROWS_PER_WEIGHT * weight[0].size * every**2:
             return products, []
-        parts: list[Part] = []
-        for number, rows in enumerate(sweep.chunks(layer, samples)):
-            wanted = sweep.target(layer, rows)
-            for steps in windows:
-                x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
-                share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
-                part = Part(x, sums, wanted, weight=share)
-                parts.append(part if every == 1 else _thinned(products, part, every, number))
-        return products.thinned(every), parts
+
+        def parts() -> Iterator[Part]:
+            for number, rows in enumerate(sweep.chunks(layer, samples)):
+                wanted = sweep.target(layer, rows)
+                for steps in windows:
+                    x, sums = (sweep.mean(name, rows, steps) for name in (source, layer.source))
+                    share = 1.0 if steps == ALL else steps.stop / sweep.timesteps
+                    part = Part(x, sums, wanted, weight=share)
+                    yield part if every == 1 else _thinned(products, part, every, number)
+
+        return products.thinned(every), list(joined(parts()))
 
     def _windows(self, sweep: PairedSweep) -> list[slice]:
         """The windows whose mean inputs are fitted."""

@@ -15,9 +15,9 @@ from snnc.errors import PassError
 from snnc.ir import Conv, Graph, Linear, Node, Readout, Ref, Weighted
 from snnc.training import FastInterpreter
 from snnc.transform import Pass, PassContext, PassResult, size_of
-from snnc_passes._affine import combine, own_param
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._samples import chunks
+from snnc_passes._scales.affine import combine, own_param
 from snnc_passes.calibrate._weight_correction import summed_into
 
 LIMIT = 2**31

@@ -13,11 +13,11 @@ from snnc.ir import AnyNeuron, Graph, Node
 from snnc.ir.walk import longest_path
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._context import ann_and_calibration
-from snnc_passes._layer_sweep import Layer
-from snnc_passes._neuron_search import NeuronSearch, refuse_neurons, settings_of
-from snnc_passes._paired_sweep import PairedSweep
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
+from snnc_passes._sweep.layer_sweep import Layer
+from snnc_passes._sweep.neuron_search import NeuronSearch, refuse_neurons, settings_of
+from snnc_passes._sweep.paired_sweep import PairedSweep
 
 EIGHTHS = (0, 1, 2, 4, 8)
 """Candidate waits, in eighths of the window; the last is a step less."""

@@ -19,9 +19,9 @@ from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._context import ann_and_calibration
 from snnc_passes._max_pools import feeds
 from snnc_passes._neuron_groups import join, separate
-from snnc_passes._paired_sweep import counterparts_missing
 from snnc_passes._real_values import refuse_integers
 from snnc_passes._samples import first
+from snnc_passes._sweep.paired_sweep import counterparts_missing
 from snnc_passes.calibrate._output_error import output_gradients
 
 

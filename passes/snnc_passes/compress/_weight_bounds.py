@@ -11,8 +11,8 @@ from snnc.errors import GraphError
 from snnc.ir import Encode, Graph, Weighted
 from snnc.ir.populations import groups
 from snnc.transform import TargetInfo
-from snnc_passes._events import scale_events_into_currents
 from snnc_passes._largest_weight import largest_weight
+from snnc_passes._scales.events import scale_events_into_currents
 from snnc_passes._statistics import Granularity
 from snnc_passes.quantize._rounding import Rounding, along
 

@@ -9,7 +9,7 @@ import numpy as np
 from snnc.ir import BatchNorm, Graph, Stage
 from snnc.ir.walk import used_once
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import Affine, fold_into_outputs, scale_op
+from snnc_passes._scales.affine import Affine, fold_into_outputs, scale_op
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from snnc.ir import Graph, Node, Scale, Stage, Weighted
 from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import leads_to
-from snnc_passes._events import event_kinds
-from snnc_passes._scale_propagation import ScalePropagation
+from snnc_passes._scales.affine import leads_to
+from snnc_passes._scales.events import event_kinds
+from snnc_passes._scales.scale_propagation import ScalePropagation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from snnc.ir import Graph, Node, Scale, Weighted
 from snnc.ir.walk import rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import PASSABLE, affine_of, leads_to
-from snnc_passes._events import event_kinds
-from snnc_passes._fold_back import fold_back
-from snnc_passes._scale_propagation import ScalePropagation
+from snnc_passes._scales.affine import PASSABLE, affine_of, leads_to
+from snnc_passes._scales.events import event_kinds
+from snnc_passes._scales.fold_back import fold_back
+from snnc_passes._scales.scale_propagation import ScalePropagation
 
 TAKES_FACTOR = (Weighted, *PASSABLE)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snnc.ir import Add, Graph, Identity, MaxPool, Node, Op, Relu, Scale
-from snnc_passes._affine import Affine, Floats, affine_of, scale_op
+from snnc_passes._scales.affine import Affine, Floats, affine_of, scale_op
 
 
 class Leaky(NamedTuple):

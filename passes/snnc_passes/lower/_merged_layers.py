@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.ir import Array, Conv, Graph, Linear, Node, Weighted
 from snnc.ir.walk import used_once
-from snnc_passes._affine import Affine, fold_into_inputs, own_param
+from snnc_passes._scales.affine import Affine, fold_into_inputs, own_param
 
 Real = NDArray[np.float64]
 

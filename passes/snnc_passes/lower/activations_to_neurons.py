@@ -28,11 +28,11 @@ from snnc.ir import (
 )
 from snnc.transform import Pass, PassContext, PassResult
 from snnc_passes._analog import before_encode, never_negative
-from snnc_passes._events import scale_events_into_currents
 from snnc_passes._input_code import AnyInputCode, DirectInput
 from snnc_passes._max_pools import feeds, fires, max_pools_to_count
-from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
-from snnc_passes._thresholds import param, set_thresholds
+from snnc_passes._scales.events import scale_events_into_currents
+from snnc_passes._scales.scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes._scales.thresholds import param, set_thresholds
 
 LOWER_FIRST = {BatchNorm: "fold-batchnorm", AvgPool: "lower-avgpool"}
 

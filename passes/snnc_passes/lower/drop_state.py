@@ -9,8 +9,8 @@ import numpy as np
 
 from snnc.ir import AnyNeuron, Graph, Neuron, Node, Ref
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import combine, own_param
 from snnc_passes._real_values import refuse_integers
+from snnc_passes._scales.affine import combine, own_param
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from snnc.ir import (
 )
 from snnc.ir.walk import descendants, rewrite
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import Affine, Floats, affine_of, pushed
-from snnc_passes._fold_back import fold_back
+from snnc_passes._scales.affine import Affine, Floats, affine_of, pushed
+from snnc_passes._scales.fold_back import fold_back
 from snnc_passes.lower._like_amounts import activate_many_events
 from snnc_passes.lower._merged_layers import merge_into_next
 

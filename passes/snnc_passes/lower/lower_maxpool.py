@@ -21,11 +21,11 @@ from snnc.ir import (
     Stage,
 )
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import affine_of, leads_to
 from snnc_passes._analog import never_negative
-from snnc_passes._fold_back import fold_back
 from snnc_passes._max_pools import exchange, makers_of, only_user, pools_of_activations
-from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes._scales.affine import affine_of, leads_to
+from snnc_passes._scales.fold_back import fold_back
+from snnc_passes._scales.scale_propagation import ScalePropagation, sink_past_maxima
 from snnc_passes.lower._leaky_pools import leaky_behind, mirror_again, split_leaky_pool
 
 

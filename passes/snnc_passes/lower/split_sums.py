@@ -27,7 +27,8 @@ from snnc.ir import (
 )
 from snnc.ir.walk import descendants, rewrite, used_once
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import (
+from snnc_passes._max_pools import only_user
+from snnc_passes._scales.affine import (
     Affine,
     Floats,
     affine_of,
@@ -37,9 +38,8 @@ from snnc_passes._affine import (
     own_param,
     scale_op,
 )
-from snnc_passes._events import event_kinds
-from snnc_passes._max_pools import only_user
-from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes._scales.events import event_kinds
+from snnc_passes._scales.scale_propagation import ScalePropagation, sink_past_maxima
 
 MOVING = (AvgPool, SumPool, Rearrange, Scale)
 """Linear ops that may lie between a sum and a weighted layer, or an activation and a sum."""

@@ -13,10 +13,10 @@ from snnc.ir import AnyNeuron, Conv, Graph, Linear, Node, Readout, Scale, Weight
 from snnc.ir.populations import makes_events
 from snnc.ir.walk import ancestors
 from snnc.transform import Batches, PassContext
-from snnc_passes._affine import combine, own_param
-from snnc_passes._layer_sweep import LayerSweep
-from snnc_passes._paired_sweep import waits_for_all
 from snnc_passes._samples import first
+from snnc_passes._scales.affine import combine, own_param
+from snnc_passes._sweep.layer_sweep import LayerSweep
+from snnc_passes._sweep.paired_sweep import waits_for_all
 from snnc_passes.calibrate._layer_products import LayerProducts
 from snnc_passes.calibrate._weight_correction import add_bias, summed_into
 from snnc_passes.quantize._layer_pair import LayerPair

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnc.ir import AnyNeuron, Neuron
-from snnc_passes._layer_sweep import Layer, LayerSweep
-from snnc_passes._neuron_search import upper_of
+from snnc_passes._sweep.layer_sweep import Layer, LayerSweep
+from snnc_passes._sweep.neuron_search import upper_of
 from snnc_passes.calibrate._weight_correction import Part
 
 POSITIONS = 1 << 16

@@ -11,8 +11,8 @@ from snnc.ir import Encode, Graph, Readout, Scale, Weighted
 from snnc.ir.populations import groups, only_signs
 from snnc.transform import Batches, Pass, PassContext, PassResult
 from snnc_passes._encoder_range import ranged
-from snnc_passes._events import event_kinds, scale_events_into_currents
 from snnc_passes._largest_weight import largest_weight
+from snnc_passes._scales.events import event_kinds, scale_events_into_currents
 from snnc_passes._statistics import Granularity
 from snnc_passes.quantize._data_rounding import DataRounding
 from snnc_passes.quantize._rounding import Real, Rounding

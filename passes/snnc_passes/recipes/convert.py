@@ -25,9 +25,9 @@ class Convert(Recipe):
     """Fold, replace ReLUs by neurons, and fit them to the ANN's activations for the window T.
 
     With `calibrate`, thresholds minimise the squared error for T, and every layer is corrected
-    against the ANN (see `snnc passes calibrate`): accurate from T=8 on, for this T only. Without
-    it, thresholds are percentiles and potentials start at half of them: independent of T, and
-    accurate from T=64 on.
+    against the ANN (see `snnc passes calibrate`): accurate from T=16 on, small networks from T=8
+    on, for this T only. Without it, thresholds are percentiles and potentials start at half of
+    them: independent of T, and accurate from T=64 on.
 
     Attributes:
         encode: how the input becomes events, as of `activations-to-neurons`.

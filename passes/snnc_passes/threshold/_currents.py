@@ -12,9 +12,9 @@ from snnc.errors import PassError
 from snnc.ir import AnyNeuron, Graph, TwoSidedNeuron, broadcast_to_sample
 from snnc.memory import HELD_BYTES
 from snnc.transform import PassContext
-from snnc_passes._layer_sweep import Layer, LayerSweep
 from snnc_passes._samples import chunks
 from snnc_passes._statistics import Granularity, in_rows, kth_smallest
+from snnc_passes._sweep.layer_sweep import Layer, LayerSweep
 
 
 class _Currents:

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.ir import Graph, Neuron, Ref
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._affine import own_param
+from snnc_passes._scales.affine import own_param
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from snnc.activation_range import activation_ranges
 from snnc.errors import PassError
 from snnc.ir import AnyNeuron, Graph, Neuron, TwoSidedNeuron
 from snnc.transform import Pass, PassContext, PassResult
-from snnc_passes._equal_amounts import with_equal_amounts
 from snnc_passes._real_values import refuse_integers
+from snnc_passes._scales.equal_amounts import with_equal_amounts
+from snnc_passes._scales.thresholds import bounded, fitted, param, set_thresholds
 from snnc_passes._statistics import Granularity, Histogram
-from snnc_passes._thresholds import bounded, fitted, param, set_thresholds
 from snnc_passes.threshold._activation_statistics import Pick, ann_statistic
 from snnc_passes.threshold._currents import current_statistic, fill_silent
 

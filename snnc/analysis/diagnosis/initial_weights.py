@@ -79,7 +79,7 @@ def _deviations(inputs: int, outputs: int) -> tuple[float, ...]:
 
 def _is_uniform(values: Real, weight: Real, bound: float) -> bool:
     """Whether values are uniform in [-bound, bound]; `weight` are all of them."""
-    if float(np.abs(weight).max()) > (1 + BOUND) * bound:
+    if max(float(weight.max()), -float(weight.min())) > (1 + BOUND) * bound:
         return False
     expected = (np.sort(values) / bound + 1) / 2
     n = len(values)

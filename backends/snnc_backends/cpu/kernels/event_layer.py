@@ -14,24 +14,21 @@ from snnc_backends.cpu.kernels.event_sums import EventSums, Rows
 from snnc_backends.cpu.kernels.event_weights import (
     UNIT,
     WIDEST,
-    digit_planes,
-    event_limit,
     far_cost,
     slab_and_unit,
     weight_words,
 )
 from snnc_backends.cpu.kernels.events import VALUES, Events, scratch
-from snnc_backends.cpu.kernels.layer import Layer, chain
+from snnc_backends.cpu.kernels.layer import DIGITS, Layer, chain
 from snnc_backends.cpu.kernels.weights_ahead import WeightsAhead
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
 
 STEPS = 16
-"""Most steps whose events are listed at a time."""
+"""Most steps that are computed at a time. Layers of few weights, which stay in a near cache, do
+one, so that inputs and results of many steps, which do not, are read and written in order."""
 MOST_COPIES = 16
-DIGITS = 3
-"""Digits of weights of 24 bits."""
 FEW_POSITIONS = 16
 """Output positions up to which not all weights of a slab are read more than a few times: then the
 rows of the next slab are fetched one by one, each when that of the slab before it is added."""
@@ -95,17 +92,15 @@ class EventLayer(Layer):
         x = found.layer.inputs[0]
         if x.signed or not 1 <= x.levels <= MOST_COPIES:
             return None
-        weight = found.weight
-        digits = 1 if found.scale is None else DIGITS
-        planes = digit_planes(weight, digits)
+        planes = found.planes
         slab, unit = slab_and_unit(planes)
         kernel = cls(
             **found.fields,
             slab=slab,
             unit=unit,
             copies=x.levels,
-            limit=event_limit(planes, x.levels),
-            digits=digits,
+            limit=found.event_limit,
+            digits=len(planes),
         )
         arrays = {**found.arrays, "weight": partial(weight_words, planes, slab, unit)}
         if found.scale is not None:
@@ -175,18 +170,21 @@ class EventLayer(Layer):
     @property
     def _narrow(self) -> bool:
         """Whether its weights are one slab, and pixels so narrow that they are listed fast."""
-        return self.slabs == 1 and self.kernel_h > 1 and self.channels <= BY_ROW
+        return self._few_weights and self.kernel_h > 1
+
+    @property
+    def _few_weights(self) -> bool:
+        return self.slabs == 1 and self.channels <= BY_ROW
 
     def emit(self, code: Code) -> None:
         lists = code.at(code.scratch, "i8", self.kept())
-        whole = self.out_channels // self.slab
-        rest = self.out_channels - whole * self.slab
-        steps = code.int(STEPS)
+        whole, rest = divmod(self.out_channels, self.slab)
+        steps = 1 if self._few_weights else STEPS
         parts = [_Slab(self, code, lists, channels) for channels in ((self.slab, rest)) if channels]
         share = code.share(self.slabs * self.pixels)
         span = self._listed_pixels(code, *share)
-        with code.loop(0, code.timesteps, STEPS) as first:
-            count = code.minimum(steps, code.builder.sub(code.timesteps, first))
+        with code.loop(0, code.timesteps, steps) as first:
+            count = code.minimum(code.int(steps), code.builder.sub(code.timesteps, first))
             if not self.by_row(code.machine):
                 with code.loop(0, count) as s:
                     found = self.events(code, lists, s)
@@ -272,11 +270,7 @@ class _Slab:
         self.units = -(-channels // spec.unit)
         padded = self.units * spec.unit
         self.epilogue = Epilogue(
-            spec,
-            code,
-            channels,
-            padded,
-            code.scratch,
+            *(spec, code, channels, padded, code.scratch),
             digits=spec.digits,
             unrolled=self.units <= UNROLLED,
         )

@@ -53,8 +53,8 @@ def slab_and_unit(planes: NDArray[Any]) -> tuple[int, int]:
 def event_limit(planes: NDArray[Any], copies: int) -> int:
     """The most events of a window whose sums fit 16 bits, whichever events they are; all of them
     count as `LARGEST`."""
-    flat = np.concatenate([each.reshape(-1, each.shape[-1]) for each in planes], axis=1)
-    parts = (flat[:, i : i + UNIT] for i in range(0, flat.shape[1], UNIT))
+    flat = np.moveaxis(planes, -1, 1).reshape(len(planes) * planes.shape[-1], -1)
+    parts = (flat[i : i + UNIT] for i in range(0, len(flat), UNIT))
     counts = np.concatenate([_tally(part) for part in parts]) * copies
     positive, negative = np.arange(127, 0, -1), np.arange(128, 0, -1)
     rows = (counts[:, positive], positive), (counts[:, 256 - negative], negative)
@@ -62,9 +62,9 @@ def event_limit(planes: NDArray[Any], copies: int) -> int:
 
 
 def _tally(weights: NDArray[np.int8]) -> NDArray[Any]:
-    """How often each output has each byte, for weights (inputs, outputs): (outputs, 256)."""
-    outputs = weights.shape[1]
-    places = (weights.astype(np.int16) & 255) + 256 * np.arange(outputs)
+    """How often each output has each byte, for weights (outputs, inputs): (outputs, 256)."""
+    outputs = len(weights)
+    places = weights.view(np.uint8) + 256 * np.arange(outputs)[:, None]
     return np.bincount(places.ravel(), minlength=256 * outputs).reshape(outputs, 256)
 
 
@@ -82,11 +82,13 @@ def _fitting(counts: NDArray[Any], sizes: NDArray[Any]) -> int:
 
 def weight_words(planes: NDArray[Any], slab: int, unit: int) -> NDArray[Any]:
     """The words of weights (digits, rows, columns, inputs, outputs), as in `EventLayer`."""
-    digits, outputs = planes.shape[0], planes.shape[-1]
+    digits, outputs, taps = planes.shape[0], planes.shape[-1], int(np.prod(planes.shape[1:-1]))
     slabs = -(-outputs // slab)
-    padded = np.zeros((digits, int(np.prod(planes.shape[1:-1])), slabs * slab), np.int16)
-    padded[..., :outputs] = planes.reshape(digits, -1, outputs)
-    split = padded.reshape(digits, -1, slabs, slab // unit, 2, unit // 2)
-    split = split.transpose(2, 1, 3, 0, 4, 5)
-    low, high = split[..., 0, :], split[..., 1, :]
-    return (low + 128) + 256 * high
+    words = np.zeros((slabs, taps, slab // unit, digits, unit // 2, 2), np.int8)
+    for first in range(0, outputs, unit):  # many at a time would not stay in the cache
+        some = planes[..., first : first + unit].reshape(digits, taps, -1)
+        some = np.pad(some, ((0, 0), (0, 0), (0, unit - some.shape[-1])))
+        place = words[first // slab, :, first % slab // unit]
+        place[:] = some.reshape(digits, taps, 2, unit // 2).transpose(1, 0, 3, 2)
+    words[..., 0] ^= -128
+    return words.view("<i2")

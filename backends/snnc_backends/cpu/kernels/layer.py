@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc_backends.cpu.kernels.base import Arrays, Port, Table, one_of, positive, require
+from snnc_backends.cpu.kernels.event_weights import digit_planes, event_limit
 from snnc_backends.cpu.kernels.neuron import (
     Neuron,
     RoundingNeuron,
@@ -17,6 +18,7 @@ from snnc_backends.cpu.kernels.neuron import (
 )
 from snnc_backends.cpu.kernels.windows import Windows
 from snnc_backends.cpu.layout import spread
+from snnc_backends.cpu.number_types import EXACT, THREE_DIGITS
 
 if TYPE_CHECKING:
     from snnc_backends.cpu.site import Site
@@ -27,10 +29,8 @@ NEURONS: dict[str, type[Neuron]] = {
 STATES = {"i32": 4, "i64": 8, "f32": 4}
 """Types of a potential, and their sizes in bytes."""
 MOST_SHIFT = 100
-WIDE = 127 * (1 + (1 << 8) + (1 << 16))
-"""The largest integer of three digits of -128 to 127."""
-EXACT = 1 << 24
-"""Integers up to this one are numbers of float32."""
+DIGITS = 3
+"""Digits of weights of 24 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,18 @@ class Chain:
     absorbed: tuple[str, ...]
     longest: int
 
+    @property
+    def planes(self) -> NDArray[np.int8]:
+        """The digits of the weights, (digits, rows, columns, inputs, outputs)."""
+        digits, layer = 1 if self.scale is None else DIGITS, self.layer
+        return layer.network.once(layer.name, "planes", lambda: digit_planes(self.weight, digits))
+
+    @property
+    def event_limit(self) -> int:
+        """The most events of a window whose sums fit 16 bits, see `event_limit`."""
+        layer, levels = self.layer, self.layer.inputs[0].levels
+        return layer.network.once(layer.name, "limit", lambda: event_limit(self.planes, levels))
+
 
 PLAIN = {
     "neuron": "none",
@@ -225,7 +237,8 @@ def _chain(
     plain = layer.groups == 1 and common["dilation_w"] == 1 and summed_in_order
     if not plain or common["source"] not in ("i8", "i32"):
         return None
-    found, scale = _whole(layer, constants.get("bias"))
+    bias = constants.get("bias")
+    found, scale = layer.network.once(layer.name, "whole", lambda: _whole(layer, bias))
     if found is None:
         return None
     weight, shift = found
@@ -253,13 +266,9 @@ def _chain(
 
 
 def _whole(layer: Site, bias: Any) -> Whole:
-    """Weights as integers, and a shift, or units: `_integers` or else `_rounded`; kept."""
-    kept: dict[str, Whole] = layer.network.whole
-    if layer.name not in kept:
-        found = _integers(layer, bias)
-        rounds = found is None and layer.dtype == "f32"
-        kept[layer.name] = _rounded(layer) if rounds else (found, None)
-    return kept[layer.name]
+    """Weights as integers, and a shift, or units: `_integers` or else `_rounded`."""
+    found = _integers(layer, bias)
+    return _rounded(layer) if found is None and layer.dtype == "f32" else (found, None)
 
 
 def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
@@ -286,14 +295,15 @@ def _integers(layer: Site, bias: Any) -> tuple[NDArray[np.int8], int] | None:
 def _rounded(layer: Site) -> Whole:
     """Real weights as integers of 24 bits in a unit per output, and a shift of 0; and the units.
 
-    A weight is off by 2^-24 of the largest of its output at most, by as much as a sum of float32 of
-    that size. There are none where float32 does not hold the sums of the upper or lower bytes.
+    A weight is off by 2^-23 of the largest of its output at most, twice as much as a number of
+    float32 of that size. There are none where float32 does not hold the sums of the upper or lower
+    bytes.
     """
     weight = layer.laid_weight()[0]
     peak = np.abs(weight).max((0, 1, 2)).astype(np.float64)
     if not np.isfinite(peak).all():
         return None, None
-    shift = np.floor(np.log2(WIDE / np.maximum(peak, 2.0**-MOST_SHIFT)))
+    shift = np.floor(np.log2(THREE_DIGITS / np.maximum(peak, 2.0**-MOST_SHIFT)))
     reach = np.prod(weight.shape[:-1]) * layer.inputs[0].levels * 128
     if np.abs(shift).max() > MOST_SHIFT or reach > EXACT:
         return None, None

@@ -30,7 +30,7 @@ class TileBlock:
         sets = b.udiv(code.index(count, spec.together - 1), code.int(spec.together))
         channel = code.index((block, self.wide))
         with code.loop(*groups) as group:
-            with code.loop(0, sets) as s, code.loop(0, spec.digits) as digit:
+            with code.loop(0, spec.digits) as digit, code.loop(0, sets) as s:
                 self._products(block, group, s, digit)
             first_tile = code.index((group, spec.group))
             stop = code.minimum(code.index(first_tile, spec.group), code.int(spec.tiles))
@@ -42,15 +42,16 @@ class TileBlock:
         """Store the sums of a group of tiles, of a set of steps.
 
         Meanwhile a part of the weights of the next block is fetched; the visits of all groups and
-        sets fetch all of them.
+        sets fetch all of them. A visit goes on where the last one was in as many places as it
+        fetches lines with a product: memory gives more bytes a second from several pages at a time.
         """
         spec, code = self.spec, self.code
         size = spec.group * spec.rows * self.wide
         panel = spec.block_bytes // spec.digits
         start = code.index((block, spec.block_bytes), (digit, panel))
-        lines = -(-panel // (LINE * spec.products * spec.groups * spec.sets))
+        apart = LINE * spec.products * spec.groups * spec.sets
         visit = code.index((group, spec.sets), s)
-        ahead = code.index(start, spec.block_bytes, (visit, LINE * lines * spec.products))
+        ahead = code.index(start, spec.block_bytes, (visit, LINE * spec.products))
         operands = Operands(
             inputs=[self._input(code.index((group, spec.group), n), s) for n in range(spec.group)],
             stride=spec.row_stride,
@@ -58,7 +59,8 @@ class TileBlock:
             weights=code.at(code.arrays["weight"], "i8", start),
             count=spec.products,
             ahead=code.at(code.arrays["weight"], "i8", ahead),
-            lines=lines,
+            lines=-(-panel // apart),
+            apart=apart,
         )
         place = code.index((code.index((digit, spec.sets), s), size))
         self.tiles.multiply(operands, code.at(self.memory["sums"], "i32", place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,10 @@ from snnc.native.code import Value
 from snnc_backends.cpu.kernels.base import Match, Table, Work, require
 from snnc_backends.cpu.kernels.code import Code
 from snnc_backends.cpu.kernels.epilogue import LANES
-from snnc_backends.cpu.kernels.event_weights import digit_planes
 from snnc_backends.cpu.kernels.layer import chain
 from snnc_backends.cpu.kernels.tile_block import TileBlock
 from snnc_backends.cpu.kernels.tile_copy import TileCopy
-from snnc_backends.cpu.kernels.tile_shape import DIGITS, ROWS, TileShape
+from snnc_backends.cpu.kernels.tile_shape import ROWS, TileShape
 from snnc_backends.cpu.kernels.tiles import QUAD, Tiles
 
 if TYPE_CHECKING:
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 SETS = 8
 """Most tiles that follow each other in time and are computed at a time."""
+FEW_STEPS, NEAR = 4, 1 << 20
+"""Most steps that are computed at a time where there are so few bytes of weights, which stay in the
+L2 cache, and lines that fill a tile with so few: inputs and results of many steps do not stay."""
 MANY = 16
 """With so many tiles of output positions or more, threads share these, and not the channels."""
 MOST_SCRATCH = 1 << 48
@@ -56,14 +58,17 @@ class TileLayer(TileShape):
             return None
         if found.layer.inputs[0].signed:
             return None
-        digits = 1 if found.scale is None else DIGITS
+        digits = len(found.planes)
         steps = site.network.timesteps
-        shapes = {(1, min(steps, SETS))}
+        near = found.weight.size * digits <= NEAR
+        filled = found.fields["out_width"] * FEW_STEPS >= ROWS
+        most = -(-steps // -(-steps // FEW_STEPS)) if near and filled else steps
+        shapes = {(1, min(most, SETS))}
         if min(found.fields["stride_w"], found.fields["kernel_w"]) <= ROWS:
-            shapes.add((min(steps, ROWS), 1))
+            shapes.add((min(most, ROWS), 1))
         kinds = [cls(**found.fields, digits=digits, together=g, sets=s) for g, s in sorted(shapes)]
         kernel = min(kinds, key=lambda each: TileLayer.cost(each, Work((1.0,), steps)))
-        arrays = {**found.arrays, "weight": partial(_tiles, found.weight, kernel)}
+        arrays = {**found.arrays, "weight": partial(_tiles, found.planes, kernel)}
         if found.scale is not None:
             arrays["scale"] = found.scale
         return Match(kernel, arrays, found.inputs, found.absorbed, found.longest)
@@ -145,12 +150,12 @@ class TileLayer(TileShape):
                 code.store(code.index(place, (piece, self.depth)), memory, "i64", number)
 
 
-def _tiles(weight: NDArray[Any], spec: TileShape) -> NDArray[Any]:
-    """Weights (rows, columns, inputs, outputs) as in `TileLayer`."""
-    outputs = weight.shape[-1]
-    planes = digit_planes(weight, spec.digits).reshape(spec.digits, spec.runs, spec.run, outputs)
+def _tiles(planes: NDArray[np.int8], spec: TileShape) -> NDArray[np.int8]:
+    """Digits (digits, rows, columns, inputs, outputs) of weights as in `TileLayer`."""
+    outputs = planes.shape[-1]
     wide = spec.blocks * spec.vectors * LANES
-    padded = np.zeros((spec.digits, spec.runs, spec.pieces * spec.depth, wide), np.int8)
-    padded[:, :, : spec.run, :outputs] = planes
-    shape = (spec.digits, spec.products, spec.depth // QUAD, QUAD, spec.blocks, spec.vectors, LANES)
-    return padded.reshape(shape).transpose(4, 0, 1, 5, 2, 6, 3)
+    padded = np.zeros((wide, spec.digits, spec.runs, spec.pieces * spec.depth), np.int8)
+    split = planes.reshape(spec.digits, spec.runs, spec.run, outputs)
+    padded[:outputs, :, :, : spec.run] = np.moveaxis(split, -1, 0)
+    shape = (spec.blocks, spec.vectors, LANES, spec.digits, spec.products, spec.depth // QUAD, QUAD)
+    return padded.reshape(shape).transpose(0, 3, 4, 1, 5, 2, 6)

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from snnc_backends.cpu.kernels.base import positive, require
 from snnc_backends.cpu.kernels.epilogue import LANES
-from snnc_backends.cpu.kernels.layer import Layer
+from snnc_backends.cpu.kernels.layer import DIGITS, Layer
 from snnc_backends.cpu.number_types import ALIGNMENT
 
 ROWS, DEPTH = 16, 64
 """Rows of a tile, and bytes of a row."""
-DIGITS = 3
-"""Digits of weights of 24 bits."""
 SUMS = 4
 """Tiles of sums that are held at a time; the other four are of inputs and weights."""
 

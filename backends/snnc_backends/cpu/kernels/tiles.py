@@ -32,7 +32,7 @@ class Operands:
         weights: those of the first tile, then of the others, `vectors` side by side.
         count: tiles of the sum.
         ahead: weights of later sums, of which so many lines are fetched into the L2 cache with each
-            product.
+            product, `apart` bytes from each other; the next product fetches the lines behind them.
     """
 
     inputs: Sequence[Value]
@@ -42,6 +42,7 @@ class Operands:
     count: int
     ahead: Value
     lines: int
+    apart: int
 
 
 class Tiles:
@@ -113,7 +114,7 @@ class Tiles:
             self._call("tilezero", (I8, self._sums(number, vector)))
         with code.loop(0, operands.count) as i:
             for line in range(operands.lines):
-                start = code.index((i, LINE * operands.lines), LINE * line)
+                start = code.index((i, LINE), operands.apart * line)
                 code.prefetch_line(code.at(operands.ahead, "i8", start))
             place = code.load(operands.offsets, "i64", i)
             early = range(self.group) if self.group <= 2 else ()

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.ir import AnyNeuron, Graph, Ref, Scale
-from snnc_passes._affine import combine, own_param
-from snnc_passes._equal_amounts import refuse_unequal
-from snnc_passes._scale_propagation import ScalePropagation, sink_past_maxima
+from snnc_passes._scales.affine import combine, own_param
+from snnc_passes._scales.equal_amounts import refuse_unequal
+from snnc_passes._scales.scale_propagation import ScalePropagation, sink_past_maxima
 
 
 def set_thresholds(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> None:

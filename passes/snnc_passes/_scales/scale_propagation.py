@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.ir import Graph, Maximum, Node, Rearrange, Scale, Shape, Weighted
 from snnc.ir.walk import rewrite
-from snnc_passes._affine import (
+from snnc_passes._scales.affine import (
     PASSABLE,
     Affine,
     affine_of,
@@ -19,7 +19,7 @@ from snnc_passes._affine import (
     pushed,
     scale_op,
 )
-from snnc_passes._events import event_kinds
+from snnc_passes._scales.events import event_kinds
 
 Wanted = Callable[[str], bool]
 """Whether a scale should be moved into or past the user of this name."""

@@ -28,8 +28,8 @@ from snnc.ir import (
 )
 from snnc.ir.populations import integrates
 from snnc.ir.walk import ancestors
-from snnc_passes._affine import Floats, full, window_extremes
 from snnc_passes._max_pools import feeds
+from snnc_passes._scales.affine import Floats, full, window_extremes
 
 Takers = tuple[type[Op], ...]
 

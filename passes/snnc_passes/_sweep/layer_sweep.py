@@ -21,6 +21,7 @@ from snnc.ir import (
     Encode,
     Graph,
     Input,
+    Linear,
     MaxPool,
     Node,
     Readout,
@@ -31,11 +32,11 @@ from snnc.training import FastInterpreter
 from snnc.training.packed_spikes import count, pack
 from snnc.training.scan import scan
 from snnc.training.soft_reset import counts_at_once
-from snnc_passes._event_layer import EventLayer, event_layer
 from snnc_passes._neuron_groups import staggered
 from snnc_passes._samples import CHUNK
-from snnc_passes._spike_train import ALL, SpikeTrain
-from snnc_passes._spike_unit import spike_unit
+from snnc_passes._sweep.event_layer import EventLayer, event_layer
+from snnc_passes._sweep.spike_train import ALL, SpikeTrain
+from snnc_passes._sweep.spike_unit import spike_unit
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class LayerSweep:
         at_once: compute one step, the mean over T; for populations that wait for their whole input,
             so that only its total matters.
         channels_last: whether images are in the memory format channels_last, faster for
-            convolutions of many steps on CPUs, and convolutions of few spikes are computed by
-            events; sums in float32 depend on it.
+            convolutions of many steps on CPUs, and layers of few spikes are computed by events;
+            sums in float32 depend on it.
         copies: by population, of how many neurons on one current an element of it stands for the
             mean (snnc_passes/_neuron_groups.py); 1 for those that are not listed.
 
@@ -169,7 +170,7 @@ class LayerSweep:
         node = self.graph.node(name)
         if isinstance(node.op, CountMaxPool):
             return self._pooled(node, rows, steps, mean)
-        if self.channels_last and not mean and isinstance(node.op, Conv):
+        if self.channels_last and not mean and isinstance(node.op, Conv | Linear):
             layer = self._event_layer(name)
             if layer is not None:
                 return layer(rows, steps)

@@ -261,8 +261,8 @@ def fold_into_inputs(graph: Graph, name: str, affine: Affine, shape: Shape) -> b
     weight = graph.array(op.weight).astype(np.float64)
     if affine.bias is not None:
         op = replace(op, bias=_shifted_bias(graph, name, op, weight, affine.bias, shape))
-    scaled = weight * _on_input_channels(op, affine.factor, weight)
-    graph.replace_op(name, replace(op, weight=own_param(graph, name, "weight", scaled)))
+    weight *= _on_input_channels(op, affine.factor, weight)
+    graph.replace_op(name, replace(op, weight=own_param(graph, name, "weight", weight)))
     return True
 
 
@@ -270,9 +270,10 @@ def _on_input_channels(op: Weighted, factor: Floats, weight: Floats) -> Floats:
     """`factor` of the input channels, shaped to multiply the weights."""
     if factor.ndim == 0:
         return factor
-    per_group = factor.reshape(op.matrices, -1)
-    rows = np.repeat(per_group, len(weight) // op.matrices, axis=0)
-    return rows.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
+    rows = factor.reshape(op.matrices, -1)
+    if op.matrices > 1:
+        rows = np.repeat(rows, len(weight) // op.matrices, axis=0)
+    return rows.reshape(*rows.shape, *(1,) * (weight.ndim - 2))
 
 
 def _shifted_bias(

@@ -19,7 +19,7 @@ from snnc.training.neuron_errors import error_sums
 from snnc.training.packed_spikes import has_bits
 from snnc.training.soft_reset import counts_at_once, sums_after
 from snnc_passes._neuron_groups import staggered
-from snnc_passes._paired_sweep import counterparts_missing
+from snnc_passes._sweep.paired_sweep import counterparts_missing
 
 Values = tuple[Tensor, Tensor]
 """The input (T or 1, n, C, *rest) of a population, and its target (n, C, *rest)."""

@@ -9,10 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnc.ir import AnyNeuron, Graph, Identity, Input, MaxPool, Readout, Relu, waits_for_input
+from snnc.errors import PassError
+from snnc.ir import (
+    AnyNeuron,
+    Graph,
+    Identity,
+    Input,
+    MaxPool,
+    Node,
+    Readout,
+    Relu,
+    waits_for_input,
+)
 from snnc.memory import KEPT_VALUES, rows_that_fit
 from snnc.training import FastInterpreter
-from snnc_passes._layer_sweep import Layer, LayerSweep, gathered, placed
+from snnc_passes._sweep.layer_sweep import Layer, LayerSweep, gathered, placed
 
 
 class PairedSweep(LayerSweep):
@@ -115,6 +126,8 @@ class PairedSweep(LayerSweep):
         assert whole is not None
         self._activations[layer.node.name] = whole[0]
         squares, total, energy = moments
+        if not np.isfinite(moments).all():
+            raise beyond_float32(layer.node)
         variance = energy - total**2 / (len(self.x) * np.prod(layer.shape))
         return float(squares / variance) if variance > 0 else 0.0
 
@@ -131,6 +144,15 @@ class PairedSweep(LayerSweep):
             return self.tensor(self.x[rows])
         sources = [self._activation(source, rows) for source in self.ann.inputs_of(name)]
         return self.ann_interpreter.apply(node, sources)
+
+
+def beyond_float32(node: Node) -> PassError:
+    """For values at a node that cannot be squared in float32."""
+    return PassError(
+        f"{node.name} at {node.loc}: values of the calibration data are so large here that float32 "
+        "does not hold their squares",
+        hint="divide the inputs, as they were when the model was trained",
+    )
 
 
 def counterparts_missing(graph: Graph, ann: Graph) -> list[str]:

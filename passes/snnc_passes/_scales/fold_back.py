@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.ir import Add, Graph, Op, Rearrange, Scale, Shape, SumPool, Weighted
 from snnc.ir.walk import used_once
-from snnc_passes._affine import (
+from snnc_passes._scales.affine import (
     Affine,
     affine_of,
     compose,

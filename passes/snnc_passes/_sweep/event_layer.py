@@ -1,4 +1,4 @@
-"""A convolution of a spike train that is computed by events."""
+"""A convolution or linear layer of a spike train that is computed by events."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from snnc.interp.ops import Constant
-from snnc.ir import AnyNeuron, Conv, Graph, Scale, SumPool
+from snnc.ir import AnyNeuron, Conv, Graph, Linear, Reshape, Scale, SumPool
 from snnc.training.event_conv import EventConv, has_event_code
-from snnc_passes._spike_train import SpikeTrain
+from snnc_passes._sweep.spike_train import SpikeTrain
 
 MOST_ADDITIONS = 0.4
 """Largest share of a convolution's products for which additions by events are faster."""
@@ -33,43 +33,62 @@ class Spikes:
 
 @dataclass(frozen=True)
 class EventLayer:
-    """A convolution, and the spike train before it."""
+    """A layer of a sample of some shape, as a convolution, and the spike train before it."""
 
     train: SpikeTrain
     conv: EventConv
+    shape: tuple[int, ...]
 
     def __call__(self, rows: slice, steps: slice) -> Tensor:
         """(T, n, *shape) values of some samples and steps."""
-        return self.conv(self.train.events[:, rows], range(self.train.steps)[steps])
+        events = self.train.events[:, rows]
+        images = events if events.ndim == 5 else events[..., None, None]
+        values = self.conv(images, range(self.train.steps)[steps])
+        return values if len(self.shape) == 3 else values.flatten(2)
 
 
 def event_layer(
     graph: Graph, name: str, constant: Constant, trains: Mapping[str, SpikeTrain]
 ) -> EventLayer | None:
-    """A convolution as a layer of events; None if it is not one or its spikes are too many.
+    """A layer as one of events; None if it cannot be one or its spikes are too many.
+
+    A `Linear` is a convolution of one position, with a kernel of the size of the image.
 
     Args:
         graph: an `snn` graph.
-        name: a `Conv`.
+        name: a `Conv` or `Linear`.
         constant: gives the value of a parameter.
         trains: by population.
     """
-    node = graph.node(name)
-    op = node.op
-    assert isinstance(op, Conv)
-    weight, bias = constant(op.weight), None if op.bias is None else constant(op.bias)
-    spikes = spikes_of(graph, node.inputs[0], constant)
+    node, source = graph.node(name), _images(graph, name)
+    op, weight = node.op, constant(node.op.refs()["weight"])
+    assert isinstance(op, Conv | Linear)
+    image = graph.type_of(source).shape
+    if isinstance(op, Linear):
+        weight = weight.reshape(-1, *(*image, 1, 1)[:3])
+        op = Conv(weight=op.weight, bias=op.bias)
+    spikes, bias = spikes_of(graph, source, constant), op.bias and constant(op.bias)
     if spikes is None or not has_event_code(op, weight) or (bias is not None and bias.ndim != 1):
         return None
     train = trains[spikes.population]
     if not train.bits or train.gain is None or train.gain.numel() > weight.shape[1]:
         return None
-    places = graph.type_of(name).shape[1:], graph.type_of(node.inputs[0]).shape[1:]
+    shape = graph.type_of(name).shape
+    places = (*shape, 1, 1)[1:3], (*image, 1, 1)[1:3]
     share = train.density(COUNTED) * prod(spikes.pool) * _inside(op, weight.shape[2:], *places)
     if share > MOST_ADDITIONS or len(weight) < FEWEST_CHANNELS:
         return None
     gain = train.gain.flatten() * spikes.gain
-    return EventLayer(train, EventConv.of(op, weight, bias, gain, spikes.pool))
+    return EventLayer(train, EventConv.of(op, weight, bias, gain, spikes.pool), shape)
+
+
+def _images(graph: Graph, name: str) -> str:
+    """The node that a layer reads; that of images of which a `Linear` reads all elements."""
+    node = graph.node(name)
+    (source,) = node.inputs
+    before = graph.node(source)
+    flat = isinstance(node.op, Linear) and isinstance(before.op, Reshape)
+    return before.inputs[0] if flat and len(graph.type_of(before.inputs[0]).shape) == 3 else source
 
 
 def spikes_of(graph: Graph, name: str, constant: Constant) -> Spikes | None:

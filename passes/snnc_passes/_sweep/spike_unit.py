@@ -9,8 +9,8 @@ from torch import Tensor
 
 from snnc.interp.ops import Constant
 from snnc.ir import Graph
-from snnc_passes._event_layer import spikes_of
-from snnc_passes._spike_train import SpikeTrain
+from snnc_passes._sweep.event_layer import spikes_of
+from snnc_passes._sweep.spike_train import SpikeTrain
 
 
 def spike_unit(
