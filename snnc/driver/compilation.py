@@ -207,7 +207,8 @@ def _check_output(output: str | Path | None, read: Mapping[str, object]) -> None
     """Raise `UsageError` now for what would fail after minutes of work, or overwrite an input."""
     if output is not None:
         require_new_file("-o", output, "net.snnc")
-        require_own_file("-o", output, read)
+        if Path(output).exists():
+            require_own_file("-o", output, read)
 
 
 def _recipe(job: Job, model: Graph) -> str | None:

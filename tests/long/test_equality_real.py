@@ -38,5 +38,5 @@ def test_every_spike_count_and_readout_is_equal(
     result = verify_artifact(path, data=network.test, limit=IMAGES)
     print(result.report())
     assert result.samples == IMAGES
-    assert result.spikes > 10**6
+    assert result.compared["spikes"] > 10**6
     assert result.equal
