@@ -61,12 +61,13 @@ def test_the_wheel_holds_the_three_packages(repository: Path, tmp_path: Path) ->
 
 
 def test_a_file_without_underscore_is_a_plugin() -> None:
-    """In `snnc_passes`, NAME.py is a pass or recipe, _NAME.py a helper."""
+    """In `snnc_passes`, NAME.py is a pass or recipe; _NAME.py and what is in _NAME/ are helpers."""
     home = Path(snnc_passes.__file__).parent
+    paths = (path.relative_to(home) for path in home.rglob("*.py"))
     files = {
-        path.relative_to(home).with_suffix("").as_posix()
-        for path in home.rglob("*.py")
-        if not path.name.startswith("_")
+        path.with_suffix("").as_posix()
+        for path in paths
+        if not any(part.startswith("_") for part in path.parts)
     }
     plugins = [*entry_points(group="snnc.passes"), *entry_points(group="snnc.recipes")]
     ours = [e.module for e in plugins if e.module.startswith("snnc_passes.")]

@@ -46,7 +46,7 @@ def test_quiet_compilation_prints_warnings_only(snnc: Any, folder: Path, tmp_pat
 def test_a_long_window_is_questioned(snnc: Any, folder: Path, tmp_path: Path) -> None:
     command = ("compile", folder / "ann.snnc", "--dry-run", "--target", "reference")
     data = ("--calibration", folder / "cal.npz", "--passes", "fold-batchnorm")
-    assert "-T 100000: every layer is computed at" in snnc(*command, *data, "-T", 100_000).err
+    assert "-T 16000: every layer is computed at" in snnc(*command, *data, "-T", 16_000).err
     assert "every layer" not in snnc(*command, *data, "-T", 64).err
 
 

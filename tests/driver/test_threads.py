@@ -57,7 +57,7 @@ def test_a_file_does_not_depend_on_threads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"timesteps": 8.5}, {"seed": 1.5}, {"timesteps": True}])
 def test_options_that_are_no_whole_numbers(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="is no whole number"):
+    with pytest.raises(UsageError, match=r"whole number"):
         snnc.compile(build("plain", Style.ANN), calibration=X, **wrong)
 
 

@@ -100,7 +100,7 @@ def test_what_was_inferred_is_said_and_the_module_left_alone(
     module = lenet().train()
     with caplog.at_level(logging.WARNING):
         infer_shape(module, "net.py:lenet")
-    assert "net.py:lenet: input shape 1,32,32 inferred, of the sizes 32 to 35" in caplog.text
+    assert "net.py:lenet: input shape 1,32,32 inferred, sizes 32 to 35 fit" in caplog.text
     assert module.training and all(p.device.type == "cpu" for p in module.parameters())
 
 
