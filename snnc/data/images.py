@@ -125,6 +125,7 @@ def _cifar_batches(paths: Sequence[Path]) -> tuple[Array, Array]:
 
 
 def _cifar_records(path: Path) -> int:
+    """The number of records of a file. Raises `DataError` if it has no whole number of them."""
     require_file(path)
     count, rest = divmod(path.stat().st_size, _CIFAR_RECORD)
     if not count or rest:

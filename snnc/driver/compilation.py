@@ -207,7 +207,7 @@ def _check_output(output: str | Path | None, read: Mapping[str, object]) -> None
     """Raise `UsageError` now for what would fail after minutes of work, or overwrite an input."""
     if output is not None:
         require_new_file("-o", output, "net.snnc")
-        if Path(output).exists():
+        if Path(output).exists():  # else there is nothing to lose
             require_own_file("-o", output, read)
 
 

@@ -17,6 +17,7 @@ from snnc.ir.node import Node
 from snnc.ir.pool import SumPool
 
 LARGEST = 2**31 - 1
+"""The largest integer of 32 bits."""
 _SUMMED_IN_32_BITS = 1 << 24
 """So many bytes have a sum of less than 2^32."""
 
