@@ -268,11 +268,9 @@ class _Slab:
     def __init__(self, spec: EventLayer, code: Code, lists: Value, channels: int) -> None:
         self.spec, self.code, self.lists = spec, code, lists
         self.units = -(-channels // spec.unit)
-        padded = self.units * spec.unit
+        padded, unrolled = self.units * spec.unit, self.units <= UNROLLED
         self.epilogue = Epilogue(
-            *(spec, code, channels, padded, code.scratch),
-            digits=spec.digits,
-            unrolled=self.units <= UNROLLED,
+            spec, code, channels, padded, code.scratch, digits=spec.digits, unrolled=unrolled
         )
         self.registers = min(self.units, max(1, code.machine.units // spec.digits))
         self.sums = EventSums(spec.rows_of_weights, code, self.epilogue, self.registers)
