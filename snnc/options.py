@@ -125,9 +125,9 @@ class ConversionOptions:
         "--timesteps",
         kind=int,
         metavar="N",
-        help="The window, in time steps.",
+        help=f"Window, in steps; default a .snnc file's own, else {DEFAULT_WINDOW}.",
         meaning="the window T in time steps, the longest where a pass chooses one; None for "
-        "that of a model which has one, such as a compiled `.snnc` file, else 8.",
+        f"that of a model which has one, such as a compiled `.snnc` file, else {DEFAULT_WINDOW}.",
         default_varies=True,
     )
     calibration: Data | None = option(
@@ -297,7 +297,7 @@ class DataOptions(ThreadOptions):
         "--timesteps",
         kind=int,
         metavar="N",
-        help="The window, in time steps.",
+        help="Window, in steps; default the artifact's own.",
         meaning="the window T in time steps; None for the artifact's own.",
     )
     seed: int = _seed()

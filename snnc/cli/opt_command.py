@@ -11,7 +11,7 @@ from snnc.cli import options
 from snnc.cli.flags import FlagsOf, Given
 from snnc.options import CompilationOptions, ModelOptions, flags
 
-NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes", "timesteps")
+NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes")
 """Options that a saved graph has no use for, and those that `opt` defines itself."""
 
 
@@ -28,7 +28,6 @@ def optimize(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Save the graph; else print it."),
     ] = None,
-    timesteps: options.Timesteps = None,
     given: Annotated[Given, FlagsOf(CompilationOptions, without=NOT_TAKEN)],
     out: options.Out,
 ) -> None:
@@ -43,7 +42,7 @@ def optimize(
 
     open_artifact(net)  # refuses what is no saved graph
     shown = {"progress": out.progress, "log": out.log}
-    known = JobOptions(**given, **shown, passes=passes, timesteps=timesteps)
+    known = JobOptions(**given, **shown, passes=passes)
     result = run_passes(known.job(net), output)
     text = to_text(result.graph)
     if output is None:
