@@ -181,7 +181,7 @@ class ModelOptions:
         "--input-shape",
         metavar="C,H,W",
         help="Shape of one sample, e.g. 3,32,32.",
-        meaning="shape of one sample, channels first; None where only one fits.",
+        meaning="shape of one sample, channels first; None where only one fits, or data tell it.",
         read=shape,
     )
     frontend: str | None = option(

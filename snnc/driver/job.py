@@ -17,7 +17,7 @@ from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import (
     ModelSource,
-    load_model,
+    load_model_for,
     own_window,
     question_window,
     require_window,
@@ -172,7 +172,8 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
         Raises `UnsupportedError` for several outputs, before the minutes that passes may take.
         """
-        graph = load_model(self.source)
+        data = {"calibration": self.calibration, "train": self.train}
+        graph = load_model_for(self.source, data, self.log)
         require_one_output(graph)
         require_window(graph, self.timesteps)
         graph.meta["timesteps"] = self.timesteps

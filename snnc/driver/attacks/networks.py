@@ -16,7 +16,7 @@ from snnc.driver.artifacts import as_compiled, limited
 from snnc.driver.attacks.arguments import AttackArguments
 from snnc.driver.attacks.files import AttackFiles
 from snnc.driver.inputs import open_batches
-from snnc.driver.models import ModelSource, load_model
+from snnc.driver.models import ModelSource, load_model_for
 from snnc.driver.programs import open_program, require_one_output
 from snnc.driver.running import window_to_run
 from snnc.errors import DataError, UsageError
@@ -138,7 +138,7 @@ def _ann(name: str, options: AttackArguments, beside: str | None) -> Target:
     if beside is not None and is_artifact(beside):
         artifact = open_artifact(beside)
         source = as_compiled(source, artifact, _shape(artifact.graph()))
-    graph = load_model(source)
+    graph = load_model_for(source, {"data": options.data}, options.log)
     require_one_output(graph)
     if graph.stage is not Stage.ANN:
         raise UsageError(f"{name} spikes, but is not compiled", hint="compile it first")
