@@ -46,6 +46,7 @@ class Flag:
         read: turns (name of the flag, text) into the field's value; None where `kind` is that
             already. Raises `UsageError`.
         default_varies: whether the default depends on the verb, and `--help` shows none.
+        writes: of a folder that is written to, patterns of the paths in it.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,7 @@ class Flag:
     metavar: str | None = None
     read: Callable[[str, str], Any] | None = None
     default_varies: bool = False
+    writes: tuple[str, ...] = ()
 
 
 def described(default: T, meaning: str) -> T:
@@ -70,6 +72,7 @@ def option(
     metavar: str | None = None,
     read: Callable[[str, str], Any] | None = None,
     default_varies: bool = False,
+    writes: tuple[str, ...] = (),
 ) -> T:
     """A field with a flag; the arguments are those of `Flag`, `meaning` is for Python."""
     flag = Flag(
@@ -79,6 +82,7 @@ def option(
         metavar=metavar,
         read=read,
         default_varies=default_varies,
+        writes=writes,
     )
     return cast(T, field(default=default, metadata={FLAG: flag, MEANING: meaning}))
 
@@ -248,6 +252,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="Keep checkpoints of passes that learn there.",
         meaning="folder in which passes that learn keep checkpoints; None for no checkpoints.",
+        writes=("[0-9][0-9]*-*/*",),
     )
     resume: bool = option(
         False,
@@ -270,6 +275,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="The graph after each pass.",
         meaning="folder to write the graph to after every pass; None for none.",
+        writes=("[0-9][0-9]*-*.snnc", "[0-9][0-9]*-*.txt"),
     )
     seed: int = _seed()
 

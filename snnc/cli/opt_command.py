@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.flags import FlagsOf, Given
+from snnc.cli.flags import FlagsOf, Given, Writes
 from snnc.options import CompilationOptions, ModelOptions, flags
 
 NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes")
@@ -27,6 +27,7 @@ def optimize(
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Save the graph; else print it."),
+        Writes(),
     ] = None,
     given: Annotated[Given, FlagsOf(CompilationOptions, without=NOT_TAKEN)],
     out: options.Out,

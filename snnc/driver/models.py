@@ -46,7 +46,7 @@ class ModelSource(ModelOptions):
     model: str | Path | Graph | nn.Module
 
     def files(self) -> dict[str, object]:
-        """What names files, by flag, for `snnc.output_place.require_own_file`."""
+        """What names files to read, by flag, for `snnc.driver.own_places`."""
         return {"MODEL": self.model, "--weights": self.weights}
 
     def __str__(self) -> str:
