@@ -87,6 +87,24 @@ class UsageError(SnncError):
     """A wrong flag, option, name or combination of them."""
 
 
+class UnknownShapeError(UsageError):
+    """A model that takes samples of several shapes, read without one.
+
+    Args:
+        message: what is wrong, and where.
+        sizes: of a sample, channels first, as far as they are known; None for the others. Empty if
+            not even their number is known.
+    """
+
+    def __init__(self, message: str, sizes: Sequence[int | None] = ()) -> None:
+        first, *others = sizes or (None, None, None)
+        shape = (first or 3, *(size or 32 for size in others))
+        shown = ",".join(map(str, shape))
+        super().__init__(
+            message, hint=f"the shape of one sample, channels first: --input-shape {shown}"
+        )
+
+
 class SpecError(UsageError):
     """A pipeline, target or recipe text that cannot be read; the message carries a caret."""
 

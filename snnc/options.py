@@ -46,6 +46,7 @@ class Flag:
         read: turns (name of the flag, text) into the field's value; None where `kind` is that
             already. Raises `UsageError`.
         default_varies: whether the default depends on the verb, and `--help` shows none.
+        writes: of a folder that is written to, patterns of the paths in it.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,7 @@ class Flag:
     metavar: str | None = None
     read: Callable[[str, str], Any] | None = None
     default_varies: bool = False
+    writes: tuple[str, ...] = ()
 
 
 def described(default: T, meaning: str) -> T:
@@ -70,6 +72,7 @@ def option(
     metavar: str | None = None,
     read: Callable[[str, str], Any] | None = None,
     default_varies: bool = False,
+    writes: tuple[str, ...] = (),
 ) -> T:
     """A field with a flag; the arguments are those of `Flag`, `meaning` is for Python."""
     flag = Flag(
@@ -79,6 +82,7 @@ def option(
         metavar=metavar,
         read=read,
         default_varies=default_varies,
+        writes=writes,
     )
     return cast(T, field(default=default, metadata={FLAG: flag, MEANING: meaning}))
 
@@ -125,9 +129,9 @@ class ConversionOptions:
         "--timesteps",
         kind=int,
         metavar="N",
-        help="The window, in time steps.",
+        help=f"Window, in steps; default a .snnc file's own, else {DEFAULT_WINDOW}.",
         meaning="the window T in time steps, the longest where a pass chooses one; None for "
-        "that of a model which has one, such as a compiled `.snnc` file, else 8.",
+        f"that of a model which has one, such as a compiled `.snnc` file, else {DEFAULT_WINDOW}.",
         default_varies=True,
     )
     calibration: Data | None = option(
@@ -181,7 +185,7 @@ class ModelOptions:
         "--input-shape",
         metavar="C,H,W",
         help="Shape of one sample, e.g. 3,32,32.",
-        meaning="shape of one sample, channels first; None where only one fits.",
+        meaning="shape of one sample, channels first; None where only one fits, or data tell it.",
         read=shape,
     )
     frontend: str | None = option(
@@ -248,6 +252,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="Keep checkpoints of passes that learn there.",
         meaning="folder in which passes that learn keep checkpoints; None for no checkpoints.",
+        writes=("[0-9][0-9]*-*/*",),
     )
     resume: bool = option(
         False,
@@ -270,6 +275,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="The graph after each pass.",
         meaning="folder to write the graph to after every pass; None for none.",
+        writes=("[0-9][0-9]*-*.snnc", "[0-9][0-9]*-*.txt"),
     )
     seed: int = _seed()
 
@@ -297,7 +303,7 @@ class DataOptions(ThreadOptions):
         "--timesteps",
         kind=int,
         metavar="N",
-        help="The window, in time steps.",
+        help="Window, in steps; default the artifact's own.",
         meaning="the window T in time steps; None for the artifact's own.",
     )
     seed: int = _seed()

@@ -44,16 +44,16 @@ def require_own_file(flag: str, path: str | Path, others: Mapping[str, object]) 
     if is_special(Path(path)):
         return
     for name, value in others.items():
-        if any(_same(path, file) for file in _named_files(value)):
+        if any(_same(path, file) for file in named_files(value)):
             raise UsageError(
                 f"{flag} {path}: {name} {value} names the same file, which would be overwritten",
                 hint=f"another {flag}",
             )
 
 
-def _named_files(value: object) -> Iterator[str]:
+def named_files(value: object) -> Iterator[str]:
     """What a path, a MODEL, a DATA text or the options of a target may name as a file."""
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or "\0" in str(value):
         return
     yield str(value)
     yield from re.findall(r"""=['"]?([^\s{}\[\]='"]+)""", str(value))

@@ -233,10 +233,10 @@ class Threaded(Protocol):
 
 @runtime_checkable
 class ShowsPlan(Protocol):
-    """A backend whose programs are made of steps that `inspect --plan` shows."""
+    """A backend whose programs are made of steps, or layers, that `inspect --plan` shows."""
 
     def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
-        """A row of names and values for each step, all rows with the same names.
+        """A row of names and values for each step or layer, all rows with the same names.
 
         Raises `ArtifactError`.
         """

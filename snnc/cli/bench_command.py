@@ -9,6 +9,7 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, percent
+from snnc.cli.flags import Writes
 from snnc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Trace = Annotated[
         help="Write all runs for a trace viewer.",
         callback=options.writable_file,
     ),
+    Writes(),
 ]
 
 
@@ -58,7 +60,6 @@ def bench(
     """
     from snnc.driver.benchmarking import benchmark
 
-    options.refuse_inputs({"--trace": trace}, {"ART": artifact, "--input": data})
     measured = benchmark(
         artifact,
         data=data,

@@ -13,7 +13,7 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output, figure, percent
 from snnc.cli.cost_lines import show_cost
-from snnc.cli.flags import After, FlagsOf, Given
+from snnc.cli.flags import After, FlagsOf, Given, Writes
 from snnc.errors import SnncError, UnsupportedError, unsupported
 from snnc.options import CompilationOptions
 
@@ -44,6 +44,7 @@ def compile_model(
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Artifact; default MODEL's name.snnc."),
+        Writes(),
     ] = None,
     given: Annotated[Given, FlagsOf(CompilationOptions)],
     sample: Annotated[Sample, After("validation")] = None,

@@ -113,7 +113,7 @@ def _show(out: Output, diagnosis: Diagnosis) -> None:
         out.line(f"note: {note.layer}: {note.text}")
     if not diagnosis.faults:
         out.line("no fault found")
-    else:
+    elif diagnosis.first_bad_layer is not None:
         out.line(f"first bad layer: {diagnosis.first_bad_layer}")
 
 

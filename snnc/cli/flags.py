@@ -5,15 +5,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from snnc.options import Flag, flags
 
 Given = dict[str, Any]
 """The options that were given, by field name, as values of the fields; defaults are left out
 where `--help` shows none."""
+
+
+FILES = ("ART", "DATA", "FILE", "MODEL", ".np", ".snnc")
+"""In metavars of what names files."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +63,72 @@ class After:
     name: str
 
 
+@dataclass(frozen=True)
+class Writes:
+    """Annotation of a parameter: what it names is written, and must be no input of the command.
+
+    Attributes:
+        files: of a folder, patterns of the paths that are written there; empty for a file.
+    """
+
+    files: tuple[str, ...] = ()
+
+
 def typer_option(options: type, name: str) -> Any:
     """The option for one field of a dataclass, for verbs that take this one alone."""
     return _option(flags(options)[name][0])
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, parameters annotated with `FlagsOf` replaced by one parameter for each flag."""
+    """`command`, parameters annotated with `FlagsOf` replaced by one parameter for each flag.
+
+    What `Writes` marks is compared with all that is read, before the command runs.
+    """
     own = inspect.signature(command, eval_str=True).parameters.values()
     groups = {p.name: _metadata(p, FlagsOf) for p in own if _metadata(p, FlagsOf) is not None}
 
+    signature = inspect.Signature(_arranged(own))
+
     def call(**values: Any) -> None:
+        _require_own_places(signature.parameters, values)
         made = {name: group.given(values) for name, group in groups.items()}
         command(**made, **{p.name: values[p.name] for p in own if p.name not in groups})
 
-    signature = inspect.Signature(_arranged(own))
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     call.__doc__ = command.__doc__
     return call
+
+
+def _require_own_places(
+    parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]
+) -> None:
+    """Raise `UsageError` for a file that is written and is read, or written by another option."""
+    given = {p: values[name] for name, p in parameters.items() if values[name] is not None}
+    written = {p: _metadata(p, Writes) for p in given if _metadata(p, Writes) is not None}
+    if not written:
+        return
+    from snnc.driver.own_places import Written, require_own_places
+
+    require_own_places(
+        {_shown(p): Written(given[p], writes.files) for p, writes in written.items()},
+        {_shown(p): each for p, each in given.items() if p not in written and _reads(p, each)},
+    )
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    """The first flag of an option, or the name of an argument."""
+    option = _metadata(parameter, OptionInfo)
+    if option is not None:
+        return option.default  # where typer puts the first flag of an annotation
+    return _metadata(parameter, ArgumentInfo).metavar
+
+
+def _reads(parameter: inspect.Parameter, value: Any) -> bool:
+    """Whether a value may name files: the metavar tells, or there are options in braces."""
+    known = _metadata(parameter, OptionInfo) or _metadata(parameter, ArgumentInfo)
+    files = isinstance(value, Path) or any(word in (known.metavar or "") for word in FILES)
+    return files or (isinstance(value, str) and "{" in value)
 
 
 def _arranged(own: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -93,11 +146,12 @@ def _arranged(own: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
 def _parameter(name: str, flag: Flag, default: Any) -> inspect.Parameter:
     shown = isinstance(default, str | int) and not flag.default_varies
     kind = flag.kind if shown else flag.kind | None
+    written = (Writes(flag.writes),) if flag.writes else ()
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default if shown else None,
-        annotation=Annotated[kind, _option(flag)],
+        annotation=Annotated[kind, _option(flag), *written],
     )
 
 

@@ -31,7 +31,7 @@ def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .snnc file, or any MODEL.")],
     ir: Annotated[bool, typer.Option("--ir", help="The graph as text.")] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="The target's steps, or its JSON files.")
+        bool, typer.Option("--plan", help="The target's steps or tiles, or its JSON files.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare all checksums.")] = False,
     given: Annotated[Given, FlagsOf(ModelOptions, without=("mean", "std"))],
@@ -103,7 +103,8 @@ def _show_plan(out: Output, plans: dict[str, Any], steps: list[dict[str, Any]]) 
     from snnc.report.files import to_json
 
     if steps:
-        out.table(tuple(steps[0]), [tuple(map(figure, row.values())) for row in steps])
+        columns = [name.replace("_", " ") for name in steps[0]]
+        out.table(columns, [tuple(map(figure, row.values())) for row in steps])
     elif plans:
         out.line(to_json(plans))
 

@@ -43,8 +43,9 @@ def new(
 
     folder, files = new_plugin(kind, name, output)
     path = shlex.quote(str(folder))
+    place = str(folder) if folder.is_absolute() else f"./{folder}"
     following = [
-        f"pip install -e {path if folder.is_absolute() else f'./{path}'}",
+        f"pip install -e {shlex.quote(f'{place}[dev]')}",
         f"python -m pytest {path}",
         f"snnc {LISTING[kind]} {name}",
     ]

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.flags import FlagsOf, Given
+from snnc.cli.flags import FlagsOf, Given, Writes
 from snnc.options import CompilationOptions, ModelOptions, flags
 
-NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes", "timesteps")
+NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes")
 """Options that a saved graph has no use for, and those that `opt` defines itself."""
 
 
@@ -27,8 +27,8 @@ def optimize(
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Save the graph; else print it."),
+        Writes(),
     ] = None,
-    timesteps: options.Timesteps = None,
     given: Annotated[Given, FlagsOf(CompilationOptions, without=NOT_TAKEN)],
     out: options.Out,
 ) -> None:
@@ -43,7 +43,7 @@ def optimize(
 
     open_artifact(net)  # refuses what is no saved graph
     shown = {"progress": out.progress, "log": out.log}
-    known = JobOptions(**given, **shown, passes=passes, timesteps=timesteps)
+    known = JobOptions(**given, **shown, passes=passes)
     result = run_passes(known.job(net), output)
     text = to_text(result.graph)
     if output is None:

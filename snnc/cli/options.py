@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from snnc.cli.console import Output
-from snnc.cli.flags import FlagsOf, typer_option, with_flags
+from snnc.cli.flags import FlagsOf, Writes, typer_option, with_flags
 from snnc.options import DataOptions, ThreadOptions
-from snnc.output_place import require_folder, require_new_file, require_own_file
+from snnc.output_place import require_folder, require_new_file
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
 Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]
@@ -29,18 +29,6 @@ def writable_file(parameter: typer.CallbackParam, path: Path | None) -> Path | N
     return path
 
 
-def refuse_inputs(written: Mapping[str, Path | None], read: Mapping[str, object]) -> None:
-    """Refuse, before the work, a file to write that is read, too, or written twice.
-
-    Both map flags to what was given. Raises `UsageError`.
-    """
-    others = dict(read)
-    for flag, path in written.items():
-        if path is not None:
-            require_own_file(flag, path, others)
-            others[flag] = path
-
-
 def _writable_folder(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
     if path is not None:
         require_folder(parameter.opts[0], path)
@@ -55,6 +43,7 @@ Report = Annotated[
         help="Write report.json and report.html there.",
         callback=_writable_folder,
     ),
+    Writes(("report.json", "report.html")),
 ]
 
 

@@ -12,6 +12,7 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output
 from snnc.cli.cost_lines import show_cost
+from snnc.cli.flags import Writes
 from snnc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Outputs = Annotated[
         help="Outputs, float32.",
         callback=options.writable_file,
     ),
+    Writes(),
 ]
 Spikes = Annotated[
     Path | None,
@@ -38,6 +40,7 @@ Spikes = Annotated[
         help="Spikes (T, N, …) of every node.",
         callback=options.writable_file,
     ),
+    Writes(),
 ]
 
 
@@ -65,8 +68,6 @@ def run_artifact(
     """
     from snnc.driver.running import run_on_data
 
-    given = {"ART": artifact, "--input": data}
-    options.refuse_inputs({"-o": output, "--spikes": spikes}, given)
     record = "none" if spikes is None else "spikes"
     result = run_on_data(
         artifact,

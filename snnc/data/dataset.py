@@ -163,7 +163,8 @@ def _open_source(spec: DataSpec, expect_shape: tuple[int, ...] | None) -> Source
 
 def _wrong_shape(spec: DataSpec, source: Source, expected: tuple[int, ...]) -> DataError:
     shape = source.sample_shape
-    hint = "use data of that shape, or compile the model for this one (--input-shape)"
+    shown = ",".join(map(str, shape))
+    hint = f"use data of that shape, or compile the model for this one (--input-shape {shown})"
     if (len(source), *shape) == expected:
         hint = "this looks like one sample: add a batch axis, x[None]"
     elif len(shape) == 3 and (shape[2], *shape[:2]) == expected:

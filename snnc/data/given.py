@@ -54,6 +54,20 @@ def open_given(
     return BatchStream(cast("Iterable[Any]", data), what, shape)
 
 
+def shape_of_samples(data: Any, what: str) -> tuple[int, ...] | None:
+    """The shape of one sample, of data as `open_given` takes them.
+
+    None where it does not show without the shape that the model takes: a list, and items that come
+    one after another, may be batches or samples. Raises `DataError`.
+    """
+    if isinstance(data, str | Path):
+        return open_data(str(data)).input_shape
+    if isinstance(data, Dataset | BatchStream):
+        return data.input_shape
+    source = _source(data, what, ())
+    return None if source is None else source.sample_shape
+
+
 def _source(data: Any, what: str, shape: tuple[int, ...]) -> Source | None:
     """A source where samples can be read in any order, else None."""
     if is_array(data):

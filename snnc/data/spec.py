@@ -76,6 +76,15 @@ def parse(text: str) -> DataSpec:
     return _with_selection(text, spec, selection[1]) if selection else spec
 
 
+def folder_of(text: str) -> str | None:
+    """The folder whose files a DATA text reads; None for texts of other kinds, and wrong ones."""
+    try:
+        spec = parse(text)
+    except DataError:
+        return None
+    return spec.path if spec.kind in _FOLDERS else None
+
+
 def _source(text: str, source: str) -> DataSpec:
     if not source:
         raise DataError(f"data {text!r} names no source", hint=GRAMMAR)

@@ -18,6 +18,7 @@ from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
 from snnc.driver.model_warnings import INPUT_RANGE, calibrated_on, warn_of_model
 from snnc.driver.models import load_model, source_info
+from snnc.driver.own_places import Written, require_own_places
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.rounding import BeforeRounding, rounding
 from snnc.driver.sampling import inputs_to_store, samples_of
@@ -25,7 +26,7 @@ from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.driver.threads import with_threads
 from snnc.ir import Graph, Stage
 from snnc.options import Data, described
-from snnc.output_place import require_new_file, require_own_file
+from snnc.output_place import require_new_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
@@ -207,8 +208,7 @@ def _check_output(output: str | Path | None, read: Mapping[str, object]) -> None
     """Raise `UsageError` now for what would fail after minutes of work, or overwrite an input."""
     if output is not None:
         require_new_file("-o", output, "net.snnc")
-        if Path(output).exists():  # else there is nothing to lose
-            require_own_file("-o", output, read)
+        require_own_places({"-o": Written(output)}, read)
 
 
 def _recipe(job: Job, model: Graph) -> str | None:

@@ -118,7 +118,8 @@ def _check_shape(data: Dataset | BatchStream, shape: tuple[int, ...]) -> None:
     given = tuple(data.input_shape)
     if given == tuple(shape):
         return
-    hint = "use data of that shape, or compile the model for this one (--input-shape)"
+    shown = ",".join(map(str, given))
+    hint = f"use data of that shape, or compile the model for this one (--input-shape {shown})"
     if len(given) == 3 and (given[2], *given[:2]) == tuple(shape):
         hint = "put channels first: x.transpose(0, 3, 1, 2)"
     raise DataError(f"samples have shape {given}, the model takes {tuple(shape)}", hint=hint)

@@ -17,11 +17,12 @@ from snnc.data.labels import ClassNumbers
 from snnc.driver.inputs import open_batches, open_training
 from snnc.driver.models import (
     ModelSource,
-    load_model,
+    load_model_for,
     own_window,
     question_window,
     require_window,
 )
+from snnc.driver.own_places import require_own_folders
 from snnc.driver.programs import require_one_output
 from snnc.driver.threads import torch_threads
 from snnc.errors import UsageError
@@ -35,7 +36,6 @@ from snnc.options import (
     RunOptions,
     described,
 )
-from snnc.output_place import require_folder
 from snnc.pipeline import Pipeline, parse_one, parse_recipe
 from snnc.plugins import BACKENDS, PASSES, RECIPES, Registry
 from snnc.target import Backend, NamesFiles, quantizer_of
@@ -96,9 +96,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
                 raise UsageError("--device cuda: torch finds no CUDA device", hint="--device cpu")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is not negative")
-        for flag, folder in (("--workdir", self.workdir), ("--dump-ir", self.dump_ir)):
-            if folder is not None:
-                require_folder(flag, folder)
+        require_own_folders(self, self.files())
         if self.resume and self.workdir is None:
             raise UsageError(
                 "--resume goes on from the checkpoints of an earlier run, and needs their folder",
@@ -106,7 +104,7 @@ class Job(Reporting, RunOptions, ConversionOptions):
             )
 
     def files(self) -> dict[str, object]:
-        """What names files to read, by flag, for `snnc.output_place.require_own_file`."""
+        """What names files to read, by flag, for `snnc.driver.own_places`."""
         return {
             **self.source.files(),
             "--calibration": self.calibration,
@@ -172,7 +170,8 @@ class Job(Reporting, RunOptions, ConversionOptions):
 
         Raises `UnsupportedError` for several outputs, before the minutes that passes may take.
         """
-        graph = load_model(self.source)
+        data = {"calibration": self.calibration, "train": self.train}
+        graph = load_model_for(self.source, data, self.log)
         require_one_output(graph)
         require_window(graph, self.timesteps)
         graph.meta["timesteps"] = self.timesteps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.artifact import is_artifact, open_artifact, write
-from snnc.errors import ModelError, UsageError
+from snnc.data.given import shape_of_samples
+from snnc.errors import ModelError, UnknownShapeError, UsageError
 from snnc.ir import Graph, Scale, Stage
 from snnc.ir.integer_bounds import proved_window
 from snnc.memory import LONGEST_WINDOW
-from snnc.options import ModelOptions
+from snnc.options import Data, ModelOptions
 from snnc.output_place import require_own_file
 from snnc.pipeline import parse_one
 from snnc.plugins import FRONTENDS, Registry
@@ -45,7 +46,7 @@ class ModelSource(ModelOptions):
     model: str | Path | Graph | nn.Module
 
     def files(self) -> dict[str, object]:
-        """What names files, by flag, for `snnc.output_place.require_own_file`."""
+        """What names files to read, by flag, for `snnc.driver.own_places`."""
         return {"MODEL": self.model, "--weights": self.weights}
 
     def __str__(self) -> str:
@@ -60,6 +61,32 @@ def load_model(source: ModelSource) -> Graph:
     if graph.stage is not Stage.ANN:
         raise UsageError("--mean and --std are for a model, not for a spiking graph")
     return normalize(graph, *source.normalization)
+
+
+def load_model_for(
+    source: ModelSource, data: Mapping[str, Data | None], log: logging.Logger | None
+) -> Graph:
+    """As `load_model`; a shape that the model leaves open is that of the samples of the data.
+
+    Args:
+        data: what the model is to take, by what it is for; the first whose shape shows tells.
+
+    Raises:
+        DataError: these cannot be read.
+    """
+    try:
+        return load_model(source)
+    except UnknownShapeError:
+        for what, each in data.items():
+            shape = None if each is None else shape_of_samples(each, what)
+            if shape is not None:
+                break
+        else:
+            raise
+    if log is not None:
+        shown = ",".join(map(str, shape))
+        log.info("%s: input shape %s, that of the samples of --%s", source, shown, what)
+    return load_model(replace(source, input_shape=shape))
 
 
 def _graph(source: ModelSource) -> Graph:

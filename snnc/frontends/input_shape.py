@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snnc.errors import UsageError
+from snnc.errors import UnknownShapeError
 from snnc.frontends.inference import inference
 from snnc.frontends.tracer import asks_shape
 from snnc.frontends.tracing import trace_as_far
@@ -21,7 +21,6 @@ LIMIT = 256
 """Largest side of an image, or length of a sequence, that is tried."""
 
 _BATCH = 2
-_HINT = "the shape of one sample, channels first: --input-shape 3,32,32"
 _WINDOWS = {"aten.convolution": 3, "aten.max_pool2d_with_indices": 2, "aten.avg_pool2d": 2}
 """Index of the stride argument of strided operations; without one, a pool's is its kernel."""
 
@@ -47,7 +46,7 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
         name: what messages call it.
 
     Raises:
-        UsageError: no shape fits, or more than one; names the flag to add.
+        UnknownShapeError: no shape fits, or more than one; names the flag to add.
         UnsupportedError: the module cannot be traced.
     """
     with inference(module) as prepared, torch.no_grad():
@@ -57,17 +56,17 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
         if failure is not None and not asks and first is None:
             raise failure
         if first is None and failure is not None:
-            raise UsageError(
-                f"{name}: its code asks for the shape of its input; give --input-shape", hint=_HINT
+            raise UnknownShapeError(
+                f"{name}: its code asks for the shape of its input; give --input-shape"
             )
         if first is None:
-            raise UsageError(
-                f"{name}: no layer tells the shape of its input; give --input-shape", hint=_HINT
+            raise UnknownShapeError(
+                f"{name}: no layer tells the shape of its input; give --input-shape"
             )
         probe, find = _Probe(prepared), _size if first.rank else _features
         try:
             return find(probe, first, name)
-        except UsageError:
+        except UnknownShapeError:
             if failure is None or asks:
                 raise
             raise failure from failure.__cause__
@@ -76,9 +75,8 @@ def infer_shape(module: nn.Module, name: str) -> tuple[int, ...]:
 def _features(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
     shape = (first.channels,)
     if probe.remainders(shape) is None:
-        raise UsageError(
-            f"{name} does not take {first.channels} features as they are; give --input-shape",
-            hint=_HINT,
+        raise UnknownShapeError(
+            f"{name} does not take {first.channels} features as they are; give --input-shape"
         )
     return _logged(shape, name, "the features of the first layer")
 
@@ -103,22 +101,21 @@ def _size(probe: _Probe, first: _First, name: str) -> tuple[int, ...]:
         if len(even) > 1:
             break
     if len(fitting) != 1 and len(even) != 1:
-        raise _undecided(even or fitting, name)
+        raise _undecided(even or fitting, first, name)
     if len(fitting) == 1:
         return _logged(fitting[0], name, "the only one that fits")
     sizes = f"{fitting[0][-1]} to {fitting[-1][-1]}"
     return _logged(even[0], name, f"sizes {sizes} fit, pooling drops no pixel of this one")
 
 
-def _undecided(shapes: list[tuple[int, ...]], name: str) -> UsageError:
+def _undecided(shapes: list[tuple[int, ...]], first: _First, name: str) -> UnknownShapeError:
+    sizes = (first.channels, *(None,) * first.rank)
     if not shapes:
-        return UsageError(
-            f"{name}: no square input of up to {LIMIT} fits; give --input-shape", hint=_HINT
-        )
+        text = f"{name}: no square input of up to {LIMIT} fits; give --input-shape"
+        return UnknownShapeError(text, sizes)
     shown = " and ".join(",".join(map(str, shape)) for shape in shapes[:2])
-    return UsageError(
-        f"{name} takes inputs of several sizes, e.g. {shown}; give --input-shape", hint=_HINT
-    )
+    text = f"{name} takes inputs of several sizes, e.g. {shown}; give --input-shape"
+    return UnknownShapeError(text, sizes)
 
 
 def _first_layer(module: nn.Module, traced: fx.Graph) -> _First | None:

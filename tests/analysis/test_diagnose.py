@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnc.analysis.diagnosis import Cause, Diagnosis
+from snnc.analysis.diagnosis import Cause, Diagnosis, Finding
 from snnc.analysis.diagnosis.norms import far_norms
 from snnc.analysis.diagnosis.remedies import REMEDIES, Settings, remedy
 from snnc.data import open_data
@@ -234,6 +234,16 @@ def test_a_window_that_is_too_short(inject: Any, model: Graph, data: Any) -> Non
     found = inject.diagnose(model, data, 1)
     assert [cause for _, cause in faults(found)] == ["too-few-timesteps"]
     assert found.faults[0].remedy.startswith("-T 2, or convert{latency=2}")
+    assert "No layer is at fault alone" in found.faults[0].text
+    assert found.first_bad_layer is None and not found.report()["healthy"]
+
+
+@pytest.mark.parametrize("cause", ["input-range", "other-model", "weight-rounding"])
+def test_a_fault_of_the_whole_network_makes_no_layer_bad(cause: str) -> None:
+    whole = Finding("first", "first", Cause(cause), "fault", {}, "", "")
+    dead = replace(whole, layer="second", cause=Cause.DEAD_CHANNELS)
+    assert Diagnosis(4, 1, (), (whole, dead), ()).first_bad_layer == "second"
+    assert Diagnosis(4, 1, (), (whole,), ()).first_bad_layer is None
 
 
 PLAIN = Settings(timesteps=8, passes=frozenset({"calibrate"}))

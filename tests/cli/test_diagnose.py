@@ -57,6 +57,12 @@ def test_a_fault_is_told_with_what_to_try(snnc: Any, place: Path) -> None:
     assert "first bad layer: act1" in done.out
 
 
+def test_errors_that_add_up_are_no_layers_fault(snnc: Any, place: Path) -> None:
+    done = snnc("diagnose", place / "trained.snnc", "--calibration", place / "x.npz", "-T", 1, "-q")
+    assert done.code == 0, done.err
+    assert "No layer is at fault alone" in done.out and "first bad layer" not in done.out
+
+
 def test_the_document(snnc: Any, place: Path, tmp_path: Path) -> None:
     done = snnc(
         *("diagnose", place / "trained.snnc", "--calibration", place / "far.npz", "--json", "-q"),

@@ -95,12 +95,20 @@ def test_every_unsupported_op_is_shown_with_its_line(snnc: Any, net: Path) -> No
     assert tried.code == 3 and "net.py:20" in tried.err
 
 
+def test_a_model_of_any_size_takes_that_of_the_data(snnc: Any, net: Path, tmp_path: Path) -> None:
+    command = ("compile", f"{net}/net.py:Pooled", "-o", tmp_path / "net.snnc")
+    done = snnc(*command)
+    assert done.code == 2 and "takes inputs of several sizes" in done.err
+    assert "--input-shape 2,32,32" in done.err and not list(tmp_path.iterdir())
+    done = snnc(*command, "--calibration", net / "data.npz")
+    assert done.code == 0 and "input shape 2,6,6, that of the samples of --cal" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("net.py:Net", *SHAPE, "--weights", "nan.safetensors"), ("NaN", "conv.weight")),
         (("net.py:Net", *SHAPE, "--weights", "none.safetensors"), ("none.safetensors",)),
-        (("net.py:Pooled",), ("takes inputs of several sizes", "--input-shape")),
         (("net.py:Net", "--input-shape", "3,6,6"), ("net.py", "channels")),
         (("net.py:Net", "--input-shape", "2,0,6"), ("--input-shape 2,0,6",)),
         (("net.py:Net", "--input-shape", "2,x,6"), ("--input-shape 2,x,6",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -42,7 +43,7 @@ def test_a_pass_is_written_and_the_next_commands_are_told(snnc: Any, here: Path)
     assert [f"  {file}" for file in files] == done.out.splitlines()[1:7]
     assert done.out.splitlines()[7:] == [
         "next:",
-        "  pip install -e ./snnc-drop-weak",
+        "  pip install -e './snnc-drop-weak[dev]'",
         "  python -m pytest snnc-drop-weak",
         "  snnc passes drop-weak",
     ]
@@ -76,8 +77,25 @@ def test_json_tells_the_same(snnc: Any, here: Path) -> None:
     assert told["kind"] == "new" and told["plugin"] == "backend" and told["name"] == "my-chip"
     assert told["folder"] == str(here / "sub dir")
     assert all((here / "sub dir" / file).is_file() for file in told["files"])
-    assert told["next"][0] == "pip install -e ./'sub dir'"
+    assert told["next"][0] == "pip install -e './sub dir[dev]'"
     assert told["next"][2] == "snnc targets my-chip"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_next_command_installs_all_that_the_tests_import(
+    snnc: Any, here: Path, kind: str
+) -> None:
+    """And pytest, which runs them; the README says the same."""
+    done = snnc("new", kind, "my-own")
+    folder = here / "snnc-my-own"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    needed = {"pytest"}
+    for file in folder.rglob("*.py"):
+        needed |= set(re.findall(r"^(?:import|from) (\w+)", file.read_text(), re.MULTILINE))
+    brought = {"numpy", "snnc", "snnc_backends", "snnc_my_own", *sys.stdlib_module_names}
+    assert needed - brought == set(project["optional-dependencies"]["dev"])
+    assert "pip install -e './snnc-my-own[dev]'" in done.out
+    assert "pip install -e '.[dev]'" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

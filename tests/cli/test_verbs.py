@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from snnc.artifact import open_artifact
+from snnc.options import DEFAULT_WINDOW
 
 
 def test_compile_writes_an_artifact_and_a_report(snnc: Any, folder: Path, tmp_path: Path) -> None:
@@ -168,6 +169,15 @@ def test_help_shows_an_example_first(snnc: Any) -> None:
         assert done.code == 0
         assert done.out.split("\n\n")[1].strip().startswith(f"Example: snnc {verb}")
     assert snnc("--version").out.startswith("snnc ")
+
+
+@pytest.mark.parametrize("verb", ["compile", "diagnose", "opt", "run", "eval", "verify", "bench"])
+def test_help_says_which_window_is_the_default(snnc: Any, verb: str) -> None:
+    options = snnc(verb, "--help").out.partition("Options:")[2]
+    shown = " ".join(options.partition("-T,")[2].partition("\n  -")[0].split())
+    compiles = verb in ("compile", "diagnose", "opt")
+    other = f"default a .snnc file's own, else {DEFAULT_WINDOW}."
+    assert shown.endswith(other if compiles else "default the artifact's own.")
 
 
 def test_what_was_done_to_the_data_is_said(snnc: Any, folder: Path, tmp_path: Path) -> None:

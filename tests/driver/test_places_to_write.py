@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import snnc
 from snnc.artifact import open_artifact, write
 from snnc.cli.main import run
 from snnc.errors import UsageError
@@ -46,6 +47,21 @@ def test_an_output_beside_the_inputs_is_its_own_file(
     require_own_file("-o", "build", others)
     require_own_file("-o", "new.snnc", {"MODEL": "old.snnc", "--weights": None})
     require_own_file("-o", "/dev/null", {"--input": "/dev/null"})
+
+
+def test_folders_of_python_calls_hold_no_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ir").mkdir()
+    write(tmp_path / "ir" / "00-net.snnc", build("plain", Style.ANN))
+    with pytest.raises(UsageError, match="--dump-ir ir: MODEL ir/00-net.snnc may be overwritten"):
+        snnc.compile("ir/00-net.snnc", target="reference", dump_ir="ir")
+    with pytest.raises(UsageError, match="--workdir x/w lies in the folder of --train mnist:x#"):
+        snnc.compile("ir/00-net.snnc", train="mnist:x#train", workdir="x/w")
+    with pytest.raises(UsageError, match="--workdir x lies in the folder of --data cifar10:x#"):
+        snnc.attack("ir/00-net.snnc", "cifar10:x#test", workdir="x")
+    assert [path.name for path in tmp_path.rglob("*")] == ["ir", "00-net.snnc"]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -249,6 +249,12 @@ class CrossbarBackend:
 
         return load(artifact, self.chip(), self.threads)
 
+    def plan_rows(self, artifact: Artifact) -> list[dict[str, Any]]:
+        """The layers with the tiles that they take; see `snnc.target.ShowsPlan`."""
+        from snnc_backends.crossbar.plan_rows import plan_rows
+
+        return plan_rows(artifact)
+
     def cost(self, artifact: Artifact, run: Inference) -> dict[str, Any] | None:
         """The cost of an inference of an artifact; None if it was compiled without a technology.
 

@@ -38,6 +38,17 @@ class Cause(StrEnum):
     WEIGHT_ROUNDING = "weight-rounding"
 
 
+NOT_OF_A_LAYER = frozenset(
+    {
+        *(Cause.UNTRAINED, Cause.OTHER_MODEL, Cause.INPUT_RANGE, Cause.FEW_SAMPLES),
+        *(Cause.BEYOND_WINDOW, Cause.TOO_FEW_TIMESTEPS, Cause.CLIPPING, Cause.QUANTISATION),
+        *(Cause.UNEVENNESS, Cause.WEIGHT_ROUNDING),
+    }
+)
+"""Causes that lie in the whole network, its data or its window: the layer of such a finding is
+where it shows most or first, and is not at fault alone."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One problem at one node.
@@ -160,8 +171,9 @@ class Diagnosis:
 
     @property
     def first_bad_layer(self) -> str | None:
-        """The layer of the first fault."""
-        return self.faults[0].layer if self.faults else None
+        """The layer of the first fault that lies in a layer; None if all lie in the network."""
+        own = (fault.layer for fault in self.faults if fault.cause not in NOT_OF_A_LAYER)
+        return next(own, None)
 
     def report(self) -> dict[str, Any]:
         """JSON-able, keys as in docs/report.md."""

@@ -16,14 +16,14 @@ from snnc.driver.artifacts import as_compiled, limited
 from snnc.driver.attacks.arguments import AttackArguments
 from snnc.driver.attacks.files import AttackFiles
 from snnc.driver.inputs import open_batches
-from snnc.driver.models import ModelSource, load_model
+from snnc.driver.models import ModelSource, load_model_for
+from snnc.driver.own_places import require_own_folders
 from snnc.driver.programs import open_program, require_one_output
 from snnc.driver.running import window_to_run
 from snnc.errors import DataError, UsageError
 from snnc.ir import Graph, Stage
 from snnc.jsontext import dump_json
 from snnc.options import ModelOptions, flags
-from snnc.output_place import require_folder
 from snnc.pipeline import parse_one
 from snnc.pipeline.names import Table
 from snnc.robustness import Budget, Evaluation, RobustnessReport, Target, chosen, evaluate
@@ -138,7 +138,7 @@ def _ann(name: str, options: AttackArguments, beside: str | None) -> Target:
     if beside is not None and is_artifact(beside):
         artifact = open_artifact(beside)
         source = as_compiled(source, artifact, _shape(artifact.graph()))
-    graph = load_model(source)
+    graph = load_model_for(source, {"data": options.data}, options.log)
     require_one_output(graph)
     if graph.stage is not Stage.ANN:
         raise UsageError(f"{name} spikes, but is not compiled", hint="compile it first")
@@ -167,8 +167,8 @@ def _store(network: str, source: str | None, options: AttackArguments) -> Attack
         raise UsageError("--resume goes on from the files in a folder", hint="--workdir DIR")
     if options.workdir is None:
         return None
-    folder = Path(options.workdir)
-    require_folder("--workdir", folder)
+    read = {"ART|MODEL": network, "--source": source, "--weights": options.weights}
+    require_own_folders(options, {**read, "--data": options.data})
     kept = ("eps", "bounds", "steps", "restarts", "eot", "surrogate", "seed", "batch_size")
     identity = {
         "network": _fingerprint(network),
@@ -177,7 +177,7 @@ def _store(network: str, source: str | None, options: AttackArguments) -> Attack
         "timesteps": options.timesteps,
         **{name: getattr(options, name) for name in kept},
     }
-    return AttackFiles(folder, dump_json(identity, "the options"), options.resume)
+    return AttackFiles(Path(options.workdir), dump_json(identity, "the options"), options.resume)
 
 
 def _fingerprint(name: str) -> str:

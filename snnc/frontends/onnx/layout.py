@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from snnc.errors import ModelError, UsageError
+from snnc.errors import ModelError, UnknownShapeError
 from snnc.frontends.onnx.reading import OnnxModel, array_of
 from snnc.frontends.onnx.windows import LIMIT
 
@@ -39,7 +39,7 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
     """The input of the network; `given` is the shape of a sample, channels first, if told.
 
     Raises:
-        UsageError: sizes are not fixed by the model, and not given.
+        UnknownShapeError: sizes are not fixed by the model, and not given.
         ModelError: the given ones are not those of the model.
     """
     order = input_order(model)
@@ -51,9 +51,8 @@ def input_layout(model: OnnxModel, given: tuple[int, ...] | None) -> InputLayout
         fixed = tuple(n for n in stored if n is not None)
         if len(fixed) < len(stored):
             shape = ",".join("?" if n is None else str(n) for n in stored)
-            raise UsageError(
-                f"{model.name} does not fix the shape of its input: {shape}",
-                hint="the shape of one sample, channels first: --input-shape 3,32,32",
+            raise UnknownShapeError(
+                f"{model.name} does not fix the shape of its input: {shape}", stored
             )
         if math.prod(fixed) > LIMIT:
             raise ModelError(f"{model.name}: a sample of its input has {math.prod(fixed)} elements")
