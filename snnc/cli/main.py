@@ -26,6 +26,7 @@ from snnc.cli import (
     verify_command,
 )
 from snnc.cli.console import Output
+from snnc.cli.waiting import wait_briefly
 from snnc.errors import SnncError, UnsupportedError
 from snnc.torchrun import once
 
@@ -130,6 +131,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Entry point of the command `snnc`."""
+    wait_briefly(os.environ)
     sys.exit(run(sys.argv[1:]))
 
 
