@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from functools import wraps
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -58,6 +58,10 @@ def keywords_of(
     return decorate
 
 
+def _is_several(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
 KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "str": (lambda v: isinstance(v, str), "a text"),
     "Path": (lambda v: isinstance(v, Path), "a path"),
@@ -68,10 +72,10 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: type(v).__name__ == "ModelSource",
         "a snnc.driver.ModelSource(model=...)",
     ),
-    "Sequence[int]": (
-        lambda v: not isinstance(v, str) and isinstance(v, Iterable),
-        "several numbers",
-    ),
+    "float": (lambda v: isinstance(v, Real) and not isinstance(v, bool), "a number"),
+    "Sequence[int]": (_is_several, "several numbers"),
+    "Sequence[float]": (_is_several, "several numbers"),
+    "Sequence[str]": (_is_several, "several texts"),
 }
 """By type in the annotation of a field, whether a value is of it, and its name in messages."""
 
