@@ -16,11 +16,15 @@ from snnc_backends.crossbar.plan_rows import COLUMNS, plan_rows
 FROZEN = Path(__file__).parents[1] / "frozen"
 
 
-def figures(**changed: Any) -> Any:
+def with_layer(layer: Any) -> Any:
     """An artifact with the figures of one layer."""
-    layer = {**dict.fromkeys(COLUMNS, 2), **changed}
     document = {"totals": {}, "layers": {"fc": layer}, "tiles": [], "tile_shape": [], "notes": []}
     return SimpleNamespace(read=lambda _: json.dumps(document).encode())
+
+
+def figures(**changed: Any) -> Any:
+    """One whose figures are 2, but for some."""
+    return with_layer({**dict.fromkeys(COLUMNS, 2), **changed})
 
 
 def test_files_that_know_no_copies_have_one_of_each_layer() -> None:
@@ -40,6 +44,5 @@ def test_a_damaged_figure_is_named(name: str) -> None:
 
 
 def test_a_layer_without_figures_is_damaged() -> None:
-    document = {"totals": {}, "layers": {"fc": 1}, "tiles": [], "tile_shape": [], "notes": []}
     with pytest.raises(ArtifactError, match="fc has no usable 'groups'"):
-        plan_rows(SimpleNamespace(read=lambda _: json.dumps(document).encode()))  # type: ignore[arg-type]
+        plan_rows(with_layer(1))

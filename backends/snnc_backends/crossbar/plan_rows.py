@@ -23,7 +23,8 @@ def plan_rows(artifact: Artifact) -> list[dict[str, Any]]:
     Raises `ArtifactError`.
     """
     member = f"{FOLDER}/{FIGURES}"
-    stored = figures_of((member,), artifact.read, FOLDER) or {}
+    stored = figures_of((member,), artifact.read, FOLDER)
+    assert stored is not None  # None is for files that do not name the member
     return [_row(member, layer, found) for layer, found in stored["layers"].items()]
 
 
