@@ -76,7 +76,7 @@ class Judge:
                 aim = partial(self.objective.total, wanted=wanted)
                 value = self.attack.moved(network, value, aim, generator)
             outputs = network(value, sample_ids=mine, prefixes=windows)
-            loss += sum(self.objective.total(output, wanted) for output in outputs) / len(windows)
+            loss += self.objective.mean_total(outputs, wanted)
             if wanted.classes is not None:
                 hits = sum((output.argmax(1) == wanted.classes).sum() for output in outputs)
                 right += hits / len(windows)

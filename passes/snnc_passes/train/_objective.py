@@ -133,30 +133,19 @@ class Objective:
 
     def total(self, output: Tensor, wanted: Wanted) -> Tensor:
         """The loss of a batch, summed over its samples."""
+        output, target = output.float(), wanted.target
         if self.loss == "cross-entropy":
-            return F.cross_entropy(output.float(), wanted.target, reduction="sum")
-        return self._apart(output.float(), wanted.target, softened=self.softened)
-
-    def total_of_prefixes(self, outputs: Sequence[Tensor], wanted: Wanted) -> Tensor:
-        """The loss of the last output, and the mean distance of the earlier ones from it.
-
-        The last one teaches and does not learn from that (self-distillation between the prefixes of
-        a window; cf. Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional
-        Neural Networks via Self Distillation", 2019).
-        """
-        *early, last = (output.float() for output in outputs)
-        loss, target = self.total(last, wanted), last.detach()
-        apart = [self._apart(output, target, softened=self.has_classes) for output in early]
-        return loss + sum(apart) / max(1, len(apart))
-
-    def _apart(self, output: Tensor, target: Tensor, *, softened: bool) -> Tensor:
-        """Summed over samples: the divergence of class probabilities, or the mean square."""
-        if not softened:
+            return F.cross_entropy(output, target, reduction="sum")
+        if not self.softened:
             return (output - target).square().flatten(1).mean(1).sum()
         heat = self._temperature(target)
         ours, theirs = (F.log_softmax(logits / heat, 1) for logits in (output, target))
         each = F.kl_div(ours, theirs, reduction="none", log_target=True)
         return (heat.square() * each).sum()  # gradients keep their size (Hinton 2015, section 2)
+
+    def mean_total(self, outputs: Sequence[Tensor], wanted: Wanted) -> Tensor:
+        """The mean loss of several outputs, such as those after each step of a window."""
+        return torch.stack([self.total(output, wanted) for output in outputs]).mean()
 
     def _temperature(self, target: Tensor) -> Tensor:
         """(N, 1)."""

@@ -50,10 +50,9 @@ class TrainingPass(Pass):
             levels, at the cost of one step (Bu et al., "Optimal ANN-SNN Conversion for
             High-accuracy and Ultra-low-latency Spiking Neural Networks", 2022). Needs leak=false;
             `surrogate` has no effect.
-        prefixes: "all" learns the outputs after every step of the window, so that one network
-            serves for any T up to it: that of the whole window learns from the data, and the
-            earlier ones from it. Validation is the mean over all of them. "last" learns the whole
-            window alone. Needs populations that do not wait.
+        prefixes: "all" learns the outputs after every step of the window alike, so that one network
+            serves for any T up to it. Loss and validation are the mean over all of them. "last"
+            learns the whole window alone. Needs populations that do not wait.
         augment: "flip", or "crop-flip", which also shifts images by up to 1/8 of their size.
         mixup: a, for inputs that are mixed in pairs, c to 1 - c, with c from Beta(a, a) for every
             batch (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018); the ANN answers

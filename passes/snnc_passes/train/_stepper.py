@@ -101,7 +101,7 @@ class Stepper:
         with nullcontext() if self.errors is None else self.errors.added():
             with record as spikes, self._precision():
                 outputs = self._module(value, prefixes=self._prefixes)
-            loss = self.objective.total_of_prefixes(outputs, wanted)
+            loss = self.objective.mean_total(outputs, wanted)
             counted = _total(spikes) / self.neurons if watched else None
             if counted is not None and self.options.spike_cost:
                 loss = loss + self.options.spike_cost * counted

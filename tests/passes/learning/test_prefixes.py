@@ -54,26 +54,18 @@ def test_validation_is_the_mean_over_all_windows(digits: Any, pair: Any) -> None
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "ann", "mse"])
-def test_the_last_output_learns_from_the_data_and_teaches_the_others(
-    digits: Any, loss: Any
-) -> None:
+def test_every_output_learns_from_the_data_alike(digits: Any, loss: Any) -> None:
     objective = Objective(loss, digits.spiking(T), digits.ann, "cpu", 3.0)
     ((x, y),) = digits.validation
     labels = np.eye(10)[y[:7]] if loss == "mse" else y[:7]
     wanted = objective.wanted(torch.from_numpy(x[:7]), labels, "training")
     draw = torch.Generator().manual_seed(0)
     outputs = [torch.randn(7, 10, generator=draw, requires_grad=True) for _ in range(3)]
-    total = objective.total_of_prefixes(outputs, wanted)
-    p, *rest = (torch.softmax(each.double() / 3, 1) for each in outputs[::-1])
-    apart = sum(9 * (p * (p.log() - q.log())).sum() for q in rest) / 2
-    alone = objective.total(outputs[-1], wanted)
-    assert total.item() == pytest.approx((alone + apart).item(), rel=1e-5)
-    (of_total,) = torch.autograd.grad(total, outputs[-1], retain_graph=True)
-    (of_alone,) = torch.autograd.grad(alone, outputs[-1])
-    assert torch.equal(of_total, of_alone)
-    assert torch.equal(
-        objective.total_of_prefixes(outputs[-1:], wanted), objective.total(outputs[-1], wanted)
-    )
+    together = torch.autograd.grad(objective.mean_total(outputs, wanted), outputs)
+    for output, gradient in zip(outputs, together, strict=True):
+        (alone,) = torch.autograd.grad(objective.total(output, wanted), output)
+        assert torch.allclose(gradient, alone / 3, rtol=1e-6)
+        assert torch.equal(objective.mean_total([output], wanted), objective.total(output, wanted))
 
 
 def test_what_has_no_prefixes_is_refused(digits: Any) -> None:
