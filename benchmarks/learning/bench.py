@@ -13,6 +13,8 @@ import numpy as np
 from torch import nn
 
 import snnc
+from benchmarks.conversion.conversions import CHIP, CHIP_BITS
+from benchmarks.conversion.expenses import membrane_accesses
 from benchmarks.learning import networks
 from snnc.analysis import Ann, evaluate
 from snnc.data import Dataset
@@ -141,6 +143,22 @@ class Bench:
         ann = Ann(eager(ModelSource(model=model, mean=mean, std=std)))
         found = evaluate(fast.program, fast.graph, images, timesteps=steps, ann=ann)
         return found.report()["agreement"]
+
+    def hardware(self, compiled: Compiled, data: Data) -> dict[str, Any]:
+        """Accesses to potentials of an inference, and its expected energy on a crossbar."""
+        steps = compiled.report["timesteps"]
+        target = f"crossbar{{weight-bits={CHIP_BITS} {CHIP}}}"
+        chip = snnc.compile(
+            compiled.graph,
+            passes="",
+            timesteps=steps,
+            target=target,
+            calibration=data.calibration,
+        )
+        return {
+            "membrane_accesses": membrane_accesses(compiled.graph, steps),
+            "crossbar_uj": chip.report["cost"]["energy_pj"] / 1e6,
+        }
 
     def measure_ann(self, row: Row, model: nn.Module, data: Data) -> None:
         """Keep the accuracy of the network before conversion."""

@@ -17,7 +17,17 @@ TITLES = {
     "hybrid": "STDB behind conversion, Poisson input, T = 25",
     "anytime": "One network for T = 1 to 5",
     "resnet20": "The given ResNet-20, fine-tuned",
+    "all-images": "ResNet-20, all 50,000 images",
 }
+EXPENSES = (
+    "spikes per neuron",
+    "energy: ANN/SNN",
+    "of it layer 1 (%)",
+    "first layer every step",
+    "membrane accesses (10⁶)",
+    "crossbar (µJ)",
+)
+"""Columns of what an inference takes."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -45,14 +55,13 @@ def _table(rows: Rows) -> str:
     heads = ["", "T", *(f"accuracy, {part} (%)" for part in parts)]
     held = any("agreement" in row for row in rows)
     more = ["gap (points)", "agreement, all (%)", "latency"] if held else []
-    heads += [*more, "spikes per neuron", "energy: ANN/SNN", "first layer every step"]
     lines: list[list[str]] = []
     for arm, drawn in _arms(rows):
         accuracies = [_spread([100 * row["accuracy"][part] for row in drawn]) for part in parts]
-        figures = [""] * 4 if "energy" not in drawn[0] else _activity(drawn)
         against = _against(drawn, rows) if held else []
-        lines.append([arm, figures[0], *accuracies, *against, *figures[1:]])
-    return markdown_table(heads, lines)
+        steps = str(drawn[0].get("timesteps", ""))
+        lines.append([arm, steps, *accuracies, *against, *_expenses(drawn)])
+    return markdown_table([*heads, *more, *EXPENSES], lines)
 
 
 def _against(drawn: Rows, rows: Rows) -> list[str]:
@@ -98,10 +107,25 @@ def _parameters(rows: Rows) -> Iterator[str]:
             yield f"- {arm}: {what} of the layers, mean of the seeds: {shown}"
 
 
-def _activity(rows: Rows) -> list[str]:
-    spikes = _spread([row["spikes_per_neuron"] for row in rows])
-    gains = [_gain(rows, key) for key in ("energy_pj", "energy_first_layer_every_step_pj")]
-    return [str(rows[0]["timesteps"]), spikes, *gains]
+def _expenses(drawn: Rows) -> list[str]:
+    """Cells below `EXPENSES`; "" what is not kept."""
+    if "energy" not in drawn[0]:
+        return [""] * len(EXPENSES)
+    on_chip = [row["crossbar_uj"] for row in drawn if "crossbar_uj" in row]
+    accesses = next((row["membrane_accesses"] for row in drawn if "crossbar_uj" in row), None)
+    return [
+        _spread([row["spikes_per_neuron"] for row in drawn]),
+        _gain(drawn, "energy_pj"),
+        _spread([100 * _first_layer(row["energy"]) for row in drawn]),
+        _gain(drawn, "energy_first_layer_every_step_pj"),
+        "" if accesses is None else f"{accesses / 1e6:.2f}",
+        _spread(on_chip) if on_chip else "",
+    ]
+
+
+def _first_layer(energy: Mapping[str, float]) -> float:
+    """Its share in the energy, computed once; no other layer multiplies."""
+    return 1 - energy["ac_pj"] * energy["ac_per_inference"] / energy["energy_pj"]
 
 
 def _gain(rows: Rows, key: str) -> str:

@@ -14,6 +14,7 @@ writes the tables of all kept rows between two markers of FILE.
 - anytime: one network for T = 1 to 5 (`learn{prefixes=all}`), and one for each T, equal epochs.
 - resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1;
   the recipe few-steps, whose neurons wait, at T = 4, 2, 1.
+- all-images: ResNet-20 fine-tuned on 48,000 images, then few-steps at T = 4 for as many epochs.
 
 10,000 training images learn (of ResNet-20 the bit-exact ones), 2,000 others choose the epoch; test
 images are seen once for a row.
@@ -29,17 +30,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks.learning import networks
+from benchmarks.learning import networks, resnet20
 from benchmarks.learning.bench import Bench, Data, Row
 from benchmarks.learning.report import write_tables
-from benchmarks.repository import EXAMPLES, RESULTS
-from snnc.data import open_data
+from benchmarks.repository import RESULTS
 from snnc.driver import Compiled
-from snnc.frontends.usercode import import_code
 
 T, STEPS = 5, (5, 4, 3, 2, 1)
 POISSON_T = 25
@@ -147,10 +144,10 @@ def anytime(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         yield own, bench.compile(own, bench.ann(row), spec, step, data)
 
 
-def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+def given_resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
     """Arms of the fourth table: every window from its own calibrated conversion."""
     options, folder = bench.options, bench.options.data_dir
-    model, data = resnet_model(folder), resnet_data(folder)
+    model, data = resnet20.given(folder), resnet20.exact_images(folder)
     bench.measure_ann(row, model, data)
     for neurons, converting, step, lr in RESNET:
         if options.resnet_arms and f"{neurons}{step}" not in options.resnet_arms:
@@ -171,23 +168,22 @@ def resnet20(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
         yield network, bench.compile(network, model, passes, step, data)
 
 
-def resnet_model(folder: Path) -> nn.Module:
-    """The given ResNet-20."""
-    model = import_code(str(EXAMPLES / "resnet20" / "net.py"), is_file=True).resnet20()
-    model.load_state_dict(load_file(folder / "models" / "cifar10-resnet20" / "weights.safetensors"))
-    return model.eval()
+def all_images(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
+    """ResNet-20 fine-tuned on all images; `few-steps` for as many epochs behind it."""
+    epochs = bench.options.all_epochs
+    model, data = fine_tuned(bench, row), resnet20.all_images(bench.options.data_dir)
+    bench.measure_ann(row, model, data)
+    network = replace(row, arm="few-steps, T=4")
+    passes = snnc_recipe("few-steps", augment="crop-flip", epochs=epochs)
+    yield network, bench.compile(network, model, passes, 4, data)
 
 
-def resnet_data(folder: Path) -> Data:
-    """The bit-exact images; a tenth of those that train choose the epoch."""
-    where = f"cifar10:{folder / 'cifar10'}"
-    exact = open_data(f"{where}#train[@exact_train.npy]")
-    rows = np.random.default_rng(0).permutation(exact.indices)
-    held = len(rows) // 10
-    train = replace(exact, indices=np.sort(rows[held:]))
-    validation = replace(exact, indices=np.sort(rows[:held]))
-    parts = {"exact": open_data(f"{where}#test[@exact_test.npy]")}
-    return Data(train, validation, train.limit(1024), parts, open_data(f"{where}#test"))
+def fine_tuned(bench: Bench, row: Row) -> nn.Module:
+    """The ANN of `all_images`."""
+    options = bench.options
+    images = resnet20.all_images(options.data_dir).train
+    kept = bench.work / f"{row.dataset}-all-images-{row.seed}.safetensors"
+    return resnet20.fine_tuned(options.data_dir, images, options.all_epochs, row.seed, kept)
 
 
 EXPERIMENTS = {
@@ -195,8 +191,11 @@ EXPERIMENTS = {
     "ladder": ladder,
     "hybrid": hybrid,
     "anytime": anytime,
-    "resnet20": resnet20,
+    "resnet20": given_resnet20,
+    "all-images": all_images,
 }
+RESNETS = ("resnet20", "all-images")
+"""Experiments with ResNet-20, of the first seed."""
 
 
 def snnc_recipe(name: str, **options: object) -> str:
@@ -212,12 +211,45 @@ def planned(options: argparse.Namespace) -> Iterator[Row]:
     """One row for every experiment, data set and seed; its arms follow from it."""
     for seed in options.seeds:
         for experiment in options.experiments:
-            if experiment == "resnet20":
+            if experiment in RESNETS:
                 if seed == options.seeds[0]:
                     yield Row(experiment, "resnet20", "start", seed)
                 continue
             for dataset in options.datasets:
                 yield Row(experiment, dataset, "start", seed)
+
+
+def images(bench: Bench, row: Row) -> Data:
+    """Of a row."""
+    folder = bench.options.data_dir
+    if row.experiment == "all-images":
+        return resnet20.all_images(folder)
+    return (
+        resnet20.exact_images(folder) if row.experiment == "resnet20" else bench.data(row.dataset)
+    )
+
+
+def ann(bench: Bench, row: Row) -> nn.Module:
+    """The ResNet-20 that a row is held against."""
+    if row.experiment == "all-images":
+        return fine_tuned(bench, row)
+    return resnet20.given(bench.options.data_dir)
+
+
+def measured(bench: Bench, row: Row, compiled: Compiled) -> dict[str, Any]:
+    """The figures of a row; those that are not kept are measured and kept."""
+    data, figures = images(bench, row), bench.rows().get(row.name)
+    if figures is None:
+        figures = bench.measure(row, compiled, data)
+        bench.keep(row, figures)
+    if data.agreed is not None and "agreement" not in figures:
+        agreement = bench.agreement(row, compiled, ann(bench, row), data.agreed)
+        figures = {**figures, "agreement": agreement}
+        bench.keep(row, figures)
+    if "crossbar_uj" not in figures:
+        figures = {**figures, **bench.hardware(compiled, data)}
+        bench.keep(row, figures)
+    return figures
 
 
 def main() -> None:
@@ -227,16 +259,7 @@ def main() -> None:
     for start in planned(options):
         began = time.monotonic()
         for row, compiled in EXPERIMENTS[start.experiment](bench, start):
-            resnet = start.experiment == "resnet20"
-            data = resnet_data(options.data_dir) if resnet else bench.data(row.dataset)
-            figures = bench.rows().get(row.name)
-            if figures is None:
-                figures = bench.measure(row, compiled, data)
-                bench.keep(row, figures)
-            if data.agreed is not None and "agreement" not in figures:
-                model = resnet_model(options.data_dir)
-                agreement = bench.agreement(row, compiled, model, data.agreed)
-                bench.keep(row, {**figures, "agreement": agreement})
+            figures = measured(bench, row, compiled)
             print(f"{row.name}: {figures['accuracy']}", file=sys.stderr, flush=True)
         print(f"{start.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     if options.table is not None:
@@ -255,6 +278,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--ann-epochs", type=int, default=15)
     parser.add_argument("--hybrid-epochs", type=int, default=2)
     parser.add_argument("--resnet-epochs", type=int, default=10)
+    parser.add_argument("--all-epochs", type=int, default=5, help="of the ANN, then of few-steps")
     parser.add_argument("--learn", default="lr=1e-3 schedule=cosine", help="options of learning")
     parser.add_argument("--resnet", default=RESNET_LEARNS, help="of ResNet-20, all but the rate")
     parser.add_argument("--resnet-arms", nargs="*", help='some of: 4, "signed 4", "few-steps 1", …')
