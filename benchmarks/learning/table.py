@@ -11,7 +11,7 @@ writes the tables of all kept rows between two markers of FILE.
 - ladder: T = 5, 4, 3, 2, 1, each from the one before; the ANN straight to T=1; T=1 from random
   weights; equal epochs in all.
 - hybrid: Poisson input at T=25, before and after a few epochs of STDB, and of the linear surrogate.
-- anytime: one network for T = 1 to 5 (`learn{prefixes=all}`), and one for each T, equal epochs.
+- anytime: one network for T = 1 to 5 (`learn{prefixes=all}`), and one for each T, 20 epochs each.
 - resnet20: the given ResNet-20, converted and fine-tuned at T = 4 (with signed neurons too), 2, 1;
   the recipe few-steps, whose neurons wait, at T = 4, 2, 1.
 - all-images: ResNet-20 fine-tuned on 48,000 images, then few-steps at T = 4 for as many epochs.
@@ -128,16 +128,17 @@ def hybrid(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
 
 
 def anytime(bench: Bench, row: Row) -> Iterator[tuple[Row, Compiled]]:
-    """One network for T = 1 to 5, and one for each of them, from conversions of the same kind."""
+    """One network for T = 1 to 5, from the conversion for T = 1, and one for each of them."""
     data = bench.data(row.dataset)
     bench.measure_ann(row, bench.ann(row), data)
-    learning = bench.learning(row, bench.options.epochs)
-    start = snnc_recipe("convert", prefixes="all")
-    spec = f"{start},learn{{{learning} prefixes=all}}"
-    one = bench.compile(replace(row, arm="one network"), bench.ann(row), spec, T, data)
+    learning = f"{bench.learning(row, bench.options.anytime_epochs)} v-init=true"
+    start = bench.compile(row, bench.ann(row), snnc_recipe("convert"), 1, data)
+    one = replace(row, arm="one network")
+    spec = f"learn{{{learning} prefixes=all}}"
+    learnt = bench.compile(one, start.graph, spec, T, data)
     for step in STEPS:
         prefix = replace(row, arm=f"one network, T={step}")
-        yield prefix, bench.compile(prefix, one.graph, "", step, data)
+        yield prefix, bench.compile(prefix, learnt.graph, "", step, data)
     for step in reversed(STEPS):
         own = replace(row, arm=f"own network, T={step}")
         spec = f"{snnc_recipe('convert')},learn{{{learning}}}"
@@ -276,6 +277,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4, help="of a stage")
     parser.add_argument("--ann-epochs", type=int, default=15)
+    parser.add_argument("--anytime-epochs", type=int, default=20, help="of each network")
     parser.add_argument("--hybrid-epochs", type=int, default=2)
     parser.add_argument("--resnet-epochs", type=int, default=10)
     parser.add_argument("--all-epochs", type=int, default=5, help="of the ANN, then of few-steps")
