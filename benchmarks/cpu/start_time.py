@@ -69,6 +69,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("--runs is at least 1")
+    for artifact in options.artifacts:
+        if not artifact.is_file():
+            parser.error(f"{artifact}: no such file")
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows = [paired(artifact, options.runs) for artifact in options.artifacts]
