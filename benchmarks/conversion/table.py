@@ -99,6 +99,8 @@ def measure(options: argparse.Namespace) -> None:
         limit=options.limit,
     )
     for setting in plan(options.parts, options.draws, options.networks):
+        if options.steps and setting.timesteps not in options.steps:
+            continue
         row = measurement.kept(setting, "row", measurement.row)
         print(summary(row), file=sys.stderr, flush=True)
         write_results(options.results or options.work / "rows.json", kept_rows(options.work))
@@ -144,6 +146,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="*", choices=[*PARTS], default=[*PARTS])
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
     parser.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", nargs="+", type=int, help="only rows of this T or latency")
     parser.add_argument("--longest", type=int, default=32, help="window run on all test images")
     parser.add_argument("--threads", type=int, default=1, help="of a conversion and of a run")
     count = CALIBRATION_IMAGES
