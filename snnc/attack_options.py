@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snnc.flag_values import numbers, ratio, words
-from snnc.options import DataOptions, ModelOptions, option
+from snnc.options import DataOptions, ModelOptions, Writes, option
 
 DEFAULT_EPS = 8 / 255
 
@@ -104,7 +104,7 @@ class AttackOptions(ModelOptions, DataOptions):
         help="Keep what the attacks made there, and which answers were right.",
         meaning="folder for what every attack made, a file for every batch, `NAME-000000.npz`, "
         "and for `right.npz`, which answers were right; None for no files.",
-        writes=("*-[0-9][0-9][0-9][0-9][0-9][0-9]*.npz", "right.npz"),
+        writes=Writes(("*-[0-9][0-9][0-9][0-9][0-9][0-9]*.npz", "right.npz")),
     )
     resume: bool = option(
         False,

@@ -34,6 +34,17 @@ DEFAULT_WINDOW = 8
 """Time steps."""
 
 
+@dataclass(frozen=True)
+class Writes:
+    """Marks an option: what it names is written, and must be no input of the command.
+
+    Attributes:
+        files: of a folder, patterns of the paths that are written there; empty for a file.
+    """
+
+    files: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flag:
     """How an option is given on the command line.
@@ -46,7 +57,7 @@ class Flag:
         read: turns (name of the flag, text) into the field's value; None where `kind` is that
             already. Raises `UsageError`.
         default_varies: whether the default depends on the verb, and `--help` shows none.
-        writes: of a folder that is written to, patterns of the paths in it.
+        writes: the mark of a folder that is written to; None for what is read, or is no path.
     """
 
     names: tuple[str, ...]
@@ -55,7 +66,7 @@ class Flag:
     metavar: str | None = None
     read: Callable[[str, str], Any] | None = None
     default_varies: bool = False
-    writes: tuple[str, ...] = ()
+    writes: Writes | None = None
 
 
 def described(default: T, meaning: str) -> T:
@@ -72,7 +83,7 @@ def option(
     metavar: str | None = None,
     read: Callable[[str, str], Any] | None = None,
     default_varies: bool = False,
-    writes: tuple[str, ...] = (),
+    writes: Writes | None = None,
 ) -> T:
     """A field with a flag; the arguments are those of `Flag`, `meaning` is for Python."""
     flag = Flag(
@@ -252,7 +263,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="Keep checkpoints of passes that learn there.",
         meaning="folder in which passes that learn keep checkpoints; None for no checkpoints.",
-        writes=("[0-9][0-9]*-*/*",),
+        writes=Writes(("[0-9][0-9]*-*/*",)),
     )
     resume: bool = option(
         False,
@@ -275,7 +286,7 @@ class RunOptions(ThreadOptions):
         metavar="DIR",
         help="The graph after each pass.",
         meaning="folder to write the graph to after every pass; None for none.",
-        writes=("[0-9][0-9]*-*.snnc", "[0-9][0-9]*-*.txt"),
+        writes=Writes(("[0-9][0-9]*-*.snnc", "[0-9][0-9]*-*.txt")),
     )
     seed: int = _seed()
 

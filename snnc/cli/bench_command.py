@@ -9,8 +9,8 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.console import Output, percent
-from snnc.cli.flags import Writes
 from snnc.errors import UsageError
+from snnc.options import Writes
 
 if TYPE_CHECKING:
     from snnc.driver.benchmarking import Benchmark

@@ -13,9 +13,9 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output, figure, percent
 from snnc.cli.cost_lines import show_cost
-from snnc.cli.flags import After, FlagsOf, Given, Writes
+from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import SnncError, UnsupportedError, unsupported
-from snnc.options import CompilationOptions
+from snnc.options import CompilationOptions, Writes
 
 if TYPE_CHECKING:
     from snnc.driver import Job

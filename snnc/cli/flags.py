@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from snnc.options import Flag, flags
+from snnc.options import Flag, Writes, flags
 
 Given = dict[str, Any]
 """The options that were given, by field name, as values of the fields; defaults are left out
@@ -63,17 +63,6 @@ class After:
     name: str
 
 
-@dataclass(frozen=True)
-class Writes:
-    """Annotation of a parameter: what it names is written, and must be no input of the command.
-
-    Attributes:
-        files: of a folder, patterns of the paths that are written there; empty for a file.
-    """
-
-    files: tuple[str, ...] = ()
-
-
 def typer_option(options: type, name: str) -> Any:
     """The option for one field of a dataclass, for verbs that take this one alone."""
     return _option(flags(options)[name][0])
@@ -108,10 +97,10 @@ def _require_own_places(
     written = {p: _metadata(p, Writes) for p in given if _metadata(p, Writes) is not None}
     if not written:
         return
-    from snnc.driver.own_places import Written, require_own_places
+    from snnc.driver.own_places import require_own_places
 
     require_own_places(
-        {_shown(p): Written(given[p], writes.files) for p, writes in written.items()},
+        {_shown(p): (given[p], writes) for p, writes in written.items()},
         {_shown(p): each for p, each in given.items() if p not in written and _reads(p, each)},
     )
 
@@ -146,12 +135,12 @@ def _arranged(own: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
 def _parameter(name: str, flag: Flag, default: Any) -> inspect.Parameter:
     shown = isinstance(default, str | int) and not flag.default_varies
     kind = flag.kind if shown else flag.kind | None
-    written = (Writes(flag.writes),) if flag.writes else ()
+    marks = () if flag.writes is None else (flag.writes,)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default if shown else None,
-        annotation=Annotated[kind, _option(flag), *written],
+        annotation=Annotated[kind, _option(flag), *marks],
     )
 
 

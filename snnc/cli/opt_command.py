@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from snnc.cli import options
-from snnc.cli.flags import FlagsOf, Given, Writes
-from snnc.options import CompilationOptions, ModelOptions, flags
+from snnc.cli.flags import FlagsOf, Given
+from snnc.options import CompilationOptions, ModelOptions, Writes, flags
 
 NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes")
 """Options that a saved graph has no use for, and those that `opt` defines itself."""

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from snnc.cli.console import Output
-from snnc.cli.flags import FlagsOf, Writes, typer_option, with_flags
-from snnc.options import DataOptions, ThreadOptions
+from snnc.cli.flags import FlagsOf, typer_option, with_flags
+from snnc.options import DataOptions, ThreadOptions, Writes
 from snnc.output_place import require_folder, require_new_file
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]

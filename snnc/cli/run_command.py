@@ -12,8 +12,8 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output
 from snnc.cli.cost_lines import show_cost
-from snnc.cli.flags import Writes
 from snnc.errors import UsageError
+from snnc.options import Writes
 
 if TYPE_CHECKING:
     import numpy as np

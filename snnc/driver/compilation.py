@@ -18,14 +18,14 @@ from snnc.driver.layer_figures import layer_figures
 from snnc.driver.lowering import Lowered, lower
 from snnc.driver.model_warnings import INPUT_RANGE, calibrated_on, warn_of_model
 from snnc.driver.models import load_model, source_info
-from snnc.driver.own_places import Written, require_own_places
+from snnc.driver.own_places import require_own_places
 from snnc.driver.reporting import compile_report, window_of
 from snnc.driver.rounding import BeforeRounding, rounding
 from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.driver.threads import with_threads
 from snnc.ir import Graph, Stage
-from snnc.options import Data, described
+from snnc.options import Data, Writes, described
 from snnc.output_place import require_new_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
@@ -208,7 +208,7 @@ def _check_output(output: str | Path | None, read: Mapping[str, object]) -> None
     """Raise `UsageError` now for what would fail after minutes of work, or overwrite an input."""
     if output is not None:
         require_new_file("-o", output, "net.snnc")
-        require_own_places({"-o": Written(output)}, read)
+        require_own_places({"-o": (output, Writes())}, read)
 
 
 def _recipe(job: Job, model: Graph) -> str | None:

@@ -6,41 +6,35 @@ import os
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from snnc.data.spec import folder_of
 from snnc.errors import UsageError
-from snnc.options import flags
+from snnc.options import Writes, flags
 from snnc.output_place import named_files, require_folder, require_own_file
 
-
-class Written(NamedTuple):
-    """What an option writes: a file, or with `files`, patterns of paths, these in a folder."""
-
-    path: str | Path
-    files: tuple[str, ...] = ()
+Written: TypeAlias = "tuple[str | Path, Writes]"
+"""The path of a file or folder, and what is written there."""
 
 
-def require_own_places(written: Mapping[str, Written | None], read: Mapping[str, object]) -> None:
+def require_own_places(written: Mapping[str, Written], read: Mapping[str, object]) -> None:
     """Raise `UsageError` for an output that is an input as well, or is written twice.
 
     Nothing is written into a folder of data either, unless the current folder lies in it.
 
     Args:
-        written: by flag; None for what is not.
+        written: by flag.
         read: what else was given, by flag, as `snnc.output_place.require_own_file` takes it.
     """
     outputs: dict[str, object] = {}
-    for flag, place in written.items():
-        if place is None:
-            continue
-        _require_outside(flag, place.path, read)
-        if place.files:
-            _require_other_names(flag, place, {**read, **outputs})
+    for flag, (path, writes) in written.items():
+        _require_outside(flag, path, read)
+        if writes.files:
+            _require_other_names(flag, path, writes.files, {**read, **outputs})
         else:
-            there = Path(place.path).exists()  # else there is nothing to lose
-            require_own_file(flag, place.path, {**(read if there else {}), **outputs})
-            outputs[flag] = place.path
+            there = Path(path).exists()  # else there is nothing to lose
+            require_own_file(flag, path, {**(read if there else {}), **outputs})
+            outputs[flag] = path
 
 
 def require_own_folders(options: object, read: Mapping[str, object]) -> None:
@@ -53,9 +47,9 @@ def require_own_folders(options: object, read: Mapping[str, object]) -> None:
     written: dict[str, Written] = {}
     for name, (flag, _) in flags(type(options)).items():
         folder = getattr(options, name)
-        if flag.writes and folder is not None:
+        if flag.writes is not None and folder is not None:
             require_folder(flag.names[0], folder)
-            written[flag.names[0]] = Written(folder, flag.writes)
+            written[flag.names[0]] = (folder, flag.writes)
     require_own_places(written, read)
 
 
@@ -73,14 +67,16 @@ def _require_outside(flag: str, path: str | Path, read: Mapping[str, object]) ->
             )
 
 
-def _require_other_names(flag: str, place: Written, others: Mapping[str, object]) -> None:
+def _require_other_names(
+    flag: str, path: str | Path, files: tuple[str, ...], others: Mapping[str, object]
+) -> None:
     """Raise `UsageError` if another file has the place of one that is written into a folder."""
-    folder = Path(os.path.realpath(place.path))
+    folder = Path(os.path.realpath(path))
     for name, value in others.items():
         for file in map(Path, map(os.path.realpath, named_files(value))):
             inside = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
-            if any(fnmatch(inside, pattern) for pattern in place.files):
+            if any(fnmatch(inside, pattern) for pattern in files):
                 raise UsageError(
-                    f"{flag} {place.path}: {name} {value} may be overwritten there",
+                    f"{flag} {path}: {name} {value} may be overwritten there",
                     hint=f"another {flag}",
                 )

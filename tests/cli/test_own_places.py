@@ -12,8 +12,8 @@ from PIL import Image
 from typer.models import OptionInfo
 
 from snnc.artifact import write
-from snnc.cli.flags import Writes
 from snnc.cli.main import application
+from snnc.options import Writes
 from snnc.testing import Style, build
 
 INPUTS = {"--weights"}
