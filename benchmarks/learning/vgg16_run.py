@@ -91,8 +91,9 @@ class Run:
         parts = {"all": test}
         if any(folder.rglob("exact_test.npy")):
             exact = open_data(f"cifar10:{folder}#test[@exact_test.npy]").indices
-            both = np.intersect1d(test.indices, exact)
-            parts["exact"] = replace(test, indices=both)
+            known = np.isin(test.indices, exact)
+            rows = {"exact": test.indices[known], "decoded": test.indices[~known]}
+            parts = {part: replace(test, indices=own) for part, own in rows.items()}
         return Images(train, validation, {name: part for name, part in parts.items() if len(part)})
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
