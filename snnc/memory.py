@@ -13,7 +13,7 @@ GPU_STATE_VALUES = 1 << 24
 """The same on a GPU, where it bounds the memory of the gradients of a step."""
 REFERENCE_BYTES = 1 << 27
 """The largest tensor of a run of the reference."""
-JUDGED_VALUES = 1 << 25
+JUDGED_VALUES = 1 << 22
 """The largest layer over all steps in the passes of the folder `choose`."""
 SWEPT_VALUES = 1 << 21
 """The largest tensor of a network that is run layer by layer with its ANN."""
