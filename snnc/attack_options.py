@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snnc.flag_values import numbers, ratio, words
-from snnc.options import DataOptions, ModelOptions, Writes, option
+from snnc.options import DataOptions, ModelOptions, option
+from snnc.writes import Writes
 
 DEFAULT_EPS = 8 / 255
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from snnc.flag_values import integers, numbers, shape
+from snnc.writes import Writes
 
 
 class MapStyle(Protocol):
@@ -32,17 +33,6 @@ FLAG, MEANING = "flag", "meaning"
 """Keys of a field's metadata: its `Flag`, and what it means in Python."""
 DEFAULT_WINDOW = 8
 """Time steps."""
-
-
-@dataclass(frozen=True)
-class Writes:
-    """Marks an option: what it names is written, and must be no input of the command.
-
-    Attributes:
-        files: of a folder, patterns of the paths that are written there; empty for a file.
-    """
-
-    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

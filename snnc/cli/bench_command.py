@@ -10,7 +10,7 @@ import typer
 from snnc.cli import options
 from snnc.cli.console import Output, percent
 from snnc.errors import UsageError
-from snnc.options import Writes
+from snnc.writes import Writes
 
 if TYPE_CHECKING:
     from snnc.driver.benchmarking import Benchmark

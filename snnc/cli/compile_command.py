@@ -15,7 +15,8 @@ from snnc.cli.console import Output, figure, percent
 from snnc.cli.cost_lines import show_cost
 from snnc.cli.flags import After, FlagsOf, Given
 from snnc.errors import SnncError, UnsupportedError, unsupported
-from snnc.options import CompilationOptions, Writes
+from snnc.options import CompilationOptions
+from snnc.writes import Writes
 
 if TYPE_CHECKING:
     from snnc.driver import Job

@@ -11,7 +11,8 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from snnc.options import Flag, Writes, flags
+from snnc.options import Flag, flags
+from snnc.writes import Writes
 
 Given = dict[str, Any]
 """The options that were given, by field name, as values of the fields; defaults are left out

@@ -9,7 +9,8 @@ import typer
 
 from snnc.cli import options
 from snnc.cli.flags import FlagsOf, Given
-from snnc.options import CompilationOptions, ModelOptions, Writes, flags
+from snnc.options import CompilationOptions, ModelOptions, flags
+from snnc.writes import Writes
 
 NOT_TAKEN = (*flags(ModelOptions), "target", "recipe", "passes")
 """Options that a saved graph has no use for, and those that `opt` defines itself."""

@@ -11,8 +11,9 @@ import typer
 
 from snnc.cli.console import Output
 from snnc.cli.flags import FlagsOf, typer_option, with_flags
-from snnc.options import DataOptions, ThreadOptions, Writes
+from snnc.options import DataOptions, ThreadOptions
 from snnc.output_place import require_folder, require_new_file
+from snnc.writes import Writes
 
 Out = Annotated[Output, FlagsOf(Output, make=Output.of_process)]
 Artifact = Annotated[Path, typer.Argument(metavar="ART", help="A compiled .snnc file.")]

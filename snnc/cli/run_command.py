@@ -13,7 +13,7 @@ from snnc.cli import options
 from snnc.cli.console import Output
 from snnc.cli.cost_lines import show_cost
 from snnc.errors import UsageError
-from snnc.options import Writes
+from snnc.writes import Writes
 
 if TYPE_CHECKING:
     import numpy as np

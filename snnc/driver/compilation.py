@@ -25,12 +25,13 @@ from snnc.driver.sampling import inputs_to_store, samples_of
 from snnc.driver.synthetic import synthetic_info, with_synthetic_calibration
 from snnc.driver.threads import with_threads
 from snnc.ir import Graph, Stage
-from snnc.options import Data, Writes, described
+from snnc.options import Data, described
 from snnc.output_place import require_new_file
 from snnc.pipeline import Pipeline, PipelineResult, format_spec, nested_plugins
 from snnc.plugins import BACKENDS, PASSES, Registry
 from snnc.target import Backend, Program
 from snnc.transform import PassContext
+from snnc.writes import Writes
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,8 +10,9 @@ from typing import TypeAlias
 
 from snnc.data.spec import folder_of
 from snnc.errors import UsageError
-from snnc.options import Writes, flags
+from snnc.options import flags
 from snnc.output_place import named_files, require_folder, require_own_file
+from snnc.writes import Writes
 
 Written: TypeAlias = "tuple[str | Path, Writes]"
 """The path of a file or folder, and what is written there."""

@@ -13,8 +13,8 @@ from typer.models import OptionInfo
 
 from snnc.artifact import write
 from snnc.cli.main import application
-from snnc.options import Writes
 from snnc.testing import Style, build
+from snnc.writes import Writes
 
 INPUTS = {"--weights"}
 """Options of type Path that are read."""
