@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from snnc.data import Dataset, open_data
 
+Model = TypeVar("Model", bound=nn.Module)
 TRAINED, VALIDATED, CALIBRATED = 10_000, 2_000, 512
 BATCH = 64
 PADDING = 4
@@ -144,9 +146,19 @@ def fitted(model: nn.Sequential, task: Task, seed: int, epochs: int, kept: Path)
                 epochs,
                 upright=task.upright,
             )
-        part = kept.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
-        part.replace(kept)
+        keep_weights(model, kept)
+    return with_weights(model, kept)
+
+
+def keep_weights(model: nn.Module, kept: Path) -> None:
+    """Write the weights of `model`, all or none."""
+    part = kept.with_suffix(".part")
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
+    part.replace(kept)
+
+
+def with_weights(model: Model, kept: Path) -> Model:
+    """`model` with the weights of a file, ready to be run."""
     model.load_state_dict(load_file(kept))
     return model.to(memory_format=torch.contiguous_format).eval()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks.learning.bench import RESNET_MEAN, RESNET_STD, Data
-from benchmarks.learning.networks import fit
+from benchmarks.learning.networks import fit, keep_weights, with_weights
 from benchmarks.repository import EXAMPLES
 from snnc.data import Dataset, open_data
 from snnc.frontends.usercode import import_code
@@ -61,11 +61,8 @@ def fine_tuned(folder: Path, images: Dataset, epochs: int, seed: int, kept: Path
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             fit(model, torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)), epochs, lr=RATE)
-        part = kept.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
-        part.replace(kept)
-    model.load_state_dict(load_file(kept))
-    return model.to(memory_format=torch.contiguous_format).eval()
+        keep_weights(model, kept)
+    return with_weights(model, kept)
 
 
 def _opened(folder: Path, part: str) -> Dataset:
